@@ -1,0 +1,1 @@
+"""Weights of others in, model files out."""
