@@ -1,0 +1,187 @@
+"""From a ModelSpec to a Graph with freshly drawn weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from edgekit.graph import (
+    Add,
+    Array,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Mean,
+    Mul,
+    Node,
+    Shape,
+)
+from edgekit.spec import ModelSpec, StageSpec
+
+#: Epsilon of every batch normalization of the family.
+BATCH_NORM_EPSILON = 1e-3
+
+
+def build_graph(
+    spec: ModelSpec, *, classes: int = 1000, resolution: int | None = None, seed: int = 0
+) -> Graph:
+    """Builds a variant.
+
+    Args:
+        spec: the variant.
+        classes: number of logits.
+        resolution: side of the square input in pixels; the variant's own by default.
+        seed: of the weights.
+    """
+    return _Builder(spec, classes, resolution or spec.resolution).graph(seed)
+
+
+def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
+    """Returns the network with a new, freshly drawn classifier of ``classes`` logits."""
+    old = graph.nodes[-1]
+    if not isinstance(old, FullyConnected):
+        raise TypeError(f"the last node of {graph.name} is a {type(old).__name__}")
+    head = replace(old, units=classes)
+    shapes = {**graph.shapes, head.name: (classes,)}
+    weights = {**graph.weights, **initial_weights([head], shapes, seed)}
+    return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
+
+
+class _Builder:
+    """Writes nodes one after the other and keeps the shapes beside them."""
+
+    def __init__(self, spec: ModelSpec, classes: int, resolution: int) -> None:
+        self.spec = spec
+        self.classes = classes
+        self.nodes: list[Node] = []
+        self.shapes: dict[str, Shape] = {"input": (resolution, resolution, 3)}
+
+    def graph(self, seed: int) -> Graph:
+        spec = self.spec
+        act = spec.activation
+        x = self.conv("stem", "input", spec.stem_filters, kernel=3, stride=2, activation=act)
+        stages = spec.scaled_stages()
+        blocks = sum(stage.repeats for stage in stages)
+        done = 0
+        for number, stage in enumerate(stages, 1):
+            for repeat in range(stage.repeats):
+                name = f"block{number}{chr(ord('a') + repeat)}"
+                drop = (1 - spec.survival) * done / blocks
+                x = self.mbconv(name, x, stage if repeat == 0 else _repeated(stage), drop)
+                done += 1
+        x = self.conv("head", x, spec.head_filters, activation=act)
+        x = self.add(Mean(name="pool", inputs=(x,), keep_dims=False), self.shapes[x][-1:])
+        self.add(
+            FullyConnected(name="logits", inputs=(x,), units=self.classes, dropout=spec.dropout),
+            (self.classes,),
+        )
+        weights = initial_weights(self.nodes, self.shapes, seed)
+        return Graph(spec.name, "input", tuple(self.nodes), self.shapes, weights)
+
+    def mbconv(self, name: str, x: str, stage: StageSpec, drop_connect: float) -> str:
+        """An inverted residual block: expand, depthwise, squeeze-excite, project, add."""
+        act, shortcut = self.spec.activation, x
+        in_filters = self.shapes[x][-1]
+        if stage.expand != 1:
+            x = self.conv(f"{name}_expand", x, in_filters * stage.expand, activation=act)
+        x = self.depthwise(f"{name}_depthwise", x, stage.kernel, stage.stride, act)
+        if stage.se_ratio:
+            x = self.squeeze_excite(f"{name}_se", x, max(1, int(in_filters * stage.se_ratio)))
+        x = self.conv(f"{name}_project", x, stage.out_filters)
+        if stage.stride == 1 and in_filters == stage.out_filters:
+            node = Add(name=f"{name}_add", inputs=(x, shortcut), drop_connect=drop_connect)
+            x = self.add(node, self.shapes[x])
+        return x
+
+    def squeeze_excite(self, name: str, x: str, width: int) -> str:
+        """Channel attention; its 1x1 convolutions have a bias and no normalization."""
+        filters = self.shapes[x][-1]
+        mean = Mean(name=f"{name}_squeeze", inputs=(x,), keep_dims=True)
+        gate = self.add(mean, (1, 1, filters))
+        act = self.spec.activation
+        gate = self.conv(f"{name}_reduce", gate, width, activation=act, batch_norm=None)
+        gate = self.conv(f"{name}_expand", gate, filters, activation="sigmoid", batch_norm=None)
+        return self.add(Mul(name=f"{name}_excite", inputs=(x, gate)), self.shapes[x])
+
+    def conv(
+        self,
+        name: str,
+        x: str,
+        filters: int,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        activation: str = "linear",
+        batch_norm: float | None = BATCH_NORM_EPSILON,
+    ) -> str:
+        node = Conv2D(
+            name=name,
+            inputs=(x,),
+            filters=filters,
+            kernel=kernel,
+            stride=stride,
+            activation=activation,
+            batch_norm=batch_norm,
+        )
+        return self.add(node, (*_strided(self.shapes[x], stride), filters))
+
+    def depthwise(self, name: str, x: str, kernel: int, stride: int, activation: str) -> str:
+        node = DepthwiseConv2D(
+            name=name,
+            inputs=(x,),
+            kernel=kernel,
+            stride=stride,
+            activation=activation,
+            batch_norm=BATCH_NORM_EPSILON,
+        )
+        return self.add(node, (*_strided(self.shapes[x], stride), self.shapes[x][-1]))
+
+    def add(self, node: Node, shape: Shape) -> str:
+        self.nodes.append(node)
+        self.shapes[node.name] = shape
+        return node.name
+
+
+def _repeated(stage: StageSpec) -> StageSpec:
+    return replace(stage, stride=1, in_filters=stage.out_filters)
+
+
+def _strided(shape: Shape, stride: int) -> Shape:
+    return tuple(math.ceil(side / stride) for side in shape[:2])
+
+
+def initial_weights(nodes: list[Node], shapes: Mapping[str, Shape], seed: int) -> dict[str, Array]:
+    """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(units))."""
+    rng = np.random.default_rng(seed)
+    weights: dict[str, Array] = {}
+    for node in nodes:
+        match node:
+            case Conv2D():
+                shape = (node.kernel, node.kernel, shapes[node.inputs[0]][-1], node.filters)
+                kernel = rng.normal(0, math.sqrt(2 / (node.kernel**2 * node.filters)), shape)
+                channels = node.filters
+            case DepthwiseConv2D():
+                channels = shapes[node.name][-1]
+                shape = (node.kernel, node.kernel, channels)
+                kernel = rng.normal(0, math.sqrt(2 / node.kernel**2), shape)
+            case FullyConnected():
+                channels = node.units
+                limit = 1 / math.sqrt(channels)
+                kernel = rng.uniform(-limit, limit, (shapes[node.inputs[0]][-1], channels))
+            case _:
+                continue
+        fresh = {
+            "kernel": kernel,
+            "bias": np.zeros(channels),
+            "gamma": np.ones(channels),
+            "beta": np.zeros(channels),
+            "mean": np.zeros(channels),
+            "variance": np.ones(channels),
+        }
+        for name in node.weight_names():
+            weights[name] = fresh[name.rpartition("/")[2]].astype(np.float32)
+    return weights

@@ -1,0 +1,60 @@
+"""What a network costs, read off its Graph: parameters, multiply-accumulates, memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edgekit.graph import STATISTICS, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Static cost of one inference of one photo.
+
+    Attributes:
+        parameters: trainable parameters (the moving statistics are not counted).
+        macs: multiply-accumulates of convolutions and fully connected layers.
+        peak_activation: elements of the tensors alive at once, at the worst node.
+    """
+
+    parameters: int
+    macs: int
+    peak_activation: int
+
+
+def cost(graph: Graph) -> Cost:
+    """Measures a Graph."""
+    parameters = sum(
+        array.size
+        for name, array in graph.weights.items()
+        if name.rpartition("/")[2] not in STATISTICS
+    )
+    return Cost(parameters, sum(macs(graph, node) for node in graph.nodes), peak_activation(graph))
+
+
+def macs(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates of one node; 0 for the ones that are not convolutions."""
+    match node:
+        case Conv2D():
+            fan_in = node.kernel**2 * graph.shapes[node.inputs[0]][-1]
+        case DepthwiseConv2D():
+            fan_in = node.kernel**2
+        case FullyConnected():
+            fan_in = graph.shapes[node.inputs[0]][-1]
+        case _:
+            return 0
+    return fan_in * math.prod(graph.shapes[node.name])
+
+
+def peak_activation(graph: Graph) -> int:
+    """Elements of all live tensors while a node runs, at the worst node, batch 1."""
+    last = graph.last_uses()
+    alive = {graph.input: math.prod(graph.shapes[graph.input])}
+    peak = 0
+    for node in graph.nodes:
+        alive[node.name] = math.prod(graph.shapes[node.name])
+        peak = max(peak, sum(alive.values()))
+        for name in {name for name in node.inputs if last[name] == node.name}:
+            del alive[name]
+    return peak

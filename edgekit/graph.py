@@ -1,0 +1,290 @@
+"""The network as data: typed nodes over named NHWC tensors, with the weights held apart.
+
+Every node has one output tensor, which carries the node's name. Shapes leave the batch out.
+A quantized network is the same Graph with `QuantParams` on its tensors and weights.
+
+Weights are float32 arrays named ``NODE/kernel``, ``NODE/bias`` or, where the node normalises
+its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``. Kernels have TensorFlow's
+layouts: HWIO for convolutions, HWC for depthwise ones, IO for fully connected ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import UsageError
+
+Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+
+FORMAT = "edgekit-graph/1"
+BATCH_NORM_SUFFIXES = ("gamma", "beta", "mean", "variance")
+#: Statistics that training updates but no gradient reaches; not counted as parameters.
+STATISTICS = ("mean", "variance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        name: unique; also the name of the output tensor.
+        inputs: the tensors it reads.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def weight_names(self) -> tuple[str, ...]:
+        """The full names of the weights that this node reads."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedNode(Node):
+    """A node with a kernel, and either a bias or a batch normalization after it.
+
+    Attributes:
+        batch_norm: the epsilon of a batch normalization, or None where it is folded or absent.
+    """
+
+    batch_norm: float | None = None
+
+    def weight_names(self) -> tuple[str, ...]:
+        suffixes = ("bias",) if self.batch_norm is None else BATCH_NORM_SUFFIXES
+        return tuple(f"{self.name}/{suffix}" for suffix in ("kernel", *suffixes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv2D(WeightedNode):
+    """A convolution with TensorFlow's ``SAME`` padding and the activation fused into it.
+
+    Attributes:
+        filters: output channels.
+        kernel: side of the square kernel.
+        stride: in both directions.
+        activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
+    """
+
+    filters: int
+    kernel: int = 1
+    stride: int = 1
+    activation: str = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthwiseConv2D(WeightedNode):
+    """A depthwise convolution (multiplier 1) with ``SAME`` padding and a fused activation."""
+
+    kernel: int
+    stride: int = 1
+    activation: str = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnected(WeightedNode):
+    """A dense layer over a vector.
+
+    Attributes:
+        units: output length.
+        dropout: rate applied to the input in training.
+    """
+
+    units: int
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation(Node):
+    """An activation of its own: ``sigmoid`` once swish is written out for an integer target."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Node):
+    """The residual connection: branch first, shortcut second.
+
+    Attributes:
+        drop_connect: rate at which the whole branch of a sample is dropped in training.
+    """
+
+    drop_connect: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(Node):
+    """An elementwise product; a [1, 1, C] operand is broadcast over height and width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Node):
+    """The mean over height and width.
+
+    Attributes:
+        keep_dims: whether the result is [1, 1, C] or [C].
+    """
+
+    keep_dims: bool
+
+
+NODE_TYPES: dict[str, type[Node]] = {
+    cls.__name__: cls
+    for cls in (Conv2D, DepthwiseConv2D, FullyConnected, Activation, Add, Mul, Mean)
+}
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """How integers stand for reals: ``real = scale * (integer - zero_point)``.
+
+    Attributes:
+        scale: float64 values, one, or one per channel.
+        zero_point: integers, as many as scales.
+        dtype: ``int8`` or ``int32``.
+        axis: the channel axis of a per-channel scheme, else None.
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    dtype: str = "int8"
+    axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network.
+
+    Attributes:
+        name: of the variant.
+        input: name of the input tensor.
+        nodes: in an order in which every input is written before it is read.
+        shapes: of every tensor, NHWC without the batch.
+        weights: float32 arrays by full name.
+        quant: by tensor or weight name; empty for a float network.
+    """
+
+    name: str
+    input: str
+    nodes: tuple[Node, ...]
+    shapes: Mapping[str, Shape]
+    weights: Mapping[str, Array] = field(repr=False)
+    quant: Mapping[str, QuantParams] = field(default_factory=dict, repr=False)
+
+    @property
+    def output(self) -> str:
+        """The tensor of logits: what the last node writes."""
+        return self.nodes[-1].name
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.shapes[self.output][-1]
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square input in pixels."""
+        return self.shapes[self.input][0]
+
+    def node(self, name: str) -> Node:
+        """Returns the node that writes the tensor ``name``."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def node_weights(self, node: Node) -> dict[str, Array]:
+        """Returns a node's weights by their short names (``kernel``, ``bias``, …)."""
+        return {name.rpartition("/")[2]: self.weights[name] for name in node.weight_names()}
+
+    def last_uses(self) -> dict[str, str]:
+        """Maps each tensor to the last node that reads it, so that it can be freed there."""
+        return {name: node.name for node in self.nodes for name in node.inputs}
+
+    def with_weights(self, weights: Mapping[str, Array]) -> Graph:
+        """Returns the same network with other weights.
+
+        Raises:
+            UsageError: names or shapes differ; the first few are listed.
+        """
+        problems = list(_differences(self.weights, weights))
+        if problems:
+            shown = "; ".join(problems[:3])
+            more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise UsageError(f"the weights do not fit {self.name}", cause=shown + more)
+        ordered = {name: np.asarray(weights[name], np.float32) for name in self.weights}
+        return replace(self, weights=ordered)
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file whose header holds the network as JSON."""
+        from safetensors.numpy import save
+
+        header = {
+            "format": FORMAT,
+            "name": self.name,
+            "input": self.input,
+            "nodes": [{"op": type(node).__name__, **asdict(node)} for node in self.nodes],
+            "shapes": self.shapes,
+            "quant": {name: asdict(params) for name, params in self.quant.items()},
+        }
+        contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
+        data = save(contents, metadata={"edgekit": json.dumps(header)})
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Graph:
+        """Reads what `save` wrote.
+
+        Raises:
+            UsageError: the file is missing, damaged, or not a graph of ours.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = json.loads((file.metadata() or {})["edgekit"])
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']}")
+            return cls(
+                name=header["name"],
+                input=header["input"],
+                nodes=tuple(_node_from_json(item) for item in header["nodes"]),
+                shapes={name: tuple(shape) for name, shape in header["shapes"].items()},
+                weights=weights,
+                quant={name: _quant_from_json(item) for name, item in header["quant"].items()},
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"cannot read the graph {path}", cause=f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def _node_from_json(item: dict[str, Any]) -> Node:
+    fields = dict(item)
+    op = fields.pop("op")
+    return NODE_TYPES[op](**{**fields, "inputs": tuple(fields["inputs"])})
+
+
+def _quant_from_json(item: dict[str, Any]) -> QuantParams:
+    return QuantParams(
+        **{**item, "scale": tuple(item["scale"]), "zero_point": tuple(item["zero_point"])}
+    )
+
+
+def _differences(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[str]:
+    for name, array in ours.items():
+        if name not in theirs:
+            yield f"'{name}' is missing"
+        elif tuple(theirs[name].shape) != array.shape:
+            yield f"'{name}' has shape {list(theirs[name].shape)}, not {list(array.shape)}"
+    for name in theirs:
+        if name not in ours:
+            yield f"'{name}' has no place"

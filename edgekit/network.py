@@ -1,0 +1,190 @@
+"""The only torch module: it executes a Graph, for training, evaluation and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgekit.graph import (
+    Activation,
+    Add,
+    Array,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Mean,
+    Mul,
+    Node,
+    WeightedNode,
+)
+
+#: Called with each tensor's name and value; what it returns is what the network goes on with.
+Tap = Callable[[str, Tensor], Tensor]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "swish": F.silu,
+    "sigmoid": torch.sigmoid,
+}
+
+
+class Network(nn.Module):
+    """Executes a Graph on NCHW float tensors of any batch size.
+
+    Args:
+        graph: the network; its weights are copied.
+        bn_momentum: share of a new batch in the moving statistics (torch's convention).
+    """
+
+    def __init__(self, graph: Graph, *, bn_momentum: float = 0.01) -> None:
+        super().__init__()
+        self.graph = replace(graph, weights={})
+        self.layers = nn.ModuleDict(
+            {
+                node.name: _Layer(graph, node, bn_momentum)
+                for node in graph.nodes
+                if isinstance(node, WeightedNode)
+            }
+        )
+        self._last_uses = graph.last_uses()
+
+    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
+        """Runs the network.
+
+        Args:
+            x: normalised photos, float [n, 3, height, width].
+            tap: sees, and may replace, the input and every node's output.
+
+        Returns:
+            Logits, float [n, classes].
+        """
+        graph = self.graph
+        values = {graph.input: tap(graph.input, x) if tap else x}
+        for node in graph.nodes:
+            y = self._run(node, [values[name] for name in node.inputs])
+            values[node.name] = tap(node.name, y) if tap else y
+            for name in {name for name in node.inputs if self._last_uses[name] == node.name}:
+                del values[name]
+        return values[graph.output]
+
+    def _run(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        match node:
+            case Conv2D() | DepthwiseConv2D() | FullyConnected():
+                return cast(Tensor, self.layers[node.name](inputs[0]))
+            case Add():
+                return self._drop_connect(inputs[0], node.drop_connect) + inputs[1]
+            case Mul():
+                return inputs[0] * inputs[1]
+            case Mean():
+                return inputs[0].mean((2, 3), keepdim=node.keep_dims)
+            case Activation():
+                return ACTIVATIONS[node.kind](inputs[0])
+        raise TypeError(f"no execution for {type(node).__name__}")
+
+    def _drop_connect(self, x: Tensor, rate: float) -> Tensor:
+        """Stochastic depth per sample, scaled to keep the mean (released code, ``utils.py``)."""
+        if not self.training or rate == 0:
+            return x
+        keep = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) >= rate
+        return x / (1 - rate) * keep
+
+    def to_graph(self) -> Graph:
+        """Returns the Graph with the module's present weights."""
+        weights: dict[str, Array] = {}
+        for name, layer in self.layers.items():
+            values = cast(_Layer, layer).export()
+            weights |= {f"{name}/{short}": array for short, array in values.items()}
+        return replace(self.graph, weights=weights)
+
+
+class _Layer(nn.Module):
+    """A weighted node: kernel in torch's layout, then a bias or a batch normalization."""
+
+    def __init__(self, graph: Graph, node: WeightedNode, momentum: float) -> None:
+        super().__init__()
+        self.node = node
+        values = {name: _tensor(array) for name, array in graph.node_weights(node).items()}
+        self.kernel = nn.Parameter(_to_torch(node, values["kernel"]))
+        self.norm: nn.BatchNorm2d | None = None
+        self.bias: nn.Parameter | None = None
+        if node.batch_norm is None:
+            self.bias = nn.Parameter(values["bias"])
+        else:
+            self.norm = nn.BatchNorm2d(len(values["beta"]), node.batch_norm, momentum)
+            self.norm.weight.data = values["gamma"]
+            self.norm.bias.data = values["beta"]
+            self.norm.running_mean = values["mean"]
+            self.norm.running_var = values["variance"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        node = self.node
+        if isinstance(node, FullyConnected):
+            return F.linear(F.dropout(x, node.dropout, self.training), self.kernel, self.bias)
+        if not isinstance(node, Conv2D | DepthwiseConv2D):
+            raise TypeError(f"no execution for {type(node).__name__}")
+        padding, x = _same_padding(x, node.kernel, node.stride)
+        groups = x.shape[1] if isinstance(node, DepthwiseConv2D) else 1
+        x = F.conv2d(x, self.kernel, self.bias, node.stride, padding, groups=groups)
+        if self.norm is not None:
+            x = self.norm(x)
+        return ACTIVATIONS[node.activation](x)
+
+    def export(self) -> dict[str, Array]:
+        values: dict[str, Tensor | None] = {"kernel": _from_torch(self.node, self.kernel)}
+        if self.norm is None:
+            values["bias"] = self.bias
+        else:
+            values["gamma"], values["beta"] = self.norm.weight, self.norm.bias
+            values["mean"], values["variance"] = self.norm.running_mean, self.norm.running_var
+        return {
+            name: np.array(tensor.detach().float().cpu(), order="C")
+            for name, tensor in values.items()
+            if tensor is not None
+        }
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.array(array, np.float32))
+
+
+def _to_torch(node: Node, kernel: Tensor) -> Tensor:
+    match node:
+        case Conv2D():
+            kernel = kernel.permute(3, 2, 0, 1)  # HWIO to OIHW
+        case DepthwiseConv2D():
+            kernel = kernel.permute(2, 0, 1).unsqueeze(1)  # HWC to C1HW
+        case _:
+            kernel = kernel.t()  # IO to OI
+    return kernel.contiguous()
+
+
+def _from_torch(node: Node, kernel: Tensor) -> Tensor:
+    match node:
+        case Conv2D():
+            return kernel.permute(2, 3, 1, 0)
+        case DepthwiseConv2D():
+            return kernel.squeeze(1).permute(1, 2, 0)
+        case _:
+            return kernel.t()
+
+
+def _same_padding(x: Tensor, kernel: int, stride: int) -> tuple[tuple[int, int], Tensor]:
+    """TensorFlow's ``SAME``: an odd pixel of padding goes to the bottom and the right.
+
+    Returns the symmetric padding that the convolution itself can do, and the input, padded
+    here where that is not enough.
+    """
+    totals = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
+    if all(total % 2 == 0 for total in totals):
+        return (totals[0] // 2, totals[1] // 2), x
+    (top, bottom), (left, right) = ((t // 2, t - t // 2) for t in totals)
+    return (0, 0), F.pad(x, (left, right, top, bottom))

@@ -1,0 +1,145 @@
+"""Rewrites of a Graph that keep what it computes: what a converter or a quantizer needs first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from edgekit.graph import (
+    Activation,
+    Array,
+    Conv2D,
+    DepthwiseConv2D,
+    Graph,
+    Mul,
+    Node,
+    Shape,
+    WeightedNode,
+)
+
+Triple = tuple[float, float, float]
+InputMethod = Literal["depthwise", "common-zero"]
+
+#: What a convolution can carry in its own fused activation, in TFLite and in its delegates.
+FUSED_ACTIVATIONS = frozenset({"linear", "relu", "relu6"})
+
+
+def fold_batch_norm(graph: Graph) -> Graph:
+    """Folds every batch normalization into the kernel and bias before it.
+
+    Computed in float64 and rounded once, so that the result differs from the original by
+    float32 rounding only.
+    """
+    weights: dict[str, Array] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
+        if isinstance(node, WeightedNode) and node.batch_norm is not None:
+            gain = values["gamma"] / np.sqrt(values["variance"] + node.batch_norm)
+            # Every kernel layout has the output channels last.
+            values = {
+                "kernel": values["kernel"] * gain,
+                "bias": values["beta"] - values["mean"] * gain,
+            }
+            node = replace(node, batch_norm=None)
+        nodes.append(node)
+        weights |= {f"{node.name}/{name}": a.astype(np.float32) for name, a in values.items()}
+    return replace(graph, nodes=tuple(nodes), weights=weights)
+
+
+def expand_activations(graph: Graph) -> Graph:
+    """Writes out what no integer kernel fuses: sigmoid, and swish as ``x * sigmoid(x)``."""
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    shapes = dict(graph.shapes)
+
+    def append(node: Node, shape: Shape) -> str:
+        nodes.append(node)
+        shapes[node.name] = shape
+        return node.name
+
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
+        shape = graph.shapes[node.name]
+        kind = node.activation if isinstance(node, Conv2D | DepthwiseConv2D) else "linear"
+        if kind in FUSED_ACTIVATIONS:
+            nodes.append(node)
+            continue
+        out = append(replace(node, activation="linear"), shape)  # type: ignore[call-arg]
+        gate = append(Activation(name=f"{out}_sigmoid", inputs=(out,), kind="sigmoid"), shape)
+        if kind == "swish":
+            gate = append(Mul(name=f"{out}_swish", inputs=(out, gate)), shape)
+        renamed[node.name] = gate
+    return replace(graph, nodes=tuple(nodes), shapes=shapes)
+
+
+def absorb_normalization(
+    graph: Graph, mean: Triple, std: Triple, method: InputMethod
+) -> tuple[Graph, float, float]:
+    """Makes the input's normalization one that an 8-bit input's scale and zero point can hold.
+
+    A quantized input tensor is ``(pixel - zero) * scale`` with one integer ``zero`` for all
+    channels. Where the normalization is not of that form, the difference moves into the network:
+
+    - ``depthwise``: a 1x1 depthwise convolution in front normalises raw pixels. Exact in reals;
+      its output is rounded to 8 bits once.
+    - ``common-zero``: the input is ``pixel - zero`` and the stem takes the rest. No extra
+      operator and no rounding; only the padding differs, which then stands for ``zero``
+      instead of each channel's mean.
+
+    Args:
+        graph: a network whose batch normalizations are folded.
+        mean: per channel, in pixel units.
+        std: per channel, in pixel units.
+        method: how the rest is absorbed.
+
+    Returns:
+        The network, its input's common mean (an integer) and its input's common std.
+    """
+    if len({*mean}) == len({*std}) == 1 and mean[0] == round(mean[0]):
+        return graph, mean[0], std[0]
+    stem = graph.nodes[0]
+    if not isinstance(stem, Conv2D):
+        raise TypeError(f"the first node of {graph.name} is a {type(stem).__name__}")
+    gain = 1 / np.asarray(std, np.float64)
+    offset = -np.asarray(mean, np.float64) * gain
+    if method == "depthwise":
+        return _normalize_in_front(graph, stem, gain, offset), 0.0, 1.0
+    zero = float(round(sum(mean) / 3))
+    kernel = graph.weights["stem/kernel"].astype(np.float64)
+    shift = np.einsum("hwio,i->o", kernel, zero * gain + offset)
+    weights = {
+        **graph.weights,
+        "stem/kernel": (kernel * gain[:, None]).astype(np.float32),
+        "stem/bias": (graph.weights["stem/bias"] + shift).astype(np.float32),
+    }
+    return replace(graph, weights=weights), zero, 1.0
+
+
+def _normalize_in_front(graph: Graph, stem: Conv2D, gain: Array, offset: Array) -> Graph:
+    front = DepthwiseConv2D(name="normalize", inputs=(graph.input,), kernel=1)
+    weights: Mapping[str, Array] = {
+        "normalize/kernel": gain.astype(np.float32).reshape(1, 1, 3),
+        "normalize/bias": offset.astype(np.float32),
+        **graph.weights,
+    }
+    return replace(
+        graph,
+        nodes=(front, replace(stem, inputs=(front.name,)), *graph.nodes[1:]),
+        shapes={**graph.shapes, front.name: graph.shapes[graph.input]},
+        weights=weights,
+    )
+
+
+#: Passes that make a trained network ready to be quantized, in order.
+PREPARE: tuple[Callable[[Graph], Graph], ...] = (fold_batch_norm, expand_activations)
+
+
+def prepare(graph: Graph) -> Graph:
+    """Applies `PREPARE`."""
+    for step in PREPARE:
+        graph = step(graph)
+    return graph
