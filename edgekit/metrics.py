@@ -1,0 +1,126 @@
+"""How good a classifier's answers are: arrays in, plain fractions from 0 to 1 out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import UsageError
+
+Z_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+
+
+def top_k(logits: NDArray[Any], labels: NDArray[np.integer[Any]], k: int) -> NDArray[np.bool_]:
+    """Says for each photo whether its label is among the k highest logits.
+
+    Quantized models tie often, so the ranking of ties is fixed: the lower class index wins, as in
+    ``argmax``. A label whose logit is not a number is never found.
+
+    Args:
+        logits: scores ``[n, classes]`` of any real dtype; only their order matters.
+        labels: true class indices ``[n]``.
+        k: how many of the highest classes count; more than there are classes means all.
+
+    Returns:
+        ``bool[n]``.
+
+    Raises:
+        UsageError: the shapes disagree, a label is not a class index, or k is below 1.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise UsageError(
+            f"logits of shape {logits.shape} and labels of shape {labels.shape} do not belong "
+            "together",
+            hint="pass logits as [n, classes] and labels as [n]",
+        )
+    if k < 1:
+        raise UsageError(f"top-{k} does not exist", hint="use k = 1 or more")
+    if labels.size == 0:
+        return np.zeros(0, np.bool_)
+    classes = logits.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UsageError(
+            f"labels reach from {labels.min()} to {labels.max()}, but the model has {classes} "
+            "classes",
+            hint="use the labels that the model was trained with",
+        )
+    own = logits[np.arange(len(labels)), labels][:, None]
+    ahead = np.arange(classes) < labels[:, None]
+    rank = ((logits > own) | ((logits == own) & ahead)).sum(axis=1)
+    found: NDArray[np.bool_] = (rank < k) & (own == own)[:, 0]  # NaN differs from itself
+    return found
+
+
+def wilson_interval(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
+    """Interval that holds the true fraction behind ``successes`` of ``n``, within 0 and 1.
+
+    The score interval of E. B. Wilson, "Probable inference, the law of succession, and statistical
+    inference", JASA 22 (1927) 209-212; unlike the textbook p ± z·√(p(1-p)/n) it holds near 0 and 1,
+    where good classifiers are. Without a single trial the answer is (0, 1).
+
+    Raises:
+        UsageError: ``successes`` is not between 0 and ``n``.
+    """
+    if not 0 <= successes <= n:
+        raise UsageError(f"{successes} successes in {n} trials are impossible")
+    if n == 0:
+        return 0.0, 1.0
+    p, z2 = successes / n, z * z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # At the ends the formula gives 0 and 1 exactly, but floating point does not.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return low, high
+
+
+def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Fraction of equal entries in two arrays of predicted classes ``[n]``; NaN where n is 0.
+
+    Raises:
+        UsageError: the shapes differ.
+    """
+    a, b = _paired(a, b)
+    return float(np.mean(a == b)) if a.size else math.nan
+
+
+def paired_drop(
+    reference_correct: NDArray[np.bool_], correct: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Loss of accuracy on the same photos, with its standard error.
+
+    The variance is that of the difference of two dependent proportions,
+    ``((p10 + p01) - (p10 - p01)²) / n``, where p10 is the fraction that only the reference got
+    right and p01 the fraction that only the other one did (A. Agresti, "Categorical Data Analysis",
+    2nd ed. 2002, section 10.1.1). It is far smaller than that of two separate samples.
+
+    Args:
+        reference_correct: ``bool[n]``, where the reference was right.
+        correct: ``bool[n]``, where the other model was right on the same photos.
+
+    Returns:
+        The drop (positive: worse than the reference) and its standard error; NaN where n is 0.
+
+    Raises:
+        UsageError: the shapes differ.
+    """
+    before, after = _paired(reference_correct, correct)
+    if before.size == 0:
+        return math.nan, math.nan
+    n = before.size
+    lost, won = int(np.sum(before & ~after)), int(np.sum(~before & after))
+    drop = (lost - won) / n
+    return drop, math.sqrt(max(0.0, (lost + won) / n - drop * drop) / n)
+
+
+def _paired(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        raise UsageError(
+            f"results of shape {a.shape} and {b.shape} do not come from the same photos"
+        )
+    return a, b
