@@ -1,0 +1,23 @@
+"""The report: its data (``report.json``), its page (``report.html``) and what it means in words."""
+
+from __future__ import annotations
+
+from edgekit.report.diagnosis import diagnose, int8_dot_product, verdict
+from edgekit.report.document import SCHEMA_VERSION, Document, Latency, Row, make_row, write_json
+from edgekit.report.host import describe_host
+from edgekit.report.html import Miss, write_html
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Document",
+    "Latency",
+    "Miss",
+    "Row",
+    "describe_host",
+    "diagnose",
+    "int8_dot_product",
+    "make_row",
+    "verdict",
+    "write_html",
+    "write_json",
+]

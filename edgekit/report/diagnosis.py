@@ -1,0 +1,121 @@
+"""What the rows mean, in words: the verdict, and the causes of what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.report.document import REFERENCE, Row
+from edgekit.report.format import milliseconds, percent, points
+
+# Multiply-accumulate instructions for bytes, as Linux names them on x86 and on Arm.
+INT8_DOT_PRODUCT = {
+    "avx512_vnni",
+    "avx_vnni",
+    "avx_vnni_int8",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+    "svei8mm",
+}
+MIN_CONTROL_AGREEMENT = 0.995
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Says in one sentence what quantization cost, and whether the photos can tell."""
+    by_stage = {row["stage"]: row for row in rows}
+    reference = by_stage.get(REFERENCE)
+    quantized = [row for row in rows if not row["stage"].startswith("fp32")]
+    if not rows:
+        return "Nothing was measured."
+    if not quantized:
+        row = reference or rows[-1]
+        low, high = row["top1_ci95"]
+        return (
+            f"fp32 is right on {percent(row['top1'])} % of {row['n']} photos "
+            f"(95 % interval {percent(low)} to {percent(high)} %); nothing was quantized."
+        )
+    row = quantized[-1]  # the emitted file comes after its simulation
+    name = "int8" if row["stage"].startswith("w8a8") else row["stage"].rsplit("-", 1)[0]
+    if reference is None or row["drop_pp"] is None:
+        return f"{name} is right on {percent(row['top1'])} % of {row['n']} photos."
+    drop = row["drop_pp"]
+    change = "no drop" if drop == 0 else f"a drop of {points(drop)} points"
+    if drop < 0:
+        change = f"a gain of {points(-drop)} points"
+    return (
+        f"{name} keeps {percent(row['top1'])} % top-1 of fp32's {percent(reference['top1'])} %: "
+        f"{change}{_significance(row)}."
+    )
+
+
+def _significance(row: Row) -> str:
+    drop, error = row["drop_pp"], row["drop_se_pp"]
+    if not drop or error is None:
+        return f" on {row['n']} photos"
+    if abs(drop) <= 1.96 * error:
+        return f", within the noise of {row['n']} photos"
+    return f", more than the noise of {row['n']} photos explains"
+
+
+def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> str | None:
+    """Names the cause of a result that would otherwise be blamed on quantization.
+
+    Args:
+        rows: the rows of one report.
+        int8_dot_product: what `int8_dot_product` says of the machine that measured; asked here
+            where it is None.
+
+    Returns:
+        One line per finding, or None where nothing is odd.
+    """
+    by_stage = {row["stage"]: row for row in rows}
+    reference, control = by_stage.get(REFERENCE), by_stage.get("fp32-tflite")
+    findings = []
+    if reference and control:
+        findings.append(_control(reference, control))
+    if control and (int8 := by_stage.get("w8a8-tflite")):
+        findings.append(_speed(control, int8, int8_dot_product))
+    return "\n".join(filter(None, findings)) or None
+
+
+def _control(reference: Row, control: Row) -> str | None:
+    photos = abs(reference["top1"] - control["top1"]) * control["n"]
+    agreement = control["agreement"]
+    if photos < 1.5 and (agreement is None or agreement >= MIN_CONTROL_AGREEMENT):
+        return None
+    return (
+        f"fp32-tflite differs from fp32-torch (top-1 {percent(control['top1'])} % against "
+        f"{percent(reference['top1'])} %, agreement {percent(agreement)} %): this is conversion or "
+        "preprocessing, not quantization"
+    )
+
+
+def _speed(control: Row, int8: Row, dot_product: bool | None) -> str | None:
+    fp32_ms, int8_ms = control["latency_ms"], int8["latency_ms"]
+    if not fp32_ms or not int8_ms or int8_ms["median"] <= fp32_ms["median"]:
+        return None
+    known = int8_dot_product() if dot_product is None else dot_product
+    reason = {
+        True: "although the CPU has int8 dot-product instructions, so the runtime's int8 kernels "
+        "are at fault",
+        False: "because the host CPU has no int8 dot-product instructions (VNNI or dotprod)",
+        None: "and whether the host CPU has int8 dot-product instructions is not known",
+    }[known]
+    return (
+        f"int8 is slower than fp32 on this host (median {milliseconds(int8_ms['median'])} ms "
+        f"against {milliseconds(fp32_ms['median'])} ms), {reason}; measure on the device itself"
+    )
+
+
+def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+    """Says whether this CPU multiplies and adds bytes in one instruction; None: not known."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return bool(INT8_DOT_PRODUCT.intersection(value.split()))
+    return None

@@ -1,0 +1,233 @@
+"""The report as data: what ``report.json`` holds, and how its rows are made.
+
+The document is plain JSON all the way down, so its types are ``TypedDict``: what is in memory is
+what is on disk, and a report can be drawn again from the file alone. Fractions are 0 to 1, sizes
+bytes, stage times seconds and latencies milliseconds. ``None`` means "not measured".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+REFERENCE = "fp32-torch"  # the stage that every other one is compared with
+
+
+class Latency(TypedDict):
+    """Milliseconds: loading, the first run, and the n warm runs after it."""
+
+    init: float
+    first: float
+    median: float
+    p5: float
+    p95: float
+    n: int
+    threads: int
+
+
+class Row(TypedDict):
+    """One stage of the model on the validation photos."""
+
+    stage: str  # fp32-torch, fp32-tflite, w8a8-sim, w8a8-tflite
+    runtime: str
+    n: int
+    top1: float
+    top5: float  # of min(5, classes) answers: always 1 where there are at most 5 classes
+    top1_ci95: list[float]  # [low, high], Wilson
+    agreement: float | None  # fraction of photos with the answer of fp32-torch
+    drop_pp: float | None  # percentage points of top-1 below fp32-torch; positive is worse
+    drop_se_pp: float | None  # standard error of drop_pp, paired on the same photos
+    size_bytes: int | None
+    latency_ms: Latency | None
+
+
+class StageTime(TypedDict):
+    """One stage of the build."""
+
+    name: str
+    seconds: float
+    cached: bool
+    detail: str
+
+
+class Data(TypedDict):
+    """Where the photos came from."""
+
+    source: str
+    builtin: bool
+    labels: list[str]
+    n_train: int
+    n_val: int
+    n_calibration: int
+    unreadable: int
+
+
+class Epoch(TypedDict):
+    """One pass over the training photos."""
+
+    epoch: int
+    train_loss: float
+    val_top1: float | None
+    learning_rate: float
+    seconds: float
+
+
+class Training(TypedDict):
+    """The training run, oldest epoch first."""
+
+    history: list[Epoch]
+
+
+class Quantization(TypedDict):
+    """How the integers were chosen."""
+
+    scheme: str  # w8a8-static
+    method: str  # mse, percentile, minmax
+    calibration_digest: str
+    tensors: int  # how many tensors carry a scale
+
+
+class Target(TypedDict):
+    """What became of one target; backticks in the message mark commands."""
+
+    name: str
+    status: str
+    message: str
+    files: list[str]
+
+
+class OutputFile(TypedDict):
+    """One file that the build left behind, its path relative to the report."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Host(TypedDict):
+    """The machine that built and measured."""
+
+    machine: str
+    cpu: str
+    cores: int
+    python: str
+    versions: dict[str, str]
+
+
+class Document(TypedDict):
+    """Everything that ``report.json`` holds."""
+
+    schema_version: int
+    edgekit_version: str
+    model: str
+    command: str
+    created: str  # ISO 8601
+    rows: list[Row]
+    stages: list[StageTime]
+    warnings: list[str]
+    data: Data
+    preprocessing: dict[str, Any]
+    training: Training | None
+    quantization: Quantization | None
+    targets: list[Target]
+    files: list[OutputFile]
+    host: Host
+
+
+def make_row(
+    stage: str,
+    runtime: str,
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    reference: NDArray[Any] | None = None,
+    size_bytes: int | None = None,
+    latency: Latency | None = None,
+) -> Row:
+    """Measures one stage's answers.
+
+    Args:
+        stage: which form of the model, for example ``w8a8-tflite``.
+        runtime: what ran it, for example ``LiteRT 2.1``.
+        logits: its scores ``[n, classes]`` in any dtype.
+        labels: true class indices ``[n]``.
+        reference: scores of fp32-torch on the same photos, ``[n, classes]``; None where this row
+            is that reference itself or where it was not measured.
+        size_bytes: size of the model file.
+        latency: how fast it ran.
+
+    Raises:
+        UsageError: the arrays do not belong together.
+    """
+    from edgekit import metrics
+
+    correct = metrics.top_k(logits, labels, 1)
+    n, hits = len(correct), int(correct.sum())
+    if stage == REFERENCE:
+        reference = logits
+    agreement = drop = error = None
+    if reference is not None and n:
+        agreement = metrics.agreement(reference.argmax(axis=1), logits.argmax(axis=1))
+        drop, error = metrics.paired_drop(metrics.top_k(reference, labels, 1), correct)
+    return Row(
+        stage=stage,
+        runtime=runtime,
+        n=n,
+        top1=hits / n if n else 0.0,
+        top5=float(metrics.top_k(logits, labels, 5).mean()) if n else 0.0,
+        top1_ci95=list(metrics.wilson_interval(hits, n)),
+        agreement=agreement,
+        drop_pp=None if drop is None else 100 * drop,
+        drop_se_pp=None if error is None else 100 * error,
+        size_bytes=size_bytes,
+        latency_ms=latency,
+    )
+
+
+def write_json(document: Document, path: Path) -> None:
+    """Writes ``report.json``; figures that are not finite become null, as JSON has no NaN.
+
+    Raises:
+        EdgekitError: the file cannot be written.
+    """
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file whole or not at all.
+
+    Raises:
+        EdgekitError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        partial.replace(path)
+    except OSError as error:
+        raise EdgekitError(
+            f"cannot write {path}",
+            cause=error.strerror or str(error),
+            hint="free some space or choose another folder with --out",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

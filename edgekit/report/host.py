@@ -1,0 +1,53 @@
+"""The machine that built and measured, as far as it explains the figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgekit.report.document import Host
+
+
+def describe_host(packages: Iterable[str]) -> Host:
+    """Describes this machine; it names neither the host nor the user.
+
+    Args:
+        packages: names of distributions whose versions matter; those not installed are left out.
+    """
+    return Host(
+        machine=platform.machine(),
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        python=platform.python_version(),
+        versions={name: found for name in packages if (found := installed(name))},
+    )
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns the processor's name as the system gives it, else the machine type."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use, which a container may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def installed(package: str) -> str | None:
+    """Returns the version of a distribution, None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

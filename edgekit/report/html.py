@@ -1,0 +1,141 @@
+"""``report.html``: one file that needs neither a network, nor a script, nor a server."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgekit.report import format as fmt
+from edgekit.report.diagnosis import verdict
+from edgekit.report.document import Document, Epoch, Row, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from markupsafe import Markup
+    from numpy.typing import NDArray
+
+MAX_PHOTOS = 24
+THUMBNAIL = 192  # pixels; twice the size on the page, for dense screens
+FOLDER = Path(__file__).parent
+
+
+class Miss(NamedTuple):
+    """A photo that fp32 got right and int8 wrong."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 3], RGB
+    name: str
+    truth: str
+    expected: str  # the answer of fp32
+    got: str  # the answer of int8
+
+
+def write_html(
+    document: Document, path: Path, *, photos: Sequence[Miss] = (), total: int | None = None
+) -> None:
+    """Writes the report as one self-contained page, whole or not at all.
+
+    The same document and photos give the same bytes. Everything that came from the user is escaped,
+    and the page forbids itself scripts and requests.
+
+    Args:
+        document: what ``report.json`` holds.
+        path: the file to write.
+        photos: what fp32 got right and int8 wrong; the first 24 are shown.
+        total: how many such photos there are, where ``photos`` holds only some of them.
+
+    Raises:
+        EdgekitError: the file cannot be written.
+    """
+    write_text(path, render(document, photos, len(photos) if total is None else total))
+
+
+def render(document: Document, photos: Sequence[Miss], total: int) -> str:
+    """Returns the page; see `write_html`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from edgekit.report.plots import accuracy_plot
+    from edgekit.report.snippet import python_snippet
+
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=fmt.percent,
+        points=fmt.points,
+        size=fmt.size,
+        seconds=fmt.seconds,
+        ms=fmt.milliseconds,
+        code=code,
+    )
+    shown = [(miss, thumbnail(miss.pixels)) for miss in photos[:MAX_PHOTOS]]
+    history = document["training"]["history"] if document["training"] else []
+    return environment.get_template("report.html.j2").render(
+        doc=document,
+        verdict=verdict(document["rows"]),
+        accuracy=accuracy_plot(document["rows"]) if document["rows"] else "",
+        curves=curves(history),
+        timing=timing(document["rows"]),
+        photos=shown,
+        total=total,
+        longest=max((stage["seconds"] for stage in document["stages"]), default=0) or 1,
+        snippet=python_snippet(document),
+    )
+
+
+def timing(rows: Sequence[Row]) -> str:
+    """Says how often and on how many threads the rows were timed, once where all are alike."""
+    ways: dict[str, list[str]] = {}
+    for row in rows:
+        if latency := row["latency_ms"]:
+            threads = f"{latency['threads']} thread" + "s" * (latency["threads"] != 1)
+            ways.setdefault(f"{latency['n']} warm runs, {threads}", []).append(row["stage"])
+    if len(ways) < 2:
+        return "".join(ways)
+    return "; ".join(f"{', '.join(stages)} {way}" for way, stages in ways.items())
+
+
+def curves(history: Sequence[Epoch]) -> list[tuple[str, Markup]]:
+    """Draws loss and accuracy per epoch; fewer than two epochs make no curve."""
+    from edgekit.report.plots import line_chart
+
+    if len(history) < 2:
+        return []
+    epochs = [epoch["epoch"] for epoch in history]
+    loss: list[float | None] = [epoch["train_loss"] for epoch in history]
+    top1 = [None if epoch["val_top1"] is None else 100 * epoch["val_top1"] for epoch in history]
+    charts = [
+        ("Training loss", line_chart("Training loss per epoch", "", epochs, loss)),
+        ("Validation top-1, %", line_chart("Validation top-1 per epoch", "%", epochs, top1)),
+    ]
+    return [(title, chart) for title, chart in charts if chart]
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> str:
+    """Returns a small JPEG of uint8 ``[height, width, 3]`` RGB pixels as a ``data:`` URI."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels).convert("RGB")
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def code(text: str) -> Markup:
+    """Escapes a message and sets what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # an odd backtick marks nothing
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part)
+        for i, part in enumerate(parts)
+    )

@@ -1,0 +1,69 @@
+"""The few lines of Python that feed a photo to the finished model, as it was fed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from edgekit.report.document import Document
+
+MAX_INLINE_LABELS = 20
+LABELS_FROM_REPORT = 'LABELS = json.load(open("report.json", encoding="utf-8"))["data"]["labels"]'
+
+TEMPLATE = """\
+{imports}import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image, ImageOps
+
+{labels}
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+side = {crop} * min(photo.size)  # the centre square
+left, top = (photo.width - side) / 2, (photo.height - side) / 2
+box = (left, top, left + side, top + side)
+pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))
+
+model = Interpreter({model!r})
+model.allocate_tensors()
+source, result = model.get_input_details()[0], model.get_output_details()[0]
+if source["dtype"] == np.int8:
+    pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
+elif source["dtype"] == np.float32:
+    pixels = ((pixels - np.array({mean})) / np.array({std})).astype(np.float32)
+model.set_tensor(source["index"], pixels[np.newaxis])  # uint8: plain RGB bytes
+model.invoke()
+scores = model.get_tensor(result["index"])[0]
+print(LABELS[scores.argmax()])
+"""
+
+
+def python_snippet(document: Document) -> str | None:
+    """Returns a complete program that classifies ``photo.jpg``; None where no model was made."""
+    model = model_file([file["path"] for file in document["files"]])
+    record: dict[str, Any] = document["preprocessing"]
+    if model is None or not record:
+        return None
+    labels = document["data"]["labels"]
+    inline = len(labels) <= MAX_INLINE_LABELS
+    return TEMPLATE.format(
+        imports="" if inline else "import json\n\n",
+        labels=f"LABELS = {labels!r}" if inline else LABELS_FROM_REPORT,
+        crop=record["crop_fraction"],
+        size=record["resolution"],
+        interpolation=record["interpolation"].upper(),
+        mean=record["mean"],
+        std=record["std"],
+        model=model,
+    )
+
+
+def model_file(paths: Sequence[str]) -> str | None:
+    """Picks the quantized TFLite file that runs on any host, else any TFLite file."""
+    files = [path for path in paths if path.endswith(".tflite")]
+    plain = [path for path in files if not path.endswith("_edgetpu.tflite")]
+    quantized = [path for path in plain if {"w8a8", "int8"} & _words(path)]
+    return next(iter(quantized or plain or files), None)
+
+
+def _words(path: str) -> set[str]:
+    return set(PurePath(path).stem.lower().replace("_", "-").replace(".", "-").split("-"))

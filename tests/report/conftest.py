@@ -1,0 +1,152 @@
+"""Reports as a run on the flower photos would make them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from edgekit.report import Document, Latency, Miss, Row
+
+FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
+
+
+def latency(median: float) -> Latency:
+    return Latency(
+        init=31.4, first=2.1 * median, median=median, p5=0.97 * median, p95=1.12 * median,
+        n=200, threads=2,
+    )  # fmt: skip
+
+
+def row(stage: str, top1: float, **changes: Any) -> Row:
+    values: dict[str, Any] = {
+        "stage": stage,
+        "runtime": "torch 2.13" if stage in ("fp32-torch", "w8a8-sim") else "LiteRT 2.3",
+        "n": 736,
+        "top1": top1,
+        "top5": 1.0,
+        "top1_ci95": [top1 - 0.0187, top1 + 0.0163],
+        "agreement": 1.0,
+        "drop_pp": 0.0,
+        "drop_se_pp": 0.0,
+        "size_bytes": None,
+        "latency_ms": None,
+    }
+    return cast(Row, values | changes)
+
+
+DOCUMENT = Document(
+    schema_version=1,
+    edgekit_version="0.1.0",
+    model="lite0",
+    command="edgekit build lite0 --data photos/train --val photos/val --target edgetpu --epochs 8",
+    created="2026-11-22T08:40:11+00:00",
+    rows=[
+        row("fp32-torch", 685 / 736),
+        row("fp32-tflite", 685 / 736, size_bytes=13_512_904, latency_ms=latency(9.62)),
+        row("w8a8-sim", 684 / 736, agreement=0.9905, drop_pp=100 / 736, drop_se_pp=0.27),
+        row(
+            "w8a8-tflite",
+            683 / 736,
+            agreement=0.9891,
+            drop_pp=200 / 736,
+            drop_se_pp=0.30,
+            size_bytes=4_004_208,
+            latency_ms=latency(8.41),
+        ),
+    ],
+    stages=[
+        {"name": "data", "seconds": 1.7, "cached": False, "detail": "2,934 + 736 photos"},
+        {"name": "train", "seconds": 214.9, "cached": True, "detail": "8 epochs"},
+        {"name": "calibrate", "seconds": 14.2, "cached": False, "detail": "256 photos"},
+        {"name": "convert", "seconds": 9.3, "cached": False, "detail": "4.0 MB"},
+        {"name": "compile edgetpu", "seconds": 0.1, "cached": False, "detail": ""},
+        {"name": "evaluate", "seconds": 61.4, "cached": False, "detail": "4 times 736 photos"},
+    ],
+    warnings=["2 of 3,672 photos could not be read: `roses/broken.jpg`, `tulips/empty.jpg`"],
+    data={
+        "source": "photos/train",
+        "builtin": False,
+        "labels": FLOWERS,
+        "n_train": 2934,
+        "n_val": 736,
+        "n_calibration": 256,
+        "unreadable": 2,
+    },
+    preprocessing={
+        "resolution": 224,
+        "mean": [127.0, 127.0, 127.0],
+        "std": [128.0, 128.0, 128.0],
+        "labels": FLOWERS,
+        "crop_fraction": 1.0,
+        "interpolation": "bicubic",
+        "layout": "NHWC",
+        "color": "RGB",
+    },
+    training={
+        "history": [
+            {
+                "epoch": epoch,
+                "train_loss": 0.42 + 1.1 * 0.55**epoch,
+                "val_top1": 0.9307 - 0.19 * 0.6**epoch,
+                "learning_rate": 0.016 * 0.9**epoch,
+                "seconds": 26.9,
+            }
+            for epoch in range(1, 9)
+        ]
+    },
+    quantization={
+        "scheme": "w8a8-static",
+        "method": "mse",
+        "calibration_digest": "sha256:1f0c9d27b1a0f3c4",
+        "tensors": 64,
+    },
+    targets=[
+        {
+            "name": "tflite",
+            "status": "ready",
+            "message": "Runs wherever LiteRT runs.",
+            "files": ["lite0-w8a8.tflite"],
+        },
+        {
+            "name": "edgetpu",
+            "status": "not compiled",
+            "message": "edgetpu_compiler is not installed. On an x86-64 Linux machine that has it: "
+            "`edgetpu_compiler --min_runtime_version 13 lite0-w8a8.tflite`",
+            "files": ["lite0-w8a8.tflite"],
+        },
+    ],
+    files=[
+        {"path": "lite0-fp32.tflite", "sha256": "5a" * 32, "bytes": 13_512_904},
+        {"path": "lite0-w8a8.tflite", "sha256": "c3" * 32, "bytes": 4_004_208},
+        {"path": "manifest.json", "sha256": "0f" * 32, "bytes": 8_120},
+    ],
+    host={
+        "machine": "x86_64",
+        "cpu": "AMD EPYC",
+        "cores": 2,
+        "python": "3.11.2",
+        "versions": {"torch": "2.13.0", "tensorflow-cpu": "2.21.0", "ai-edge-litert": "2.3.0"},
+    },
+)
+
+
+@pytest.fixture
+def document() -> Document:
+    """A full report of a run on 5 flower classes, free to be changed."""
+    return copy.deepcopy(DOCUMENT)
+
+
+@pytest.fixture
+def misses() -> list[Miss]:
+    """Nine photos (drawn, not real) that int8 got wrong."""
+    rng = np.random.default_rng(7)
+    photos = []
+    for i in range(9):
+        rough = rng.integers(40, 230, size=(7, 7, 3)).astype(np.uint8)
+        pixels = rough.repeat(32, axis=0).repeat(32, axis=1)
+        truth, got = FLOWERS[i % 5], FLOWERS[(i + 2) % 5]
+        photos.append(Miss(pixels, f"{truth}/{i:05d}.jpg", truth, truth, got))
+    return photos
