@@ -158,6 +158,7 @@ def initial_weights(nodes: list[Node], shapes: Mapping[str, Shape], seed: int) -
     """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(units))."""
     rng = np.random.default_rng(seed)
     weights: dict[str, Array] = {}
+    shape: Shape
     for node in nodes:
         match node:
             case Conv2D():

@@ -49,7 +49,7 @@ class StageSpec:
     out_filters: int
     se_ratio: float = 0.0
 
-    _FIELDS = (  # noqa: RUF012 - a plain class constant, not a field
+    _FIELDS = (
         ("r", "repeats"),
         ("k", "kernel"),
         ("s", "stride"),

@@ -1,0 +1,106 @@
+"""A streaming histogram of one tensor: what calibration keeps instead of activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Bins over the range seen. At int8 a full-range quantum is 32 to 64 bins wide, so the search
+#: for a range may take each bin for its centre.
+BINS = 8192
+
+#: Values a photo gives to a tensor's histogram; extremes are taken from all values.
+SAMPLES_PER_PHOTO = 16384
+
+
+@dataclass
+class Histogram:
+    """Counts over ``BINS`` equal bins from ``low`` to ``high``, beside the exact extremes.
+
+    A value beyond the present bins doubles their width and merges them in pairs, so that
+    counts stay exact to a bin.
+
+    Attributes:
+        low: lower edge of the first bin.
+        high: upper edge of the last bin.
+        counts: float64 [BINS].
+        minimum: smallest value seen.
+        maximum: largest value seen.
+    """
+
+    low: float
+    high: float
+    counts: NDArray[np.float64]
+    minimum: float = np.inf
+    maximum: float = -np.inf
+
+    @classmethod
+    def starting(cls, minimum: float, maximum: float) -> Histogram:
+        """An empty histogram that spans ``[minimum, maximum]`` and has some width."""
+        width = max(maximum - minimum, 1e-6 * max(abs(minimum), abs(maximum)), 1e-12)
+        return cls(minimum, minimum + width * (1 + 1e-6), np.zeros(BINS))
+
+    @property
+    def centers(self) -> NDArray[np.float64]:
+        """The middle of each bin, float64 [BINS]."""
+        width = (self.high - self.low) / BINS
+        return self.low + width * (np.arange(BINS) + 0.5)
+
+    def cover(self, minimum: float, maximum: float) -> None:
+        """Widens the bins until ``[minimum, maximum]`` lies within them."""
+        while minimum < self.low or maximum > self.high:
+            width = self.high - self.low
+            merged = self.counts.reshape(-1, 2).sum(1)
+            rest = np.zeros(BINS // 2)
+            if minimum < self.low:
+                self.low -= width
+                self.counts = np.concatenate([rest, merged])
+            else:
+                self.high += width
+                self.counts = np.concatenate([merged, rest])
+
+
+class HistogramTap:
+    """Collects a histogram of every tensor that passes; a `Tap` for `Network.forward`.
+
+    Args:
+        skip: tensors whose range needs no data.
+    """
+
+    def __init__(self, skip: frozenset[str] = frozenset()) -> None:
+        self.skip = skip
+        self.histograms: dict[str, Histogram] = {}
+
+    def __call__(self, name: str, tensor: Tensor) -> Tensor:
+        """Adds the values of a float tensor [n, …]; returns it unchanged."""
+        if name not in self.skip:
+            self._add(name, tensor)
+        return tensor
+
+    def _add(self, name: str, tensor: Tensor) -> None:
+        minimum, maximum = (float(value) for value in tensor.aminmax())
+        if not np.isfinite([minimum, maximum]).all():
+            raise FloatingPointError(name)
+        histogram = self.histograms.setdefault(name, Histogram.starting(minimum, maximum))
+        histogram.cover(minimum, maximum)
+        histogram.minimum = min(histogram.minimum, minimum)
+        histogram.maximum = max(histogram.maximum, maximum)
+        counts = torch.histc(_sample(tensor), BINS, histogram.low, histogram.high)
+        histogram.counts += counts.double().cpu().numpy()
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    """The same random positions of each photo, at most `SAMPLES_PER_PHOTO` of them."""
+    if tensor.dim() == 4:
+        tensor = tensor.permute(0, 2, 3, 1)  # a view of channels-last memory, not a copy
+    flat = tensor.reshape(len(tensor), -1)
+    length = flat.shape[1]
+    if length > SAMPLES_PER_PHOTO:
+        generator = torch.Generator().manual_seed(length)
+        chosen = torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator)
+        flat = flat.index_select(1, chosen.to(flat.device))
+    return flat.float()

@@ -1,0 +1,105 @@
+"""Post-training quantization: reads tensors, writes QuantParams onto the Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgekit.calibration.affine import activation_params, bias_params, weight_params
+from edgekit.calibration.histogram import Histogram, HistogramTap
+from edgekit.calibration.ranges import METHODS, Range
+from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
+from edgekit.network import Network
+
+#: LOGISTIC's output scale must be exactly 1/256 with zero point -128 (TFLite specification).
+SIGMOID_RANGE = (0.0, 255 / 256)
+
+
+def fixed_ranges(graph: Graph, mean: float, std: float) -> dict[str, Range]:
+    """Ranges that need no data: the input's, which is that of its pixels, and sigmoids'."""
+    ranges = {graph.input: ((0 - mean) / std, (255 - mean) / std)}
+    for node in graph.nodes:
+        if isinstance(node, Activation) and node.kind == "sigmoid":
+            ranges[node.name] = SIGMOID_RANGE
+    return ranges
+
+
+def collect(
+    graph: Graph,
+    batches: Iterable[NDArray[np.float32]],
+    *,
+    skip: Iterable[str] = (),
+    device: str = "cpu",
+) -> dict[str, Histogram]:
+    """Runs calibration photos through the float network and keeps a histogram per tensor.
+
+    Args:
+        graph: a prepared network (`edgekit.passes.prepare`).
+        batches: network inputs, float32 NHWC.
+        skip: tensors that need none.
+        device: torch device.
+
+    Raises:
+        EdgekitError: a tensor holds NaN or infinity.
+    """
+    network = Network(graph).eval().to(device, memory_format=torch.channels_last)
+    tap = HistogramTap(frozenset(skip))
+    with torch.inference_mode():
+        for batch in batches:
+            photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
+            try:
+                network(photos, tap)
+            except FloatingPointError as error:
+                raise EdgekitError(
+                    f"the tensor '{error}' holds NaN or infinity",
+                    cause="the network's weights are damaged, or its training diverged",
+                ) from None
+    return tap.histograms
+
+
+def choose_ranges(histograms: Mapping[str, Histogram], method: str) -> dict[str, Range]:
+    """Applies one method of `METHODS` to every histogram.
+
+    Raises:
+        UsageError: no such method.
+    """
+    if method not in METHODS:
+        raise UsageError(f"unknown range method '{method}'", hint=did_you_mean(method, METHODS))
+    return {name: METHODS[method](histogram) for name, histogram in histograms.items()}
+
+
+def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
+    """Puts the TFLite 8-bit scheme on every tensor and weight of a prepared network.
+
+    Args:
+        graph: batch normalizations folded, activations written out.
+        ranges: of the input and of every node's output.
+
+    Raises:
+        ValueError: a tensor has no range.
+    """
+    missing = {graph.input, *(node.name for node in graph.nodes)} - ranges.keys()
+    if missing:
+        raise ValueError(f"no range for {sorted(missing)[:3]}")
+    quant: dict[str, QuantParams] = {
+        name: activation_params(low, high) for name, (low, high) in ranges.items()
+    }
+    for node in graph.nodes:
+        if isinstance(node, WeightedNode):
+            weights = graph.node_weights(node)
+            input_scale = quant[node.inputs[0]].scale[0]
+            kernel = weight_params(
+                weights["kernel"],
+                weights["bias"],
+                input_scale,
+                # The Edge TPU takes no per-channel fully connected layer.
+                per_tensor=isinstance(node, FullyConnected),
+            )
+            quant[f"{node.name}/kernel"] = kernel
+            quant[f"{node.name}/bias"] = bias_params(input_scale, kernel)
+    return replace(graph, quant=quant)
