@@ -84,7 +84,7 @@ def render(document: Document, photos: Sequence[Miss], total: int) -> str:
         timing=timing(document["rows"]),
         photos=shown,
         total=total,
-        longest=max((stage["seconds"] for stage in document["stages"]), default=0) or 1,
+        longest=max((s["seconds"] for s in document["stages"] if not s["cached"]), default=0) or 1,
         snippet=python_snippet(document),
     )
 

@@ -96,7 +96,7 @@ def line_chart(title: str, unit: str, xs: Sequence[int], ys: Sequence[float | No
     up = Scale(levels[0], levels[-1], bottom, top)
     marks = [
         f'<path class="grid" d="M{left} {up(level)}H{right}"/>'
-        f'<text class="name" x="{left - 8}" y="{up(level) + 4}">{level:g}</text>'
+        f'<text class="tick level" x="{left - 8}" y="{up(level) + 4}">{level:g}</text>'
         for level in levels
     ]
     stride = max(1, math.ceil(len(xs) / 12))

@@ -29,7 +29,8 @@ source, result = model.get_input_details()[0], model.get_output_details()[0]
 if source["dtype"] == np.int8:
     pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
 elif source["dtype"] == np.float32:
-    pixels = ((pixels - np.array({mean})) / np.array({std})).astype(np.float32)
+    mean, std = np.float32({mean}), np.float32({std})
+    pixels = (pixels.astype(np.float32) - mean) / std
 model.set_tensor(source["index"], pixels[np.newaxis])  # uint8: plain RGB bytes
 model.invoke()
 scores = model.get_tensor(result["index"])[0]
