@@ -1,0 +1,311 @@
+"""Photos on disk: finding them in folders and lists, reading each once, serving them by index."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+import string
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgekit.errors import UsageError
+from edgekit.images import EXTENSIONS, UnreadableImageError, check, decode
+from edgekit.parallel import ordered_map
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+_KINDS = "JPEG, PNG, WebP or BMP"
+_CLASS_FOLDERS = "put the photos of each class into a folder named after the class"
+_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "eval")
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A file that is taken for a photo: where it is, its printable name, its class ('' if none)."""
+
+    path: Path
+    name: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The photos of a folder or a list, sorted by name, and what was left out of it."""
+
+    source: Path
+    files: tuple[PhotoFile, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What reading a file once gave: the SHA-256 of a photo in hex, or what is wrong with it."""
+
+    sha256: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FilePhotos:
+    """Photos on disk that were read once; a `edgekit.data.PhotoSet`.
+
+    Attributes:
+        paths: absolute paths.
+        names: printable paths relative to the folder or list that named them.
+        labels: int64 [n], the class index, -1 where it is not known.
+        hashes: the SHA-256 of each file, in hex.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    hashes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Image.Image:
+        """Decodes one photo: mode RGB, upright.
+
+        Raises:
+            UsageError: the file has vanished or was damaged since it was scanned.
+        """
+        try:
+            return decode(self.paths[index])
+        except UnreadableImageError as error:
+            raise UsageError(
+                f"the photo {self.names[index]} cannot be read any more",
+                cause=error.reason,
+                hint="put it back, or run again: the folder is then scanned anew",
+            ) from error
+
+    def digest(self) -> str:
+        """Returns the SHA-256 over names, labels and contents, in hex."""
+        digest = hashlib.sha256()
+        for name, label, content in zip(self.names, self.labels, self.hashes, strict=True):
+            digest.update(f"{name}\0{label}\0{content}\n".encode())
+        return digest.hexdigest()
+
+    def subset(self, indices: Sequence[int]) -> FilePhotos:
+        """Returns the photos at these indices, in this order."""
+        return FilePhotos(
+            paths=tuple(self.paths[i] for i in indices),
+            names=tuple(self.names[i] for i in indices),
+            labels=self.labels[np.asarray(indices, np.int64)],
+            hashes=tuple(self.hashes[i] for i in indices),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as JSON values, in columns."""
+        root = os.path.commonpath([path.parent for path in self.paths]) if self.paths else "/"
+        return {
+            "kind": "files",
+            "root": _quote(root),
+            "paths": [_quote(os.path.relpath(path, root)) for path in self.paths],
+            "names": list(self.names),
+            "labels": self.labels.tolist(),
+            "sha256": list(self.hashes),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> FilePhotos:
+        """Reads what `to_dict` wrote; the files are not looked at."""
+        root = Path(_unquote(record["root"]))
+        return cls(
+            paths=tuple(root / _unquote(path) for path in record["paths"]),
+            names=tuple(record["names"]),
+            labels=np.array(record["labels"], np.int64),
+            hashes=tuple(record["sha256"]),
+        )
+
+
+def list_photos(
+    source: Path, option: str, *, also_in: Path | None = None, classes: bool = True
+) -> Listing:
+    """Finds the photos of a folder of class folders, or of a text file of paths.
+
+    Args:
+        source: the folder or the text file. In a folder, the first level names the class, hidden
+            files are left out and symbolic links are followed. In a text file, each line is a path;
+            blank lines and lines that begin with # are left out; the class is the name of the
+            photo's folder.
+        option: how the user named the source, for messages ('--data').
+        also_in: where a list's relative paths are looked up after the list's own folder.
+        classes: whether photos outside of class folders are left out; otherwise they have no class.
+
+    Raises:
+        UsageError: there is no such folder or file, or no photo in it.
+    """
+    root = Path(os.path.abspath(source))
+    try:
+        if root.is_dir():
+            return _list_folder(root, option, classes)
+        if root.exists():
+            return _list_file(root, option, also_in)
+    except OSError as error:
+        raise UsageError(f"{option} {source} cannot be read", cause=str(error)) from error
+    raise UsageError(
+        f"{option} {source} does not exist",
+        hint="check the path; without --data, a built-in dataset is used",
+    )
+
+
+def scan(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[Path, Scanned]:
+    """Reads and decodes each file once, in threads.
+
+    Returns:
+        For each path what was found.
+    """
+    paths = list(dict.fromkeys(file.path for file in files))
+    threads = min(8, os.cpu_count() or 1)
+    found: dict[Path, Scanned] = {}
+    with closing(ordered_map(_scan_one, paths, workers=threads, ahead=64 * threads)) as results:
+        for path, result in zip(paths, results, strict=True):
+            found[path] = result
+            if progress:
+                progress("scan", len(found), len(paths))
+    return found
+
+
+def _scan_one(path: Path) -> Scanned:
+    try:
+        data = path.read_bytes()
+        check(data)
+    except OSError as error:
+        return Scanned(problem=error.strerror or type(error).__name__)
+    except UnreadableImageError as error:
+        return Scanned(problem=error.reason)
+    return Scanned(sha256=hashlib.sha256(data).hexdigest())
+
+
+def _list_folder(root: Path, option: str, classes: bool) -> Listing:
+    found = sorted(_walk(root))
+    photos = [path for path in found if path.suffix.lower() in EXTENSIONS]
+    if not photos:
+        raise _no_photo(root, option, found)
+    files = [_photo(path, root) for path in photos]
+    files.sort(key=lambda file: file.name)
+    if not classes:
+        return Listing(root, tuple(files), tuple(_left_out(root, found)))
+    inside = tuple(file for file in files if file.label)
+    if not inside:
+        raise UsageError(
+            f"{option} {root} holds {len(files)} photos, but no class folders", hint=_CLASS_FOLDERS
+        )
+    names = {file.label for file in inside}
+    if {name.lower() for name in names} <= set(_SPLIT_NAMES):
+        first, *others = sorted(names, key=lambda name: _SPLIT_NAMES.index(name.lower()))
+        raise UsageError(
+            f"{option} {root} holds the folders {', '.join(sorted(names))}, "
+            "which look like splits, not like classes",
+            hint=" ".join([f"--data {root / first}", *(f"--val {root / o}" for o in others[:1])]),
+        )
+    warnings = [*_left_out(root, found), *_empty_folders(root, names)]
+    if len(inside) < len(files):
+        warnings.append(f"{len(files) - len(inside)} photos in {root} are in no class folder")
+    return Listing(root, inside, tuple(warnings))
+
+
+def _list_file(source: Path, option: str, also_in: Path | None) -> Listing:
+    data = source.read_bytes()
+    if source.suffix.lower() in EXTENSIONS or b"\0" in data:
+        raise UsageError(
+            f"{option} {source} is neither a folder nor a text file of paths",
+            hint=f"give a folder of class folders to {option}, or a text file with a path a line",
+        )
+    lines = [line.strip() for line in os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).splitlines()]
+    entries = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+    if not entries:
+        raise UsageError(f"{option} {source} lists no photo", hint="write one path a line")
+    roots = [source.parent, *([also_in] if also_in else [])]
+    files: dict[Path, PhotoFile] = {}
+    missing = 0
+    for entry in entries:
+        root = next((root for root in roots if os.path.exists(root / entry)), None)
+        missing += root is None
+        path = Path(os.path.abspath((root or roots[0]) / entry))
+        files[path] = _photo(path, root or roots[0], label=path.parent.name)
+    if missing == len(entries):
+        raise UsageError(
+            f"none of the {missing} photos that {option} {source} lists exists",
+            cause=f"{printable(entries[0])} was looked for in {' and in '.join(map(str, roots))}",
+            hint="paths in a list are relative to the list's own folder or to the --data folder",
+        )
+    return Listing(source, tuple(sorted(files.values(), key=lambda file: file.name)))
+
+
+def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yields the files below a folder, but for hidden ones and links back to a folder above."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _walk(path, above | {real})
+        elif path.is_file() or path.is_symlink():  # a dangling link is a photo that is missing
+            yield path
+
+
+def _photo(path: Path, root: Path, label: str | None = None) -> PhotoFile:
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    if label is None:
+        label = relative.parts[0] if len(relative.parts) > 1 else ""
+    return PhotoFile(path, printable(relative.as_posix()), printable(label))
+
+
+def _no_photo(root: Path, option: str, found: Sequence[Path]) -> UsageError:
+    if not found:
+        return UsageError(f"{option} {root} is empty", hint=_CLASS_FOLDERS)
+    kinds = Counter(path.suffix.lower() or "no suffix" for path in found).most_common(5)
+    return UsageError(
+        f"{option} {root} holds no photo",
+        cause=f"its {len(found)} files are no {_KINDS}: "
+        + ", ".join(f"{printable(suffix)} ({count})" for suffix, count in kinds),
+        hint=_CLASS_FOLDERS,
+    )
+
+
+def _left_out(root: Path, found: Sequence[Path]) -> Iterator[str]:
+    suffixes = {path.suffix.lower() for path in found} - EXTENSIONS
+    other = {s for s in suffixes if (mimetypes.guess_type("x" + s)[0] or "").startswith("image/")}
+    count = sum(path.suffix.lower() in other for path in found)
+    if count:
+        kinds = ", ".join(sorted(other))
+        yield f"{count} images in {root} are left out: {kinds} is not {_KINDS}"
+
+
+def _empty_folders(root: Path, names: set[str]) -> Iterator[str]:
+    folders = {printable(p.name) for p in root.iterdir() if p.is_dir() and p.name[:1] != "."}
+    empty = sorted(folders - names)
+    if empty:
+        yield f"{len(empty)} folders without a photo are no classes: {', '.join(empty[:5])}"
+
+
+def printable(text: str) -> str:
+    """Spells bytes that are not UTF-8 out, so that no message or file ever fails on a name."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+_SAFE = "".join(set(string.printable) - {"%"})
+
+
+def _quote(path: str) -> str:
+    """Percent-encodes what is not ASCII: a path as JSON text, whatever its bytes are."""
+    return quote_from_bytes(os.fsencode(path), safe=_SAFE)
+
+
+def _unquote(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text))

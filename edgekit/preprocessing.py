@@ -1,0 +1,141 @@
+"""The one record of how a photo becomes the network's input."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgekit.errors import UsageError
+from edgekit.images import to_rgb
+
+RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Crop, size, scaling and label names; every stage uses it and the manifest stores it.
+
+    Attributes:
+        resolution: height and width of the input, in pixels.
+        mean: per channel (R, G, B), in pixel units 0 to 255.
+        std: per channel (R, G, B), in pixel units 0 to 255.
+        labels: the class names; the position is the class index.
+        crop_fraction: side of the centre square over the photo's shorter side.
+        interpolation: 'bicubic' or 'bilinear', both with PIL's anti-aliasing.
+        layout: the axis order of a batch; 'NHWC' is the only one.
+        color: the channel order; 'RGB' is the only one.
+
+    Raises:
+        UsageError: a value that no photo can be prepared with.
+    """
+
+    resolution: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    labels: tuple[str, ...]
+    crop_fraction: float = 0.875
+    interpolation: str = "bicubic"
+    layout: str = "NHWC"
+    color: str = "RGB"
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise UsageError(f"this preprocessing cannot be used: {problem}")
+
+    def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Crops the centre square of ``crop_fraction`` of the shorter side and resizes it once.
+
+        Args:
+            image: of any size and mode; what `edgekit.images.decode` gives.
+
+        Returns:
+            uint8 [resolution, resolution, 3], RGB.
+        """
+        rgb = to_rgb(image)
+        side = self.crop_fraction * min(rgb.size)
+        left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+        box = (left, top, left + side, top + side)
+        size = (self.resolution, self.resolution)
+        return np.array(rgb.resize(size, RESAMPLING[self.interpolation], box=box))
+
+    def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Returns (pixels - mean) / std.
+
+        Args:
+            pixels: uint8 or float [..., 3], in 0 to 255.
+
+        Returns:
+            float32 [..., 3].
+        """
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (pixels.astype(np.float32) - mean) / std
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as JSON values; `from_dict` gives back an equal record."""
+        record = dataclasses.asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Preprocessing:
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            UsageError: a field is missing, unknown, or of a value that cannot be used.
+        """
+        if not isinstance(record, Mapping):
+            raise UsageError("this preprocessing cannot be used: it is not a table of fields")
+        fields = dataclasses.fields(cls)
+        unknown = sorted(set(record) - {field.name for field in fields})
+        missing = [
+            field.name
+            for field in fields
+            if field.default is dataclasses.MISSING and field.name not in record
+        ]
+        if unknown or missing:
+            what, names = ("unknown", unknown) if unknown else ("missing", missing)
+            raise UsageError(
+                f"this preprocessing cannot be used: {what} field {', '.join(map(str, names))}"
+            )
+        values: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in record.items()
+        }
+        return cls(**values)
+
+
+def _problem(p: Preprocessing) -> str | None:
+    """Says in words what is wrong with a record, if anything is."""
+    if not isinstance(p.resolution, int) or isinstance(p.resolution, bool) or p.resolution < 1:
+        return f"resolution {p.resolution!r} is not a positive whole number"
+    for name, values in (("mean", p.mean), ("std", p.std)):
+        if not isinstance(values, tuple) or len(values) != 3 or not all(map(_is_number, values)):
+            return f"{name} {values!r} is not three numbers"
+    if min(p.std) <= 0:
+        return f"std {p.std!r} is not positive"
+    if not isinstance(p.labels, tuple) or not all(isinstance(name, str) for name in p.labels):
+        return "labels is not a list of names"
+    if not _is_number(p.crop_fraction) or not 0 < p.crop_fraction <= 1:
+        return f"crop_fraction {p.crop_fraction!r} is not above 0 and at most 1"
+    choices = (
+        ("interpolation", p.interpolation, tuple(RESAMPLING)),
+        ("layout", p.layout, ("NHWC",)),
+        ("color", p.color, ("RGB",)),
+    )
+    for name, value, known in choices:
+        if value not in known:
+            return f"{name} {value!r} is not one of {', '.join(known)}"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
