@@ -1,0 +1,262 @@
+"""Embeds labels and preprocessing in a .tflite file in the standard way, and reads them back.
+
+The standard is TensorFlow Lite's: a ModelMetadata flatbuffer in the buffer "TFLITE_METADATA",
+and the files that it names in a zip archive behind the model. Whatever reads that standard (the
+TFLite Task Library, MediaPipe, Android Studio) finds the labels and feeds the right numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.converters import tflite_container as container
+from edgekit.converters import tflite_file
+from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.converters.tflite_file import Tensor, TFLiteModel
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.preprocessing import Preprocessing
+
+LABELS_FILE = "labels.txt"
+RECORD_FILE = "edgekit.json"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a .tflite file says about itself; empty where it says nothing.
+
+    Attributes:
+        labels: class names; the position is the class index.
+        mean: per channel or one for all; a reader feeds (pixel - mean) / std, then quantized.
+        std: likewise.
+        preprocessing: edgekit's whole record as `Preprocessing.to_dict` gives it, or None.
+        files: names of the files packed behind the model.
+    """
+
+    name: str = ""
+    description: str = ""
+    author: str = ""
+    license: str = ""
+    min_parser_version: str = ""
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    preprocessing: dict[str, Any] | None = None
+    files: tuple[str, ...] = ()
+
+
+def embed(
+    model: str | Path | bytes,
+    *,
+    name: str,
+    description: str,
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
+    author: str = "",
+    license: str = "",
+) -> bytes:
+    """Returns the model's bytes with metadata, replacing what it had; the same on every call.
+
+    The normalization is that of the model's own input. A float32 input takes
+    (pixel - mean) / std of ``preprocessing``. A quantized input has the preprocessing folded in
+    and takes the pixels' bytes, so mean and std are the ones that its scale and zero point undo:
+    ``mean = zero_point + low, std = 1 / scale`` with ``low`` 0 for uint8 and 128 for int8.
+
+    Args:
+        model: a .tflite file or its bytes, with one image input, NHWC, and a score per class
+            as its first output.
+        name: what readers show as the model's name.
+        description: what readers show below it.
+        labels: one name per class, in the order of the output.
+        preprocessing: how a photo is prepared; stored whole.
+        author: who made the model; left out when empty.
+        license: under what it may be used; left out when empty.
+
+    Raises:
+        UsageError: the model is not of that kind, or the labels do not fit its output.
+    """
+    data = model if isinstance(model, bytes) else tflite_file.read_bytes(model)
+    parsed = tflite_file.parse(data)
+    image, scores = _classifier(parsed)
+    _check_labels(labels, scores)
+    files = [(LABELS_FILE, "Class names in the order of the output.")]
+    metadata = {
+        "name": name,
+        "description": description,
+        "subgraph_metadata": [
+            {
+                "input_tensor_metadata": [_input(image, preprocessing)],
+                "output_tensor_metadata": [_output(parsed, scores, files[0])],
+            }
+        ],
+        **({"author": author} if author else {}),
+        **({"license": license} if license else {}),
+        "associated_files": [
+            {"name": RECORD_FILE, "description": "How edgekit prepares a photo for this model."}
+        ],
+        "min_parser_version": fields.MIN_PARSER_VERSION,
+    }
+    record = {"schema_version": 1, "preprocessing": preprocessing.to_dict()}
+    flat = container.attach(data[: container.flatbuffer_size(data)], fields.encode(metadata))
+    return container.pack(
+        flat,
+        {
+            LABELS_FILE: "\n".join(labels).encode(),
+            RECORD_FILE: json.dumps(record, indent=1, sort_keys=True).encode(),
+        },
+    )
+
+
+def read_metadata(path: str | Path | bytes) -> Metadata:
+    """Reads the metadata of any .tflite file (or its bytes), whoever wrote it.
+
+    Raises:
+        UsageError: the file cannot be read, is not TFLite, or its metadata is damaged.
+    """
+    data = path if isinstance(path, bytes) else tflite_file.read_bytes(path)
+    model = tflite_file.parse(data, name="the model" if isinstance(path, bytes) else str(path))
+    files = container.unpack(data)
+    try:
+        table = fields.decode(model.metadata) if model.metadata else {}
+        record = json.loads(files.get(RECORD_FILE, b"{}"))
+        preprocessing = record.get("preprocessing")
+    except (ValueError, AttributeError) as error:
+        raise UsageError("the model's metadata is damaged", cause=str(error)) from error
+    graph: dict[str, Any] = next(iter(table.get("subgraph_metadata", [])), {})
+    image: dict[str, Any] = next(iter(graph.get("input_tensor_metadata", [])), {})
+    mean, std = _normalization(image)
+    return Metadata(
+        name=table.get("name", ""),
+        description=table.get("description", ""),
+        author=table.get("author", ""),
+        license=table.get("license", ""),
+        min_parser_version=table.get("min_parser_version", ""),
+        labels=_labels(graph, files),
+        mean=mean,
+        std=std,
+        preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
+        files=tuple(files),
+    )
+
+
+def copy_files(source: bytes, compiled: bytes) -> bytes:
+    """Returns ``compiled`` with the files packed behind ``source`` that it has lost.
+
+    A target's compiler writes the model anew and may drop what lay behind it; a file that is
+    still there is left as it is.
+    """
+    missing = {
+        k: v for k, v in container.unpack(source).items() if k not in container.unpack(compiled)
+    }
+    return container.pack(compiled, missing) if missing else compiled
+
+
+def _classifier(model: TFLiteModel) -> tuple[Tensor, Tensor]:
+    """The image input and the scores of a classifier."""
+    if len(model.inputs) != 1 or not model.outputs:
+        raise UsageError(
+            "the model is not an image classifier", cause=f"it has {len(model.inputs)} inputs"
+        )
+    image, scores = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
+    if len(image.shape) != 4 or image.shape[3] != 3:
+        raise UsageError(
+            "the model is not an image classifier",
+            cause=f"its input is {list(image.shape)}, not [1, height, width, 3]",
+        )
+    return image, scores
+
+
+def _check_labels(labels: Sequence[str], scores: Tensor) -> None:
+    if not scores.shape or len(labels) != scores.shape[-1]:
+        raise UsageError(
+            "the labels do not fit the model",
+            cause=f"{len(labels)} labels for an output of {list(scores.shape)}",
+        )
+    bad = [label for label in labels if not label.strip() or len(label.splitlines()) != 1]
+    if bad:
+        raise UsageError("a label must be one line of text", cause=f"{bad[0]!r} is not")
+
+
+def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
+    if image.dtype == "float32":
+        mean, std = list(preprocessing.mean), list(preprocessing.std)
+        limits = np.array([[0.0], [255.0]])
+        low, high = ((limits - mean) / std).tolist()
+    elif image.scale is not None and image.dtype in ("uint8", "int8"):
+        offset = 128 if image.dtype == "int8" else 0
+        mean, std = [float(image.zero_point or 0) + offset], [1 / image.scale]
+        low, high = [0.0 - offset], [255.0 - offset]
+    else:
+        raise UsageError(
+            "the model's input cannot be described", cause=f"it is an unquantized {image.dtype}"
+        )
+    height, width = image.shape[1:3]
+    return {
+        "name": "image",
+        "description": f"RGB photo, {width} x {height} pixels, {image.dtype}.",
+        "content": {
+            "content_properties_type": fields.IMAGE_PROPERTIES,
+            "content_properties": {
+                "color_space": fields.RGB,
+                "default_size": {"width": width, "height": height},
+            },
+        },
+        "process_units": [
+            {
+                "options_type": fields.NORMALIZATION_OPTIONS,
+                "options": {"mean": mean, "std": std},
+            }
+        ],
+        "stats": {"max": high, "min": low},
+    }
+
+
+def _output(model: TFLiteModel, scores: Tensor, labels: tuple[str, str]) -> dict[str, Any]:
+    producer = model.producer(scores.index)
+    while producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
+        producer = model.producer(producer.inputs[0])
+    probability = producer is not None and producer.name == "SOFTMAX"
+    table: dict[str, Any] = {
+        "name": "probability" if probability else "logit",
+        "description": f"A {'probability' if probability else 'logit'} per class.",
+        "content": {
+            "content_properties_type": fields.FEATURE_PROPERTIES,
+            "content_properties": {},
+        },
+        "associated_files": [
+            {"name": labels[0], "description": labels[1], "type": fields.TENSOR_AXIS_LABELS}
+        ],
+    }
+    if scores.scale is not None and scores.dtype in ("uint8", "int8"):
+        limits = np.iinfo(scores.dtype)
+        zero_point = scores.zero_point or 0
+        table["stats"] = {
+            "max": [(limits.max - zero_point) * scores.scale],
+            "min": [(limits.min - zero_point) * scores.scale],
+        }
+    return table
+
+
+def _normalization(image: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    for unit in image.get("process_units", []):
+        if unit.get("options_type") == fields.NORMALIZATION_OPTIONS:
+            options = unit.get("options", {})
+            return tuple(options.get("mean", ())), tuple(options.get("std", ()))
+    return (), ()
+
+
+def _labels(graph: dict[str, Any], files: dict[str, bytes]) -> tuple[str, ...]:
+    for output in graph.get("output_tensor_metadata", []):
+        for file in output.get("associated_files", []):
+            kinds = (fields.TENSOR_AXIS_LABELS, fields.TENSOR_VALUE_LABELS)
+            if file.get("type") in kinds and file.get("name") in files:
+                text = files[file["name"]].decode("utf-8", errors="replace")
+                return tuple(text.splitlines())
+    return ()

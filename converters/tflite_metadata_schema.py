@@ -1,0 +1,185 @@
+"""The tables of TFLite's ModelMetadata flatbuffer that edgekit writes and reads.
+
+Field order, types and enumerations are those of TensorFlow's `metadata_schema.fbs` (file
+identifier M001). Every field used here is of schema version 1.0.0, which is therefore the
+`min_parser_version` to state. A table is a plain dict with the schema's field names.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import flatbuffers
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+IDENTIFIER = b"M001"
+MIN_PARSER_VERSION = "1.0.0"
+
+UNKNOWN_FILE, TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS = 0, 2, 3  # AssociatedFileType
+RGB = 1  # ColorSpaceType
+FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2  # ContentProperties
+NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
+
+# Field name and kind, in slot order. A kind is a scalar, "string", "union" (its table is told by
+# the field `NAME_type` before it), the name of a table, or one of these in brackets for a vector.
+_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "ModelMetadata": (
+        ("name", "string"),
+        ("description", "string"),
+        ("version", "string"),
+        ("subgraph_metadata", "[SubGraphMetadata]"),
+        ("author", "string"),
+        ("license", "string"),
+        ("associated_files", "[AssociatedFile]"),
+        ("min_parser_version", "string"),
+    ),
+    "SubGraphMetadata": (
+        ("name", "string"),
+        ("description", "string"),
+        ("input_tensor_metadata", "[TensorMetadata]"),
+        ("output_tensor_metadata", "[TensorMetadata]"),
+        ("associated_files", "[AssociatedFile]"),
+    ),
+    "TensorMetadata": (
+        ("name", "string"),
+        ("description", "string"),
+        ("dimension_names", "[string]"),
+        ("content", "Content"),
+        ("process_units", "[ProcessUnit]"),
+        ("stats", "Stats"),
+        ("associated_files", "[AssociatedFile]"),
+    ),
+    "Content": (("content_properties_type", "ubyte"), ("content_properties", "union")),
+    "FeatureProperties": (),
+    "ImageProperties": (("color_space", "byte"), ("default_size", "ImageSize")),
+    "ImageSize": (("width", "uint"), ("height", "uint")),
+    "ProcessUnit": (("options_type", "ubyte"), ("options", "union")),
+    "NormalizationOptions": (("mean", "[float]"), ("std", "[float]")),
+    "Stats": (("max", "[float]"), ("min", "[float]")),
+    "AssociatedFile": (
+        ("name", "string"),
+        ("description", "string"),
+        ("type", "byte"),
+        ("locale", "string"),
+    ),
+}
+_UNIONS = {
+    "content_properties": {1: "FeatureProperties", 2: "ImageProperties"},
+    "options": {1: "NormalizationOptions"},
+}
+_SCALARS = {
+    "byte": number_types.Int8Flags,
+    "ubyte": number_types.Uint8Flags,
+    "uint": number_types.Uint32Flags,
+    "float": number_types.Float32Flags,
+}
+
+
+def encode(metadata: dict[str, Any]) -> bytes:
+    """Returns a ModelMetadata table as the bytes of a flatbuffer, the same on every call."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_write(builder, "ModelMetadata", metadata), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Reads a ModelMetadata flatbuffer; fields that are absent or unknown to us are left out.
+
+    Raises:
+        ValueError: the bytes are no such flatbuffer, or damaged.
+    """
+    if data[4:8] != IDENTIFIER:
+        raise ValueError("it does not carry the identifier M001")
+    try:
+        (root,) = struct.unpack_from("<I", data)
+        return _Reader(data).table("ModelMetadata", root)
+    except (struct.error, IndexError, TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _write(builder: Any, table: str, value: dict[str, Any]) -> int:
+    """Writes a table after its children, as flatbuffers demands; returns its offset."""
+    fields = _TABLES[table]
+    unknown = set(value) - {name for name, _ in fields}
+    if unknown:
+        raise KeyError(f"{table} has no field {sorted(unknown)}")
+    children = {}
+    for name, kind in fields:
+        if name in value and kind not in _SCALARS:
+            if kind == "union":
+                kind = _UNIONS[name][value[f"{name}_type"]]
+            children[name] = _write_child(builder, kind, value[name])
+    builder.StartObject(len(fields))
+    for slot, (name, kind) in enumerate(fields):
+        if name in children:
+            builder.PrependUOffsetTRelativeSlot(slot, children[name], 0)
+        elif name in value:
+            builder.PrependSlot(_SCALARS[kind], slot, value[name], 0)
+    return int(builder.EndObject())
+
+
+def _write_child(builder: Any, kind: str, value: Any) -> int:
+    if kind == "string":
+        return int(builder.CreateString(value))
+    if not kind.startswith("["):
+        return _write(builder, kind, value)
+    item = kind[1:-1]
+    if item in _SCALARS:
+        builder.StartVector(4, len(value), 4)
+        for number in reversed(value):
+            builder.PrependFloat32(number)
+        return int(builder.EndVector())
+    offsets = [_write_child(builder, item, v) for v in value]
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return int(builder.EndVector())
+
+
+class _Reader:
+    """Reads tables; what it lists may not outgrow the bytes, as in a crafted file it could."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.budget = 4 * len(data)
+
+    def table(self, name: str, position: int) -> dict[str, Any]:
+        table = Table(self.data, position)
+        found: dict[str, Any] = {}
+        for slot, (field, kind) in enumerate(_TABLES[name]):
+            offset = table.Offset(4 + 2 * slot)
+            if not offset:
+                continue
+            at = position + offset
+            if kind in _SCALARS:
+                found[field] = table.Get(_SCALARS[kind], at)
+            elif kind.startswith("["):
+                found[field] = self._vector(table, kind[1:-1], offset)
+            elif kind == "union":
+                kind = _UNIONS[field].get(found.get(f"{field}_type", 0), "")
+                if kind:  # a union member that edgekit has no use for is skipped
+                    found[field] = self.table(kind, table.Indirect(at))
+            else:
+                found[field] = self._item(table, kind, at)
+        return found
+
+    def _vector(self, table: Any, kind: str, offset: int) -> list[Any]:
+        start, length = table.Vector(offset), table.VectorLen(offset)
+        self._take(length)
+        return [self._item(table, kind, start + 4 * i) for i in range(length)]
+
+    def _item(self, table: Any, kind: str, at: int) -> Any:
+        if kind in _SCALARS:
+            return table.Get(_SCALARS[kind], at)
+        if kind == "string":
+            text = table.String(at)
+            self._take(len(text))
+            return text.decode("utf-8", errors="replace")
+        return self.table(kind, table.Indirect(at))
+
+    def _take(self, count: int) -> None:
+        self.budget -= count
+        if self.budget < 0:
+            raise ValueError("its lists are longer than the bytes that hold them")
