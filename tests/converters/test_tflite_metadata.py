@@ -140,19 +140,21 @@ def test_alignment_of_the_weights_is_kept():
     assert offsets(data)[-1] == 0
 
 
-def test_litert_still_runs_the_model():
+def run(data: bytes, pixels: np.ndarray) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    outputs = []
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+
+
+def test_litert_still_runs_the_model():
     pixels = np.random.default_rng(0).integers(0, 256, (1, SIZE, SIZE, 3)).astype(np.uint8)
-    for data in (TinyModel().pack(), embedded(TinyModel())):
-        interpreter = Interpreter(model_content=data)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
-    np.testing.assert_array_equal(outputs[0], outputs[1])
-    assert len(np.unique(outputs[0])) > 1
+    before, after = run(TinyModel().pack(), pixels), run(embedded(TinyModel()), pixels)
+    np.testing.assert_array_equal(before, after)
+    assert len(np.unique(before)) > 1
 
 
 @pytest.mark.parametrize(
@@ -243,18 +245,34 @@ def test_a_model_maker_file_is_read():
     assert (metadata.mean, metadata.std, metadata.preprocessing) == ((0.0,), (255.0,), None)
 
 
-def test_mediapipe_reads_it(tmp_path):
-    reader = pytest.importorskip("mediapipe.tasks.python.metadata.metadata")
-    path = tmp_path / "tiny.tflite"
-    path.write_bytes(embedded(TinyModel()))
-    display = reader.MetadataDisplayer.with_model_file(str(path))
-    table = json.loads(display.get_metadata_json())
-    assert table["name"] == "tiny"
-    graph = table["subgraph_metadata"][0]
-    options = graph["input_tensor_metadata"][0]["process_units"][0]["options"]
-    assert options == {"mean": [127.0], "std": [128.0]}
-    file = graph["output_tensor_metadata"][0]["associated_files"][0]
-    assert (file["name"], file["type"]) == ("labels.txt", "TENSOR_AXIS_LABELS")
-    assert display.get_packed_associated_file_list() == ["labels.txt", "edgekit.json"]
-    labels = display.get_associated_file_buffer("labels.txt").decode()
-    assert labels.split("\n") == list(LABELS)
+def test_an_independent_reader_decodes_the_tables():
+    generated = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    raw = tflite_file.parse(embedded(TinyModel())).metadata
+    assert generated.ModelMetadata.ModelMetadataBufferHasIdentifier(raw, 0)
+    table = generated.ModelMetadataT.InitFromObj(generated.ModelMetadata.GetRootAs(raw, 0))
+    assert (table.name, table.minParserVersion) == (b"tiny", b"1.0.0")
+    assert [file.name for file in table.associatedFiles] == [b"edgekit.json"]
+    graph = table.subgraphMetadata[0]
+    image, scores = graph.inputTensorMetadata[0], graph.outputTensorMetadata[0]
+    options = image.processUnits[0].options
+    assert isinstance(options, generated.NormalizationOptionsT)
+    assert (list(options.mean), list(options.std)) == ([127.0], [128.0])
+    size = image.content.contentProperties.defaultSize
+    assert (size.width, size.height) == (SIZE, SIZE)
+    assert [(f.name, f.type) for f in scores.associatedFiles] == [
+        (b"labels.txt", generated.AssociatedFileType.TENSOR_AXIS_LABELS)
+    ]
+
+
+def test_mediapipe_classifies_with_our_labels():
+    mediapipe = pytest.importorskip("mediapipe")
+    tasks = mediapipe.tasks
+    options = tasks.vision.ImageClassifierOptions(
+        base_options=tasks.BaseOptions(model_asset_buffer=embedded(TinyModel()))
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+    with tasks.vision.ImageClassifier.create_from_options(options) as classifier:
+        categories = classifier.classify(image).classifications[0].categories
+    order = np.argsort(run(embedded(TinyModel()), pixels[None]))[::-1]
+    assert [category.category_name for category in categories] == [LABELS[i] for i in order]
