@@ -1,0 +1,121 @@
+"""What the report says about its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.report import Document, Row, diagnose, int8_dot_product, verdict
+
+
+def change(document: Document, stage: str, **values: Any) -> list[Row]:
+    for row in document["rows"]:
+        if row["stage"] == stage:
+            row.update(values)  # type: ignore[typeddict-item]
+    return document["rows"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {},
+            "int8 keeps 92.80 % top-1 of fp32's 93.07 %: a drop of 0.27 points, "
+            "within the noise of 736 photos.",
+        ),
+        (
+            {"top1": 0.90, "drop_pp": 3.07, "drop_se_pp": 0.6},
+            "int8 keeps 90.00 % top-1 of fp32's 93.07 %: a drop of 3.07 points, "
+            "more than the noise of 736 photos explains.",
+        ),
+        (
+            {"top1": 0.9321, "drop_pp": -0.14, "drop_se_pp": 0.3},
+            "int8 keeps 93.21 % top-1 of fp32's 93.07 %: a gain of 0.14 points, "
+            "within the noise of 736 photos.",
+        ),
+        (
+            {"top1": 685 / 736, "drop_pp": 0.0},
+            "int8 keeps 93.07 % top-1 of fp32's 93.07 %: no drop on 736 photos.",
+        ),
+        (
+            {"drop_pp": None, "drop_se_pp": None},
+            "int8 is right on 92.80 % of 736 photos.",
+        ),
+    ],
+)
+def test_verdict(document: Document, changes: dict[str, Any], sentence: str) -> None:
+    assert verdict(change(document, "w8a8-tflite", **changes)) == sentence
+
+
+def test_verdict_without_int8(document: Document) -> None:
+    assert verdict(document["rows"][:2]) == (
+        "fp32 is right on 93.07 % of 736 photos (95 % interval 91.20 to 94.70 %); "
+        "nothing was quantized."
+    )
+    assert verdict([]) == "Nothing was measured."
+    document["rows"][-1]["stage"] = "w8-dynamic-tflite"
+    assert verdict(document["rows"]).startswith("w8-dynamic keeps")
+
+
+def test_nothing_is_odd(document: Document) -> None:
+    assert diagnose(document["rows"], int8_dot_product=False) is None
+    assert diagnose([]) is None
+    assert diagnose(document["rows"][2:]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"top1": 684 / 736}, False),  # one photo is rounding
+        ({"top1": 683 / 736}, True),
+        ({"top1": 687 / 736}, True),
+        ({"agreement": 0.995}, False),
+        ({"agreement": 0.9949}, True),
+        ({"agreement": None}, False),
+    ],
+)
+def test_the_float_control(document: Document, changes: dict[str, Any], found: bool) -> None:
+    text = diagnose(change(document, "fp32-tflite", **changes), int8_dot_product=True)
+    assert ("conversion or preprocessing, not quantization" in (text or "")) == found
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (False, "because the host CPU has no int8 dot-product instructions (VNNI or dotprod)"),
+        (True, "the runtime's int8 kernels"),
+    ],
+)
+def test_slow_int8(document: Document, known: bool, reason: str) -> None:
+    latency = document["rows"][-1]["latency_ms"]
+    assert latency
+    rows = change(document, "w8a8-tflite", latency_ms={**latency, "median": 14.2})
+    text = diagnose(rows, int8_dot_product=known)
+    assert text
+    assert "int8 is slower than fp32 on this host (median 14.2 ms against 9.62 ms)" in text
+    assert reason in text
+    assert diagnose(rows) is not None  # this machine's own processor is asked
+    change(document, "fp32-tflite", top1=0.5)
+    both = diagnose(rows, int8_dot_product=known)
+    assert both
+    assert len(both.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model name\t: x\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("flags\t\t: fpu avx2 avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("Features\t: fp asimd evtstrm\n", False),
+        ("Features\t: fp asimd asimddp\n", True),
+        ("processor\t: 0\n", None),
+    ],
+)
+def test_int8_dot_product(tmp_path: Path, text: str, expected: bool | None) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(text)
+    assert int8_dot_product(cpuinfo) is expected
+    assert int8_dot_product(tmp_path / "missing") is None

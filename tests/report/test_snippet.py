@@ -1,0 +1,76 @@
+"""The code in the report classifies as edgekit itself does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.report import Document
+from edgekit.report.snippet import model_file, python_snippet
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+FOREIGN = SHARED / "weights" / "flowers_lite0_model_maker.tflite"
+PHOTOS = SHARED / "data" / "flowers" / "val"
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a-fp32.tflite", "a-w8a8.tflite", "a-w8a8_edgetpu.tflite"], "a-w8a8.tflite"),
+        (["lite0.int8.tflite", "lite0.tflite"], "lite0.int8.tflite"),
+        (["point8.tflite"], "point8.tflite"),
+        (["x_edgetpu.tflite"], "x_edgetpu.tflite"),
+        (["manifest.json"], None),
+    ],
+)
+def test_model_file(paths: list[str], expected: str | None) -> None:
+    assert model_file(paths) == expected
+
+
+def test_no_model_no_snippet(document: Document) -> None:
+    document["files"] = []
+    assert python_snippet(document) is None
+
+
+@pytest.mark.parametrize("count", [2, 1000])
+def test_is_python_whatever_the_labels(document: Document, count: int) -> None:
+    document["data"]["labels"] = [f"it's {{{i}}} \"\n\\" for i in range(count)]
+    snippet = python_snippet(document)
+    assert snippet
+    compile(snippet, "snippet", "exec")
+    assert ("report.json" in snippet) == (count > 20)
+    assert max(map(len, snippet.splitlines())) < 200
+
+
+@pytest.mark.skipif(not FOREIGN.exists(), reason="needs ../shared (weights and photos)")
+def test_runs_and_agrees_with_the_pipeline(tmp_path: Path, document: Document) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+    from PIL import Image
+
+    preprocessing = pytest.importorskip("edgekit.preprocessing")
+    record = preprocessing.Preprocessing.from_dict(document["preprocessing"])
+    (tmp_path / "lite0-w8a8.tflite").symlink_to(FOREIGN)
+    snippet = python_snippet(document)
+    assert snippet
+    model = Interpreter(str(FOREIGN))
+    model.allocate_tensors()
+    source, sink = model.get_input_details()[0], model.get_output_details()[0]
+    for label in ("roses", "sunflowers"):
+        photo = sorted((PHOTOS / label).iterdir())[0]
+        (tmp_path / "photo.jpg").unlink(missing_ok=True)
+        (tmp_path / "photo.jpg").symlink_to(photo)
+        told = subprocess.run(
+            [sys.executable, "-c", snippet],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        model.set_tensor(source["index"], record.pixels(Image.open(photo))[np.newaxis])
+        model.invoke()
+        answer = int(model.get_tensor(sink["index"])[0].argmax())
+        assert told == document["data"]["labels"][answer] == label
