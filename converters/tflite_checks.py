@@ -1,0 +1,268 @@
+"""Checks a finished int8 .tflite file against the TFLite 8-bit scheme and TensorFlow 2.5.
+
+The scheme is TensorFlow's 8-bit quantization specification. A rule is a row of `INT8_RULES`;
+every rule that is broken gives a `Finding` per place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
+from edgekit.errors import UsageError
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a file that a target, or the scheme, does not allow.
+
+    Attributes:
+        severity: "error" (the file is wrong or will be refused) or "warning".
+        rule: the rule's short name.
+        where: the operator ("12 CONV_2D") or tensor ("tensor 'x'").
+        message: what is wrong there.
+        fix: what to do about it.
+    """
+
+    severity: str
+    rule: str
+    where: str
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.message} ({self.fix})"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: `find` yields where it is broken and how."""
+
+    name: str
+    find: Callable[[TFLiteModel], Iterator[tuple[str, str]]]
+    fix: str
+    severity: str = ERROR
+
+
+def check_int8(model: TFLiteModel) -> list[Finding]:
+    """Returns what in ``model`` breaks the w8a8-static scheme; nothing, where it holds."""
+    return apply_rules(INT8_RULES, model)
+
+
+def apply_rules(rules: Iterable[Rule], model: TFLiteModel) -> list[Finding]:
+    """Returns the findings of all rules, in the order of the rules."""
+    return [
+        Finding(rule.severity, rule.name, where, message, rule.fix)
+        for rule in rules
+        for where, message in rule.find(model)
+    ]
+
+
+def at(place: Operator | Tensor) -> str:
+    """Names an operator or a tensor in a finding."""
+    if isinstance(place, Operator):
+        return f"{place.index} {place.name}"
+    name = place.name if len(place.name) <= 60 else place.name[:59] + "…"
+    return f"tensor '{name}'"
+
+
+_WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the channel axis
+_FIXED = {  # output scale and int8 zero point that the kernels take for granted
+    "LOGISTIC": (1 / 256, -128),
+    "SOFTMAX": (1 / 256, -128),
+    "TANH": (1 / 128, 0),
+    "L2_NORMALIZATION": (1 / 128, 0),
+}
+_SAME_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE")
+_LEFT_OVER = ("PAD", "PADV2", "MIRROR_PAD", "TRANSPOSE")
+_LOOSE_ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1")
+
+
+def _subgraphs(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    if model.subgraphs != 1:
+        yield "model", f"it has {model.subgraphs} subgraphs"
+
+
+def _dynamic(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    dynamic = [tensor for tensor in model.tensors if not tensor.is_static]
+    if dynamic:  # one such input makes every tensor behind it such
+        yield at(dynamic[0]), f"{len(dynamic)} tensors have a size that only the run decides"
+
+
+def _batch(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for index in (*model.inputs, *model.outputs):
+        tensor = model.tensors[index]
+        if len(tensor.shape) > 1 and tensor.shape[0] not in (1, -1):
+            yield at(tensor), f"its shape is {list(tensor.shape)}"
+
+
+def _at_the_ends(model: TFLiteModel) -> set[int]:
+    """Inputs that only QUANTIZE reads and outputs that QUANTIZE or DEQUANTIZE writes."""
+    ends = {i for i in model.inputs if {op.name for op in model.consumers(i)} == {"QUANTIZE"}}
+    for index in model.outputs:
+        producer = model.producer(index)
+        if producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
+            ends.add(index)
+    return ends
+
+
+def _is_float(tensor: Tensor) -> bool:
+    return tensor.dtype.startswith(("float", "bfloat"))
+
+
+def _float_inside(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    ends = _at_the_ends(model)
+    for tensor in model.tensors:
+        if _is_float(tensor) and tensor.index not in ends:
+            yield at(tensor), f"it is {tensor.dtype} {list(tensor.shape)}"
+
+
+def _float_ends(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for index in sorted(_at_the_ends(model)):
+        if _is_float(model.tensors[index]):
+            yield at(model.tensors[index]), "the model's input or output is float"
+
+
+def _types(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    ends = _at_the_ends(model)
+    for tensor in model.tensors:
+        allowed = {"int8"} | ({"int32"} if tensor.is_constant else set())
+        if tensor.index in ends:
+            allowed |= {"uint8"}
+        if tensor.dtype not in allowed and not _is_float(tensor):
+            yield at(tensor), f"it is {tensor.dtype}, not {' or '.join(sorted(allowed))}"
+
+
+def _left_over(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        if op.name in _LEFT_OVER:
+            yield at(op), "an operator that the network does not have"
+
+
+def _loose_activation(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        if op.name in _LOOSE_ACTIVATIONS:
+            yield at(op), "the activation is not fused into the operator before it"
+
+
+def _custom(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        if op.is_custom:
+            yield at(op), "a custom operator"
+
+
+def _versions(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        newest = OP_VERSIONS_TF_2_5.get(op.name, 0)
+        if not op.is_custom and op.version > newest:
+            known = f"TensorFlow 2.5 runs up to {newest}" if newest else "TensorFlow 2.5 has none"
+            yield at(op), f"version {op.version}; {known}"
+
+
+def _activation_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for tensor in model.tensors:
+        if tensor.is_constant or tensor.dtype not in ("int8", "uint8"):
+            continue
+        if tensor.scale is None or tensor.zero_point is None:
+            yield at(tensor), f"it has {len(tensor.scales)} scales"
+        elif not (math.isfinite(tensor.scale) and tensor.scale > 0):
+            yield at(tensor), f"its scale is {tensor.scale}"
+        elif not np.iinfo(tensor.dtype).min <= tensor.zero_point <= np.iinfo(tensor.dtype).max:
+            yield at(tensor), f"its zero point {tensor.zero_point} is no {tensor.dtype}"
+
+
+def _fixed_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        output = model.tensors[op.outputs[0]] if op.outputs else None
+        if op.name not in _FIXED or output is None or output.dtype != "int8":
+            continue
+        scale, zero_point = _FIXED[op.name]
+        if output.zero_point != zero_point or not _near(output.scale or 0.0, scale):
+            found = f"scale {output.scale}, zero point {output.zero_point}"
+            yield at(op), f"its output has {found}, not {scale} and {zero_point}"
+
+
+def _same_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        if op.name not in _SAME_SCALE:
+            continue
+        output = model.tensors[op.outputs[0]]
+        for tensor in (model.tensors[i] for i in op.inputs if i >= 0):
+            same = (tensor.scale, tensor.zero_point) == (output.scale, output.zero_point)
+            if tensor.dtype in ("int8", "uint8") and not same:
+                yield at(op), f"its output's scale differs from that of {at(tensor)}"
+
+
+def _weights(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op, _, weights, _ in _weighted(model):
+        if weights.dtype != "int8":
+            continue
+        axis = _WEIGHTED[op.name]
+        channels = weights.shape[axis] if axis < len(weights.shape) else 0
+        if any(weights.zero_points):
+            yield at(op), "its weights have a zero point other than 0"
+        if len(weights.scales) not in (1, channels):
+            yield at(op), f"its weights have {len(weights.scales)} scales for {channels} channels"
+        elif len(weights.scales) > 1 and weights.axis != axis:
+            yield at(op), f"its weights are quantized along axis {weights.axis}, not {axis}"
+        try:
+            low = int(weights.values().min())
+        except (UsageError, ValueError):
+            yield at(op), "its weights are not stored in the file"
+        else:
+            if low < -127:
+                yield at(op), f"its weights reach {low}; symmetric int8 ends at -127"
+
+
+def _bias(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op, inputs, weights, bias in _weighted(model):
+        if bias is None or weights.dtype != "int8":
+            continue
+        if bias.dtype != "int32" or any(bias.zero_points):
+            yield at(op), f"its bias is {bias.dtype} with zero points {set(bias.zero_points)}"
+        elif not bias.is_constant:
+            yield at(op), "its bias is not stored in the file"
+        elif len(bias.scales) != len(weights.scales) or not all(
+            _near(found, (inputs.scale or 0.0) * scale)
+            for found, scale in zip(bias.scales, weights.scales, strict=True)
+        ):
+            yield at(op), "its bias scale is not input scale x weight scale"
+
+
+def _weighted(model: TFLiteModel) -> Iterator[tuple[Operator, Tensor, Tensor, Tensor | None]]:
+    """Each operator with weights: the operator, its input, weights and bias."""
+    for op in model.operators:
+        if op.name in _WEIGHTED and len(op.inputs) > 1:
+            has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0
+            bias = model.tensors[op.inputs[2]] if has_bias else None
+            yield op, model.tensors[op.inputs[0]], model.tensors[op.inputs[1]], bias
+
+
+def _near(found: float, wanted: float) -> bool:
+    return math.isclose(found, wanted, rel_tol=1e-6)  # float32 keeps 6e-8
+
+
+INT8_RULES = (
+    Rule("one-subgraph", _subgraphs, "write the network as one graph without control flow"),
+    Rule("static-shape", _dynamic, "convert with fixed sizes and batch 1"),
+    Rule("batch-1", _batch, "convert with batch 1"),
+    Rule("no-float", _float_inside, "give every tensor a range before converting"),
+    Rule("float-ends", _float_ends, "--io uint8 saves the conversion on the device", WARNING),
+    Rule("8-bit", _types, "convert with int8 activations and int32 biases"),
+    Rule("no-pad-no-transpose", _left_over, "use SAME padding and NHWC throughout"),
+    Rule("fused-activation", _loose_activation, "quantize after the activation, not before it"),
+    Rule("no-custom", _custom, "use built-in operators only"),
+    Rule("op-version", _versions, "older runtimes and the Edge TPU compiler cannot read it"),
+    Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
+    Rule("fixed-scale", _fixed_scale, "give a sigmoid the range 0 to 255/256"),
+    Rule("same-scale", _same_scale, "give both sides of the operator one range"),
+    Rule("weights", _weights, "symmetric int8 weights, -127 to 127, per output channel"),
+    Rule("bias", _bias, "int32 bias with scale = input scale x weight scale"),
+)
