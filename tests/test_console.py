@@ -283,6 +283,19 @@ def test_bars_only_where_the_cursor_moves(
     assert ("\x1b[?25l" in err.text) == bars
 
 
+def test_prints_inside_a_stage_stay_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    err = Stream(terminal=True)
+    console = Console(err=err)
+    with console.stage(1, 1, "evaluate"):
+        print("a result")
+        console.table(rows())
+    out = capsys.readouterr().out
+    assert out.startswith("a result\nstage")
+    assert "a result" not in err.text
+    assert "w8a8" not in err.text
+    assert err.text.count("\x1b[?25l") == err.text.count("\x1b[?25h")
+
+
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     def colours(stream: Stream) -> list[str]:
         return re.findall(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", stream.text)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
+from edgekit.preprocessing import Preprocessing
 from edgekit.report import Document
 from edgekit.report.snippet import model_file, python_snippet
 
@@ -46,13 +49,36 @@ def test_is_python_whatever_the_labels(document: Document, count: int) -> None:
     assert max(map(len, snippet.splitlines())) < 200
 
 
+@pytest.mark.parametrize(("crop", "interpolation"), [(0.875, "bicubic"), (1.0, "bilinear")])
+def test_sees_the_same_pixels(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    document: Document,
+    crop: float,
+    interpolation: str,
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8)
+    photo = Image.fromarray(noise).resize((332, 244))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    document["preprocessing"].update(crop_fraction=crop, interpolation=interpolation)
+    snippet = python_snippet(document)
+    assert snippet
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(snippet.partition("\nmodel =")[0], names)  # noqa: S102 - the text under test
+    upright = ImageOps.exif_transpose(Image.open("photo.jpg"))
+    record = Preprocessing.from_dict(document["preprocessing"])
+    np.testing.assert_array_equal(names["pixels"], record.pixels(upright))
+    assert names["LABELS"] == document["data"]["labels"]
+
+
 @pytest.mark.skipif(not FOREIGN.exists(), reason="needs ../shared (weights and photos)")
 def test_runs_and_agrees_with_the_pipeline(tmp_path: Path, document: Document) -> None:
     from ai_edge_litert.interpreter import Interpreter
-    from PIL import Image
 
-    preprocessing = pytest.importorskip("edgekit.preprocessing")
-    record = preprocessing.Preprocessing.from_dict(document["preprocessing"])
+    record = Preprocessing.from_dict(document["preprocessing"])
     (tmp_path / "lite0-w8a8.tflite").symlink_to(FOREIGN)
     snippet = python_snippet(document)
     assert snippet
