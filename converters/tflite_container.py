@@ -99,6 +99,16 @@ def unpack(data: bytes) -> dict[str, bytes]:
     return files
 
 
+def copy_files(source: bytes, compiled: bytes) -> bytes:
+    """Returns ``compiled`` with the files packed behind ``source`` that it has lost.
+
+    A target's compiler writes the model anew and may drop what lay behind it; a file that is
+    still there is left as it is.
+    """
+    missing = {k: v for k, v in unpack(source).items() if k not in unpack(compiled)}
+    return pack(compiled, missing) if missing else compiled
+
+
 def flatbuffer_size(data: bytes) -> int:
     """Where the model ends and the zip archive behind it, if there is one, begins."""
     try:

@@ -146,18 +146,6 @@ def read_metadata(path: str | Path | bytes) -> Metadata:
     )
 
 
-def copy_files(source: bytes, compiled: bytes) -> bytes:
-    """Returns ``compiled`` with the files packed behind ``source`` that it has lost.
-
-    A target's compiler writes the model anew and may drop what lay behind it; a file that is
-    still there is left as it is.
-    """
-    missing = {
-        k: v for k, v in container.unpack(source).items() if k not in container.unpack(compiled)
-    }
-    return container.pack(compiled, missing) if missing else compiled
-
-
 def _classifier(model: TFLiteModel) -> tuple[Tensor, Tensor]:
     """The image input and the scores of a classifier."""
     if len(model.inputs) != 1 or not model.outputs:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from edgekit.converters.tflite_checks import WARNING, Finding, Rule, apply_rules, at
+from edgekit.converters.tflite_checks import WARNING, Finding, Rule, apply_rules, at, too_new
 from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
 
@@ -251,6 +251,7 @@ EDGETPU_RULES = (
     Rule("static-shape", _dynamic, "convert with fixed sizes and batch 1"),
     Rule("open-batch", _open_batch, "convert with batch 1", WARNING),
     Rule("batch-1", _batch, "convert with batch 1"),
+    Rule("op-version", too_new, "write the file with edgekit, which keeps to old versions"),
     Rule("maps", _nothing_maps, "compile a fully quantized int8 model"),
     Rule("operator", _stay_on_cpu, "it and all behind it run on the CPU; replace it", WARNING),
 )

@@ -86,6 +86,12 @@ MAP = [1, 4, 4, 6]
             "warning",
             "left open",
         ),
+        (
+            edit(lambda t: setattr(t.code("CONV_2D"), "version", 6)),
+            "op-version",
+            "error",
+            "1 CONV_2D: version 6",
+        ),
         (edit(compiled), "maps", "error", "compiled for the Edge TPU already"),
         (with_op("GELU", MAP, MAP), "operator", "warning", "8 GELU: the operation is not"),
         (with_op("HARD_SWISH", MAP, MAP), "operator", "warning", "not supported"),

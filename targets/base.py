@@ -1,0 +1,65 @@
+"""What a target is: where a model is to run, what it accepts, and how it is compiled for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgekit.converters.tflite_checks import Finding
+
+__all__ = ["Compiled", "Finding", "Target"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a target's compiler made.
+
+    Attributes:
+        model: the compiled file.
+        log: what the compiler printed.
+        mapped: how many operators run on the accelerator; None where the compiler does not say.
+        on_cpu: how many stay on the CPU; likewise.
+        details: further figures of the compiler as JSON values.
+    """
+
+    model: Path
+    log: Path
+    mapped: int | None
+    on_cpu: int | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Target(ABC):
+    """A place where a model can run; a plug-in of the entry point group `edgekit.targets`.
+
+    Attributes:
+        name: what follows ``--target``.
+        scheme: the quantization that it takes, such as "w8a8-static".
+    """
+
+    name: ClassVar[str]
+    scheme: ClassVar[str]
+
+    @abstractmethod
+    def check(self, path: Path) -> list[Finding]:
+        """Returns what in the model file does not suit the target.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+
+    def command(self, path: Path, out_dir: Path) -> list[str] | None:
+        """Returns the command that compiles ``path``; None where nothing is to be compiled."""
+        return None
+
+    def compile(self, path: Path, out_dir: Path) -> Compiled | None:
+        """Compiles the model file into ``out_dir``; None where nothing is to be compiled.
+
+        Raises:
+            CompileError: the model does not suit the target, or its compiler failed.
+            MissingToolError: the compiler is not installed.
+        """
+        return None

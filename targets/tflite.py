@@ -1,0 +1,20 @@
+"""The plain TFLite target: any device with LiteRT or TensorFlow Lite 2.5 or newer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_checks import check_int8
+from edgekit.targets.base import Finding, Target
+
+
+class TFLiteTarget(Target):
+    """Takes the int8 file as it is; nothing is compiled."""
+
+    name = "tflite"
+    scheme = "w8a8-static"
+
+    def check(self, path: Path) -> list[Finding]:
+        """Returns where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
+        return check_int8(tflite_file.read(path))

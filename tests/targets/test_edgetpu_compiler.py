@@ -1,0 +1,251 @@
+"""The compiler itself is not available; a stand-in script on PATH plays its known behaviours."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_tflite import TinyModel, schema
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_metadata import embed, read_metadata
+from edgekit.errors import CompileError, MissingToolError
+from edgekit.preprocessing import Preprocessing
+from edgekit.targets import edgetpu_compiler
+from edgekit.targets.edgetpu import EdgeTPUTarget
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+PAIRS = SHARED / "edgetpu/pairs"
+NAME = "mobilenet_v1_0.25_128_quant"
+
+STAND_IN = """\
+#!{python}
+# A stand-in for edgetpu_compiler: it takes its options and plays one of its behaviours.
+import os, pathlib, shutil, signal, subprocess, sys, time
+args = sys.argv[1:]
+out, model = pathlib.Path(args[args.index("--out_dir") + 1]), pathlib.Path(args[-1])
+made = out / (model.stem + "_edgetpu.tflite")
+print("Edge TPU Compiler version 16.0.384591198", flush=True)
+{body}
+"""
+SUCCESS = """\
+shutil.copy({compiled!r}, made)
+print('''
+Model compiled successfully in 12 ms.
+
+Number of Edge TPU subgraphs: 1
+Total number of operations: 31
+Operation log: model.log
+
+Operator                       Count      Status
+
+CONV_2D                        15         Mapped to Edge TPU
+DEPTHWISE_CONV_2D              13         {status}
+''')
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Puts a stand-in with the given body on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def install(body: str) -> None:
+        tool = folder / "edgetpu_compiler"
+        tool.write_text(STAND_IN.format(python=sys.executable, body=body))
+        tool.chmod(0o755)
+
+    return install
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(TinyModel().pack())
+    return path
+
+
+@pytest.fixture
+def compiled(tmp_path) -> Path:
+    """A model of one `edgetpu-custom-op`: the real compiler's, where it is at hand."""
+    if PAIRS.is_dir():
+        return PAIRS / f"{NAME}_edgetpu.tflite"
+    tiny = TinyModel()
+    tiny.graph.operators = []
+    tiny.add_op("CUSTOM", 1, ["image"], "scores")
+    tiny.model.operatorCodes[-1].customCode = b"edgetpu-custom-op"
+    path = tmp_path / "stand_in_output.tflite"
+    path.write_bytes(tiny.pack())
+    return path
+
+
+def success(compiled: Path, status: str = "Mapped to Edge TPU") -> str:
+    return SUCCESS.format(compiled=str(compiled), status=status)
+
+
+def test_success(tmp_path, stand_in, model, compiled):
+    stand_in(success(compiled, "More than one subgraph is not supported"))
+    out = tmp_path / "new" / "out"
+    result = EdgeTPUTarget().compile(model, out)
+    assert result.model == out / "tiny_edgetpu.tflite"
+    assert result.model.read_bytes() == compiled.read_bytes()
+    assert (result.mapped, result.on_cpu) == (15, 13)
+    assert result.details["milliseconds"] == 12
+    assert "16.0.384591198" in result.log.read_text()
+    assert sorted(p.name for p in out.iterdir()) == ["tiny_edgetpu.log", "tiny_edgetpu.tflite"]
+
+
+@pytest.mark.skipif(not PAIRS.is_dir(), reason="needs ../shared")
+def test_a_real_pair(tmp_path, stand_in):
+    stand_in(success(PAIRS / f"{NAME}_edgetpu.tflite"))
+    result = EdgeTPUTarget().compile(PAIRS / f"{NAME}.tflite", tmp_path / "out")
+    assert tflite_file.read(result.model).custom_codes == ("edgetpu-custom-op",)
+    assert "imagenet_labels.txt" in read_metadata(result.model).files
+
+
+def test_the_command_line_is_the_real_one(tmp_path, stand_in, model, compiled):
+    stand_in(success(compiled) + "print(sys.argv[1:])\n")
+    log = EdgeTPUTarget(timeout_s=77).compile(model, tmp_path / "out").log.read_text()
+    assert "'--show_operations', '--timeout_sec', '77', " in log
+    command = EdgeTPUTarget(timeout_s=77).command(Path("m.tflite"), Path("out"))
+    assert command == [
+        "edgetpu_compiler",
+        "--out_dir",
+        "out",
+        "--show_operations",
+        "--timeout_sec",
+        "77",
+        "m.tflite",
+    ]
+
+
+def test_labels_that_the_compiler_drops_are_put_back(tmp_path, stand_in, model):
+    labels = ("a", "b", "c", "d", "e")
+    preprocessing = Preprocessing(8, (127.0,) * 3, (128.0,) * 3, labels)
+    model.write_bytes(
+        embed(model, name="n", description="d", labels=labels, preprocessing=preprocessing)
+    )
+    tiny = TinyModel()
+    code = tiny.code("LOGISTIC")
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = b"edgetpu-custom-op"
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(tiny.pack())
+    stand_in(success(bare))
+    result = EdgeTPUTarget().compile(model, tmp_path / "out")
+    assert read_metadata(result.model).files == ("labels.txt", "edgekit.json")
+
+
+def failure(tmp_path: Path, model: Path) -> CompileError:
+    """Compiles, expecting a failure that leaves a log and nothing that looks like a result."""
+    out = tmp_path / "out"
+    with pytest.raises(CompileError) as caught:
+        EdgeTPUTarget().compile(model, out)
+    assert caught.value.exit_code == 6
+    assert [p.name for p in out.iterdir()] == ["tiny_edgetpu.log"]
+    assert str(out / "tiny_edgetpu.log") in caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("", "without an error and without output"),
+        ("made.write_bytes(b'half')", "damaged"),
+        ("shutil.copy(model, made)", "no operator was mapped"),
+        ("print('Internal compiler error. Aborting!'); sys.exit(1)", "internal error"),
+        ("print('Model not quantized'); sys.exit(1)", "not fully quantized"),
+        ("print('Compilation failed!'); sys.exit(1)", "exit code 1; its last words: Compilation"),
+        ("print('Internal compiler error. Aborting!')", "internal error"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        ("sys.exit(139)", "killed by SIGSEGV"),
+    ],
+    ids=[
+        "silent death",
+        "half a file",
+        "no custom op",
+        "internal error",
+        "not quantized",
+        "unknown failure",
+        "failure with exit 0",
+        "signal",
+        "signal behind the wrapper",
+    ],
+)
+def test_failures_are_named(tmp_path, stand_in, model, body, cause):
+    stand_in(body)
+    assert cause in failure(tmp_path, model).cause
+
+
+def test_nothing_mapped_is_a_failure_that_names_what_blocks(tmp_path, stand_in, model, compiled):
+    table = success(compiled, "Operation not supported").replace("CONV_2D  ", "RELU     ")
+    stand_in(table.replace("Mapped to Edge TPU", "Operation not supported"))
+    error = failure(tmp_path, model)
+    assert "no operator was mapped" in error.cause
+    assert "Operation not supported" in error.cause
+
+
+def test_a_hang_is_ended_with_its_children(tmp_path, stand_in, model):
+    pid = tmp_path / "pid"
+    stand_in(
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(child.pid))\n"
+        "time.sleep(60)\n"
+    )
+    began = time.monotonic()
+    with pytest.raises(CompileError) as caught:
+        edgetpu_compiler.compile_model(model, tmp_path / "out", timeout_s=1, grace_s=0.5)
+    assert time.monotonic() - began < 10
+    assert "stopped after 1.5 s" in caught.value.cause
+    assert _ends(int(pid.read_text()))
+
+
+def _ends(pid: int) -> bool:
+    """True when the process is gone, or is a zombie that nobody waits for, within 5 s."""
+    for _ in range(50):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_failure_keeps_the_earlier_output(tmp_path, stand_in, model, compiled):
+    out = tmp_path / "out"
+    stand_in(success(compiled))
+    EdgeTPUTarget().compile(model, out)
+    stand_in("sys.exit(1)")
+    with pytest.raises(CompileError):
+        EdgeTPUTarget().compile(model, out)
+    assert (out / "tiny_edgetpu.tflite").read_bytes() == compiled.read_bytes()
+
+
+def test_a_missing_compiler_is_exit_3_with_the_command(tmp_path, model, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingToolError) as caught:
+        EdgeTPUTarget().compile(model, tmp_path / "out")
+    assert caught.value.exit_code == 3
+    assert str(model) in caught.value.message
+    assert caught.value.hint == (
+        f"edgetpu_compiler --out_dir {tmp_path / 'out'} --show_operations --timeout_sec 180 {model}"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_rule_stops_before_the_compiler(tmp_path, stand_in, model):
+    stand_in("pathlib.Path('/nonexistent/never').touch()")
+    tiny = TinyModel()
+    tiny.tensor("image").shape = [2, 8, 8, 3]
+    model.write_bytes(tiny.pack())
+    with pytest.raises(CompileError) as caught:
+        EdgeTPUTarget().compile(model, tmp_path / "out")
+    assert "batch is 2" in caught.value.cause
+    assert not (tmp_path / "out").exists()
