@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgekit.data import PhotoSet
 
 Pixels = npt.NDArray[np.uint8]
-Batch = tuple[Pixels, npt.NDArray[np.int64]]
+Batches = Generator[tuple[Pixels, npt.NDArray[np.int64]], None, None]
 
 # What a random generator is for, so that no two uses share a stream.
 _ORDER, _SAMPLE = 1, 2
@@ -42,7 +42,7 @@ class Augmentation:
 
 def eval_batches(
     photos: PhotoSet, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
-) -> Iterator[Batch]:
+) -> Batches:
     """Yields all photos in order, prepared as on the device; the last batch may be short.
 
     Args:
@@ -72,7 +72,7 @@ def train_batches(
     augmentation: Augmentation,
     workers: int = 2,
     drop_last: bool = True,
-) -> Iterator[Batch]:
+) -> Batches:
     """Yields the photos of one epoch, shuffled and varied.
 
     The order depends on (seed, epoch) and the variation of a photo on (seed, epoch, its index)
@@ -154,7 +154,7 @@ def _batches(
     labels: npt.NDArray[np.int64],
     batch_size: int,
     workers: int,
-) -> Iterator[Batch]:
+) -> Batches:
     """Prepares photos in this order, at most two batches ahead."""
     indices = [int(i) for i in order]
     ahead = 2 * batch_size

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -239,7 +240,7 @@ def _list_file(source: Path, option: str, also_in: Path | None) -> Listing:
     if missing == len(entries):
         raise UsageError(
             f"none of the {missing} photos that {option} {source} lists exists",
-            cause=f"{printable(entries[0])} was looked for in {' and in '.join(map(str, roots))}",
+            cause=f"{shorten(printable(entries[0]), 100)} was looked for in {' and in '.join(map(str, roots))}",
             hint="paths in a list are relative to the list's own folder or to the --data folder",
         )
     return Listing(source, tuple(sorted(files.values(), key=lambda file: file.name)))

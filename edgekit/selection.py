@@ -52,7 +52,10 @@ def remove_overlap(train: FilePhotos, val: FilePhotos) -> tuple[FilePhotos, list
     dropped = shared & ~needed
     notes = []
     if dropped.any():
-        notes.append(f"{dropped.sum()} photos of --data are in the validation set: not trained on")
+        notes.append(
+            "left out of training, as they are in the validation set too: "
+            f"{dropped.sum()} of {len(train)} photos"
+        )
     if needed.any():
         classes = len(np.unique(train.labels[needed]))
         notes.append(

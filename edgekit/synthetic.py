@@ -251,7 +251,7 @@ def _mask(label: int, rng: np.random.Generator, resolution: int) -> Array:
     for outline, fill in zip(_OUTLINES[LABELS[label]], (255, 0), strict=False):
         points = (outline @ matrix + place + 1) * (side / 2) - 0.5
         pen.polygon(points.ravel().tolist(), fill=fill)
-    return np.asarray(canvas.reduce(_SUPERSAMPLING), np.float32) / 255
+    return (np.asarray(canvas.reduce(_SUPERSAMPLING)) / 255).astype(np.float32)
 
 
 def _occlude(rng: np.random.Generator, scene: Array, resolution: int) -> Array:
@@ -271,5 +271,5 @@ def _light(rng: np.random.Generator, resolution: int) -> Array:
     x, y = _grid(resolution)
     angle = rng.uniform(0, 2 * math.pi)
     slope = rng.uniform(0, 0.3)
-    light: Array = rng.uniform(0.75, 1.15) + slope * (x * math.cos(angle) + y * math.sin(angle))
-    return light
+    light = rng.uniform(0.75, 1.15) + slope * (x * math.cos(angle) + y * math.sin(angle))
+    return light.astype(np.float32)

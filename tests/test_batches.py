@@ -1,0 +1,188 @@
+"""Batches are the same bytes for any number of threads, and the threads end with the consumer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.batches import Augmentation, augment, batch_count, eval_batches, train_batches
+from edgekit.parallel import ordered_map
+from edgekit.preprocessing import Preprocessing
+from edgekit.synthetic import LABELS, SyntheticPhotos
+
+INPUT = Preprocessing(
+    resolution=24, mean=(127, 127, 127), std=(128, 128, 128), labels=LABELS, crop_fraction=1.0
+)
+PHOTOS = SyntheticPhotos(30, 0, "train", 24)
+
+
+def train(epoch: int = 0, seed: int = 0, workers: int = 2, drop_last: bool = True, size: int = 8):  # type: ignore[no-untyped-def]
+    return train_batches(
+        PHOTOS,
+        INPUT,
+        size,
+        seed=seed,
+        epoch=epoch,
+        augmentation=Augmentation(),
+        workers=workers,
+        drop_last=drop_last,
+    )
+
+
+def content(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    return b"".join(pixels.tobytes() + labels.tobytes() for pixels, labels in batches)
+
+
+def edgekit_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("edgekit")]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_eval_batches_are_all_photos_in_order(workers: int) -> None:
+    batches = list(eval_batches(PHOTOS, INPUT, 8, workers=workers))
+    assert [len(labels) for _, labels in batches] == [8, 8, 8, 6]
+    pixels = np.concatenate([pixels for pixels, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    assert (pixels.dtype, labels.dtype) == (np.uint8, np.int64)
+    np.testing.assert_array_equal(labels, PHOTOS.labels)
+    for i in range(len(PHOTOS)):
+        np.testing.assert_array_equal(pixels[i], INPUT.pixels(PHOTOS.load(i)))
+
+
+def test_train_batches_do_not_depend_on_the_workers() -> None:
+    assert content(train(workers=1)) == content(train(workers=5))
+
+
+def test_epochs_and_seeds_differ() -> None:
+    seen = [content(train(epoch, seed)) for epoch, seed in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    assert len(set(seen)) == 4
+    assert content(train(1, 0)) == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "drop_last", "sizes"),
+    [
+        (8, True, [8, 8, 8]),
+        (8, False, [8, 8, 8, 6]),
+        (10, True, [10, 10, 10]),
+        (64, True, [30]),
+        (64, False, [30]),
+    ],
+)
+def test_batch_sizes(size: int, drop_last: bool, sizes: list[int]) -> None:
+    batches = list(train(drop_last=drop_last, size=size))
+    assert [len(labels) for _, labels in batches] == sizes
+    assert all(
+        pixels.shape == (n, 24, 24, 3) for (pixels, _), n in zip(batches, sizes, strict=True)
+    )
+    assert batch_count(30, size, drop_last=drop_last) == len(sizes)
+
+
+def test_an_epoch_is_a_permutation() -> None:
+    plain = Augmentation(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
+    batches = list(
+        train_batches(PHOTOS, INPUT, 7, seed=0, epoch=0, augmentation=plain, drop_last=False)
+    )
+    given = [pixels.tobytes() for batch, _ in batches for pixels in batch]
+    stored = [INPUT.pixels(PHOTOS.load(i)).tobytes() for i in range(30)]
+    assert given != stored
+    assert sorted(given) == sorted(stored)
+    labels = np.concatenate([labels for _, labels in batches])
+    np.testing.assert_array_equal(labels, PHOTOS.labels[[stored.index(photo) for photo in given]])
+
+
+def ramp(width: int, height: int) -> Image.Image:
+    """A photo whose red is 0 to 250 across and whose green is 0 to 250 down."""
+    x, y = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
+    return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
+
+
+def measure(augmentation: Augmentation, width: int, height: int, n: int = 300) -> np.ndarray:
+    """Reads width, height (in pixels) and flip of n random crops off their colours: [n, 3]."""
+    image, found = ramp(width, height), []
+    smooth = replace(INPUT, resolution=16, interpolation="bilinear")
+    for i in range(n):
+        crop = augment(image, smooth, augmentation, np.random.default_rng(i)).astype(float)
+        across, down = crop[8, -3, 0] - crop[8, 2, 0], crop[-3, 8, 1] - crop[2, 8, 1]
+        whole = 16 / 11 / 250  # from the 11 steps between columns 2 and 13 to 16
+        found.append((abs(across) * whole * width, down * whole * height, across < 0))
+    return np.array(found)
+
+
+def test_crops_cover_the_asked_for_areas_and_ratios() -> None:
+    widths, heights, flips = measure(Augmentation(), 200, 160).T
+    areas, ratios = widths * heights / (200 * 160), widths / heights
+    assert 0.06 < areas.min() < 0.15
+    assert 0.75 < areas.max() < 1.05
+    assert 0.70 < ratios.min() < 0.85
+    assert 1.20 < ratios.max() < 1.42
+    assert 0.4 < flips.mean() < 0.6
+
+
+def test_no_flip() -> None:
+    assert not measure(Augmentation(flip=False), 100, 100, n=40)[:, 2].any()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"), [(400, 20, (80 / 3, 20)), (20, 400, (20, 80 / 3))]
+)
+def test_fallback_is_the_centre(width: int, height: int, expected: tuple[float, float]) -> None:
+    whole = Augmentation(crop_area=(1.0, 1.0), flip=False)  # of which none fits
+    widths, heights, _ = measure(whole, width, height, n=20).T
+    np.testing.assert_allclose(widths, expected[0], rtol=0.15)
+    np.testing.assert_allclose(heights, expected[1], rtol=0.15)
+
+
+def test_a_photo_of_one_pixel() -> None:
+    pixels = augment(
+        Image.new("RGB", (1, 1), "red"), INPUT, Augmentation(), np.random.default_rng()
+    )
+    assert (pixels == (255, 0, 0)).all()
+
+
+class Failing(SyntheticPhotos):
+    def load(self, index: int) -> Image.Image:
+        if index == 17:
+            raise OSError("photo 17")
+        return super().load(index)
+
+
+def test_a_failing_photo_raises_at_its_place_and_ends_the_threads() -> None:
+    batches = eval_batches(Failing(30, 0, "train", 24), INPUT, 8)
+    assert len(next(batches)[1]) == 8
+    assert len(next(batches)[1]) == 8
+    with pytest.raises(OSError, match="photo 17"):
+        next(batches)
+    assert not edgekit_threads()
+
+
+def test_stopping_early_ends_the_threads() -> None:
+    batches = train()
+    next(batches)
+    assert edgekit_threads()
+    batches.close()
+    assert not edgekit_threads()
+
+
+def test_ordered_map_keeps_order_and_looks_only_so_far_ahead() -> None:
+    begun: list[int] = []
+
+    def slow_first(i: int) -> int:
+        begun.append(i)
+        time.sleep(0.02 if i % 3 == 0 else 0)
+        return i * i
+
+    results = ordered_map(slow_first, range(1000), workers=3, ahead=5)
+    assert next(results) == 0
+    time.sleep(0.1)
+    assert max(begun) <= 5
+    assert [next(results) for _ in range(20)] == [i * i for i in range(1, 21)]
+    results.close()
+    assert max(begun) <= 26
+    assert list(ordered_map(slow_first, [], workers=3, ahead=5)) == []
