@@ -1,4 +1,4 @@
-"""The arithmetic of TFLite's 8-bit scheme (its quantization specification, §"Specification summary").
+"""The arithmetic of TFLite's 8-bit scheme (source: TFLite's quantization specification).
 
 int8 activations: per tensor, asymmetric. int8 weights: symmetric, zero point 0, -127 … 127.
 int32 biases: scale = input scale times weight scale.
@@ -69,9 +69,13 @@ def integers(values: Array, params: QuantParams) -> NDArray[np.int32]:
     """Rounds reals to the integers that stand for them (weights and biases)."""
     limit = WEIGHT_MAX if params.dtype == "int8" else 2**31 - 1
     scaled = np.rint(values.astype(np.float64) / np.asarray(params.scale))
-    return np.clip(scaled, -limit, limit).astype(np.int32)
+    clipped: NDArray[np.int32] = np.clip(scaled, -limit, limit).astype(np.int32)
+    return clipped
 
 
 def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:
     """What the integers of ``values`` stand for, float32."""
-    return (integers(values, params) * np.asarray(params.scale)).astype(np.float32)
+    result: NDArray[np.float32] = (integers(values, params) * np.asarray(params.scale)).astype(
+        np.float32
+    )
+    return result

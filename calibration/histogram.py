@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,7 +50,7 @@ class Histogram:
     def centers(self) -> NDArray[np.float64]:
         """The middle of each bin, float64 [BINS]."""
         width = (self.high - self.low) / BINS
-        return self.low + width * (np.arange(BINS) + 0.5)
+        return self.low + width * (np.arange(BINS, dtype=np.float64) + 0.5)
 
     def cover(self, minimum: float, maximum: float) -> None:
         """Widens the bins until ``[minimum, maximum]`` lies within them."""
@@ -104,3 +106,25 @@ def _sample(tensor: Tensor) -> Tensor:
         chosen = torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator)
         flat = flat.index_select(1, chosen.to(flat.device))
     return flat.float()
+
+
+def save_histograms(histograms: Mapping[str, Histogram], path: Path) -> None:
+    """Writes histograms as one compressed .npz."""
+    edges = [[h.low, h.high, h.minimum, h.maximum] for h in histograms.values()]
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array(list(histograms)),
+            edges=np.array(edges, np.float64),
+            counts=np.array([h.counts for h in histograms.values()]),
+        )
+
+
+def load_histograms(path: Path) -> dict[str, Histogram]:
+    """Reads what `save_histograms` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        names, edges, counts = stored["names"], stored["edges"], stored["counts"]
+    return {
+        str(name): Histogram(float(low), float(high), count, float(minimum), float(maximum))
+        for name, (low, high, minimum, maximum), count in zip(names, edges, counts, strict=True)
+    }

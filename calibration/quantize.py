@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.calibration.affine import activation_params, bias_params, weight_params
 from edgekit.calibration.histogram import Histogram, HistogramTap
 from edgekit.calibration.ranges import METHODS, Range
+from edgekit.devices import place
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
 from edgekit.network import Network
@@ -47,7 +48,7 @@ def collect(
     Raises:
         EdgekitError: a tensor holds NaN or infinity.
     """
-    network = Network(graph).eval().to(device, memory_format=torch.channels_last)
+    network = place(Network(graph), device).eval()
     tap = HistogramTap(frozenset(skip))
     with torch.inference_mode():
         for batch in batches:

@@ -1,5 +1,70 @@
-"""edgekit: an EfficientNet from images to a verified model on an edge device."""
+"""edgekit: an EfficientNet from images to a verified model on an edge device.
+
+    import edgekit
+    run = edgekit.build("lite0", data="photos", targets=["tflite"])
+
+The names below are imported when they are first used, so that ``import edgekit`` is instant.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "BuildOptions": "edgekit.options",
+    "EdgekitError": "edgekit.errors",
+    "Graph": "edgekit.graph",
+    "ModelSpec": "edgekit.spec",
+    "Network": "edgekit.network",
+    "Preprocessing": "edgekit.preprocessing",
+    "Recipe": "edgekit.recipe",
+    "Run": "edgekit.pipeline.build",
+    "build": "edgekit.pipeline.build",
+    "build_graph": "edgekit.architecture",
+    "find_spec": "edgekit.spec",
+    "inspect_file": "edgekit.inspection",
+    "list_models": "edgekit.cost",
+}
+
+__all__ = [
+    "BuildOptions",
+    "EdgekitError",
+    "Graph",
+    "ModelSpec",
+    "Network",
+    "Preprocessing",
+    "Recipe",
+    "Run",
+    "__version__",
+    "build",
+    "build_graph",
+    "find_spec",
+    "inspect_file",
+    "list_models",
+]
+
+if TYPE_CHECKING:
+    from edgekit.architecture import build_graph
+    from edgekit.cost import list_models
+    from edgekit.errors import EdgekitError
+    from edgekit.graph import Graph
+    from edgekit.inspection import inspect_file
+    from edgekit.network import Network
+    from edgekit.options import BuildOptions
+    from edgekit.pipeline.build import Run, build
+    from edgekit.preprocessing import Preprocessing
+    from edgekit.recipe import Recipe
+    from edgekit.spec import ModelSpec, find_spec
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,7 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 def build_graph(
-    spec: ModelSpec, *, classes: int = 1000, resolution: int | None = None, seed: int = 0
+    spec: ModelSpec, *, classes: int = 1000, resolution: int | None = None, seed: int | None = 0
 ) -> Graph:
     """Builds a variant.
 
@@ -35,7 +35,7 @@ def build_graph(
         spec: the variant.
         classes: number of logits.
         resolution: side of the square input in pixels; the variant's own by default.
-        seed: of the weights.
+        seed: of the weights; None gives zeros that take no memory, for a look at the structure.
     """
     return _Builder(spec, classes, resolution or spec.resolution).graph(seed)
 
@@ -60,7 +60,7 @@ class _Builder:
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {"input": (resolution, resolution, 3)}
 
-    def graph(self, seed: int) -> Graph:
+    def graph(self, seed: int | None) -> Graph:
         spec = self.spec
         act = spec.activation
         x = self.conv("stem", "input", spec.stem_filters, kernel=3, stride=2, activation=act)
@@ -154,35 +154,43 @@ def _strided(shape: Shape, stride: int) -> Shape:
     return tuple(math.ceil(side / stride) for side in shape[:2])
 
 
-def initial_weights(nodes: list[Node], shapes: Mapping[str, Shape], seed: int) -> dict[str, Array]:
+def initial_weights(
+    nodes: Sequence[Node], shapes: Mapping[str, Shape], seed: int | None
+) -> dict[str, Array]:
     """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(units))."""
     rng = np.random.default_rng(seed)
     weights: dict[str, Array] = {}
-    shape: Shape
     for node in nodes:
-        match node:
-            case Conv2D():
-                shape = (node.kernel, node.kernel, shapes[node.inputs[0]][-1], node.filters)
-                kernel = rng.normal(0, math.sqrt(2 / (node.kernel**2 * node.filters)), shape)
-                channels = node.filters
-            case DepthwiseConv2D():
-                channels = shapes[node.name][-1]
-                shape = (node.kernel, node.kernel, channels)
-                kernel = rng.normal(0, math.sqrt(2 / node.kernel**2), shape)
-            case FullyConnected():
-                channels = node.units
-                limit = 1 / math.sqrt(channels)
-                kernel = rng.uniform(-limit, limit, (shapes[node.inputs[0]][-1], channels))
-            case _:
-                continue
-        fresh = {
-            "kernel": kernel,
-            "bias": np.zeros(channels),
-            "gamma": np.ones(channels),
-            "beta": np.zeros(channels),
-            "mean": np.zeros(channels),
-            "variance": np.ones(channels),
-        }
         for name in node.weight_names():
-            weights[name] = fresh[name.rpartition("/")[2]].astype(np.float32)
+            suffix = name.rpartition("/")[2]
+            shape = _kernel_shape(node, shapes)
+            if suffix != "kernel":
+                shape = shape[-1:]
+            if seed is None:
+                weights[name] = np.broadcast_to(np.float32(0), shape)
+            elif suffix == "kernel":
+                weights[name] = _draw(node, shape, rng).astype(np.float32)
+            else:
+                weights[name] = np.full(shape, suffix in ("gamma", "variance"), np.float32)
     return weights
+
+
+def _kernel_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
+    fan_in = shapes[node.inputs[0]][-1]
+    match node:
+        case Conv2D():
+            return node.kernel, node.kernel, fan_in, node.filters
+        case DepthwiseConv2D():
+            return node.kernel, node.kernel, fan_in
+        case FullyConnected():
+            return fan_in, node.units
+    raise TypeError(f"a {type(node).__name__} has no kernel")
+
+
+def _draw(node: Node, shape: Shape, rng: np.random.Generator) -> Array:
+    if isinstance(node, FullyConnected):
+        limit = 1 / math.sqrt(node.units)
+        return rng.uniform(-limit, limit, shape)
+    # Each of a depthwise kernel's outputs has a group of its own.
+    fan_out = math.prod(shape[:2]) * (shape[-1] if isinstance(node, Conv2D) else 1)
+    return rng.normal(0, math.sqrt(2 / fan_out), shape)

@@ -11,7 +11,6 @@ layouts: HWIO for convolutions, HWC for depthwise ones, IO for fully connected o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.atomic import write_bytes
 from edgekit.errors import UsageError
 
 Array: TypeAlias = NDArray[Any]
@@ -233,10 +233,7 @@ class Graph:
             "quant": {name: asdict(params) for name, params in self.quant.items()},
         }
         contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        data = save(contents, metadata={"edgekit": json.dumps(header)})
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_bytes(path, save(contents, metadata={"edgekit": json.dumps(header)}))
 
     @classmethod
     def load(cls, path: Path) -> Graph:

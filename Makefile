@@ -1,0 +1,55 @@
+# Everything that is done with this project. Needs Python 3.10 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Without the closed compiler the demo ends with the file that is ready for it.
+NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile)
+
+.PHONY: demo test test-all test-legacy check format bench clean
+
+demo: $(VENV)/runtime
+	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not legacy"
+
+# The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
+PYTHON38 ?= python3.8
+test-legacy: $(VENV)/dev .venv-legacy/ready
+	EDGEKIT_PY38=$(CURDIR)/.venv-legacy/bin/python $(BIN)/python -m pytest -m legacy
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .venv-legacy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/dev: $(VENV)/runtime
+	$(PIP_INSTALL) -e ".[dev]"
+	touch $@
+
+.venv-legacy/ready:
+	$(PYTHON38) -m venv .venv-legacy
+	.venv-legacy/bin/python -m pip install --quiet "tensorflow-cpu==2.5.3" "protobuf<3.21" "numpy<1.20"
+	touch $@

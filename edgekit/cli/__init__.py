@@ -1,0 +1,87 @@
+"""The command line: one file per command, and nothing heavy imported before a command runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from edgekit import __version__
+from edgekit.cli import build, inspect, models
+from edgekit.console import Console
+from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
+
+app = typer.Typer(
+    name="edgekit",
+    help="Takes an EfficientNet from images to a verified int8 model on an edge device.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 missing tool or extra, 4 device unreachable, "
+    "5 gate not met, 6 compile rejected, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # Rich alone would cost half of the time that --help may take
+    pretty_exceptions_enable=False,
+)
+app.command("build")(build.command)
+app.command("models")(models.command)
+app.command("inspect")(inspect.inspect)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line and exits with a documented code."""
+    arguments = sys.argv[1:] if args is None else args
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line on these arguments and returns the exit code."""
+    console = Console()
+    # The option of the root command, taken wherever it stands.
+    debug = "--debug" in arguments
+    arguments = (
+        ["--debug", *(word for word in arguments if word != "--debug")] if debug else arguments
+    )
+    try:
+        result: Any = app(arguments, prog_name="edgekit", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except KeyboardInterrupt:
+        console.note("interrupted")
+        return INTERRUPTED
+    except EdgekitError as error:
+        if debug:
+            raise
+        console.error(error)
+        return error.exit_code
+    except Exception as error:
+        # The parser's own errors, whose class has moved between Typer's releases.
+        if debug or not hasattr(error, "format_message"):
+            if not debug:
+                console.error(error)
+                console.note("try:   the same command with --debug, and report what it prints")
+                return EdgekitError.exit_code
+            raise
+        console.error(UsageError(error.format_message(), hint="edgekit --help"))
+        return UsageError.exit_code
+
+
+def _terminate(signum: int, frame: object) -> None:
+    """A request to stop is handled like Ctrl-C: what is finished stays."""
+    raise KeyboardInterrupt

@@ -1,0 +1,52 @@
+"""Which processor torch uses, and in which precision it trains."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from edgekit.errors import UsageError
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def pick_device(name: str) -> torch.device:
+    """Resolves ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        UsageError: torch does not know the device, or it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"no device '{name}'", cause=reason, hint="--device auto") from None
+    return device
+
+
+def place(module: ModuleT, device: torch.device | str) -> ModuleT:
+    """Moves a network to a device, channels last: the layout that convolutions are fastest in."""
+    module.to(device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 where the device computes in it; full precision on a CPU."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def make_deterministic(seed: int) -> None:
+    """Makes what follows repeatable: seeds torch, and asks for repeatable kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(seed)

@@ -1,0 +1,131 @@
+"""Every option of a build, declared once: the command line and the Python API are made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import UsageError, did_you_mean
+
+DATA, TRAINING, QUANTIZATION, RUN = "Data", "Training", "Quantization and targets", "Run"
+
+
+def _option(default: Any, text: str, panel: str, metavar: str | None = None) -> Any:
+    """A field with what the command line says about it."""
+    return field(default=default, metadata={"help": text, "panel": panel, "metavar": metavar})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What `edgekit.build` and ``edgekit build`` take; the metadata of each field describes it."""
+
+    model: str = field(metadata={"help": "The variant: b0, b1, lite0, …", "argument": True})
+
+    data: Path | None = _option(
+        None, "Photos: a folder of class folders, or a list of paths. [built-in shapes]", DATA
+    )
+    val: Path | None = _option(
+        None, "Validation photos, likewise. [a fifth of --data, split by name]", DATA
+    )
+    calibration: Path | None = _option(
+        None, "Calibration photos: a folder or a list. [from the training photos]", DATA
+    )
+    calibration_count: int = _option(256, "How many training photos calibrate.", DATA)
+    resolution: int | None = _option(
+        None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]", DATA
+    )
+    crop: float | None = _option(
+        None, "Share of the shorter side that the centre crop keeps. [0.875, 1 for shapes]", DATA
+    )
+
+    weights: str = _option(
+        "none", "Start from this file, or from random weights.", TRAINING, "FILE|none"
+    )
+    epochs: int | None = _option(
+        None, "Passes over the training photos; 0 trains nothing. [30, 5 with --weights]", TRAINING
+    )
+    batch_size: int | None = _option(None, "Photos per training step. [32]", TRAINING)
+    optimizer: str | None = _option(None, "adamw, sgd or rmsprop. [adamw]", TRAINING)
+    learning_rate: float | None = _option(
+        None, "At its peak. [by optimizer, batch size, and whether weights are given]", TRAINING
+    )
+    schedule: str = _option(
+        "cosine", "Decay of the learning rate: cosine or exponential.", TRAINING
+    )
+    warmup_epochs: float | None = _option(
+        None, "Linear rise of the learning rate. [a tenth of the epochs, at most 1]", TRAINING
+    )
+    weight_decay: float = _option(1e-5, "On kernels only.", TRAINING)
+    label_smoothing: float = _option(0.1, "Share of the target spread over all classes.", TRAINING)
+    ema_decay: float = _option(
+        0.9999, "Of the averaged weights that are kept; 0 for none.", TRAINING
+    )
+    min_crop_area: float = _option(0.3, "Smallest share of a photo in a random crop.", TRAINING)
+    flip: bool = _option(True, "Mirror training photos at random.", TRAINING)
+    device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.", TRAINING)
+
+    targets: tuple[str, ...] = _option(
+        ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", QUANTIZATION, "NAME"
+    )
+    ranges: str = _option("mse", "Activation ranges: mse, percentile or minmax.", QUANTIZATION)
+    io: str = _option(
+        "uint8", "Input and output of the int8 file: uint8, int8, float32.", QUANTIZATION
+    )
+    compile: bool = _option(True, "Run the target's compiler where it has one.", QUANTIZATION)
+    compile_timeout: int = _option(180, "Seconds that a compiler may take.", QUANTIZATION)
+
+    out: Path | None = _option(None, "Folder of the run. [runs/MODEL-DATE]", RUN)
+    seed: int = _option(0, "Of everything random.", RUN)
+    threads: int | None = _option(None, "CPU threads. [all cores]", RUN)
+    resume: bool = _option(True, "Reuse the finished stages of an earlier run.", RUN)
+    overwrite: bool = _option(False, "Let --out replace a run of another model or data.", RUN)
+    dry_run: bool = _option(False, "Show the stages and which are done, run nothing.", RUN)
+
+    def __post_init__(self) -> None:
+        for name in ("data", "val", "calibration", "out"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, Path(value))
+        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
+        # The same target twice is one target; their order is the user's.
+        object.__setattr__(self, "targets", tuple(dict.fromkeys(targets)))
+        object.__setattr__(self, "weights", str(self.weights))
+        checks = {
+            "--calibration-count must be at least 10": self.calibration_count >= 10,
+            "--resolution must be from 32 to 2048": self.resolution is None
+            or 32 <= self.resolution <= 2048,
+            "--crop must be above 0, up to 1": self.crop is None or 0 < self.crop <= 1,
+            "--epochs must not be negative": self.epochs is None or self.epochs >= 0,
+            "--threads must be at least 1": self.threads is None or self.threads >= 1,
+            "--compile-timeout must be at least 1": self.compile_timeout >= 1,
+            "--seed must not be negative": self.seed >= 0,
+            "at least one --target is needed": bool(self.targets),
+        }
+        for text, holds in checks.items():
+            if not holds:
+                raise UsageError(text)
+
+    @classmethod
+    def make(cls, model: str, **options: Any) -> BuildOptions:
+        """Makes options from keywords.
+
+        Raises:
+            UsageError: a keyword is unknown, or a value is out of range.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        for name in options:
+            if name not in known:
+                raise UsageError(f"unknown option '{name}'", hint=did_you_mean(name, known))
+        return cls(model=model, **options)
+
+    @property
+    def trained_weights(self) -> Path | None:
+        """The weights file, or None for random weights."""
+        return None if self.weights.lower() == "none" else Path(self.weights)
+
+
+def option_name(field_name: str) -> str:
+    """The command line's name of a field: ``--target`` is repeated, so its field is plural."""
+    return "target" if field_name == "targets" else field_name.replace("_", "-")

@@ -1,0 +1,265 @@
+"""Runs a build: the stages in order, the targets, and the files that the user takes away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.atomic import write_bytes
+from edgekit.console import Console, NullConsole
+from edgekit.errors import CompileError, EdgekitError, MissingToolError
+from edgekit.options import BuildOptions
+from edgekit.pipeline import steps
+from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.stage import Outcome, Stage, StageStore
+from edgekit.pipeline.workspace import STAGES, choose_folder, opened, translated
+from edgekit.targets import registry
+from edgekit.targets.base import Target
+
+if TYPE_CHECKING:
+    from edgekit.graph import Graph
+    from edgekit.report.document import Document, Row
+    from edgekit.report.document import Target as TargetEntry
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished build.
+
+    Attributes:
+        folder: what ``--out`` named.
+        document: what ``report.json`` holds; None after a dry run.
+        files: what the build made, by name: ``fp32``, ``w8a8-static``, ``graph``, ``labels``,
+            ``report.json``, ``report.html``, ``manifest.json``, and per target the compiled file.
+        problem: what kept a target from being finished, if anything did. Everything else is
+            done and kept. Its ``exit_code`` is that of the command line.
+    """
+
+    folder: Path
+    document: Document | None
+    files: dict[str, Path] = field(default_factory=dict)
+    problem: EdgekitError | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The report's rows, one per form of the model."""
+        return self.document["rows"] if self.document else []
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The quantized network."""
+        from edgekit.graph import Graph
+
+        return Graph.load(self.files["quantized"])
+
+
+def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
+    """Takes a model from photos to verified files, as ``edgekit build`` does.
+
+    Args:
+        model: the variant, for example ``lite0``.
+        console: where progress goes; nowhere by default.
+        **options: the fields of `edgekit.options.BuildOptions`.
+
+    Returns:
+        The run: its rows, files and network. Look at its ``problem`` when a target needs a
+        compiler.
+
+    Raises:
+        EdgekitError: what `edgekit.errors` lists; finished stages are kept.
+    """
+    return run_build(BuildOptions.make(model, **options), console or NullConsole())
+
+
+def run_build(options: BuildOptions, console: Console) -> Run:
+    """Runs what the options ask for; see `build`."""
+    targets = [registry.find(name) for name in options.targets]
+    folder = choose_folder(options)
+    store = StageStore(folder / STAGES)
+    with translated(folder):
+        plan = make_plan(options, store)
+    if options.dry_run:
+        _show_plan(plan, targets, options, store, folder, console)
+        return Run(folder, None)
+    with opened(folder, options):
+        return _Build(options, plan, targets, store, folder, console).run()
+
+
+class _Build:
+    """The state of one build while it runs."""
+
+    def __init__(
+        self,
+        options: BuildOptions,
+        plan: Plan,
+        targets: Sequence[Target],
+        store: StageStore,
+        folder: Path,
+        console: Console,
+    ) -> None:
+        self.options, self.plan, self.targets = options, plan, targets
+        self.store, self.folder, self.console = store, folder, console
+        self.outcomes: dict[str, Outcome] = {}
+        self.files: dict[str, Path] = {}
+        self.entries: list[TargetEntry] = []
+        self.problem: EdgekitError | None = None
+        # The stages, the targets, and the report.
+        self.total = len(plan.stages) + len(targets) + 1
+
+    def run(self) -> Run:
+        import torch
+
+        torch.set_num_threads(self.plan.threads)
+        if self.options.data is None:
+            self.console.note(
+                "no --data given: using the built-in dataset of rendered shapes, "
+                f"{self.plan.resolution} px"
+            )
+        for role, stage in self.plan.stages.items():
+            self.outcomes[role] = self._stage(stage)
+            self._after(role)
+        for target in self.targets:
+            self.entries.append(self._target(target))
+        return self._report()
+
+    def _stage(self, stage: Stage) -> Outcome:
+        with self.console.stage(len(self.outcomes) + 1, self.total, stage.name) as shown:
+            outcome = self.store.finished(stage) if self.options.resume else None
+            if outcome is None:
+                outcome = self.store.run(stage, self.console.progress)
+            shown.cached, shown.detail = outcome.cached, outcome.detail
+            return outcome
+
+    def _after(self, role: str) -> None:
+        """Hands out what a stage made as soon as it is there; an interruption keeps it."""
+        folder = self.outcomes[role].folder
+        model = self.plan.spec.name
+        match role:
+            case "data":
+                splits = steps.read_splits(folder)
+                for text in splits.warnings:
+                    self.console.warn(text)
+                for name, reason in splits.unreadable[:5]:
+                    self.console.warn(f"skipped {name}: {reason}")
+                if len(splits.unreadable) > 5:
+                    self.console.warn(f"skipped {len(splits.unreadable) - 5} more photos")
+                write_bytes(self.folder / "labels.txt", "\n".join(splits.labels).encode() + b"\n")
+                self.files["labels"] = self.folder / "labels.txt"
+            case "weights" | "train":
+                self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
+            case "quantize":
+                self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
+            case "fp32":
+                self._publish(steps.FP32, folder / steps.MODEL, f"{model}-{steps.FP32}.tflite")
+            case "w8a8":
+                self._publish(steps.W8A8, folder / steps.MODEL, f"{model}-{steps.W8A8}.tflite")
+
+    def _publish(self, name: str, source: Path, as_name: str) -> Path:
+        destination = self.folder / as_name
+        temporary = destination.with_name(as_name + ".tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(destination)
+        self.files[name] = destination
+        return destination
+
+    def _target(self, target: Target) -> TargetEntry:
+        """Checks and compiles for one target; what stops it does not stop the others."""
+        index = len(self.outcomes) + len(self.entries) + 1
+        with self.console.stage(index, self.total, f"target {target.name}") as shown:
+            try:
+                entry = self._finish(target)
+            except (MissingToolError, CompileError) as error:
+                self.problem = self.problem or error
+                status = "not compiled" if isinstance(error, MissingToolError) else "rejected"
+                entry = {
+                    "name": target.name,
+                    "status": status,
+                    "message": " ".join(filter(None, (error.message, error.cause, error.hint))),
+                    "files": [self.files[steps.W8A8].name],
+                }
+            shown.detail = entry["status"]
+            return entry
+
+    def _finish(self, target: Target) -> TargetEntry:
+        source = self.files[target.scheme]
+        findings = target.check(source)
+        broken = [str(finding) for finding in findings if finding.severity == "error"]
+        if broken:
+            raise CompileError(
+                f"{source.name} does not suit the target {target.name}",
+                cause="; ".join(broken[:3]),
+            )
+        for finding in findings:
+            self.console.warn(f"{target.name}: {finding}")
+        entry: TargetEntry = {
+            "name": target.name,
+            "status": "ready",
+            "message": "checked against the target's rules",
+            "files": [source.name],
+        }
+        command = target.command(source, self.folder)
+        if command is None:
+            return entry
+        if not self.options.compile:
+            entry["message"] += f"; not compiled, as asked; compile with `{' '.join(command)}`"
+            return entry
+        compiled = target.compile(source, self.folder)
+        if compiled is not None:
+            self.files[target.name] = compiled.model
+            entry["status"] = "compiled"
+            entry["message"] = f"{compiled.mapped} operators mapped, {compiled.on_cpu} on the CPU"
+            entry["files"] = [compiled.model.name, compiled.log.name]
+        return entry
+
+    def _report(self) -> Run:
+        from edgekit.pipeline.results import collect_document, write_results
+
+        with self.console.stage(self.total, self.total, "report"):
+            document = collect_document(
+                self.options, self.plan, self.outcomes, self.entries, self.folder, self.files
+            )
+            self.files |= write_results(
+                document, self.options, self.plan, self.outcomes, self.folder
+            )
+        return Run(self.folder, document, dict(self.files), self.problem)
+
+
+def _show_plan(
+    plan: Plan,
+    targets: Sequence[Target],
+    options: BuildOptions,
+    store: StageStore,
+    folder: Path,
+    console: Console,
+) -> None:
+    """Says what a build would do: a line per stage, and the commands of others it would run."""
+    console.note(f"{plan.spec.name} at {plan.resolution} px into {folder}")
+    total = len(plan.stages) + len(targets) + 1
+    for index, stage in enumerate(plan.stages.values(), 1):
+        outcome = store.finished(stage) if options.resume else None
+        state = f"cached  {outcome.detail}" if outcome else "to run"
+        if outcome is None and store.folder(stage).with_name(_partial(store, stage)).exists():
+            state = "to resume"
+        console.note(f"[{index}/{total}] {stage.name}  {state}")
+    model = folder / f"{plan.spec.name}-{steps.W8A8}.tflite"
+    for index, target in enumerate(targets, len(plan.stages) + 1):
+        command = target.command(model, folder) if options.compile else None
+        console.note(
+            f"[{index}/{total}] target {target.name}  "
+            + (f"runs: {' '.join(command)}" if command else "checks the file")
+        )
+    console.note(f"[{total}/{total}] report")
+
+
+def _partial(store: StageStore, stage: Stage) -> str:
+    return store.folder(stage).name + ".partial"
+
+
+def load_json(path: Path) -> Any:
+    """Reads a JSON file of ours."""
+    return json.loads(path.read_text(encoding="utf-8"))

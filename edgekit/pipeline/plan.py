@@ -1,0 +1,204 @@
+"""Which stages a build has, and what each of them reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgekit.data import fingerprint
+from edgekit.errors import UsageError
+from edgekit.options import BuildOptions
+from edgekit.pipeline import steps
+from edgekit.pipeline.stage import Stage, StageStore
+from edgekit.recipe import Recipe
+from edgekit.report.host import installed, usable_cores
+from edgekit.spec import ModelSpec, find_spec
+
+#: Input side for the built-in shapes: enough for them, and quick to learn from.
+BUILTIN_RESOLUTION = 64
+#: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
+BUILTIN_EPOCHS = 9
+CROP = 0.875
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a build, in order, and the names by which others find them.
+
+    Attributes:
+        spec: the variant.
+        recipe: of the training; with 0 epochs there is no training stage.
+        resolution: side of the input in pixels.
+        threads: CPU threads.
+        stages: by role; see `make_plan` for the roles.
+    """
+
+    spec: ModelSpec
+    recipe: Recipe
+    resolution: int
+    threads: int
+    stages: dict[str, Stage]
+
+    @property
+    def model(self) -> Stage:
+        """The stage that holds the float network which is quantized."""
+        return self.stages.get("train", self.stages["weights"])
+
+
+def make_recipe(options: BuildOptions) -> Recipe:
+    """The training recipe that the options ask for."""
+    epochs = options.epochs
+    if epochs is None and options.data is None and options.trained_weights is None:
+        epochs = BUILTIN_EPOCHS
+    return Recipe.default(
+        fine_tuning=options.trained_weights is not None,
+        epochs=epochs,
+        batch_size=options.batch_size,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        schedule=options.schedule,
+        warmup_epochs=options.warmup_epochs,
+        weight_decay=options.weight_decay,
+        label_smoothing=options.label_smoothing,
+        ema_decay=options.ema_decay,
+        min_crop_area=options.min_crop_area,
+        flip=options.flip,
+        seed=options.seed,
+    )
+
+
+def make_plan(options: BuildOptions, store: StageStore) -> Plan:
+    """Lays out a build without running any of it.
+
+    Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``,
+    ``calibrate``, ``quantize``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``.
+
+    Raises:
+        UsageError: the model, a path or a value cannot be used.
+    """
+    spec = find_spec(options.model)
+    recipe = make_recipe(options)
+    builtin = options.data is None
+    resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
+    crop = options.crop or (1.0 if builtin else CROP)
+    threads = options.threads or usable_cores()
+    stages: dict[str, Stage] = {}
+
+    def add(role: str, name: str, work: Any, needs: tuple[str, ...] = (), **reads: Any) -> Path:
+        stages[role] = Stage(name, reads, tuple(stages[need] for need in needs), work)
+        return store.folder(stages[role])
+
+    data = add(
+        "data",
+        "data",
+        partial(steps.data, options=options, resolution=resolution),
+        photos=fingerprint(options.data, options.val, options.calibration),
+        calibration_count=options.calibration_count,
+        seed=options.seed,
+        # Photos on disk keep their size; the built-in ones are drawn at the network's.
+        resolution=resolution if builtin else None,
+    )
+    file = options.trained_weights
+    weights = model = add(
+        "weights",
+        "weights",
+        partial(
+            steps.weights,
+            data=data,
+            spec=spec,
+            resolution=resolution,
+            crop=crop,
+            file=file,
+            seed=options.seed,
+        ),
+        needs=("data",),
+        spec=asdict(spec),
+        resolution=resolution,
+        crop=crop,
+        file=hash_file(file) if file else None,
+        seed=options.seed,
+    )
+    trained = "weights"
+    if recipe.epochs:
+        work = partial(
+            steps.train, data=data, weights=weights, recipe=recipe, device=options.device
+        )
+        trained = "train"
+        model = add(
+            "train", "train", work, ("weights",), recipe=asdict(recipe), torch=installed("torch")
+        )
+    writer = tensorflow_version()
+    fp32 = add(
+        "fp32",
+        f"convert {steps.FP32}",
+        partial(steps.convert_float, weights=weights, model=model),
+        (trained,),
+        tensorflow=writer,
+    )
+    calibration = add(
+        "calibrate",
+        "calibrate",
+        partial(steps.calibrate, data=data, weights=weights, model=model),
+        (trained,),
+        method=steps.INPUT_METHOD,
+    )
+    quantized = add(
+        "quantize",
+        f"quantize {steps.W8A8}",
+        partial(steps.quantize, calibration=calibration, method=options.ranges),
+        ("calibrate",),
+        method=options.ranges,
+    )
+    w8a8 = add(
+        "w8a8",
+        f"convert {steps.W8A8}",
+        partial(steps.convert_int8, weights=weights, quantized=quantized, io=options.io),
+        ("quantize",),
+        io=options.io,
+        tensorflow=writer,
+    )
+    common: dict[str, Any] = {"data": data, "weights": weights}
+    torch_row = partial(steps.evaluate_torch, **common, model=model, device=options.device)
+    add("evaluate fp32-torch", "evaluate fp32-torch", torch_row, (trained,))
+    simulation = partial(
+        steps.evaluate_simulation,
+        **common,
+        calibration=calibration,
+        quantized=quantized,
+        device=options.device,
+    )
+    add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, ("quantize",))
+    runtime = installed("ai-edge-litert")
+    for role, folder in (("fp32", fp32), ("w8a8", w8a8)):
+        on_file: dict[str, Any] = {**common, "converted": folder, "threads": threads}
+        name = f"evaluate {role}-tflite"
+        add(name, name, partial(steps.evaluate_tflite, **on_file), (role,), litert=runtime)
+        name = f"bench {role}-tflite"
+        add(name, name, partial(steps.bench, **on_file), (role,), litert=runtime, threads=threads)
+    return Plan(spec, recipe, resolution, threads, stages)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hex.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}", cause=error.strerror, hint="check the path"
+        ) from error
+
+
+def tensorflow_version() -> str | None:
+    """The installed TensorFlow's version, found without importing it."""
+    return installed("tensorflow-cpu") or installed("tensorflow")

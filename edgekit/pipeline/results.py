@@ -1,0 +1,211 @@
+"""From finished stages to the report, the manifest and the photos that int8 lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import __version__
+from edgekit.atomic import write_json
+from edgekit.data import Splits
+from edgekit.metrics import top_k
+from edgekit.options import BuildOptions, option_name
+from edgekit.pipeline import steps
+from edgekit.pipeline.plan import Plan, hash_file
+from edgekit.pipeline.stage import Outcome
+from edgekit.report.diagnosis import diagnose, int8_dot_product
+from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row
+from edgekit.report.document import Target as TargetEntry
+from edgekit.report.document import write_json as write_report
+from edgekit.report.host import describe_host, installed
+from edgekit.report.html import MAX_PHOTOS, Miss, write_html
+
+Outcomes = Mapping[str, Outcome]
+
+#: Distributions whose versions decide results.
+PACKAGES = ("torch", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy", "pillow")
+MANIFEST_VERSION = 1
+
+
+def command_line(options: BuildOptions) -> str:
+    """The command that asks for exactly these options."""
+    words = ["edgekit", "build", options.model]
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if item.name == "model" or value == item.default:
+            continue
+        flag = "--" + option_name(item.name)
+        if isinstance(value, bool):
+            words.append(flag if value else "--no-" + option_name(item.name))
+        else:
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [flag, str(one)]
+    return shlex.join(words)
+
+
+def collect_document(
+    options: BuildOptions,
+    plan: Plan,
+    outcomes: Outcomes,
+    targets: Sequence[TargetEntry],
+    folder: Path,
+    files: Mapping[str, Path],
+) -> Document:
+    """Puts together what ``report.json`` holds."""
+    splits = steps.read_splits(outcomes["data"].folder)
+    calibration = _read(outcomes["calibrate"].folder / steps.CALIBRATION)
+    rows = make_rows(outcomes, splits, files)
+    warnings = list(splits.warnings)
+    diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
+    if diagnosis:
+        warnings.append(diagnosis)
+    history = outcomes["train"].folder / steps.HISTORY if "train" in outcomes else None
+    return Document(
+        schema_version=SCHEMA_VERSION,
+        edgekit_version=__version__,
+        model=plan.spec.name,
+        command=command_line(options),
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        rows=rows,
+        stages=[
+            {"name": o.name, "seconds": o.seconds, "cached": o.cached, "detail": o.detail}
+            for o in outcomes.values()
+        ],
+        warnings=warnings,
+        data={
+            "source": splits.source,
+            "builtin": splits.builtin,
+            "labels": list(splits.labels),
+            "n_train": len(splits.train),
+            "n_val": len(splits.val),
+            "n_calibration": len(splits.calibration),
+            "unreadable": len(splits.unreadable),
+        },
+        preprocessing=_read(outcomes["weights"].folder / steps.PREPROCESSING),
+        training={"history": _read(history)} if history else None,
+        quantization={
+            "scheme": steps.W8A8,
+            "method": options.ranges,
+            "calibration_digest": calibration["sha256"],
+            "tensors": len(_read(outcomes["quantize"].folder / steps.RANGES)),
+        },
+        targets=list(targets),
+        files=[
+            {
+                "path": str(path.relative_to(folder)),
+                "sha256": hash_file(path),
+                "bytes": path.stat().st_size,
+            }
+            for path in files.values()
+        ],
+        host=describe_host(PACKAGES),
+    )
+
+
+def make_rows(outcomes: Outcomes, splits: Splits, files: Mapping[str, Path]) -> list[Row]:
+    """One row per form of the model, all on the same photos."""
+    reference = read_logits(outcomes, "fp32-torch")
+    torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
+    rows = []
+    for stage, runtime, file in (
+        ("fp32-torch", torch, None),
+        ("fp32-tflite", litert, steps.FP32),
+        ("w8a8-sim", torch, None),
+        ("w8a8-tflite", litert, steps.W8A8),
+    ):
+        bench = outcomes.get(f"bench {stage}")
+        row = make_row(
+            stage,
+            runtime,
+            read_logits(outcomes, stage),
+            splits.val.labels,
+            reference=reference,
+            size_bytes=files[file].stat().st_size if file else None,
+            latency=_read(bench.folder / steps.LATENCY) if bench else None,
+        )
+        rows.append(row)
+    return rows
+
+
+def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:
+    """The scores of one row, float32 [n, classes]."""
+    path = outcomes[f"evaluate {stage}"].folder / steps.LOGITS
+    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return logits
+
+
+def write_results(
+    document: Document, options: BuildOptions, plan: Plan, outcomes: Outcomes, folder: Path
+) -> dict[str, Path]:
+    """Writes ``report.json``, ``report.html`` and ``manifest.json``; returns their paths."""
+    paths = {name: folder / name for name in ("report.json", "report.html", "manifest.json")}
+    write_report(document, paths["report.json"])
+    misses, total = find_misses(outcomes)
+    write_html(document, paths["report.html"], photos=misses, total=total)
+    write_json(paths["manifest.json"], make_manifest(document, options, plan, outcomes))
+    return paths
+
+
+def make_manifest(
+    document: Document, options: BuildOptions, plan: Plan, outcomes: Outcomes
+) -> dict[str, Any]:
+    """Everything that is needed to make the same files again, and to tell that they are."""
+    splits = steps.read_splits(outcomes["data"].folder)
+    asked = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(options).items()
+    }
+    weights = options.trained_weights
+    return {
+        "schema_version": MANIFEST_VERSION,
+        "command": document["command"],
+        "options": asked,
+        "model": dataclasses.asdict(plan.spec),
+        "recipe": dataclasses.asdict(plan.recipe),
+        "seed": options.seed,
+        "data": {
+            **document["data"],
+            "train_sha256": splits.train.digest(),
+            "val_sha256": splits.val.digest(),
+        },
+        "weights": {"path": str(weights), "sha256": hash_file(weights)} if weights else None,
+        "preprocessing": document["preprocessing"],
+        "calibration": _read(outcomes["calibrate"].folder / steps.CALIBRATION),
+        "stages": {
+            role: {"name": stage.name, "key": stage.key} for role, stage in plan.stages.items()
+        },
+        "tools": document["host"]["versions"],
+        "outputs": document["files"],
+    }
+
+
+def find_misses(outcomes: Outcomes) -> tuple[list[Miss], int]:
+    """Photos that fp32 got right and int8 wrong: the first few, and how many there are."""
+    splits = steps.read_splits(outcomes["data"].folder)
+    preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
+    fp32, int8 = (read_logits(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
+    truth = splits.val.labels
+    lost = np.flatnonzero(top_k(fp32, truth, 1) & ~top_k(int8, truth, 1))
+    misses = [
+        Miss(
+            pixels=preprocessing.pixels(splits.val.load(int(index))),
+            name=splits.val.names[index],
+            truth=splits.labels[truth[index]],
+            expected=splits.labels[int(fp32[index].argmax())],
+            got=splits.labels[int(int8[index].argmax())],
+        )
+        for index in lost[:MAX_PHOTOS]
+    ]
+    return misses, len(lost)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

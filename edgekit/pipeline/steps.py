@@ -1,0 +1,310 @@
+"""What each stage of a build does: writes into ``folder``, tells ``progress``, returns a detail.
+
+The folders of earlier stages come in by name; files in them have the names below.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.atomic import write_bytes, write_json
+from edgekit.console import Progress
+from edgekit.data import Splits, load_splits
+from edgekit.errors import EdgekitError
+from edgekit.graph import Graph
+from edgekit.options import BuildOptions
+from edgekit.passes import InputMethod
+from edgekit.preprocessing import Preprocessing
+from edgekit.recipe import Recipe
+from edgekit.report.format import size
+from edgekit.spec import ModelSpec
+
+SPLITS = "splits.json"
+GRAPH = "model.graph"
+PREPROCESSING = "preprocessing.json"
+HISTORY = "history.json"
+HISTOGRAMS = "histograms.npz"
+CALIBRATION = "calibration.json"
+RANGES = "ranges.json"
+MODEL = "model.tflite"
+LOGITS = "logits.npy"
+LATENCY = "latency.json"
+
+#: How a normalization that one input scale cannot hold is absorbed
+#: (measured by benchmarks/input_normalization.py).
+INPUT_METHOD: InputMethod = "depthwise"
+
+FP32, W8A8 = "fp32", "w8a8-static"
+
+
+def read_splits(data: Path) -> Splits:
+    """The photos of a finished data stage."""
+    return Splits.from_dict(json.loads((data / SPLITS).read_text()))
+
+
+def read_preprocessing(weights: Path) -> Preprocessing:
+    """The preprocessing record of a finished weights stage."""
+    return Preprocessing.from_dict(json.loads((weights / PREPROCESSING).read_text()))
+
+
+def data(folder: Path, progress: Progress, *, options: BuildOptions, resolution: int) -> str:
+    """Finds, reads and divides the photos."""
+    splits = load_splits(
+        options.data,
+        options.val,
+        options.calibration,
+        calibration_count=options.calibration_count,
+        seed=options.seed,
+        progress=progress,
+        builtin_resolution=resolution,
+    )
+    write_json(folder / SPLITS, splits.to_dict())
+    counts = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.labels)} classes"
+    return f"{counts}, {len(splits.unreadable)} unreadable" if splits.unreadable else counts
+
+
+def weights(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    spec: ModelSpec,
+    resolution: int,
+    crop: float,
+    file: Path | None,
+    seed: int,
+) -> str:
+    """Builds the network, with weights from a file or freshly drawn."""
+    from edgekit.architecture import build_graph
+    from edgekit.converters.weights import load_weights
+
+    labels = read_splits(data).labels
+    graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
+    detail = "random"
+    if file is not None:
+        loaded = load_weights(file, graph, seed=seed)
+        graph = loaded.graph
+        detail = f"{loaded.source} weights" + (f"; {loaded.note}" if loaded.note else "")
+    graph.save(folder / GRAPH)
+    preprocessing = Preprocessing(resolution, spec.mean, spec.std, labels, crop_fraction=crop)
+    write_json(folder / PREPROCESSING, preprocessing.to_dict())
+    return detail
+
+
+def train(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    recipe: Recipe,
+    device: str,
+) -> str:
+    """Trains the network, or goes on where an interrupted attempt stopped."""
+    from edgekit.devices import pick_device
+    from edgekit.training import CHECKPOINT, Trainer
+
+    splits = read_splits(data)
+    trainer = Trainer(
+        Graph.load(weights / GRAPH),
+        splits.train,
+        splits.val,
+        read_preprocessing(weights),
+        recipe,
+        folder,
+        device=pick_device(device),
+        advance=lambda done, total, note: progress("train", done, total, note),
+    )
+    graph, history = trainer.run()
+    graph.save(folder / GRAPH)
+    write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return f"val top-1 {history[-1].val_top1:.3f}"
+
+
+def calibrate(folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path) -> str:
+    """Prepares the network for integers and collects a histogram of each of its tensors."""
+    from edgekit.batches import eval_batches
+    from edgekit.calibration.histogram import save_histograms
+    from edgekit.calibration.quantize import collect, fixed_ranges
+    from edgekit.passes import absorb_normalization, prepare
+
+    photos = read_splits(data).calibration
+    preprocessing = read_preprocessing(weights)
+    graph, mean, std = absorb_normalization(
+        prepare(Graph.load(model / GRAPH)), preprocessing.mean, preprocessing.std, INPUT_METHOD
+    )
+    fixed = fixed_ranges(graph, mean, std)
+
+    def batches() -> Any:
+        done = 0
+        for pixels, labels in eval_batches(photos, preprocessing, 16):
+            yield ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
+            done += len(labels)
+            progress("calibrate", done, len(photos))
+
+    histograms = collect(graph, batches(), skip=fixed)
+    graph.save(folder / GRAPH)
+    save_histograms(histograms, folder / HISTOGRAMS)
+    record = {
+        "photos": list(photos.names),
+        "sha256": photos.digest(),
+        "input_mean": mean,
+        "input_std": std,
+        "input_method": INPUT_METHOD,
+    }
+    write_json(folder / CALIBRATION, record)
+    return f"{len(photos)} photos, {len(histograms)} tensors"
+
+
+def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str) -> str:
+    """Chooses ranges and writes the 8-bit scheme onto the network."""
+    from edgekit.calibration import quantize as ptq
+    from edgekit.calibration.histogram import load_histograms
+
+    record = json.loads((calibration / CALIBRATION).read_text())
+    graph = Graph.load(calibration / GRAPH)
+    ranges = ptq.choose_ranges(load_histograms(calibration / HISTOGRAMS), method)
+    ranges |= ptq.fixed_ranges(graph, record["input_mean"], record["input_std"])
+    ptq.quantize(graph, ranges).save(folder / GRAPH)
+    write_json(folder / RANGES, {name: list(bounds) for name, bounds in ranges.items()})
+    return f"{method} ranges, {len(ranges)} tensors"
+
+
+def convert_float(folder: Path, progress: Progress, *, weights: Path, model: Path) -> str:
+    """Writes the float file, the control run of the int8 one."""
+    from edgekit.passes import prepare
+
+    graph = prepare(Graph.load(model / GRAPH))
+    return _convert(folder, graph, read_preprocessing(weights), FP32, "float32")
+
+
+def convert_int8(
+    folder: Path, progress: Progress, *, weights: Path, quantized: Path, io: str
+) -> str:
+    """Writes the int8 file, reads it back and proves that it is one."""
+    from edgekit.converters.tflite_checks import check_int8
+    from edgekit.converters.tflite_file import read
+
+    graph = Graph.load(quantized / GRAPH)
+    detail = _convert(folder, graph, read_preprocessing(weights), W8A8, io)
+    broken = [str(f) for f in check_int8(read(folder / MODEL)) if f.severity == "error"]
+    if broken:
+        raise EdgekitError("the int8 file breaks the scheme", cause="; ".join(broken[:3]))
+    return detail
+
+
+def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
+    from edgekit.converters.tflite import convert
+    from edgekit.converters.tflite_metadata import embed
+
+    contents = embed(
+        convert(graph, io=io),
+        name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
+        description=f"Image classifier, {graph.classes} classes; the output is logits.",
+        labels=preprocessing.labels,
+        preprocessing=preprocessing,
+        author="edgekit",
+    )
+    write_bytes(folder / MODEL, contents)
+    return size(len(contents))
+
+
+def evaluate_torch(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, device: str
+) -> str:
+    """The float network, as trained."""
+    from edgekit.network import Network
+
+    network = Network(Graph.load(model / GRAPH))
+    return _predict(folder, network, data, read_preprocessing(weights), device, progress)
+
+
+def evaluate_simulation(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    calibration: Path,
+    quantized: Path,
+    device: str,
+) -> str:
+    """The quantized network in float arithmetic."""
+    from edgekit.calibration.simulate import Simulation
+
+    record = json.loads((calibration / CALIBRATION).read_text())
+    preprocessing = replace(
+        read_preprocessing(weights),
+        mean=(record["input_mean"],) * 3,
+        std=(record["input_std"],) * 3,
+    )
+    network = Simulation(Graph.load(quantized / GRAPH))
+    return _predict(folder, network, data, preprocessing, device, progress)
+
+
+def _predict(
+    folder: Path,
+    network: Any,
+    data: Path,
+    preprocessing: Preprocessing,
+    device: str,
+    progress: Progress,
+) -> str:
+    from edgekit.devices import pick_device
+    from edgekit.inference import predict
+
+    photos = read_splits(data).val
+    logits = predict(
+        network,
+        photos,
+        preprocessing,
+        device=pick_device(device),
+        advance=lambda done, total: progress("evaluate", done, total),
+    )
+    return _keep_logits(folder, logits, photos.labels)
+
+
+def evaluate_tflite(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, converted: Path, threads: int
+) -> str:
+    """A finished file in LiteRT, fed as on the device."""
+    from edgekit.batches import eval_batches
+    from edgekit.runtime import LiteRT
+
+    photos = read_splits(data).val
+    preprocessing = read_preprocessing(weights)
+    runtime = LiteRT(converted / MODEL, preprocessing=preprocessing, threads=threads)
+    logits = []
+    for pixels, _ in eval_batches(photos, preprocessing, 16):
+        logits.append(runtime.run(pixels))
+        progress("evaluate", sum(map(len, logits)), len(photos))
+    return _keep_logits(folder, np.concatenate(logits), photos.labels)
+
+
+def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) -> str:
+    from edgekit.metrics import top_k
+
+    np.save(folder / LOGITS, logits.astype(np.float32))
+    return f"top-1 {top_k(logits, labels, 1).mean():.4f}"
+
+
+def bench(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, converted: Path, threads: int
+) -> str:
+    """Load, first and warm latency of a file on this host."""
+    from edgekit.runtime import measure_latency
+
+    preprocessing = read_preprocessing(weights)
+    pixels = preprocessing.pixels(read_splits(data).val.load(0))
+    latency = measure_latency(
+        converted / MODEL, pixels, preprocessing=preprocessing, threads=threads
+    )
+    write_json(folder / LATENCY, latency)
+    return f"median {latency['median']:.1f} ms"

@@ -1,0 +1,135 @@
+"""The folder of a run: chosen, checked and locked before anything is written into it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from edgekit.atomic import write_json
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.options import BuildOptions
+
+STAGES = "stages"
+IDENTITY = "run.json"
+LOCK = ".lock"
+
+
+def choose_folder(options: BuildOptions) -> Path:
+    """Returns ``--out``, or the first free or matching ``runs/MODEL-DATE``.
+
+    Raises:
+        UsageError: the folder holds something else, or a run of another model or data.
+    """
+    if options.out is not None:
+        _check(options.out, options)
+        return options.out
+    date = datetime.datetime.now().astimezone().date().isoformat()
+    base = Path("runs") / f"{options.model.lower()}-{date}"
+    number = 1
+    while True:
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        if not folder.exists() or _identity(folder) == _wanted(options):
+            return folder
+        number += 1
+
+
+def _wanted(options: BuildOptions) -> dict[str, str | None]:
+    """What makes two builds the same run; the rest only changes some of its stages."""
+    paths = {"data": options.data, "val": options.val, "weights": options.trained_weights}
+    return {
+        "model": options.model.lower(),
+        **{name: str(path.resolve()) if path else None for name, path in paths.items()},
+    }
+
+
+def _identity(folder: Path) -> dict[str, str | None] | None:
+    try:
+        identity: dict[str, str | None] = json.loads((folder / STAGES / IDENTITY).read_text())
+    except (OSError, ValueError):
+        return None
+    return identity
+
+
+def _check(folder: Path, options: BuildOptions) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file", hint="name a folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    found, wanted = _identity(folder), _wanted(options)
+    if found is None:
+        raise UsageError(
+            f"--out {folder} holds something else",
+            cause="it is not empty, and no run of edgekit lies in it",
+            hint="name a new or an empty folder; nothing was changed",
+        )
+    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    if differing and not options.overwrite:
+        raise UsageError(
+            f"--out {folder} holds a run with another {' and '.join(differing)}",
+            cause=f"{differing[0]}: {found.get(differing[0])} there, {wanted[differing[0]]} now",
+            hint="name another folder, or --overwrite; nothing was changed",
+        )
+
+
+@contextlib.contextmanager
+def opened(folder: Path, options: BuildOptions) -> Iterator[None]:
+    """Makes and locks the folder; turns what the system says about it into errors of ours.
+
+    Raises:
+        UsageError: it cannot be written, or another build is writing it.
+        EdgekitError: the disk filled up.
+    """
+    with translated(folder):
+        (folder / STAGES).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another build is running in {folder}", hint="wait for it, or name another --out"
+            ) from None
+        try:
+            write_json(folder / STAGES / IDENTITY, _wanted(options))
+            yield
+        finally:
+            lock.release()
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turns a failure of the file system into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EdgekitError(
+                f"the disk of {folder} is full",
+                cause=reason,
+                hint="free some space and run the same command again; finished stages are kept",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) or not os.access(
+            _existing(folder), os.W_OK
+        ):
+            raise UsageError(
+                f"cannot write to {folder}", cause=reason, hint="name another folder with --out"
+            ) from error
+        raise EdgekitError(
+            f"cannot read or write {error.filename or folder}", cause=reason
+        ) from error
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder that exists."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
