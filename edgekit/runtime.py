@@ -1,0 +1,246 @@
+"""Runs a .tflite classifier in LiteRT on this host, fed with the bytes of RGB photos."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_file import Tensor
+from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.preprocessing import Preprocessing
+
+KERNELS = {  # by LiteRT's names for its op resolvers
+    "xnnpack": "BUILTIN",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+WARM_SECONDS = 10.0  # bound of all warm runs together
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class LiteRT:
+    """A classifier in a .tflite file, ready to run.
+
+    A uint8 input is fed the pixels' bytes. A float32 input is fed (pixel - mean) / std with the
+    numbers of ``preprocessing``, else of the file's metadata. An int8 input is fed what its
+    metadata says, which for a file of edgekit is pixel - 128; without metadata, a scale of 1
+    (the model counts in pixels) means pixel - 128 too, and any other scale quantizes
+    (pixel - mean) / std.
+
+    Args:
+        path: the model: one input [1, height, width, 3], a score per class as its first output.
+        preprocessing: how float values are normalised.
+        threads: of LiteRT's kernels.
+        kernels: "xnnpack" (LiteRT's default), "builtin" or "reference".
+
+    Raises:
+        UsageError: the file is not such a model, or cannot be fed without a ``preprocessing``.
+        EdgekitError: LiteRT cannot run it.
+
+    Attributes:
+        load_seconds: what loading the file and planning its memory took.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        preprocessing: Preprocessing | None = None,
+        threads: int = 1,
+        kernels: str = "xnnpack",
+    ) -> None:
+        if kernels not in KERNELS:
+            raise UsageError(f"unknown kernels '{kernels}'", hint=did_you_mean(kernels, KERNELS))
+        if threads < 1:
+            raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
+        self.path = Path(path)
+        model = tflite_file.read(path)
+        if len(model.inputs) != 1 or not model.outputs:
+            raise UsageError(f"{path} is not an image classifier", cause="it has not one input")
+        self.input, self.output = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
+        if len(self.input.shape) != 4 or (self.input.shape[0], self.input.shape[3]) != (1, 3):
+            raise UsageError(
+                f"{path} is not an image classifier",
+                cause=f"its input is {list(self.input.shape)}, not [1, height, width, 3]",
+            )
+        self._table = _feed_table(self.input, path, preprocessing)
+        self._interpreter, self.load_seconds = _load(path, threads, kernels)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
+        """Returns what the model's input is given.
+
+        Args:
+            pixels: uint8 [height, width, 3], RGB.
+
+        Returns:
+            [1, height, width, 3] in the input's type.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape != self.input.shape[1:]:
+            raise UsageError(
+                f"{self.path} takes uint8 pixels {list(self.input.shape[1:])}",
+                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
+            )
+        fed = pixels if self._table is None else self._table[pixels, np.arange(3)]
+        return np.ascontiguousarray(fed[None])
+
+    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+        """Classifies photos, one at a time.
+
+        Args:
+            batch: uint8 [n, height, width, 3], RGB.
+
+        Returns:
+            float32 [n, classes]: the output, dequantized by (q - zero_point) * scale.
+
+        Raises:
+            UsageError: the pixels are not of that type and size.
+            EdgekitError: LiteRT failed.
+        """
+        return np.stack([self._dequantize(self._run(self.feed(pixels))) for pixels in batch])
+
+    def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        self._set(fed)
+        self._invoke()
+        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output)
+        return output
+
+    def _set(self, fed: npt.NDArray[Any]) -> None:
+        self._interpreter.set_tensor(self._input, fed)
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise EdgekitError(f"LiteRT failed to run {self.path}", cause=str(error)) from error
+
+    def _dequantize(self, output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        scores = output.reshape(-1).astype(np.float32)
+        if self.output.scale is None:
+            return scores
+        return (scores - np.float32(self.output.zero_point or 0)) * np.float32(self.output.scale)
+
+
+def measure_latency(
+    path: str | Path,
+    pixels: Pixels,
+    *,
+    preprocessing: Preprocessing | None = None,
+    threads: int = 1,
+    warm: int = 100,
+    seconds: float = WARM_SECONDS,
+    kernels: str = "xnnpack",
+) -> dict[str, float | int]:
+    """Measures load, first and warm runs of a model, each apart from the others.
+
+    Args:
+        path: the .tflite file.
+        pixels: uint8 [height, width, 3], RGB: the photo that every run is given.
+        preprocessing: as for `LiteRT`.
+        threads: of LiteRT's kernels.
+        warm: how many runs are measured after the first.
+        seconds: at most this long; fewer runs are measured then, but always one.
+        kernels: as for `LiteRT`.
+
+    Returns:
+        Milliseconds under the names of TensorFlow Lite's benchmark tool: ``init`` (load the file
+        and plan its memory), ``first`` (the first run), and ``median``, ``p5`` and ``p95`` of the
+        ``n`` warm runs; a run is the invocation, without copying input and output. ``threads``.
+
+    Raises:
+        UsageError: as for `LiteRT`.
+        EdgekitError: LiteRT cannot run the model.
+    """
+    runtime = LiteRT(path, preprocessing=preprocessing, threads=threads, kernels=kernels)
+    runtime._set(runtime.feed(pixels))
+
+    def run() -> float:
+        began = time.perf_counter()
+        runtime._invoke()
+        return time.perf_counter() - began
+
+    first = run()
+    times = [run()]
+    while len(times) < warm and sum(times) < seconds:
+        times.append(run())
+    p5, median, p95 = np.percentile(times, [5, 50, 95])
+    figures = {"init": runtime.load_seconds, "first": first, "median": median, "p5": p5, "p95": p95}
+    milliseconds = {name: round(float(value) * 1e3, 4) for name, value in figures.items()}
+    return milliseconds | {"n": len(times), "threads": threads}
+
+
+def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
+    """Returns an interpreter whose tensors are allocated, and how many seconds that took."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    began = time.perf_counter()
+    try:
+        with _quiet():
+            interpreter = Interpreter(
+                model_path=str(path),
+                num_threads=threads,
+                experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        hint = "run the file before compilation" if "edgetpu-custom-op" in str(error) else None
+        raise EdgekitError(f"LiteRT cannot run {path}", cause=str(error), hint=hint) from error
+    return interpreter, time.perf_counter() - began
+
+
+def _feed_table(
+    image: Tensor, path: str | Path, preprocessing: Preprocessing | None
+) -> npt.NDArray[Any] | None:
+    """What the input is fed for each byte (row) and channel (column); None for the byte itself."""
+    if image.dtype == "uint8":
+        return None
+    said = read_metadata(path)
+    own = (preprocessing.mean, preprocessing.std) if preprocessing else None
+    stored = (said.mean, said.std) if said.mean and said.std else None
+    levels = np.arange(256, dtype=np.float64)[:, None]
+    if image.dtype == "int8" and image.scale:
+        normalization = stored or own
+        if normalization is None or (stored is None and abs(image.scale - 1) < 1e-6):
+            return np.broadcast_to(levels - 128, (256, 3)).astype(np.int8)
+        mean, std = (np.array(values, np.float32) for values in normalization)
+        quantized = np.rint((levels - mean) / std / image.scale) + (image.zero_point or 0)
+        return np.broadcast_to(np.clip(quantized, -128, 127), (256, 3)).astype(np.int8)
+    if image.dtype != "float32":
+        raise UsageError(f"{path} cannot be fed with photos", cause=f"it takes {image.dtype}")
+    normalization = own or stored
+    if normalization is None:
+        raise UsageError(
+            f"{path} does not say how a photo is normalised",
+            cause="its input is float32 and it has no metadata",
+            hint="give the preprocessing that it was trained with",
+        )
+    mean, std = (np.array(values, np.float32) for values in normalization)
+    return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps LiteRT's remark about its delegate off stderr; its errors come as exceptions."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
