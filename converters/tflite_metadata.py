@@ -34,6 +34,7 @@ class Metadata:
 
     Attributes:
         labels: class names; the position is the class index.
+        labels_file: the packed file that they stand in.
         mean: per channel or one for all; a reader feeds (pixel - mean) / std, then quantized.
         std: likewise.
         preprocessing: edgekit's whole record as `Preprocessing.to_dict` gives it, or None.
@@ -46,6 +47,7 @@ class Metadata:
     license: str = ""
     min_parser_version: str = ""
     labels: tuple[str, ...] = ()
+    labels_file: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     preprocessing: dict[str, Any] | None = None
@@ -132,13 +134,15 @@ def read_metadata(path: str | Path | bytes) -> Metadata:
     graph: dict[str, Any] = next(iter(table.get("subgraph_metadata", [])), {})
     image: dict[str, Any] = next(iter(graph.get("input_tensor_metadata", [])), {})
     mean, std = _normalization(image)
+    labels_file = _labels_file(graph, files)
     return Metadata(
         name=table.get("name", ""),
         description=table.get("description", ""),
         author=table.get("author", ""),
         license=table.get("license", ""),
         min_parser_version=table.get("min_parser_version", ""),
-        labels=_labels(graph, files),
+        labels=tuple(files.get(labels_file, b"").decode("utf-8", errors="replace").splitlines()),
+        labels_file=labels_file,
         mean=mean,
         std=std,
         preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
@@ -240,11 +244,11 @@ def _normalization(image: dict[str, Any]) -> tuple[tuple[float, ...], tuple[floa
     return (), ()
 
 
-def _labels(graph: dict[str, Any], files: dict[str, bytes]) -> tuple[str, ...]:
+def _labels_file(graph: dict[str, Any], files: dict[str, bytes]) -> str:
+    kinds = (fields.TENSOR_AXIS_LABELS, fields.TENSOR_VALUE_LABELS)
     for output in graph.get("output_tensor_metadata", []):
         for file in output.get("associated_files", []):
-            kinds = (fields.TENSOR_AXIS_LABELS, fields.TENSOR_VALUE_LABELS)
-            if file.get("type") in kinds and file.get("name") in files:
-                text = files[file["name"]].decode("utf-8", errors="replace")
-                return tuple(text.splitlines())
-    return ()
+            name = str(file.get("name", ""))
+            if file.get("type") in kinds and name in files:
+                return name
+    return ""

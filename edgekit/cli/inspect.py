@@ -1,0 +1,64 @@
+"""``edgekit inspect FILE``: what a .tflite file is, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .tflite file, edgekit's or another's.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show a .tflite file's types, operators, labels, preprocessing and faults."""
+    from edgekit.console import CONTROLS
+    from edgekit.inspection import inspect_file
+
+    found = inspect_file(file)
+    if json:
+        from json import dumps
+
+        print(dumps(found, indent=2, ensure_ascii=False))
+    else:  # names come from the file, and a terminal would obey control characters in them
+        print("\n".join(_lines(found)).translate(CONTROLS))
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """The same for a person, without colours or boxes, so that it can be piped and compared."""
+    metadata = found["metadata"]
+    lines = [
+        f"{found['path']}: {found['scheme']}, {found['size_bytes'] / 1e6:.2f} MB",
+        f"sha256      {found['sha256']}",
+    ]
+    lines += [_end("input", end) for end in found["inputs"]]
+    lines += [_end("output", end) for end in found["outputs"]]
+    if metadata["name"]:
+        lines.append(f"name        {metadata['name']}")
+    labels = metadata["labels"]
+    more = f", … ({len(labels)} in all)" if len(labels) > 8 else ""
+    lines.append(f"labels      {', '.join(labels[:8]) + more if labels else 'none in the file'}")
+    if metadata["preprocessing"]:
+        record = {k: v for k, v in metadata["preprocessing"].items() if k != "labels"}
+        lines.append("prepared    " + ", ".join(f"{k} {v}" for k, v in record.items()))
+    elif metadata["mean"]:
+        lines.append(f"prepared    mean {metadata['mean']}, std {metadata['std']}")
+    lines += ["", f"{'operator':28} {'version':>7} {'TF 2.5':>7} {'count':>6}"]
+    for op in found["operators"]:
+        newest = op["newest_in_tf_2_5"] or "-"
+        lines.append(f"{op['name']:28} {op['version']:>7} {newest:>7} {op['count']:>6}")
+    for target, findings in found["findings"].items():
+        lines += ["", f"{target}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}"]
+        lines += [
+            f"  {f['severity']}: {f['where']}: {f['message']}\n    {f['fix']}" for f in findings
+        ]
+    if found["snippet"]:
+        lines += ["", "# run it", found["snippet"].rstrip()]
+    return lines
+
+
+def _end(kind: str, end: dict[str, Any]) -> str:
+    quantized = end["scale"] is not None
+    scale = f", scale {end['scale']:.8g}, zero point {end['zero_point']}" if quantized else ""
+    return f"{kind:11} {end['dtype']} {end['shape']}{scale}  ({end['name']})"

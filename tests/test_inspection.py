@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
+from tiny_tflite import SIZE, TinyModel, float_io, schema
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_metadata import embed
+from edgekit.errors import UsageError
+from edgekit.inspection import inspect_file, scheme
+from edgekit.runtime import LiteRT
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(data: bytes) -> Path:
+        path = tmp_path / "model.tflite"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def test_the_document(save):
+    found = inspect_file(save(with_metadata(TinyModel(), IMAGENET)))
+    assert json.loads(json.dumps(found)).keys() == found.keys()
+    assert (found["schema_version"], found["scheme"]) == (1, "w8a8-static")
+    assert found["inputs"] == [
+        {
+            "name": "image",
+            "shape": [1, SIZE, SIZE, 3],
+            "dtype": "uint8",
+            "scale": 1 / 128,
+            "zero_point": 127,
+        }
+    ]
+    conv = next(op for op in found["operators"] if op["name"] == "CONV_2D")
+    assert conv == {"name": "CONV_2D", "version": 3, "count": 1, "newest_in_tf_2_5": 5}
+    assert sum(op["count"] for op in found["operators"]) == 8
+    assert found["metadata"]["labels"] == LABELS
+    assert found["metadata"]["preprocessing"] == IMAGENET.to_dict()
+    assert found["findings"] == {"tflite": [], "edgetpu": []}
+
+
+def test_findings_are_listed_by_target(save):
+    tiny = TinyModel()
+    tiny.tensor("gate").quantization.scale = [1 / 255]
+    tiny.op("CONV_2D").builtinOptions.dilationWFactor = 2
+    findings = inspect_file(save(tiny.pack()))["findings"]
+    assert [f["rule"] for f in findings["tflite"]] == ["fixed-scale"]
+    assert [(f["rule"], f["severity"]) for f in findings["edgetpu"]] == [("operator", "warning")]
+
+
+def retype(weights: str, activations: str) -> TinyModel:
+    tiny = TinyModel()
+    for tensor in tiny.graph.tensors:
+        kind = weights if tensor.name.endswith(b"_w") else activations
+        tensor.type = getattr(schema.TensorType, kind)
+    return tiny
+
+
+@pytest.mark.parametrize(
+    ("tiny", "name"),
+    [
+        (TinyModel(), "w8a8-static"),
+        (float_io(), "w8a8-static"),
+        (retype("UINT8", "UINT8"), "w8a8-static-uint8"),
+        (retype("INT8", "INT16"), "w8a16-static"),
+        (retype("INT8", "FLOAT32"), "w8-dynamic"),
+        (retype("FLOAT32", "FLOAT32"), "fp32"),
+        (retype("FLOAT16", "FLOAT32"), "fp16"),
+    ],
+)
+def test_schemes(tiny, name):
+    assert scheme(tflite_file.parse(tiny.pack())) == name
+
+
+def test_a_damaged_file_is_refused(save):
+    with pytest.raises(UsageError):
+        inspect_file(save(TinyModel().pack()[:500]))
+
+
+@pytest.mark.parametrize("tiny", [TinyModel(), int8_io(), float_io()], ids=["u8", "i8", "f32"])
+def test_the_snippet_runs_and_gives_what_litert_gives(save, tmp_path, tiny):
+    path = save(with_metadata(tiny, IMAGENET))
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.jpg", quality=100)
+    out = _run(inspect_file(path)["snippet"], tmp_path)
+    with Image.open(tmp_path / "photo.jpg") as photo:
+        logits = LiteRT(path).run(IMAGENET.pixels(photo)[None])[0]
+    label, score = out.split()
+    assert label == LABELS[int(logits.argmax())]
+    assert float(score) == pytest.approx(float(logits.max()), rel=1e-5)
+
+
+def test_the_snippet_reads_many_labels_from_the_file(save, tmp_path):
+    tiny = TinyModel()
+    classes = 30
+    rng = np.random.default_rng(0)
+    tiny.tensor("head_w").shape = [classes, 8]
+    tiny.data("head_w", rng.integers(-127, 128, (classes, 8)).astype(np.int8))
+    tiny.tensor("head_b").shape = [classes]
+    tiny.data("head_b", np.zeros(classes, np.int32))
+    for name in ("logits", "scores"):
+        tiny.tensor(name).shape = [1, classes]
+    labels = tuple(f"class-{i}" for i in range(classes))
+    record = replace(IMAGENET, labels=labels)
+    path = save(embed(tiny.pack(), name="n", description="d", labels=labels, preprocessing=record))
+    Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(tmp_path / "photo.jpg")
+    assert _run(inspect_file(path)["snippet"], tmp_path).startswith("class-")
+
+
+def test_a_hostile_record_does_not_reach_the_snippet(save):
+    good = with_metadata(TinyModel(), IMAGENET)
+    hostile = good.replace(b'"crop_fraction": 0.875', b'"crop_fraction": "xxx"')
+    assert len(hostile) == len(good)
+    hostile = _with_fresh_checksums(hostile)
+    found = inspect_file(save(hostile))
+    assert found["metadata"]["preprocessing"]["crop_fraction"] == "xxx"
+    assert "xxx" not in found["snippet"]
+
+
+def _with_fresh_checksums(data: bytes) -> bytes:
+    """Writes the archive behind a model anew, so that edited files pass its checksums."""
+    import io
+    import zipfile
+
+    from edgekit.converters import tflite_container as container
+
+    size = container.flatbuffer_size(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {}
+        for info in archive.infolist():
+            start = info.header_offset + 30 + len(info.filename)
+            files[info.filename] = data[start : start + info.file_size]
+    return container.pack(data[:size], files)
+
+
+def test_no_snippet_where_nothing_says_how_to_feed(save):
+    assert inspect_file(save(float_io().pack()))["snippet"] is None
+
+
+def _run(snippet: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+def test_foreign_files(tmp_path):
+    found = inspect_file(SHARED / "weights/flowers_lite0_model_maker.tflite")
+    assert found["scheme"] == "w8a8-static"
+    assert found["metadata"]["labels"][0] == "daisy"
+    assert {f["rule"] for f in found["findings"]["tflite"]} == {"static-shape"}
+    compiled = inspect_file(SHARED / "edgetpu/pairs/split_concat_edgetpu.tflite")
+    assert (compiled["scheme"], compiled["snippet"]) == ("edgetpu-compiled", None)
+    old = inspect_file(SHARED / "edgetpu/pairs/mobilenet_v1_0.25_128_quant.tflite")
+    assert old["scheme"] == "w8a8-static-uint8"
+    assert old["findings"] == {"edgetpu": []}
