@@ -1,0 +1,118 @@
+"""What test_tf25.py runs in both runtimes: whole networks, and each of their operators alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from tiny_tflite import SIZE, TinyModel, schema
+
+from edgekit.converters.tflite_metadata import embed
+from edgekit.preprocessing import Preprocessing
+
+LABELS = ("a", "b", "c", "d", "é")
+RESOLUTION = 64
+RUNS = 8
+
+
+def networks() -> Iterator[tuple[str, bytes]]:
+    """A tiny model, and B0 and Lite0 with random weights as edgekit writes them."""
+    from edgekit.architecture import build_graph
+    from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+    from edgekit.converters.tflite import convert
+    from edgekit.passes import absorb_normalization, prepare
+    from edgekit.spec import find_spec
+
+    yield "tiny", _embedded(TinyModel().pack(), SIZE, (127.0,) * 3, (128.0,) * 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, RESOLUTION, RESOLUTION, 3))
+    for name in ("b0", "lite0"):
+        spec = find_spec(name)
+        graph = prepare(build_graph(spec, classes=len(LABELS), resolution=RESOLUTION, seed=0))
+        if name == "lite0":
+            data = convert(graph, io="float32")
+            yield "lite0-float32", _embedded(data, RESOLUTION, spec.mean, spec.std)
+        graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "depthwise")
+        fixed = fixed_ranges(graph, mean, std)
+        histograms = collect(graph, [((pixels - mean) / std).astype(np.float32)], skip=fixed)
+        data = convert(quantize(graph, choose_ranges(histograms, "mse") | fixed), io="uint8")
+        yield f"{name}-uint8", _embedded(data, RESOLUTION, spec.mean, spec.std)
+
+
+def _embedded(data: bytes, resolution: int, mean: tuple, std: tuple) -> bytes:
+    record = Preprocessing(resolution, mean, std, LABELS)
+    return embed(data, name="legacy", description="d", labels=LABELS, preprocessing=record)
+
+
+def operators(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each distinct operator of a model as a model of its own, with its weights."""
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    graph = model.subgraphs[0]
+    seen = set()
+    for number, operator in enumerate(graph.operators):
+        code = model.operatorCodes[operator.opcodeIndex]
+        ends = [*operator.inputs, *operator.outputs]
+        tensors = [graph.tensors[i] for i in ends if i >= 0]  # -1: no bias
+        options = sorted(vars(operator.builtinOptions or object).items(), key=str)
+        key = str((code.builtinCode, [list(t.shape) for t in tensors], options))
+        if key in seen or any(t.type == schema.TensorType.FLOAT32 for t in tensors):
+            continue
+        seen.add(key)
+        yield f"op{number:03d}", _alone(model, code, operator, tensors)
+
+
+def _alone(model, code, operator, tensors: list) -> bytes:
+    part = schema.ModelT()
+    part.version, part.description, part.metadata = 3, b"", []
+    part.operatorCodes, part.buffers = [code], [schema.BufferT()]
+    graph = schema.SubGraphT()
+    graph.tensors = [copy.copy(tensor) for tensor in tensors]
+    for tensor in graph.tensors:
+        buffer = model.buffers[tensor.buffer]
+        tensor.buffer = 0
+        if buffer.data is not None and len(buffer.data):
+            part.buffers.append(buffer)
+            tensor.buffer = len(part.buffers) - 1
+    count = sum(i >= 0 for i in operator.inputs)
+    graph.inputs = [i for i in range(count) if graph.tensors[i].buffer == 0]
+    graph.outputs = list(range(count, len(tensors)))
+    step = copy.copy(operator)
+    places = iter(range(count))
+    step.inputs = [next(places) if i >= 0 else -1 for i in operator.inputs]
+    step.opcodeIndex, step.outputs = 0, graph.outputs
+    graph.operators, part.subgraphs = [step], [graph]
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(part.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a model and random values of the full range for each of its inputs."""
+    path.write_bytes(data)
+    rng = np.random.default_rng(0)
+    fed = {}
+    for i, entry in enumerate(Interpreter(model_content=data).get_input_details()):
+        shape, kind = (RUNS, *entry["shape"]), entry["dtype"]
+        if np.issubdtype(kind, np.integer):
+            fed[str(i)] = rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape, kind)
+        else:
+            fed[str(i)] = rng.normal(size=shape).astype(kind)
+    np.savez(path.with_suffix(".npz"), **fed)
+
+
+def run(path: Path, kernels: OpResolverType = OpResolverType.AUTO) -> np.ndarray:
+    """The raw outputs of LiteRT for what `write` wrote."""
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    fed = np.load(path.with_suffix(".npz"))
+    entries = [entry["index"] for entry in interpreter.get_input_details()]
+    outputs = []
+    for i in range(RUNS):
+        for number, entry in enumerate(entries):
+            interpreter.set_tensor(entry, fed[str(number)][i])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    return np.stack(outputs)
