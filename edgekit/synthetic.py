@@ -1,8 +1,9 @@
 """The built-in dataset: ten classes of textured shapes, drawn on the fly from a seed.
 
-A class is an outline. Everything else varies from photo to photo: colours, textures, place, size,
-turn, stretch, light, things in front, and noise; as shapes are as often brighter as darker than
-what is behind them, a linear model on pixels learns little.
+A class is an outline, brighter than what is behind it. Everything else varies from photo to photo:
+colours, textures, place, size, turn, stretch, light, things in front, and noise. How much is a
+balance: a linear model on pixels stays under 60 %, and a convolutional network that begins with
+random weights learns the classes from 2,000 photos within a few epochs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ VAL_COUNT = 1000
 _SPLITS = ("train", "val")
 _CACHE_BYTES = 128 * 2**20
 _SUPERSAMPLING = 4
+
+# How much shapes vary. `benchmarks/synthetic_linear.py` measures what a linear model makes of it.
+_SIZE = (0.50, 0.85)  # of the photo's side
+_TURN = (-20.0, 20.0)  # degrees
+_STRETCH = (0.85, 1.18)  # width over height
+_PLACE = 1.0  # distance from the centre, over what keeps a shape inside
+_CONTRAST = 0.22  # least difference in brightness to what is behind
 
 
 def _polar(radii: Sequence[float], start: float = -90) -> Array:
@@ -191,17 +199,17 @@ def draw(label: int, rng: np.random.Generator, resolution: int) -> Image.Image:
     scene = _occlude(rng, scene, resolution)
     scene *= _light(rng, resolution)[..., None]
     noise = rng.standard_normal(scene.shape, np.float32)
-    scene += rng.uniform(0.0, 0.06) * noise
+    scene += rng.uniform(0.0, 0.04) * noise
     return Image.fromarray((np.clip(scene, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def _colors(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draws two pairs of colours, [2, 3] each, whose means differ clearly in brightness."""
+    """Draws two colours for what is behind and two for the clearly brighter shape, [2, 3] each."""
     while True:
         pairs = rng.random((2, 2, 3), np.float32)
-        pairs[:, 1] = pairs[:, 0] + 0.45 * (pairs[:, 1] - pairs[:, 0])  # the texture's contrast
-        first, second = pairs.mean(axis=(1, 2))
-        if abs(first - second) > 0.22:
+        pairs[:, 1] = pairs[:, 0] + 0.35 * (pairs[:, 1] - pairs[:, 0])  # the texture's contrast
+        behind, front = pairs.mean(axis=(1, 2))
+        if front - behind > _CONTRAST:
             return pairs[0], pairs[1]
 
 
@@ -239,10 +247,10 @@ def _texture(rng: np.random.Generator, colors: Array, resolution: int) -> Array:
 
 def _mask(label: int, rng: np.random.Generator, resolution: int) -> Array:
     """Draws the outline at a random place, size, turn and stretch: float32 in [0, 1]."""
-    size = rng.uniform(0.35, 0.80)
-    turn = math.radians(rng.uniform(-30, 30))
-    stretch = math.sqrt(rng.uniform(0.8, 1.25))
-    place = rng.uniform(-1, 1, 2) * (1 - size) * 0.9
+    size = rng.uniform(*_SIZE)
+    turn = math.radians(rng.uniform(*_TURN))
+    stretch = math.sqrt(rng.uniform(*_STRETCH))
+    place = rng.uniform(-1, 1, 2) * (1 - size) * _PLACE
     rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     matrix = size * np.diag([stretch, 1 / stretch]) @ rotation
     side = resolution * _SUPERSAMPLING
