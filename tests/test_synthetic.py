@@ -121,5 +121,6 @@ def test_a_linear_model_learns_something_but_stays_under_60_percent() -> None:
     assert spec.loader is not None
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    top1 = benchmark.linear_top1(penalties=(0.1,))[0.1]  # the best penalty of the benchmark
+    # The benchmark's best penalty; at half its resolution, where the figure is the same.
+    top1 = benchmark.linear_top1(resolution=32, penalties=(0.1,))[0.1]
     assert 0.15 < top1 < 0.60
