@@ -38,12 +38,13 @@ def linear_top1(
         for split, count in (("train", TRAIN_COUNT), ("val", VAL_COUNT))
     )
     train, val = train - train.mean(axis=0), val - train.mean(axis=0)
-    # There are fewer photos than pixels: in the basis of the photos the problem is the same, and
-    # six times smaller.
-    values, basis = np.linalg.eigh((train @ train.T).astype(np.float64))
-    values, basis = values[1:], basis[:, 1:]  # the mean was taken out: one value is zero
-    features = torch.from_numpy(basis * np.sqrt(values)).float()
-    unseen = torch.from_numpy((val @ train.T) @ (basis / np.sqrt(values))).float()
+    # There are fewer photos than pixels, and the weights lie in the span of the photos: with
+    # K = train @ train.T = L @ L.T, the rows of L pose the same problem, six times smaller.
+    gram = (train @ train.T).astype(np.float64)
+    gram[np.diag_indices(TRAIN_COUNT)] += 1e-6 * gram.diagonal().mean()  # K is singular by one
+    factor = np.linalg.cholesky(gram)
+    features = torch.from_numpy(factor).float()
+    unseen = torch.from_numpy(np.linalg.solve(factor, train @ val.T).T).float()
     labels = torch.arange(TRAIN_COUNT) % len(LABELS)
     truth = torch.arange(VAL_COUNT) % len(LABELS)
     return {
