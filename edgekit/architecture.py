@@ -51,6 +51,17 @@ def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
     return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
 
 
+def start_as_shortcuts(graph: Graph) -> Graph:
+    """Returns a freshly drawn network whose residual branches all begin at zero.
+
+    The normalization that ends a branch starts with gamma 0, so that a deep network learns
+    like a shallow one at first (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    """
+    ends = {f"{node.inputs[0]}/gamma" for node in graph.nodes if isinstance(node, Add)}
+    weights = {name: a * (name not in ends) for name, a in graph.weights.items()}
+    return graph.with_weights(weights)
+
+
 class _Builder:
     """Writes nodes one after the other and keeps the shapes beside them."""
 
@@ -157,7 +168,7 @@ def _strided(shape: Shape, stride: int) -> Shape:
 def initial_weights(
     nodes: Sequence[Node], shapes: Mapping[str, Shape], seed: int | None
 ) -> dict[str, Array]:
-    """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(units))."""
+    """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(1000))."""
     rng = np.random.default_rng(seed)
     weights: dict[str, Array] = {}
     for node in nodes:
@@ -189,7 +200,9 @@ def _kernel_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
 
 def _draw(node: Node, shape: Shape, rng: np.random.Generator) -> Array:
     if isinstance(node, FullyConnected):
-        limit = 1 / math.sqrt(node.units)
+        # The released code takes 1/sqrt(units), for 1000 classes. Few classes would get first
+        # logits so large that training starts far from even odds.
+        limit = 1 / math.sqrt(max(node.units, 1000))
         return rng.uniform(-limit, limit, shape)
     # Each of a depthwise kernel's outputs has a group of its own.
     fan_out = math.prod(shape[:2]) * (shape[-1] if isinstance(node, Conv2D) else 1)

@@ -43,11 +43,15 @@ class Network(nn.Module):
     Args:
         graph: the network; its weights are copied.
         bn_momentum: share of a new batch in the moving statistics (torch's convention).
+
+    Attributes:
+        drop_connect: whether training drops residual branches at the nodes' rates.
     """
 
     def __init__(self, graph: Graph, *, bn_momentum: float = 0.01) -> None:
         super().__init__()
         self.graph = replace(graph, weights={})
+        self.drop_connect = True
         self.layers = nn.ModuleDict(
             {
                 node.name: _Layer(graph, node, bn_momentum)
@@ -92,7 +96,7 @@ class Network(nn.Module):
 
     def _drop_connect(self, x: Tensor, rate: float) -> Tensor:
         """Stochastic depth per sample, scaled to keep the mean (released code, ``utils.py``)."""
-        if not self.training or rate == 0:
+        if not (self.training and self.drop_connect) or rate == 0:
             return x
         keep = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) >= rate
         return x / (1 - rate) * keep
@@ -131,9 +135,15 @@ class _Layer(nn.Module):
             return F.linear(F.dropout(x, node.dropout, self.training), self.kernel, self.bias)
         if not isinstance(node, Conv2D | DepthwiseConv2D):
             raise TypeError(f"no execution for {type(node).__name__}")
+        height, width = (-(-side // node.stride) for side in x.shape[2:])
         padding, x = _same_padding(x, node.kernel, node.stride)
-        groups = x.shape[1] if isinstance(node, DepthwiseConv2D) else 1
-        x = F.conv2d(x, self.kernel, self.bias, node.stride, padding, groups=groups)
+        if isinstance(node, DepthwiseConv2D):
+            if self.training:
+                x = _at_least(x, node.kernel)
+            x = F.conv2d(x, self.kernel, self.bias, node.stride, padding, groups=x.shape[1])
+            x = x[..., :height, :width]
+        else:
+            x = F.conv2d(x, self.kernel, self.bias, node.stride, padding)
         if self.norm is not None:
             x = self.norm(x)
         return ACTIVATIONS[node.activation](x)
@@ -175,6 +185,16 @@ def _from_torch(node: Node, kernel: Tensor) -> Tensor:
             return kernel.squeeze(1).permute(1, 2, 0)
         case _:
             return kernel.t()
+
+
+def _at_least(x: Tensor, side: int) -> Tensor:
+    """Widens a small map with zeros below and to the right; what they give is cut off again.
+
+    On a CPU, a depthwise convolution over a map smaller than its kernel has no fast gradient:
+    it takes 5 to 40 times as long (benchmarks/depthwise_gradient.py).
+    """
+    right, below = (max(side - length, 0) for length in (x.shape[3], x.shape[2]))
+    return F.pad(x, (0, right, 0, below)) if right or below else x
 
 
 def _same_padding(x: Tensor, kernel: int, stride: int) -> tuple[tuple[int, int], Tensor]:

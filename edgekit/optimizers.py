@@ -79,4 +79,4 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         return SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)
     if recipe.optimizer == "rmsprop":
         return RMSpropTF(groups, recipe.learning_rate)
-    return AdamW(groups, recipe.learning_rate)
+    return AdamW(groups, recipe.learning_rate, fused=True)

@@ -62,7 +62,9 @@ class BuildOptions:
     ema_decay: float = _option(
         0.9999, "Of the averaged weights that are kept; 0 for none.", TRAINING
     )
-    min_crop_area: float = _option(0.3, "Smallest share of a photo in a random crop.", TRAINING)
+    min_crop_area: float | None = _option(
+        None, "Smallest share of a photo in a random crop. [0.3, 0.7 for shapes]", TRAINING
+    )
     flip: bool = _option(True, "Mirror training photos at random.", TRAINING)
     device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.", TRAINING)
 

@@ -15,6 +15,9 @@ SCHEDULES = ("cosine", "exponential")
 EPOCHS_FROM_SCRATCH = 30
 EPOCHS_FINE_TUNING = 5
 
+#: Epochs from which on a run needs drop-connect.
+LONG_RUN = 50
+
 #: Learning rates for a batch of 32, by optimizer: from random weights, and from trained ones.
 LEARNING_RATES = {"adamw": (2e-3, 1e-4), "sgd": (0.1, 2e-3), "rmsprop": (4e-3, 2e-4)}
 
@@ -35,6 +38,7 @@ class Recipe:
         ema_decay: of the averaged weights that are evaluated and kept; 0 for none.
         min_crop_area: smallest share of a photo that a random crop keeps.
         flip: whether photos are mirrored at random.
+        drop_connect: whether residual branches are dropped at random, at the network's rates.
         freeze_norm: whether batch normalizations keep their statistics.
         seed: of the order, the crops, dropout and drop-connect.
     """
@@ -50,6 +54,7 @@ class Recipe:
     ema_decay: float = 0.9999
     min_crop_area: float = 0.3
     flip: bool = True
+    drop_connect: bool = True
     freeze_norm: bool = False
     seed: int = 0
 
@@ -101,6 +106,8 @@ class Recipe:
             warmup_epochs=min(1.0, epochs / 10) if warmup_epochs is None else warmup_epochs,
             # Trained weights come with good statistics; a short run would only blur them.
             freeze_norm=fine_tuning,
+            # Against overfitting in hundreds of epochs; a few are only slowed down by it.
+            drop_connect=epochs >= LONG_RUN,
             **rest,
         )
 

@@ -111,6 +111,7 @@ class Trainer:
         self.steps_per_epoch = len(train) // self.batch_size
         momentum = bn_momentum(recipe.epochs * self.steps_per_epoch)
         self.network = place(Network(graph, bn_momentum=momentum), self.device)
+        self.network.drop_connect = recipe.drop_connect
         self.optimizer = make_optimizer(self.network, recipe)
         self.average = Average(self.network, recipe.ema_decay)
         self.history: list[Epoch] = []

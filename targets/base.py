@@ -38,10 +38,12 @@ class Target(ABC):
     Attributes:
         name: what follows ``--target``.
         scheme: the quantization that it takes, such as "w8a8-static".
+        timeout_s: how many seconds its compiler may take.
     """
 
     name: ClassVar[str]
     scheme: ClassVar[str]
+    timeout_s: int = 180
 
     @abstractmethod
     def check(self, path: Path) -> list[Finding]:

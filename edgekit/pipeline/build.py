@@ -79,6 +79,8 @@ def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
 def run_build(options: BuildOptions, console: Console) -> Run:
     """Runs what the options ask for; see `build`."""
     targets = [registry.find(name) for name in options.targets]
+    for target in targets:
+        target.timeout_s = options.compile_timeout
     folder = choose_folder(options)
     store = StageStore(folder / STAGES)
     with translated(folder):

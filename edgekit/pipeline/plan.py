@@ -20,7 +20,7 @@ from edgekit.spec import ModelSpec, find_spec
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
 #: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
-BUILTIN_EPOCHS = 9
+BUILTIN_EPOCHS = 8
 CROP = 0.875
 
 
@@ -51,8 +51,11 @@ class Plan:
 def make_recipe(options: BuildOptions) -> Recipe:
     """The training recipe that the options ask for."""
     epochs = options.epochs
-    if epochs is None and options.data is None and options.trained_weights is None:
+    builtin = options.data is None
+    if epochs is None and builtin and options.trained_weights is None:
         epochs = BUILTIN_EPOCHS
+    # A shape is where its outline is; a small crop of it is no shape.
+    min_crop_area = options.min_crop_area or (0.7 if builtin else 0.3)
     return Recipe.default(
         fine_tuning=options.trained_weights is not None,
         epochs=epochs,
@@ -64,7 +67,7 @@ def make_recipe(options: BuildOptions) -> Recipe:
         weight_decay=options.weight_decay,
         label_smoothing=options.label_smoothing,
         ema_decay=options.ema_decay,
-        min_crop_area=options.min_crop_area,
+        min_crop_area=min_crop_area,
         flip=options.flip,
         seed=options.seed,
     )
@@ -155,7 +158,13 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     w8a8 = add(
         "w8a8",
         f"convert {steps.W8A8}",
-        partial(steps.convert_int8, weights=weights, quantized=quantized, io=options.io),
+        partial(
+            steps.convert_int8,
+            weights=weights,
+            calibration=calibration,
+            quantized=quantized,
+            io=options.io,
+        ),
         ("quantize",),
         io=options.io,
         tensorflow=writer,

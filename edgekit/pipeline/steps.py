@@ -53,6 +53,13 @@ def read_preprocessing(weights: Path) -> Preprocessing:
     return Preprocessing.from_dict(json.loads((weights / PREPROCESSING).read_text()))
 
 
+def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
+    """The record with the normalization that the prepared network's own input has."""
+    record = json.loads((calibration / CALIBRATION).read_text())
+    mean, std = record["input_mean"], record["input_std"]
+    return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
+
+
 def data(folder: Path, progress: Progress, *, options: BuildOptions, resolution: int) -> str:
     """Finds, reads and divides the photos."""
     splits = load_splits(
@@ -81,13 +88,15 @@ def weights(
     seed: int,
 ) -> str:
     """Builds the network, with weights from a file or freshly drawn."""
-    from edgekit.architecture import build_graph
+    from edgekit.architecture import build_graph, start_as_shortcuts
     from edgekit.converters.weights import load_weights
 
     labels = read_splits(data).labels
     graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
-    detail = "random"
-    if file is not None:
+    if file is None:
+        graph = start_as_shortcuts(graph)
+        detail = "random"
+    else:
         loaded = load_weights(file, graph, seed=seed)
         graph = loaded.graph
         detail = f"{loaded.source} weights" + (f"; {loaded.note}" if loaded.note else "")
@@ -186,14 +195,17 @@ def convert_float(folder: Path, progress: Progress, *, weights: Path, model: Pat
 
 
 def convert_int8(
-    folder: Path, progress: Progress, *, weights: Path, quantized: Path, io: str
+    folder: Path, progress: Progress, *, weights: Path, calibration: Path, quantized: Path, io: str
 ) -> str:
     """Writes the int8 file, reads it back and proves that it is one."""
     from edgekit.converters.tflite_checks import check_int8
     from edgekit.converters.tflite_file import read
 
     graph = Graph.load(quantized / GRAPH)
-    detail = _convert(folder, graph, read_preprocessing(weights), W8A8, io)
+    preprocessing = read_preprocessing(weights)
+    if io == "float32":  # bytes need no normalization, floats the one that the network was left
+        preprocessing = with_input_of(calibration, preprocessing)
+    detail = _convert(folder, graph, preprocessing, W8A8, io)
     broken = [str(f) for f in check_int8(read(folder / MODEL)) if f.severity == "error"]
     if broken:
         raise EdgekitError("the int8 file breaks the scheme", cause="; ".join(broken[:3]))
@@ -239,12 +251,7 @@ def evaluate_simulation(
     """The quantized network in float arithmetic."""
     from edgekit.calibration.simulate import Simulation
 
-    record = json.loads((calibration / CALIBRATION).read_text())
-    preprocessing = replace(
-        read_preprocessing(weights),
-        mean=(record["input_mean"],) * 3,
-        std=(record["input_std"],) * 3,
-    )
+    preprocessing = with_input_of(calibration, read_preprocessing(weights))
     network = Simulation(Graph.load(quantized / GRAPH))
     return _predict(folder, network, data, preprocessing, device, progress)
 
@@ -280,7 +287,8 @@ def evaluate_tflite(
 
     photos = read_splits(data).val
     preprocessing = read_preprocessing(weights)
-    runtime = LiteRT(converted / MODEL, preprocessing=preprocessing, threads=threads)
+    # Fed by the file's own metadata, as on the device: a wrong record would show here.
+    runtime = LiteRT(converted / MODEL, threads=threads)
     logits = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
         logits.append(runtime.run(pixels))
@@ -303,8 +311,6 @@ def bench(
 
     preprocessing = read_preprocessing(weights)
     pixels = preprocessing.pixels(read_splits(data).val.load(0))
-    latency = measure_latency(
-        converted / MODEL, pixels, preprocessing=preprocessing, threads=threads
-    )
+    latency = measure_latency(converted / MODEL, pixels, threads=threads)
     write_json(folder / LATENCY, latency)
     return f"median {latency['median']:.1f} ms"

@@ -1,0 +1,189 @@
+"""The emitted files hold exactly the Graph's integers, and compute what it computes."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit.architecture import build_graph
+from edgekit.calibration.affine import integers
+from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+from edgekit.calibration.simulate import Simulation
+from edgekit.converters.tflite import convert
+from edgekit.converters.tflite_checks import check_int8
+from edgekit.converters.tflite_file import parse
+from edgekit.errors import UsageError
+from edgekit.graph import Graph
+from edgekit.network import Network
+from edgekit.passes import absorb_normalization, prepare
+from edgekit.spec import SPECS
+
+SIZE, CLASSES = 48, 6
+
+
+def float_graph(name):
+    return prepare(build_graph(SPECS[name], classes=CLASSES, resolution=SIZE, seed=2))
+
+
+def int8_graph(name, method="depthwise"):
+    spec = SPECS[name]
+    graph, mean, std = absorb_normalization(float_graph(name), spec.mean, spec.std, method)
+    inputs = ((photos(16) - mean) / std).astype(np.float32)
+    fixed = fixed_ranges(graph, mean, std)
+    ranges = choose_ranges(collect(graph, [inputs], skip=fixed), "mse")
+    return quantize(graph, {**ranges, **fixed}), mean, std
+
+
+def photos(count):
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def run(contents, inputs):
+    """Raw outputs of LiteRT, one photo at a time, with its output's scale and zero point."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=contents)
+    interpreter.allocate_tensors()
+    source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outputs = []
+    for one in inputs:
+        interpreter.set_tensor(source["index"], one[None].astype(source["dtype"]))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(result["index"])[0])
+    return np.array(outputs), result["quantization"]
+
+
+@pytest.fixture(scope="module", params=["b0", "lite0"])
+def int8(request):
+    graph, mean, std = int8_graph(request.param)
+    return request.param, graph, mean, std, convert(graph, io="uint8")
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_a_float_file_computes_what_the_network_computes(name):
+    graph = float_graph(name)
+    inputs = ((photos(3).astype(np.float32)) - 127) / 128
+    got, _ = run(convert(graph), inputs)
+    with torch.inference_mode():
+        expected = Network(graph).eval()(torch.from_numpy(inputs).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_file_keeps_the_scheme(int8):
+    *_, contents = int8
+    assert [str(finding) for finding in check_int8(parse(contents))] == []
+
+
+# per variant: operators of a file whose input and output are uint8
+OPERATORS = {
+    "b0": {
+        "CONV_2D": 65,
+        "DEPTHWISE_CONV_2D": 17,
+        "LOGISTIC": 65,
+        "MUL": 65,
+        "MEAN": 17,
+        "ADD": 9,
+        "FULLY_CONNECTED": 1,
+        "QUANTIZE": 2,
+    },
+    "lite0": {
+        "CONV_2D": 33,
+        "DEPTHWISE_CONV_2D": 16,
+        "ADD": 9,
+        "MEAN": 1,
+        "FULLY_CONNECTED": 1,
+        "QUANTIZE": 2,
+    },
+}
+
+
+def test_the_file_has_the_networks_operators_and_no_other(int8):
+    name, *_, contents = int8
+    model = parse(contents)
+    assert Counter(op.name for op in model.operators) == OPERATORS[name]
+    fused = Counter(op.fused_activation for op in model.operators if "CONV_2D" in op.name)
+    assert fused == ({"NONE": 82} if name == "b0" else {"RELU6": 33, "NONE": 16})
+
+
+def test_the_file_holds_exactly_the_intended_integers(int8):
+    _, graph, *_, contents = int8
+    found = Counter(
+        tensor.values().tobytes()
+        for tensor in parse(contents).tensors
+        if tensor.is_constant and tensor.dtype == "int8"
+    )
+    wanted = Counter(tflite_bytes(graph, name) for name in graph.weights if name.endswith("/kernel"))
+    assert found == wanted
+
+
+def tflite_bytes(graph: Graph, name: str) -> bytes:
+    """A kernel's integers in TFLite's layout: OHWI, 1HWC for depthwise, OI."""
+    values = integers(graph.weights[name], graph.quant[name]).astype(np.int8)
+    order = {4: (3, 0, 1, 2), 3: (0, 1, 2), 2: (1, 0)}[values.ndim]
+    return np.ascontiguousarray(values.transpose(order)).tobytes()
+
+
+def test_activation_scales_are_the_graphs(int8):
+    _, graph, *_, contents = int8
+    model = parse(contents)
+    written = sorted(
+        (tensor.scales[0], tensor.zero_points[0])
+        for tensor in model.tensors
+        if tensor.dtype == "int8" and not tensor.is_constant
+    )
+    wanted = sorted(
+        (params.scale[0], params.zero_point[0])
+        for name, params in graph.quant.items()
+        if "/" not in name
+    )
+    np.testing.assert_allclose([s for s, _ in written], [s for s, _ in wanted], rtol=1e-6)
+    assert [z for _, z in written] == [z for _, z in wanted]
+
+
+def test_the_file_follows_the_simulation(int8):
+    _, graph, mean, std, contents = int8
+    pixels = photos(8)
+    raw, (scale, zero_point) = run(contents, pixels)
+    got = (raw.astype(np.float64) - zero_point) * scale
+    inputs = ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
+    with torch.inference_mode():
+        simulated = Simulation(graph).eval()(torch.from_numpy(inputs).permute(0, 3, 1, 2)).numpy()
+    # Rounding spreads through the layers; a fault would put whole tensors off.
+    assert np.abs(got - simulated).mean() < 2.5 * scale
+    assert np.corrcoef(got.ravel(), simulated.ravel())[0, 1] > 0.99
+
+
+def test_io_types_agree(int8):
+    name, graph, mean, std, contents = int8
+    pixels = photos(2)
+    raw, (scale, zero_point) = run(contents, pixels)
+    int8_raw, (int8_scale, int8_zero) = run(convert(graph, io="int8"), pixels.astype(int) - 128)
+    np.testing.assert_array_equal(int8_raw.astype(int), raw.astype(int) - 128)
+    assert (int8_scale, int8_zero) == (scale, zero_point - 128)
+    floats = ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
+    float_raw, _ = run(convert(graph, io="float32"), floats)
+    np.testing.assert_allclose(float_raw, (raw.astype(np.float64) - zero_point) * scale, rtol=1e-4, atol=1e-6)
+
+
+def test_raw_pixels_go_in(int8):
+    name, *_, contents = int8
+    model = parse(contents)
+    source = model.tensors[model.inputs[0]]
+    assert source.dtype == "uint8"
+    assert source.shape == (1, SIZE, SIZE, 3)
+    expected = (1 / 128, 127) if name == "lite0" else (1.0, 0)
+    assert (source.scale, source.zero_point) == pytest.approx(expected)
+
+
+def test_two_conversions_give_the_same_bytes(int8):
+    _, graph, *_, contents = int8
+    assert convert(graph, io="uint8") == contents
+
+
+def test_what_does_not_fit_is_refused():
+    graph = float_graph("lite0")
+    with pytest.raises(UsageError, match="float network has no uint8 input"):
+        convert(graph, io="uint8")
+    with pytest.raises(UsageError, match="unknown input and output type 'uint16'"):
+        convert(graph, io="uint16")

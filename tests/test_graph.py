@@ -1,0 +1,109 @@
+"""A Graph survives its file, and refuses weights that are not its own."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edgekit.architecture import build_graph, replace_head
+from edgekit.errors import UsageError
+from edgekit.graph import Graph, QuantParams
+from edgekit.passes import prepare
+from edgekit.spec import SPECS
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return build_graph(SPECS["b0"], classes=7, resolution=32)
+
+
+def test_a_graph_is_the_same_after_a_file(graph, tmp_path):
+    from dataclasses import replace
+
+    quant = {"input": QuantParams((0.5,), (-3,)), "stem/kernel": QuantParams((1.0, 2.0), (0, 0), axis=3)}
+    stored = replace(graph, quant=quant)
+    stored.save(tmp_path / "g")
+    loaded = Graph.load(tmp_path / "g")
+    assert loaded.nodes == stored.nodes
+    assert loaded.shapes == stored.shapes
+    assert loaded.quant == quant
+    assert list(loaded.weights) and loaded.weights.keys() == stored.weights.keys()
+    for name, array in stored.weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], array)
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
+
+
+def test_the_same_graph_gives_the_same_bytes(graph, tmp_path):
+    for name in ("a", "b"):
+        graph.save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "foreign", "op"])
+def test_a_damaged_file_is_refused(graph, tmp_path, damage):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "g"
+    if damage != "missing":
+        graph.save(path)
+    match damage:
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("not a graph")
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "foreign":
+            save_file({"x": np.zeros(3, np.float32)}, path)
+        case "op":
+            path.write_bytes(path.read_bytes().replace(b"DepthwiseConv2D", b"DepthwiseConv3D"))
+    with pytest.raises(UsageError, match="cannot read the graph"):
+        Graph.load(path)
+
+
+def test_weights_that_do_not_fit_are_named(graph):
+    weights = dict(graph.weights)
+    weights["stem/kernel"] = np.zeros((3, 3, 3, 8), np.float32)
+    del weights["head/gamma"]
+    weights["extra"] = np.zeros(1, np.float32)
+    with pytest.raises(UsageError) as caught:
+        graph.with_weights(weights)
+    for text in ("'stem/kernel' has shape [3, 3, 3, 8], not [3, 3, 3, 32]", "'head/gamma' is missing", "'extra' has no place"):
+        assert text in caught.value.cause
+
+
+def test_every_tensor_is_written_before_it_is_read(graph):
+    for candidate in (graph, prepare(graph)):
+        written = {candidate.input}
+        for node in candidate.nodes:
+            assert set(node.inputs) <= written, node
+            written.add(node.name)
+        assert written == set(candidate.shapes)
+
+
+def test_seeds_decide_the_weights():
+    one, same, other = (build_graph(SPECS["lite0"], classes=3, resolution=32, seed=s) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one.weights["stem/kernel"], same.weights["stem/kernel"])
+    assert not np.array_equal(one.weights["stem/kernel"], other.weights["stem/kernel"])
+
+
+def test_initial_kernels_have_the_published_spread():
+    graph = build_graph(SPECS["b0"], classes=1000, resolution=32)
+    head = graph.weights["head/kernel"]
+    assert head.std() == pytest.approx(np.sqrt(2 / 1280), rel=0.02)
+    assert np.abs(graph.weights["logits/kernel"]).max() <= 1 / np.sqrt(1000)
+
+
+def test_a_new_head_leaves_the_rest(graph):
+    changed = replace_head(graph, 3, seed=5)
+    assert changed.classes == 3
+    assert changed.weights["logits/kernel"].shape == (1280, 3)
+    np.testing.assert_array_equal(changed.weights["stem/kernel"], graph.weights["stem/kernel"])
+
+
+def test_the_header_is_plain_json(graph, tmp_path):
+    graph.save(tmp_path / "g")
+    raw = (tmp_path / "g").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    described = json.loads(header["__metadata__"]["edgekit"])
+    assert described["nodes"][0]["op"] == "Conv2D"

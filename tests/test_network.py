@@ -1,0 +1,106 @@
+"""The torch module computes what the Graph says."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgekit.architecture import build_graph
+from edgekit.devices import place
+from edgekit.network import Network, _same_padding
+from edgekit.spec import SPECS
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return build_graph(SPECS["b0"], classes=5, resolution=32)
+
+
+@pytest.mark.parametrize("side", [7, 8, 15, 32])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_same_padding_is_tensorflows(side, kernel, stride):
+    x = torch.randn(1, 2, side, side)
+    padding, padded = _same_padding(x, kernel, stride)
+    weights = torch.randn(3, 2, kernel, kernel)
+    got = F.conv2d(padded, weights, stride=stride, padding=padding)
+    # The definition: out = ceil(in / stride), the odd pixel of padding at the far end.
+    out = -(-side // stride)
+    total = max((out - 1) * stride + kernel - side, 0)
+    near = total // 2
+    expected = F.conv2d(F.pad(x, (near, total - near) * 2), weights, stride=stride)
+    assert got.shape[-1] == out
+    torch.testing.assert_close(got, expected)
+
+
+def test_weights_come_back_as_they_went_in(graph):
+    back = Network(graph).to_graph()
+    assert back.nodes == graph.nodes
+    for name, array in graph.weights.items():
+        np.testing.assert_array_equal(back.weights[name], array)
+
+
+def test_shapes_are_those_of_the_graph(graph):
+    seen = {}
+
+    def tap(name, tensor):
+        seen[name] = tuple(tensor.permute(0, 2, 3, 1).shape if tensor.dim() == 4 else tensor.shape)
+        return tensor
+
+    with torch.inference_mode():
+        Network(graph).eval()(torch.zeros(2, 3, 32, 32), tap)
+    assert seen == {name: (2, *shape) for name, shape in graph.shapes.items()}
+
+
+def test_channels_last_changes_nothing(graph):
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = Network(graph).eval()(x)
+        got = place(Network(graph), "cpu").eval()(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_tap_replaces_tensors(graph):
+    zero = lambda name, tensor: tensor * 0 if name == "pool" else tensor  # noqa: E731
+    with torch.inference_mode():
+        got = Network(graph).eval()(torch.randn(2, 3, 32, 32), zero)
+    np.testing.assert_array_equal(got, np.broadcast_to(graph.weights["logits/bias"], (2, 5)))
+
+
+def test_drop_connect_drops_whole_branches_and_keeps_the_mean(graph):
+    network = Network(graph).train()
+    torch.manual_seed(0)
+    x = torch.ones(4000, 1, 2, 2)
+    dropped = network._drop_connect(x, 0.2)
+    kept = dropped[:, 0, 0, 0] != 0
+    assert kept.float().mean() == pytest.approx(0.8, abs=0.03)
+    assert dropped.mean() == pytest.approx(1.0, abs=0.03)
+    torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 1.25))
+    assert torch.equal(network.eval()._drop_connect(x, 0.2), x)
+
+
+def test_drop_connect_rises_with_depth(graph):
+    from edgekit.graph import Add
+
+    rates = [node.drop_connect for node in graph.nodes if isinstance(node, Add)]
+    # 16 blocks; the first that has a shortcut is the third, the last the fifteenth.
+    assert rates == sorted(rates)
+    assert rates[0] == pytest.approx(0.2 * 2 / 16)
+    assert rates[-1] == pytest.approx(0.2 * 14 / 16)
+
+
+def test_training_is_random_and_evaluation_is_not(graph):
+    x = torch.randn(2, 3, 32, 32)
+    network = Network(graph)
+    network.train()
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    with torch.inference_mode():
+        assert torch.equal(network(x), network(x))
+
+
+def test_gradients_reach_every_parameter(graph):
+    network = Network(graph).train()
+    network(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None]
+    assert not dead
