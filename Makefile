@@ -51,5 +51,5 @@ $(VENV)/dev: $(VENV)/runtime
 
 .venv-legacy/ready:
 	$(PYTHON38) -m venv .venv-legacy
-	.venv-legacy/bin/python -m pip install --quiet "tensorflow-cpu==2.5.3" "protobuf<3.21" "numpy<1.20"
+	.venv-legacy/bin/python -m pip install --quiet "tensorflow-cpu==2.5.3" "protobuf<3.21" "numpy<1.20" "tflite-support==0.3.1"
 	touch $@

@@ -1,6 +1,6 @@
 """Why training widens small maps: the gradient of a depthwise convolution on this CPU.
 
-    python benchmarks/depthwise_gradient.py
+python benchmarks/depthwise_gradient.py
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def step(x: torch.Tensor, weights: torch.Tensor, *, widen: bool) -> float:
 
 
 def main() -> None:
-    print(f"{'channels':>8} {'kernel':>6} {'side':>4} {'plain ms':>9} {'widened ms':>10} {'ratio':>6}")
+    print(
+        f"{'channels':>8} {'kernel':>6} {'side':>4} {'plain ms':>9} {'widened ms':>10} {'ratio':>6}"
+    )
     for channels, kernel, side in CASES:
         x = torch.randn(32, channels, side, side).to(memory_format=torch.channels_last)
         x.requires_grad_()
         weights = torch.randn(channels, 1, kernel, kernel, requires_grad=True)
-        rounds = [
-            (step(x, weights, widen=False), step(x, weights, widen=True)) for _ in range(10)
-        ]
+        rounds = [(step(x, weights, widen=False), step(x, weights, widen=True)) for _ in range(10)]
         plain, widened = (1e3 * statistics.median(column) for column in zip(*rounds, strict=True))
         print(
             f"{channels:>8} {kernel:>6} {side:>4} {plain:>9.2f} {widened:>10.2f} "

@@ -1,6 +1,6 @@
 """How long `edgekit --help` takes: median, least and most of ten runs of the whole process.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import sys
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from edgekit.errors import UsageError
+
+#: Parameters of glibc's mallopt (malloc.h).
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -43,6 +48,19 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library keep up to 1 GiB that was freed, for this process.
+
+    A network on a CPU takes and frees large tensors at every layer. glibc gives each back to
+    the system and gets it again as fresh pages, which halves the speed of inference
+    (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            mallopt(parameter, 1 << 30)
 
 
 def make_deterministic(seed: int) -> None:

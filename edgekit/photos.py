@@ -238,9 +238,10 @@ def _list_file(source: Path, option: str, also_in: Path | None) -> Listing:
         path = Path(os.path.abspath((root or roots[0]) / entry))
         files[path] = _photo(path, root or roots[0], label=path.parent.name)
     if missing == len(entries):
+        looked = " and in ".join(map(str, roots))
         raise UsageError(
             f"none of the {missing} photos that {option} {source} lists exists",
-            cause=f"{shorten(printable(entries[0]), 100)} was looked for in {' and in '.join(map(str, roots))}",
+            cause=f"{shorten(printable(entries[0]), 100)} was looked for in {looked}",
             hint="paths in a list are relative to the list's own folder or to the --data folder",
         )
     return Listing(source, tuple(sorted(files.values(), key=lambda file: file.name)))

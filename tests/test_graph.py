@@ -20,14 +20,18 @@ def graph():
 def test_a_graph_is_the_same_after_a_file(graph, tmp_path):
     from dataclasses import replace
 
-    quant = {"input": QuantParams((0.5,), (-3,)), "stem/kernel": QuantParams((1.0, 2.0), (0, 0), axis=3)}
+    quant = {
+        "input": QuantParams((0.5,), (-3,)),
+        "stem/kernel": QuantParams((1.0, 2.0), (0, 0), axis=3),
+    }
     stored = replace(graph, quant=quant)
     stored.save(tmp_path / "g")
     loaded = Graph.load(tmp_path / "g")
     assert loaded.nodes == stored.nodes
     assert loaded.shapes == stored.shapes
     assert loaded.quant == quant
-    assert list(loaded.weights) and loaded.weights.keys() == stored.weights.keys()
+    assert list(loaded.weights)
+    assert loaded.weights.keys() == stored.weights.keys()
     for name, array in stored.weights.items():
         np.testing.assert_array_equal(loaded.weights[name], array)
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
@@ -68,7 +72,11 @@ def test_weights_that_do_not_fit_are_named(graph):
     weights["extra"] = np.zeros(1, np.float32)
     with pytest.raises(UsageError) as caught:
         graph.with_weights(weights)
-    for text in ("'stem/kernel' has shape [3, 3, 3, 8], not [3, 3, 3, 32]", "'head/gamma' is missing", "'extra' has no place"):
+    for text in (
+        "'stem/kernel' has shape [3, 3, 3, 8], not [3, 3, 3, 32]",
+        "'head/gamma' is missing",
+        "'extra' has no place",
+    ):
         assert text in caught.value.cause
 
 
@@ -82,7 +90,9 @@ def test_every_tensor_is_written_before_it_is_read(graph):
 
 
 def test_seeds_decide_the_weights():
-    one, same, other = (build_graph(SPECS["lite0"], classes=3, resolution=32, seed=s) for s in (1, 1, 2))
+    one, same, other = (
+        build_graph(SPECS["lite0"], classes=3, resolution=32, seed=s) for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one.weights["stem/kernel"], same.weights["stem/kernel"])
     assert not np.array_equal(one.weights["stem/kernel"], other.weights["stem/kernel"])
 

@@ -49,7 +49,12 @@ def test_a_wheel_installs_nothing_but_edgekit(wheel):
 
 def test_a_wheel_holds_every_module_and_template(wheel):
     names = set(wheel.namelist())
-    for folder, prefix in (("edgekit", "edgekit"), ("converters", "edgekit/converters"), ("calibration", "edgekit/calibration"), ("targets", "edgekit/targets")):
+    for folder, prefix in (
+        ("edgekit", "edgekit"),
+        ("converters", "edgekit/converters"),
+        ("calibration", "edgekit/calibration"),
+        ("targets", "edgekit/targets"),
+    ):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".j2", ".css", ".typed") and not path.is_symlink():
                 assert f"{prefix}/{path.relative_to(ROOT / folder).as_posix()}" in names

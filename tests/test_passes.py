@@ -41,7 +41,9 @@ def test_prepared_networks_give_the_same_logits(name):
     inputs = (photos() - 127) / 128
     prepared = prepare(graph)
     expected = logits(graph, inputs)
-    np.testing.assert_allclose(logits(prepared, inputs), expected, atol=2e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        logits(prepared, inputs), expected, atol=2e-5 * np.abs(expected).max()
+    )
 
 
 def test_nothing_is_left_to_fold_or_expand():
@@ -66,7 +68,9 @@ def test_a_depthwise_convolution_absorbs_the_normalization_exactly(name):
     spec = SPECS[name]
     graph, pixels = fold_batch_norm(lively(name)), photos()
     absorbed, mean, std = absorb_normalization(graph, spec.mean, spec.std, "depthwise")
-    expected = logits(graph, ((pixels - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32))
+    expected = logits(
+        graph, ((pixels - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32)
+    )
     got = logits(absorbed, ((pixels - mean) / std).astype(np.float32))
     np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
 

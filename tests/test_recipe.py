@@ -22,7 +22,12 @@ def test_the_default_learning_rate_follows_the_batch_size():
 
 def test_what_is_asked_for_is_kept():
     recipe = Recipe.default(fine_tuning=True, epochs=2, optimizer="sgd", learning_rate=0.5, seed=7)
-    assert (recipe.epochs, recipe.optimizer, recipe.learning_rate, recipe.seed) == (2, "sgd", 0.5, 7)
+    assert (recipe.epochs, recipe.optimizer, recipe.learning_rate, recipe.seed) == (
+        2,
+        "sgd",
+        0.5,
+        7,
+    )
 
 
 @pytest.mark.parametrize(

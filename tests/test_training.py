@@ -42,18 +42,20 @@ def test_two_runs_are_equal_and_a_resumed_one_too(tmp_path):
     again, _ = trainer(tmp_path / "b", epochs=3).run()
     assert same(graph, again)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop_in_the_second_epoch(done, total, note):
         if done == 5:  # three steps an epoch
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         trainer(tmp_path / "c", epochs=3, advance=stop_in_the_second_epoch).run()
     assert (tmp_path / "c" / CHECKPOINT).exists()
     steps = []
-    resumed = trainer(tmp_path / "c", epochs=3, advance=lambda done, total, note: steps.append(done))
+    resumed = trainer(
+        tmp_path / "c", epochs=3, advance=lambda done, total, note: steps.append(done)
+    )
     graph_resumed, history_resumed = resumed.run()
     assert steps[0] == 4  # the first epoch is not done again
     assert same(graph, graph_resumed)
@@ -68,7 +70,12 @@ def test_seeds_differ(tmp_path):
 
 def test_the_loss_falls(tmp_path):
     _, history = trainer(
-        tmp_path / "a", epochs=12, learning_rate=3e-3, label_smoothing=0.0, min_crop_area=1.0, flip=False
+        tmp_path / "a",
+        epochs=12,
+        learning_rate=3e-3,
+        label_smoothing=0.0,
+        min_crop_area=1.0,
+        flip=False,
     ).run()
     assert history[-1].train_loss < 0.75 * history[0].train_loss
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
@@ -109,6 +116,8 @@ def test_a_checkpoint_holds_no_code(tmp_path):
     assert set(state) == {"network", "optimizer", "average", "updates", "history"}
 
 
-@pytest.mark.parametrize(("steps", "momentum"), [(100, 0.1), (1000, 0.03), (100_000, 0.01), (0, 0.1)])
+@pytest.mark.parametrize(
+    ("steps", "momentum"), [(100, 0.1), (1000, 0.03), (100_000, 0.01), (0, 0.1)]
+)
 def test_short_runs_move_their_statistics_faster(steps, momentum):
     assert bn_momentum(steps) == pytest.approx(momentum)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,7 +115,10 @@ class _Build:
     def run(self) -> Run:
         import torch
 
+        from edgekit.devices import keep_freed_memory
+
         torch.set_num_threads(self.plan.threads)
+        keep_freed_memory()
         if self.options.data is None:
             self.console.note(
                 "no --data given: using the built-in dataset of rendered shapes, "
@@ -261,7 +263,3 @@ def _show_plan(
 def _partial(store: StageStore, stage: Stage) -> str:
     return store.folder(stage).name + ".partial"
 
-
-def load_json(path: Path) -> Any:
-    """Reads a JSON file of ours."""
-    return json.loads(path.read_text(encoding="utf-8"))

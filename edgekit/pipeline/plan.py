@@ -20,7 +20,7 @@ from edgekit.spec import ModelSpec, find_spec
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
 #: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
-BUILTIN_EPOCHS = 8
+BUILTIN_EPOCHS = 7
 CROP = 0.875
 
 

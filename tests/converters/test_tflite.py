@@ -113,7 +113,9 @@ def test_the_file_holds_exactly_the_intended_integers(int8):
         for tensor in parse(contents).tensors
         if tensor.is_constant and tensor.dtype == "int8"
     )
-    wanted = Counter(tflite_bytes(graph, name) for name in graph.weights if name.endswith("/kernel"))
+    wanted = Counter(
+        tflite_bytes(graph, name) for name in graph.weights if name.endswith("/kernel")
+    )
     assert found == wanted
 
 
@@ -155,7 +157,7 @@ def test_the_file_follows_the_simulation(int8):
 
 
 def test_io_types_agree(int8):
-    name, graph, mean, std, contents = int8
+    _name, graph, mean, std, contents = int8
     pixels = photos(2)
     raw, (scale, zero_point) = run(contents, pixels)
     int8_raw, (int8_scale, int8_zero) = run(convert(graph, io="int8"), pixels.astype(int) - 128)
@@ -163,7 +165,9 @@ def test_io_types_agree(int8):
     assert (int8_scale, int8_zero) == (scale, zero_point - 128)
     floats = ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
     float_raw, _ = run(convert(graph, io="float32"), floats)
-    np.testing.assert_allclose(float_raw, (raw.astype(np.float64) - zero_point) * scale, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        float_raw, (raw.astype(np.float64) - zero_point) * scale, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_raw_pixels_go_in(int8):

@@ -62,7 +62,9 @@ def test_half_precision_is_widened(trained, fresh, tmp_path):
     state = {name: torch.from_numpy(a).bfloat16() for name, a in to_timm(trained).items()}
     torch.save(state, tmp_path / "w.pth")
     loaded = load_weights(tmp_path / "w.pth", fresh)
-    np.testing.assert_allclose(loaded.graph.weights["stem/kernel"], trained.weights["stem/kernel"], rtol=0.01)
+    np.testing.assert_allclose(
+        loaded.graph.weights["stem/kernel"], trained.weights["stem/kernel"], rtol=0.01
+    )
 
 
 def test_another_number_of_classes_gets_a_new_head(trained, tmp_path):
@@ -71,10 +73,19 @@ def test_another_number_of_classes_gets_a_new_head(trained, tmp_path):
     loaded = load_weights(tmp_path / "w.safetensors", target, seed=1)
     assert loaded.graph.classes == 3
     assert "5 classes, the data 3: replaced" in loaded.note
-    np.testing.assert_array_equal(loaded.graph.weights["head/kernel"], trained.weights["head/kernel"])
+    np.testing.assert_array_equal(
+        loaded.graph.weights["head/kernel"], trained.weights["head/kernel"]
+    )
 
 
-@pytest.mark.parametrize(("model", "tensor"), [("b0", "block1a_se_reduce/kernel"), ("lite1", "block2c_expand/kernel"), ("lite3", "block1a_project/kernel")])
+@pytest.mark.parametrize(
+    ("model", "tensor"),
+    [
+        ("b0", "block1a_se_reduce/kernel"),
+        ("lite1", "block2c_expand/kernel"),
+        ("lite3", "block1a_project/kernel"),
+    ],
+)
 def test_another_architecture_is_refused_by_its_tensors(trained, tmp_path, model, tensor):
     save_file(to_timm(trained), tmp_path / "w.safetensors")
     target = build_graph(SPECS[model], classes=5, resolution=32, seed=0)
@@ -100,7 +111,9 @@ def test_a_pickle_with_a_payload_does_not_run(fresh, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "truncated.pth", "zeros"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "text", "truncated", "truncated.pth", "zeros"]
+)
 def test_a_damaged_file_is_refused(trained, fresh, tmp_path, damage):
     path = tmp_path / ("w.pth" if damage.endswith("pth") else "w.safetensors")
     match damage:

@@ -83,7 +83,12 @@ def test_the_command_of_the_report_asks_for_the_same(run, photos):
 
     asked = run.document["command"]
     assert asked.startswith("edgekit build lite0 ")
-    for words in ("--epochs 1", "--target tflite --target edgetpu", "--no-compile", f"--val {photos / 'val'}"):
+    for words in (
+        "--epochs 1",
+        "--target tflite --target edgetpu",
+        "--no-compile",
+        f"--val {photos / 'val'}",
+    ):
         assert words in asked
     assert command_line(BuildOptions.make("b0")) == "edgekit build b0"
     assert command is not None
@@ -179,7 +184,9 @@ def test_another_range_method_repeats_only_what_follows(run, photos, tmp_path):
 
 
 def test_two_runs_give_byte_identical_files(run, photos, tmp_path):
-    again = edgekit.build("lite0", data=photos / "train", val=photos / "val", out=tmp_path / "again", **SMALL)
+    again = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", out=tmp_path / "again", **SMALL
+    )
     for name in ("fp32", "w8a8-static"):
         assert again.files[name].read_bytes() == run.files[name].read_bytes()
 
@@ -213,7 +220,9 @@ def test_b0_with_the_built_in_shapes(tmp_path, monkeypatch):
 def test_other_inputs_give_the_same_answers(run, photos, tmp_path, io):
     copy = tmp_path / "copy"
     shutil.copytree(run.folder, copy)
-    other = edgekit.build("lite0", data=photos / "train", val=photos / "val", out=copy, io=io, **SMALL)
+    other = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", out=copy, io=io, **SMALL
+    )
     model = read(other.files["w8a8-static"])
     assert model.tensors[model.inputs[0]].dtype == io
     assert other.rows[-1]["top1"] == run.rows[-1]["top1"]
@@ -344,7 +353,9 @@ def test_three_calibration_photos_are_too_few(photos, tmp_path):
     listing = tmp_path / "calibration.txt"
     listing.write_text("\n".join(map(str, paths)))
     with pytest.raises(UsageError, match="calibration") as caught:
-        edgekit.build("lite0", data=photos / "train", calibration=listing, out=tmp_path / "out", **SMALL)
+        edgekit.build(
+            "lite0", data=photos / "train", calibration=listing, out=tmp_path / "out", **SMALL
+        )
     assert caught.value.exit_code == 2
 
 
@@ -381,7 +392,11 @@ def test_a_full_disk(photos, tmp_path):
     try:
         with pytest.raises(EdgekitError, match="is full") as caught:
             edgekit.build(
-                "lite0", data=photos / "train", val=photos / "val", out=disk / "out", **{**SMALL, "epochs": 0}
+                "lite0",
+                data=photos / "train",
+                val=photos / "val",
+                out=disk / "out",
+                **{**SMALL, "epochs": 0},
             )
         assert caught.value.exit_code == 1
         # The finished stage is there, and nothing half written beside it.

@@ -67,12 +67,12 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
 
 
 def test_two_builds_do_not_share_a_folder(tmp_path):
-    with opened(tmp_path / "run", options()):
-        with (
-            pytest.raises(UsageError, match="another build is running"),
-            opened(tmp_path / "run", options()),
-        ):
-            pass
+    with (
+        opened(tmp_path / "run", options()),
+        pytest.raises(UsageError, match="another build is running"),
+        opened(tmp_path / "run", options()),
+    ):
+        pass
     with opened(tmp_path / "run", options()):
         pass
 
