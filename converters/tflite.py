@@ -29,8 +29,7 @@ from edgekit.graph import (
     Node,
     QuantParams,
 )
-
-IO_TYPES = ("uint8", "int8", "float32")
+from edgekit.options import IO_TYPES
 
 
 def convert(graph: Graph, *, io: str = "float32") -> bytes:

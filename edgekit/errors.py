@@ -77,7 +77,8 @@ class CompileError(EdgekitError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns ``"did you mean 'b0'?"`` for a near miss, else the list of what is known."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.4)
+    near = {name: difflib.SequenceMatcher(None, word, name).ratio() for name in names}
+    close = sorted((name for name in names if near[name] >= 0.4), key=lambda n: -near[n])[:3]
     if close:
         return "did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
     return "one of " + ", ".join(names)

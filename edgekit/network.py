@@ -156,7 +156,7 @@ class _Layer(nn.Module):
             values["gamma"], values["beta"] = self.norm.weight, self.norm.bias
             values["mean"], values["variance"] = self.norm.running_mean, self.norm.running_var
         return {
-            name: np.array(tensor.detach().float().cpu(), order="C")
+            name: np.array(tensor.detach().float().cpu().numpy(), order="C")
             for name, tensor in values.items()
             if tensor is not None
         }

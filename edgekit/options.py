@@ -9,6 +9,9 @@ from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
 
+IO_TYPES = ("uint8", "int8", "float32")
+RANGE_METHODS = ("mse", "percentile", "minmax")
+
 DATA, TRAINING, QUANTIZATION, RUN = "Data", "Training", "Quantization and targets", "Run"
 
 
@@ -94,6 +97,12 @@ class BuildOptions:
         # The same target twice is one target; their order is the user's.
         object.__setattr__(self, "targets", tuple(dict.fromkeys(targets)))
         object.__setattr__(self, "weights", str(self.weights))
+        for name, value, known in (
+            ("--io", self.io, IO_TYPES),
+            ("--ranges", self.ranges, RANGE_METHODS),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} '{value}' is not known", hint=did_you_mean(value, known))
         checks = {
             "--calibration-count must be at least 10": self.calibration_count >= 10,
             "--resolution must be from 32 to 2048": self.resolution is None

@@ -262,4 +262,3 @@ def _show_plan(
 
 def _partial(store: StageStore, stage: Stage) -> str:
     return store.folder(stage).name + ".partial"
-
