@@ -54,8 +54,8 @@ def keep_freed_memory() -> None:
     """Lets the C library keep up to 1 GiB that was freed, for this process.
 
     A network on a CPU takes and frees large tensors at every layer. glibc gives each back to
-    the system and gets it again as fresh pages, which halves the speed of inference
-    (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
+    the system and gets it again as fresh pages, which more than halves the speed of
+    inference (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -68,5 +68,5 @@ def make_deterministic(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # A net for faulty kernels that read what nobody wrote; it costs a tenth of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from edgekit.errors import UsageError, did_you_mean
 
-IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+#: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
 
 V1_STAGES = (
     "r1_k3_s1_e1_i32_o16_se0.25",

@@ -96,6 +96,8 @@ def collect_document(
             "method": options.ranges,
             "calibration_digest": calibration["sha256"],
             "tensors": len(_read(outcomes["quantize"].folder / steps.RANGES)),
+            "input_mean": calibration["input_mean"],
+            "input_std": calibration["input_std"],
         },
         targets=list(targets),
         files=[

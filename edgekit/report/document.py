@@ -95,6 +95,8 @@ class Quantization(TypedDict):
     method: str  # mse, percentile, minmax
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
+    input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std
+    input_std: float
 
 
 class Target(TypedDict):

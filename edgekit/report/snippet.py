@@ -45,6 +45,7 @@ def python_snippet(document: Document) -> str | None:
     if model is None or not record:
         return None
     labels = document["data"]["labels"]
+    int8 = document["quantization"]
     inline = len(labels) <= MAX_INLINE_LABELS
     return TEMPLATE.format(
         imports="" if inline else "import json\n\n",
@@ -52,8 +53,8 @@ def python_snippet(document: Document) -> str | None:
         crop=record["crop_fraction"],
         size=record["resolution"],
         interpolation=record["interpolation"].upper(),
-        mean=record["mean"],
-        std=record["std"],
+        mean=int8["input_mean"] if int8 else record["mean"],
+        std=int8["input_std"] if int8 else record["std"],
         model=model,
     )
 

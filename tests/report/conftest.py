@@ -102,6 +102,8 @@ DOCUMENT = Document(
         "method": "mse",
         "calibration_digest": "sha256:1f0c9d27b1a0f3c4",
         "tensors": 64,
+        "input_mean": 127.0,
+        "input_std": 128.0,
     },
     targets=[
         {

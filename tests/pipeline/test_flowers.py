@@ -1,0 +1,65 @@
+"""The issue's own measure: real photos, real weights, all rows of the report."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgekit
+
+SHARED = Path(__file__).parents[3] / "shared"
+FLOWERS = SHARED / "data" / "flowers"
+WEIGHTS = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FLOWERS.is_dir(), reason="../shared with real photos is absent"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return edgekit.build(
+        "lite0",
+        data=FLOWERS / "train",
+        val=FLOWERS / "val",
+        weights=WEIGHTS,
+        epochs=0,
+        targets=["tflite", "edgetpu"],
+        compile=False,
+        out=tmp_path_factory.mktemp("flowers") / "out",
+    )
+
+
+def test_float_rows_agree_with_each_other_and_with_what_was_published(run):
+    reference, control = run.rows[:2]
+    assert reference["n"] == control["n"] == 736
+    for row in (reference, control):
+        assert 0.92 <= row["top1"] <= 0.95
+    assert abs(reference["top1"] - control["top1"]) * 736 <= 1
+
+
+def test_int8_loses_next_to_nothing(run):
+    assert run.rows[3]["stage"] == "w8a8-tflite"
+    assert run.rows[3]["drop_pp"] <= 0.7
+
+
+def test_the_simulation_predicts_the_file(run):
+    stages = run.folder / "stages"
+    answers = [
+        np.load(next(stages.glob(f"evaluate-{row}-*")) / "logits.npy").argmax(1)
+        for row in ("w8a8-sim", "w8a8-tflite")
+    ]
+    assert (answers[0] == answers[1]).mean() >= 0.98
+
+
+def test_one_epoch_of_fine_tuning_improves_or_holds(run, tmp_path):
+    tuned = edgekit.build(
+        "lite0",
+        data=FLOWERS / "train",
+        val=FLOWERS / "val",
+        weights=WEIGHTS,
+        epochs=1,
+        out=tmp_path / "out",
+    )
+    assert tuned.rows[0]["top1"] >= run.rows[0]["top1"]

@@ -1,0 +1,43 @@
+"""Devices: what is there is used, what is not is said."""
+
+import contextlib
+
+import pytest
+import torch
+
+from edgekit.devices import autocast, keep_freed_memory, make_deterministic, pick_device, place
+from edgekit.errors import UsageError
+
+
+def test_auto_picks_something_that_works():
+    device = pick_device("auto")
+    assert torch.ones(2, device=device).sum() == 2
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "tpu9000"])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(UsageError, match=f"no device '{name}'") as caught:
+        pick_device(name)
+    assert caught.value.cause
+
+
+def test_a_cpu_trains_in_full_precision():
+    assert isinstance(autocast(torch.device("cpu")), contextlib.nullcontext)
+
+
+def test_placed_networks_are_channels_last():
+    layer = place(torch.nn.Conv2d(4, 8, 3), "cpu")
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_seed_repeats():
+    make_deterministic(3)
+    first = torch.rand(4)
+    make_deterministic(3)
+    assert torch.equal(torch.rand(4), first)
+
+
+def test_keeping_memory_is_harmless_to_repeat():
+    keep_freed_memory()
+    keep_freed_memory()
+    assert torch.zeros(1 << 20).sum() == 0

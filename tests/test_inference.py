@@ -1,0 +1,36 @@
+"""Prediction: every photo, in order, in batches of any size."""
+
+import numpy as np
+import torch
+
+from edgekit.architecture import build_graph
+from edgekit.inference import predict, to_input
+from edgekit.network import Network
+from edgekit.preprocessing import Preprocessing
+from edgekit.spec import SPECS
+from edgekit.synthetic import SyntheticPhotos
+
+SPEC = SPECS["b0"]
+PREPROCESSING = Preprocessing(32, SPEC.mean, SPEC.std, tuple("abcdefghij"), crop_fraction=1.0)
+
+
+def test_batches_change_nothing():
+    network = Network(build_graph(SPEC, classes=10, resolution=32))
+    photos = SyntheticPhotos(7, 0, "val", 32)
+    seen = []
+    whole = predict(network, photos, PREPROCESSING, batch_size=7)
+    parts = predict(
+        network, photos, PREPROCESSING, batch_size=3, advance=lambda *now: seen.append(now)
+    )
+    assert whole.shape == (7, 10)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+    assert not network.training
+
+
+def test_inputs_are_the_records_normalization():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    got = to_input(pixels, PREPROCESSING, "cpu")
+    expected = torch.from_numpy(PREPROCESSING.normalize(pixels)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(got, expected)
+    assert got.is_contiguous(memory_format=torch.channels_last)
