@@ -3,7 +3,9 @@
 Compares, on one trained network and the same photos, the 1x1 depthwise convolution in front with
 the folding round one common zero point: top-1, agreement with the float network, latency.
 
-    python benchmarks/input_normalization.py RUN            # a folder of `edgekit build b0`
+    python benchmarks/input_normalization.py [RUN]      # a folder of `edgekit build b0`
+
+Without a folder it builds B0 on the built-in shapes first, into runs/benchmark-b0.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import edgekit
 from edgekit.batches import eval_batches
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.converters.tflite import convert
@@ -30,18 +33,19 @@ METHODS = ("depthwise", "common-zero")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    stages = arguments.run / "stages"
+    folder = arguments.run or edgekit.build("b0", out=Path("runs/benchmark-b0")).folder
+    stages = folder / "stages"
     splits = steps.read_splits(next(stages.glob("data-*")))
     record = steps.read_preprocessing(next(stages.glob("weights-*")))
-    (path,) = [p for p in arguments.run.glob("*.graph") if "w8a8" not in p.name]
+    (path,) = [p for p in folder.glob("*.graph") if "w8a8" not in p.name]
     trained = Graph.load(path)
     truth = splits.val.labels
     expected = predict(Network(trained), splits.val, record).argmax(1)
     rows, models = [], {}
-    folder = Path(tempfile.mkdtemp())
+    written = Path(tempfile.mkdtemp())
     for method in METHODS:
         graph, mean, std = absorb_normalization(prepare(trained), record.mean, record.std, method)
         batches = [
@@ -50,7 +54,7 @@ def main() -> None:
         ]
         fixed = fixed_ranges(graph, mean, std)
         ranges = choose_ranges(collect(graph, batches, skip=fixed), "mse")
-        models[method] = folder / f"{method}.tflite"
+        models[method] = written / f"{method}.tflite"
         models[method].write_bytes(convert(quantize(graph, {**ranges, **fixed}), io="uint8"))
         # The float network after the change, so that rounding is not counted as its fault.
         float_logits = np.concatenate(

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from edgekit.architecture import build_graph
 from edgekit.devices import place
+from edgekit.graph import Add, DepthwiseConv2D, Graph
 from edgekit.network import Network, _same_padding
 from edgekit.spec import SPECS
 
@@ -31,6 +32,29 @@ def test_same_padding_is_tensorflows(side, kernel, stride):
     expected = F.conv2d(F.pad(x, (near, total - near) * 2), weights, stride=stride)
     assert got.shape[-1] == out
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4, 5])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_widened_maps_give_the_same_sums_and_gradients(side, kernel, stride):
+    node = DepthwiseConv2D(name="dw", inputs=("x",), kernel=kernel, stride=stride)
+    rng = np.random.default_rng(0)
+    weights = {"dw/kernel": rng.normal(size=(kernel, kernel, 3)), "dw/bias": rng.normal(size=3)}
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    out = -(-side // stride)
+    shapes = {"x": (side, side, 3), "dw": (out, out, 3)}
+    layer = Network(Graph("small", "x", (node,), shapes, weights)).layers["dw"]
+    x = torch.randn(2, 3, side, side, requires_grad=True)
+    found = []
+    for training in (False, True):  # only training widens
+        layer.train(training)
+        y = layer(x)
+        y.square().sum().backward()
+        found.append((y.detach(), x.grad.clone(), layer.kernel.grad.clone()))
+        x.grad = layer.kernel.grad = None
+    assert found[0][0].shape[2:] == (out, out)
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_weights_come_back_as_they_went_in(graph):
@@ -80,8 +104,6 @@ def test_drop_connect_drops_whole_branches_and_keeps_the_mean(graph):
 
 
 def test_drop_connect_rises_with_depth(graph):
-    from edgekit.graph import Add
-
     rates = [node.drop_connect for node in graph.nodes if isinstance(node, Add)]
     # 16 blocks; the first that has a shortcut is the third, the last the fifteenth.
     assert rates == sorted(rates)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -163,13 +162,9 @@ class _Build:
             case "w8a8":
                 self._publish(steps.W8A8, folder / steps.MODEL, f"{model}-{steps.W8A8}.tflite")
 
-    def _publish(self, name: str, source: Path, as_name: str) -> Path:
-        destination = self.folder / as_name
-        temporary = destination.with_name(as_name + ".tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(destination)
-        self.files[name] = destination
-        return destination
+    def _publish(self, name: str, source: Path, as_name: str) -> None:
+        self.files[name] = self.folder / as_name
+        write_bytes(self.files[name], source.read_bytes())
 
     def _target(self, target: Target) -> TargetEntry:
         """Checks and compiles for one target; what stops it does not stop the others."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from edgekit.atomic import write_bytes
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
@@ -222,16 +222,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EdgekitError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        partial.replace(path)
+        write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
     except OSError as error:
         raise EdgekitError(
             f"cannot write {path}",
             cause=error.strerror or str(error),
             hint="free some space or choose another folder with --out",
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
