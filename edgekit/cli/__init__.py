@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -65,21 +66,15 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         console.note("interrupted")
         return INTERRUPTED
-    except EdgekitError as error:
-        if debug:
-            raise
-        console.error(error)
-        return error.exit_code
     except Exception as error:
-        # The parser's own errors, whose class has moved between Typer's releases.
-        if debug or not hasattr(error, "format_message"):
-            if not debug:
-                console.error(error)
-                console.note("try:   the same command with --debug, and report what it prints")
-                return EdgekitError.exit_code
-            raise
-        console.error(UsageError(error.format_message(), hint="edgekit --help"))
-        return UsageError.exit_code
+        if debug:
+            traceback.print_exc()
+        if hasattr(error, "format_message"):  # the parser's; its class moves between releases
+            error = UsageError(error.format_message(), hint="edgekit --help")
+        console.error(error)
+        if not isinstance(error, EdgekitError) and not debug:
+            console.note("try:   the same command with --debug, and report what it prints")
+        return getattr(error, "exit_code", EdgekitError.exit_code)
 
 
 def _terminate(signum: int, frame: object) -> None:

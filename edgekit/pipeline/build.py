@@ -15,7 +15,7 @@ from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
-from edgekit.pipeline.workspace import STAGES, choose_folder, opened, translated
+from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
 from edgekit.targets import registry
 from edgekit.targets.base import Target
 
@@ -79,9 +79,9 @@ def run_build(options: BuildOptions, console: Console) -> Run:
     targets = [registry.find(name) for name in options.targets]
     for target in targets:
         target.timeout_s = options.compile_timeout
-    folder = choose_folder(options)
-    store = StageStore(folder / STAGES)
-    with translated(folder):
+    with translated(options.out or RUNS):
+        folder = choose_folder(options)
+        store = StageStore(folder / STAGES)
         plan = make_plan(options, store)
     if options.dry_run:
         _show_plan(plan, targets, options, store, folder, console)
@@ -134,7 +134,8 @@ class _Build:
         with self.console.stage(len(self.outcomes) + 1, self.total, stage.name) as shown:
             outcome = self.store.finished(stage) if self.options.resume else None
             if outcome is None:
-                outcome = self.store.run(stage, self.console.progress)
+                fresh = not self.options.resume
+                outcome = self.store.run(stage, self.console.progress, fresh=fresh)
             shown.cached, shown.detail = outcome.cached, outcome.detail
             return outcome
 
@@ -242,7 +243,7 @@ def _show_plan(
     for index, stage in enumerate(plan.stages.values(), 1):
         outcome = store.finished(stage) if options.resume else None
         state = f"cached  {outcome.detail}" if outcome else "to run"
-        if outcome is None and store.folder(stage).with_name(_partial(store, stage)).exists():
+        if outcome is None and options.resume and store.partial(stage).exists():
             state = "to resume"
         console.note(f"[{index}/{total}] {stage.name}  {state}")
     model = folder / f"{plan.spec.name}-{steps.W8A8}.tflite"
@@ -253,7 +254,3 @@ def _show_plan(
             + (f"runs: {' '.join(command)}" if command else "checks the file")
         )
     console.note(f"[{total}/{total}] report")
-
-
-def _partial(store: StageStore, stage: Stage) -> str:
-    return store.folder(stage).name + ".partial"

@@ -90,13 +90,22 @@ class StageStore:
             stage.name, self.folder(stage), record["seconds"], cached=True, detail=record["detail"]
         )
 
-    def run(self, stage: Stage, progress: Progress) -> Outcome:
+    def partial(self, stage: Stage) -> Path:
+        """Where the stage works until it is done, and where an interrupted attempt left it."""
+        folder = self.folder(stage)
+        return folder.with_name(folder.name + ".partial")
+
+    def run(self, stage: Stage, progress: Progress, *, fresh: bool = False) -> Outcome:
         """Runs a stage; its folder appears, whole, when it is done.
 
-        What an interrupted attempt left is there again for the next one.
+        Args:
+            stage: the stage.
+            progress: told how far it is.
+            fresh: whether what an interrupted attempt left is thrown away instead of used.
         """
-        folder = self.folder(stage)
-        partial = folder.with_name(folder.name + ".partial")
+        folder, partial = self.folder(stage), self.partial(stage)
+        if fresh and partial.exists():
+            shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         detail = stage.work(partial, progress)

@@ -15,10 +15,16 @@ from filelock import FileLock, Timeout
 from edgekit.atomic import write_json
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.options import BuildOptions
+from edgekit.pipeline.stage import RECORD
+from edgekit.spec import find_spec
 
+#: Where runs lie that name no folder.
+RUNS = Path("runs")
 STAGES = "stages"
 IDENTITY = "run.json"
 LOCK = ".lock"
+#: What the system says when there is no room left.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def choose_folder(options: BuildOptions) -> Path:
@@ -31,7 +37,7 @@ def choose_folder(options: BuildOptions) -> Path:
         _check(options.out, options)
         return options.out
     date = datetime.datetime.now().astimezone().date().isoformat()
-    base = Path("runs") / f"{options.model.lower()}-{date}"
+    base = RUNS / f"{find_spec(options.model).name}-{date}"
     number = 1
     while True:
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
@@ -44,7 +50,7 @@ def _wanted(options: BuildOptions) -> dict[str, str | None]:
     """What makes two builds the same run; the rest only changes some of its stages."""
     paths = {"data": options.data, "val": options.val, "weights": options.trained_weights}
     return {
-        "model": options.model.lower(),
+        "model": find_spec(options.model).name,
         **{name: str(path.resolve()) if path else None for name, path in paths.items()},
     }
 
@@ -62,6 +68,9 @@ def _check(folder: Path, options: BuildOptions) -> None:
         raise UsageError(f"--out {folder} is a file", hint="name a folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
+    nothing_else = {path.name for path in folder.iterdir()} <= {STAGES, LOCK}
+    if nothing_else and not any((folder / STAGES).glob(f"*/{RECORD}")):
+        return  # a run that failed, or was killed, before it had anything to keep
     found, wanted = _identity(folder), _wanted(options)
     if found is None:
         raise UsageError(
@@ -87,7 +96,7 @@ def opened(folder: Path, options: BuildOptions) -> Iterator[None]:
         EdgekitError: the disk filled up.
     """
     with translated(folder):
-        (folder / STAGES).mkdir(parents=True, exist_ok=True)
+        _make(folder / STAGES)
         lock = FileLock(folder / LOCK)
         try:
             lock.acquire(timeout=0)
@@ -103,6 +112,23 @@ def opened(folder: Path, options: BuildOptions) -> Iterator[None]:
             (folder / LOCK).unlink(missing_ok=True)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise _unwritable(folder.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write to {folder}",
+        cause=error.strerror or str(error),
+        hint="name another folder with --out",
+    )
+
+
 @contextlib.contextmanager
 def translated(folder: Path) -> Iterator[None]:
     """Turns a failure of the file system into an error that says what to do."""
@@ -110,7 +136,7 @@ def translated(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise EdgekitError(
                 f"the disk of {folder} is full",
                 cause=reason,
@@ -119,9 +145,7 @@ def translated(folder: Path) -> Iterator[None]:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) or not os.access(
             _existing(folder), os.W_OK
         ):
-            raise UsageError(
-                f"cannot write to {folder}", cause=reason, hint="name another folder with --out"
-            ) from error
+            raise _unwritable(folder, error) from error
         raise EdgekitError(
             f"cannot read or write {error.filename or folder}", cause=reason
         ) from error

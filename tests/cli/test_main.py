@@ -92,8 +92,20 @@ def test_bad_requests(arguments, code, words, capsys, tmp_path, monkeypatch):
 
 def test_debug_shows_the_traceback():
     done = edgekit_command("build", "b9", "--debug")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
+    assert "error: unknown model 'b9'" in done.stderr
+
+
+def test_a_fault_of_ours_asks_for_a_report(monkeypatch, capsys):
+    def fail(name):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("edgekit.cost.list_models", fail)
+    assert run(["models"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ZeroDivisionError: by zero")
+    assert "--debug" in shown
 
 
 def test_version(capsys):

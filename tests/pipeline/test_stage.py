@@ -54,6 +54,7 @@ def test_an_interrupted_stage_leaves_its_work_for_the_next_attempt(tmp_path):
         store.run(one, silent)
     assert store.finished(one) is None
     assert not store.folder(one).exists()
+    assert store.partial(one).exists()
     assert store.run(one, silent).detail == "half"
     assert store.finished(one) is not None
 
@@ -65,3 +66,15 @@ def test_a_damaged_record_is_no_result(tmp_path):
     assert store.finished(one) is None
     assert store.run(one, silent).detail == "done"
     assert store.finished(one) is not None
+
+
+def test_a_fresh_start_throws_an_interrupted_attempt_away(tmp_path):
+    def work(folder, progress):
+        found = sorted(path.name for path in folder.iterdir())
+        (folder / "left").write_text("")
+        return str(found)
+
+    store, one = StageStore(tmp_path), stage(work=work)
+    store.partial(one).mkdir()
+    (store.partial(one) / "left").write_text("")
+    assert store.run(one, silent, fresh=True).detail == "[]"

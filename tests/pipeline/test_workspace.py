@@ -14,9 +14,10 @@ def options(**values):
 
 
 def started(folder, **values):
-    """A folder in which a run has begun."""
+    """A folder in which a run has finished its first stage."""
     with opened(folder, options(out=folder, **values)):
-        pass
+        (folder / "stages" / "data-123").mkdir()
+        (folder / "stages" / "data-123" / "stage.json").write_text("{}")
     return folder
 
 
@@ -52,6 +53,30 @@ def test_a_run_of_another_model_is_refused_unless_asked_for(tmp_path):
         choose_folder(other)
     assert "b0 there, lite0 now" in caught.value.cause
     assert choose_folder(BuildOptions.make("lite0", out=tmp_path / "run", overwrite=True))
+
+
+@pytest.mark.parametrize("killed_before_its_record", [True, False])
+def test_a_run_that_has_nothing_to_keep_makes_room(tmp_path, killed_before_its_record):
+    out = tmp_path / "run"
+    if killed_before_its_record:
+        (out / "stages").mkdir(parents=True)
+    else:  # for example one that failed over its data
+        with opened(out, options(out=out, data="misspelt")):
+            pass
+    assert choose_folder(options(out=out, data="photos")) == out
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "run"
+    with pytest.raises(UsageError, match="cannot write to"), opened(out, options(out=out)):
+        pass
+
+
+def test_another_name_of_the_same_model_is_the_same_run(tmp_path):
+    started(tmp_path / "run")
+    same = BuildOptions.make("EfficientNet-B0", out=tmp_path / "run")
+    assert choose_folder(same) == tmp_path / "run"
 
 
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
