@@ -206,6 +206,77 @@ def test_a_missing_compiler_leaves_everything_else_done(run, photos, tmp_path, m
     assert unfinished.document["targets"][0]["status"] == "not compiled"
 
 
+def stand_in_compiler(folder, body):
+    """A stand-in for the closed compiler: a shell script that does what ``body`` says."""
+    folder.mkdir()
+    script = folder / "edgetpu_compiler"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_a_rejecting_compiler_leaves_everything_else_done(run, photos, tmp_path, monkeypatch):
+    path = stand_in_compiler(tmp_path / "bin", "echo 'Model not quantized'; exit 1")
+    monkeypatch.setenv("PATH", path)
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    rejected = edgekit.build(
+        "lite0",
+        data=photos / "train",
+        val=photos / "val",
+        out=copy,
+        targets=["edgetpu", "tflite"],
+        **SMALL,
+    )
+    assert rejected.problem.exit_code == 6
+    assert [target["status"] for target in rejected.document["targets"]] == ["rejected", "ready"]
+    assert "quantized" in rejected.problem.cause
+    assert "_edgetpu.log" in rejected.document["targets"][0]["message"]
+    assert rejected.rows == run.rows
+
+
+COMPILED = (
+    Path(__file__).parents[3] / "shared/edgetpu/pairs/mobilenet_v1_0.25_128_quant_edgetpu.tflite"
+)
+
+
+@pytest.mark.skipif(not COMPILED.exists(), reason="../shared with compiled files is absent")
+def test_a_compiled_file_is_kept_and_reported(run, photos, tmp_path, monkeypatch):
+    # The stand-in hands out a file of the real compiler, whatever it is given.
+    body = f"""while [ $# -gt 1 ]; do [ "$1" = --out_dir ] && out="$2"; shift; done
+cp {COMPILED} "$out/$(basename "$1" .tflite)_edgetpu.tflite"
+echo 'CONV_2D                        14         Mapped to Edge TPU'"""
+    monkeypatch.setenv("PATH", stand_in_compiler(tmp_path / "bin", body))
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    done = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", out=copy, targets=["edgetpu"], **SMALL
+    )
+    assert done.problem is None
+    assert done.document["targets"][0]["status"] == "compiled"
+    assert done.files["edgetpu"] == copy / "lite0-w8a8-static_edgetpu.tflite"
+    assert "edgetpu-custom-op" in read(done.files["edgetpu"]).custom_codes
+    assert done.files["edgetpu"].name in {entry["path"] for entry in done.document["files"]}
+
+
+def test_the_command_prints_the_report_as_json(run, photos, tmp_path, capsys):
+    from edgekit.cli import run as run_command
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    words = ["build", "lite0", "--data", photos / "train", "--val", photos / "val", "--out", copy]
+    words += ["--resolution", SIZE, "--epochs", 1, "--batch-size", 16, "--calibration-count", 16]
+    words += ["--threads", 2, "--target", "edgetpu", "--no-compile"]
+    assert run_command([*map(str, words), "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["rows"] == run.rows
+    assert document["schema_version"] == 1
+    assert "cached" in captured.err
+    assert run_command(list(map(str, words))) == 0
+    assert "w8a8-tflite" in capsys.readouterr().out
+
+
 def test_b0_with_the_built_in_shapes(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN_COUNT", 64)
     monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
