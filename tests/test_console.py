@@ -314,22 +314,13 @@ def test_a_closed_pipe_does_not_stop_the_work() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # so that closing can flush
 
 
-def test_import_is_cheap(tmp_path: Path) -> None:
+def test_import_brings_nothing_heavy() -> None:
     code = (
-        "import sys, time, threading, typing, contextlib, edgekit\n"
-        "start = time.perf_counter()\n"
+        "import sys\n"
         "import edgekit.console\n"
-        "print(1e3 * (time.perf_counter() - start))\n"
         "print(*sorted({'rich', 'numpy', 'PIL', 'jinja2', 'edgekit.report'} & set(sys.modules)))\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True,
-            check=True,
-        ).stdout.splitlines()
-        for _ in range(4)
-    ]  # fmt: skip
-    assert runs[0][1] == ""
-    assert min(float(milliseconds) for milliseconds, _ in runs) < 5
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"

@@ -200,7 +200,7 @@ def test_a_hang_is_ended_with_its_children(tmp_path, stand_in, model):
     began = time.monotonic()
     with pytest.raises(CompileError) as caught:
         edgetpu_compiler.compile_model(model, tmp_path / "out", timeout_s=1, grace_s=0.5)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert "stopped after 1.5 s" in caught.value.cause
     assert _ends(int(pid.read_text()))
 
