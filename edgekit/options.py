@@ -12,12 +12,10 @@ from edgekit.errors import UsageError, did_you_mean
 IO_TYPES = ("uint8", "int8", "float32")
 RANGE_METHODS = ("mse", "percentile", "minmax")
 
-DATA, TRAINING, QUANTIZATION, RUN = "Data", "Training", "Quantization and targets", "Run"
 
-
-def _option(default: Any, text: str, panel: str, metavar: str | None = None) -> Any:
+def _option(default: Any, text: str, metavar: str | None = None) -> Any:
     """A field with what the command line says about it."""
-    return field(default=default, metadata={"help": text, "panel": panel, "metavar": metavar})
+    return field(default=default, metadata={"help": text, "metavar": metavar})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,66 +25,58 @@ class BuildOptions:
     model: str = field(metadata={"help": "The variant: b0, b1, lite0, …", "argument": True})
 
     data: Path | None = _option(
-        None, "Photos: a folder of class folders, or a list of paths. [built-in shapes]", DATA
+        None, "Photos: a folder of class folders, or a list of paths. [built-in shapes]"
     )
     val: Path | None = _option(
-        None, "Validation photos, likewise. [a fifth of --data, split by name]", DATA
+        None, "Validation photos, likewise. [a fifth of --data, split by name]"
     )
     calibration: Path | None = _option(
-        None, "Calibration photos: a folder or a list. [from the training photos]", DATA
+        None, "Calibration photos: a folder or a list. [from the training photos]"
     )
-    calibration_count: int = _option(256, "How many training photos calibrate.", DATA)
+    calibration_count: int = _option(256, "How many training photos calibrate.")
     resolution: int | None = _option(
-        None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]", DATA
+        None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]"
     )
     crop: float | None = _option(
-        None, "Share of the shorter side that the centre crop keeps. [0.875, 1 for shapes]", DATA
+        None, "Share of the shorter side that the centre crop keeps. [0.875, 1 for shapes]"
     )
 
-    weights: str = _option(
-        "none", "Start from this file, or from random weights.", TRAINING, "FILE|none"
-    )
+    weights: str = _option("none", "Start from this file, or from random weights.", "FILE|none")
     epochs: int | None = _option(
-        None, "Passes over the training photos; 0 trains nothing. [30, 5 with --weights]", TRAINING
+        None, "Passes over the training photos; 0 trains nothing. [30, 5 with --weights]"
     )
-    batch_size: int | None = _option(None, "Photos per training step. [32]", TRAINING)
-    optimizer: str | None = _option(None, "adamw, sgd or rmsprop. [adamw]", TRAINING)
+    batch_size: int | None = _option(None, "Photos per training step. [32]")
+    optimizer: str | None = _option(None, "adamw, sgd or rmsprop. [adamw]")
     learning_rate: float | None = _option(
-        None, "At its peak. [by optimizer, batch size, and whether weights are given]", TRAINING
+        None, "At its peak. [by optimizer, batch size, and whether weights are given]"
     )
-    schedule: str = _option(
-        "cosine", "Decay of the learning rate: cosine or exponential.", TRAINING
-    )
+    schedule: str = _option("cosine", "Decay of the learning rate: cosine or exponential.")
     warmup_epochs: float | None = _option(
-        None, "Linear rise of the learning rate. [a tenth of the epochs, at most 1]", TRAINING
+        None, "Linear rise of the learning rate. [a tenth of the epochs, at most 1]"
     )
-    weight_decay: float = _option(1e-5, "On kernels only.", TRAINING)
-    label_smoothing: float = _option(0.1, "Share of the target spread over all classes.", TRAINING)
-    ema_decay: float = _option(
-        0.9999, "Of the averaged weights that are kept; 0 for none.", TRAINING
-    )
+    weight_decay: float = _option(1e-5, "On kernels only.")
+    label_smoothing: float = _option(0.1, "Share of the target spread over all classes.")
+    ema_decay: float = _option(0.9999, "Of the averaged weights that are kept; 0 for none.")
     min_crop_area: float | None = _option(
-        None, "Smallest share of a photo in a random crop. [0.3, 0.7 for shapes]", TRAINING
+        None, "Smallest share of a photo in a random crop. [0.3, 0.7 for shapes]"
     )
-    flip: bool = _option(True, "Mirror training photos at random.", TRAINING)
-    device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.", TRAINING)
+    flip: bool = _option(True, "Mirror training photos at random.")
+    device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
 
     targets: tuple[str, ...] = _option(
-        ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", QUANTIZATION, "NAME"
+        ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", "NAME"
     )
-    ranges: str = _option("mse", "Activation ranges: mse, percentile or minmax.", QUANTIZATION)
-    io: str = _option(
-        "uint8", "Input and output of the int8 file: uint8, int8, float32.", QUANTIZATION
-    )
-    compile: bool = _option(True, "Run the target's compiler where it has one.", QUANTIZATION)
-    compile_timeout: int = _option(180, "Seconds that a compiler may take.", QUANTIZATION)
+    ranges: str = _option("mse", "Activation ranges: mse, percentile or minmax.")
+    io: str = _option("uint8", "Input and output of the int8 file: uint8, int8, float32.")
+    compile: bool = _option(True, "Run the target's compiler where it has one.")
+    compile_timeout: int = _option(180, "Seconds that a compiler may take.")
 
-    out: Path | None = _option(None, "Folder of the run. [runs/MODEL-DATE]", RUN)
-    seed: int = _option(0, "Of everything random.", RUN)
-    threads: int | None = _option(None, "CPU threads. [all cores]", RUN)
-    resume: bool = _option(True, "Reuse the finished stages of an earlier run.", RUN)
-    overwrite: bool = _option(False, "Let --out replace a run of another model or data.", RUN)
-    dry_run: bool = _option(False, "Show the stages and which are done, run nothing.", RUN)
+    out: Path | None = _option(None, "Folder of the run. [runs/MODEL-DATE]")
+    seed: int = _option(0, "Of everything random.")
+    threads: int | None = _option(None, "CPU threads. [all cores]")
+    resume: bool = _option(True, "Reuse the finished stages of an earlier run.")
+    overwrite: bool = _option(False, "Let --out replace a run of another model or data.")
+    dry_run: bool = _option(False, "Show the stages and which are done, run nothing.")
 
     def __post_init__(self) -> None:
         for name in ("data", "val", "calibration", "out"):

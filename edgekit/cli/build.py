@@ -74,6 +74,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
         console.note("interrupted: finished work is kept; the same command goes on from there")
         return INTERRUPTED
     if run.document is None:
+        print("\n".join(run.planned))
         return 0
     if json_output:
         print(json.dumps(run.document, indent=2, ensure_ascii=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,12 +37,14 @@ class Run:
             ``report.json``, ``report.html``, ``manifest.json``, and per target the compiled file.
         problem: what kept a target from being finished, if anything did. Everything else is
             done and kept. Its ``exit_code`` is that of the command line.
+        planned: after a dry run, what the build would do, a line each.
     """
 
     folder: Path
     document: Document | None
     files: dict[str, Path] = field(default_factory=dict)
     problem: EdgekitError | None = None
+    planned: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -84,8 +87,7 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         store = StageStore(folder / STAGES)
         plan = make_plan(options, store)
     if options.dry_run:
-        _show_plan(plan, targets, options, store, folder, console)
-        return Run(folder, None)
+        return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):
         return _Build(options, plan, targets, store, folder, console).run()
 
@@ -206,7 +208,7 @@ class _Build:
         if command is None:
             return entry
         if not self.options.compile:
-            entry["message"] += f"; not compiled, as asked; compile with `{' '.join(command)}`"
+            entry["message"] += f"; not compiled, as asked; compile with `{shlex.join(command)}`"
             return entry
         compiled = target.compile(source, self.folder)
         if compiled is not None:
@@ -229,28 +231,25 @@ class _Build:
         return Run(self.folder, document, dict(self.files), self.problem)
 
 
-def _show_plan(
+def _describe(
     plan: Plan,
     targets: Sequence[Target],
     options: BuildOptions,
     store: StageStore,
     folder: Path,
-    console: Console,
-) -> None:
-    """Says what a build would do: a line per stage, and the commands of others it would run."""
-    console.note(f"{plan.spec.name} at {plan.resolution} px into {folder}")
+) -> tuple[str, ...]:
+    """What a build would do: a line per stage, and the commands of others that it would run."""
     total = len(plan.stages) + len(targets) + 1
+    lines = [f"{plan.spec.name} at {plan.resolution} px into {folder}"]
     for index, stage in enumerate(plan.stages.values(), 1):
         outcome = store.finished(stage) if options.resume else None
         state = f"cached  {outcome.detail}" if outcome else "to run"
         if outcome is None and options.resume and store.partial(stage).exists():
             state = "to resume"
-        console.note(f"[{index}/{total}] {stage.name}  {state}")
+        lines.append(f"[{index}/{total}] {stage.name}  {state}")
     model = folder / f"{plan.spec.name}-{steps.W8A8}.tflite"
     for index, target in enumerate(targets, len(plan.stages) + 1):
         command = target.command(model, folder) if options.compile else None
-        console.note(
-            f"[{index}/{total}] target {target.name}  "
-            + (f"runs: {' '.join(command)}" if command else "checks the file")
-        )
-    console.note(f"[{total}/{total}] report")
+        does = f"runs: {shlex.join(command)}" if command else "checks the file"
+        lines.append(f"[{index}/{total}] target {target.name}  {does}")
+    return (*lines, f"[{total}/{total}] report")

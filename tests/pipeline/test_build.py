@@ -299,10 +299,9 @@ def test_other_inputs_give_the_same_answers(run, photos, tmp_path, io):
     assert other.rows[-1]["top1"] == run.rows[-1]["top1"]
 
 
-def test_a_dry_run_writes_nothing(photos, tmp_path, capsys):
+def test_a_dry_run_writes_nothing(photos, tmp_path):
     run = edgekit.build(
         "lite0",
-        console=Console(),
         data=photos / "train",
         val=photos / "val",
         targets=["edgetpu"],
@@ -310,11 +309,22 @@ def test_a_dry_run_writes_nothing(photos, tmp_path, capsys):
         dry_run=True,
         **SMALL,
     )
-    shown = capsys.readouterr().err
     assert run.document is None
     assert not (tmp_path / "out").exists()
-    assert "train  to run" in shown
-    assert "edgetpu_compiler --out_dir" in shown
+    assert "[3/15] train  to run" in run.planned
+    assert "edgetpu_compiler --out_dir" in run.planned[-2]
+
+
+def test_a_dry_run_of_a_finished_build_shows_what_is_reused(run, photos, capsys):
+    from edgekit.cli import run as run_command
+
+    words = ["build", "lite0", "--data", photos / "train", "--val", photos / "val"]
+    words += ["--out", run.folder, "--resolution", SIZE, "--epochs", 1, "--batch-size", 16]
+    words += ["--calibration-count", 16, "--ranges", "minmax", "--dry-run"]
+    assert run_command(list(map(str, words))) == 0
+    shown = capsys.readouterr().out
+    assert "train  cached" in shown
+    assert "quantize w8a8-static  to run" in shown
 
 
 def kill_when(marker: str, arguments: list[str], number: int) -> int:
