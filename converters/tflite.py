@@ -30,6 +30,7 @@ from edgekit.graph import (
     QuantParams,
 )
 from edgekit.options import IO_TYPES
+from edgekit.quiet import native_quiet
 
 
 def convert(graph: Graph, *, io: str = "float32") -> bytes:
@@ -80,18 +81,10 @@ def _tensorflow() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the C++ side's lines off the terminal: they go past Python's ``sys.stderr``."""
-    kept = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
+    """Keeps TensorFlow's lines and warnings off the terminal."""
+    with native_quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _module(tf: Any, graph: Graph) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from edgekit.converters.tflite_file import Tensor
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.preprocessing import Preprocessing
+from edgekit.quiet import native_quiet
 
 KERNELS = {  # by LiteRT's names for its op resolvers
     "xnnpack": "BUILTIN",
@@ -186,7 +184,7 @@ def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
 
     began = time.perf_counter()
     try:
-        with _quiet():
+        with native_quiet():
             interpreter = Interpreter(
                 model_path=str(path),
                 num_threads=threads,
@@ -227,20 +225,3 @@ def _feed_table(
         )
     mean, std = (np.array(values, np.float32) for values in normalization)
     return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps LiteRT's remark about its delegate off stderr; its errors come as exceptions."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no stderr
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as devnull:
-            os.dup2(devnull.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
