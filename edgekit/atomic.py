@@ -23,3 +23,8 @@ def write_bytes(path: Path, contents: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as indented JSON, in UTF-8."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Reads what `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))

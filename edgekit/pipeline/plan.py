@@ -42,11 +42,6 @@ class Plan:
     threads: int
     stages: dict[str, Stage]
 
-    @property
-    def model(self) -> Stage:
-        """The stage that holds the float network which is quantized."""
-        return self.stages.get("train", self.stages["weights"])
-
 
 def make_recipe(options: BuildOptions) -> Recipe:
     """The training recipe that the options ask for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__
-from edgekit.atomic import write_json
+from edgekit.atomic import read_json, write_json
 from edgekit.data import Splits
 from edgekit.metrics import top_k
 from edgekit.options import BuildOptions, option_name
@@ -61,7 +60,7 @@ def collect_document(
 ) -> Document:
     """Puts together what ``report.json`` holds."""
     splits = steps.read_splits(outcomes["data"].folder)
-    calibration = _read(outcomes["calibrate"].folder / steps.CALIBRATION)
+    calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
     rows = make_rows(outcomes, splits, files)
     warnings = list(splits.warnings)
     diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
@@ -89,13 +88,13 @@ def collect_document(
             "n_calibration": len(splits.calibration),
             "unreadable": len(splits.unreadable),
         },
-        preprocessing=_read(outcomes["weights"].folder / steps.PREPROCESSING),
-        training={"history": _read(history)} if history else None,
+        preprocessing=read_json(outcomes["weights"].folder / steps.PREPROCESSING),
+        training={"history": read_json(history)} if history else None,
         quantization={
             "scheme": steps.W8A8,
             "method": options.ranges,
             "calibration_digest": calibration["sha256"],
-            "tensors": len(_read(outcomes["quantize"].folder / steps.RANGES)),
+            "tensors": len(read_json(outcomes["quantize"].folder / steps.RANGES)),
             "input_mean": calibration["input_mean"],
             "input_std": calibration["input_std"],
         },
@@ -131,7 +130,7 @@ def make_rows(outcomes: Outcomes, splits: Splits, files: Mapping[str, Path]) -> 
             splits.val.labels,
             reference=reference,
             size_bytes=files[file].stat().st_size if file else None,
-            latency=_read(bench.folder / steps.LATENCY) if bench else None,
+            latency=read_json(bench.folder / steps.LATENCY) if bench else None,
         )
         rows.append(row)
     return rows
@@ -150,22 +149,23 @@ def write_results(
     """Writes ``report.json``, ``report.html`` and ``manifest.json``; returns their paths."""
     paths = {name: folder / name for name in ("report.json", "report.html", "manifest.json")}
     write_report(document, paths["report.json"])
-    misses, total = find_misses(outcomes)
+    splits = steps.read_splits(outcomes["data"].folder)
+    misses, total = find_misses(outcomes, splits)
     write_html(document, paths["report.html"], photos=misses, total=total)
-    write_json(paths["manifest.json"], make_manifest(document, options, plan, outcomes))
+    write_json(paths["manifest.json"], make_manifest(document, options, plan, outcomes, splits))
     return paths
 
 
 def make_manifest(
-    document: Document, options: BuildOptions, plan: Plan, outcomes: Outcomes
+    document: Document, options: BuildOptions, plan: Plan, outcomes: Outcomes, splits: Splits
 ) -> dict[str, Any]:
     """Everything that is needed to make the same files again, and to tell that they are."""
-    splits = steps.read_splits(outcomes["data"].folder)
     asked = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(options).items()
     }
     weights = options.trained_weights
+    weights_sha256 = plan.stages["weights"].reads["file"]  # as it was when the run was laid out
     return {
         "schema_version": MANIFEST_VERSION,
         "command": document["command"],
@@ -178,9 +178,9 @@ def make_manifest(
             "train_sha256": splits.train.digest(),
             "val_sha256": splits.val.digest(),
         },
-        "weights": {"path": str(weights), "sha256": hash_file(weights)} if weights else None,
+        "weights": {"path": str(weights), "sha256": weights_sha256} if weights else None,
         "preprocessing": document["preprocessing"],
-        "calibration": _read(outcomes["calibrate"].folder / steps.CALIBRATION),
+        "calibration": read_json(outcomes["calibrate"].folder / steps.CALIBRATION),
         "stages": {
             role: {"name": stage.name, "key": stage.key} for role, stage in plan.stages.items()
         },
@@ -189,9 +189,8 @@ def make_manifest(
     }
 
 
-def find_misses(outcomes: Outcomes) -> tuple[list[Miss], int]:
+def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[list[Miss], int]:
     """Photos that fp32 got right and int8 wrong: the first few, and how many there are."""
-    splits = steps.read_splits(outcomes["data"].folder)
     preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
     fp32, int8 = (read_logits(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
     truth = splits.val.labels
@@ -207,7 +206,3 @@ def find_misses(outcomes: Outcomes) -> tuple[list[Miss], int]:
         for index in lost[:MAX_PHOTOS]
     ]
     return misses, len(lost)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import __version__
+from edgekit.atomic import read_json, write_json
 from edgekit.console import Progress
 
 RECORD = "stage.json"
@@ -83,7 +84,7 @@ class StageStore:
     def finished(self, stage: Stage) -> Outcome | None:
         """The outcome of an earlier run, if the stage has one."""
         try:
-            record = json.loads((self.folder(stage) / RECORD).read_text())
+            record = read_json(self.folder(stage) / RECORD)
         except (OSError, ValueError):
             return None
         return Outcome(
@@ -111,7 +112,7 @@ class StageStore:
         detail = stage.work(partial, progress)
         seconds = round(time.perf_counter() - started, 3)
         record = {"name": stage.name, "reads": stage.reads, "seconds": seconds, "detail": detail}
-        (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        write_json(partial / RECORD, record)
         if folder.exists():  # a damaged record, or a rerun that was asked for
             shutil.rmtree(folder)
         os.replace(partial, folder)

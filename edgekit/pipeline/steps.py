@@ -5,7 +5,6 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import write_bytes, write_json
+from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
 from edgekit.data import Splits, load_splits
 from edgekit.errors import EdgekitError
@@ -45,17 +44,17 @@ FP32, W8A8 = "fp32", "w8a8-static"
 
 def read_splits(data: Path) -> Splits:
     """The photos of a finished data stage."""
-    return Splits.from_dict(json.loads((data / SPLITS).read_text()))
+    return Splits.from_dict(read_json(data / SPLITS))
 
 
 def read_preprocessing(weights: Path) -> Preprocessing:
     """The preprocessing record of a finished weights stage."""
-    return Preprocessing.from_dict(json.loads((weights / PREPROCESSING).read_text()))
+    return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
 
 
 def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
     """The record with the normalization that the prepared network's own input has."""
-    record = json.loads((calibration / CALIBRATION).read_text())
+    record = read_json(calibration / CALIBRATION)
     mean, std = record["input_mean"], record["input_std"]
     return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
@@ -177,7 +176,7 @@ def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str
     from edgekit.calibration import quantize as ptq
     from edgekit.calibration.histogram import load_histograms
 
-    record = json.loads((calibration / CALIBRATION).read_text())
+    record = read_json(calibration / CALIBRATION)
     graph = Graph.load(calibration / GRAPH)
     ranges = ptq.choose_ranges(load_histograms(calibration / HISTOGRAMS), method)
     ranges |= ptq.fixed_ranges(graph, record["input_mean"], record["input_std"])

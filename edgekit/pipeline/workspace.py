@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from edgekit.atomic import write_json
+from edgekit.atomic import read_json, write_json
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline.stage import RECORD
@@ -57,7 +56,7 @@ def _wanted(options: BuildOptions) -> dict[str, str | None]:
 
 def _identity(folder: Path) -> dict[str, str | None] | None:
     try:
-        identity: dict[str, str | None] = json.loads((folder / STAGES / IDENTITY).read_text())
+        identity: dict[str, str | None] = read_json(folder / STAGES / IDENTITY)
     except (OSError, ValueError):
         return None
     return identity
