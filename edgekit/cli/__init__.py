@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgekit import __version__
-from edgekit.cli import build, inspect, models
+from edgekit.cli import build, inspect, models, scale
 from edgekit.console import Console
 from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("build")(build.command)
 app.command("models")(models.command)
 app.command("inspect")(inspect.inspect)
+app.command("scale")(scale.command)
 
 
 def _version(wanted: bool) -> None:
