@@ -11,6 +11,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from edgekit.graph import (
     Mul,
     Node,
     QuantParams,
+    SpatialNode,
 )
 from edgekit.options import IO_TYPES
 from edgekit.quiet import native_quiet
@@ -113,12 +115,14 @@ def _run(tf: Any, graph: Graph, node: Node, inputs: list[Any]) -> Any:
     x = inputs[0]
     match node:
         case Conv2D():
-            x = tf.nn.conv2d(x, _kernel(tf, graph, node), node.stride, "SAME")
+            x, padding = _pad(tf, graph, node, x)
+            x = tf.nn.conv2d(x, _kernel(tf, graph, node), node.stride, padding)
             return _activations(tf)[node.activation](x + _bias(graph, node))
         case DepthwiseConv2D():
             kernel = tf.reshape(_kernel(tf, graph, node), (node.kernel, node.kernel, -1, 1))
             strides = [1, node.stride, node.stride, 1]
-            x = tf.nn.depthwise_conv2d(x, kernel, strides, "SAME")
+            x, padding = _pad(tf, graph, node, x)
+            x = tf.nn.depthwise_conv2d(x, kernel, strides, padding)
             return _activations(tf)[node.activation](x + _bias(graph, node))
         case FullyConnected():
             return tf.matmul(x, _kernel(tf, graph, node)) + _bias(graph, node)
@@ -131,6 +135,15 @@ def _run(tf: Any, graph: Graph, node: Node, inputs: list[Any]) -> Any:
         case Activation():
             return _activations(tf)[node.kind](x)
     raise TypeError(f"no TFLite operator for {type(node).__name__}")
+
+
+def _pad(tf: Any, graph: Graph, node: SpatialNode, x: Any) -> tuple[Any, str]:
+    """TFLite's convolutions know ``SAME``; other padding is an operator of its own."""
+    sides = graph.shapes[node.inputs[0]][:2]
+    pads = [node.pads(side) for side in sides]
+    if pads == [replace(node, padding="same").pads(side) for side in sides]:
+        return x, "SAME"
+    return tf.pad(x, [(0, 0), *pads, (0, 0)]), "VALID"
 
 
 def _activations(tf: Any) -> dict[str, Callable[[Any], Any]]:

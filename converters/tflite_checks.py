@@ -80,8 +80,8 @@ _FIXED = {  # output scale and int8 zero point that the kernels take for granted
     "TANH": (1 / 128, 0),
     "L2_NORMALIZATION": (1 / 128, 0),
 }
-_SAME_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE")
-_LEFT_OVER = ("PAD", "PADV2", "MIRROR_PAD", "TRANSPOSE")
+_SAME_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE", "PAD")
+_LEFT_OVER = ("PADV2", "MIRROR_PAD", "TRANSPOSE")
 _LOOSE_ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1")
 
 
@@ -144,6 +144,12 @@ def _left_over(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for op in model.operators:
         if op.name in _LEFT_OVER:
             yield at(op), "an operator that the network does not have"
+
+
+def _padding(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        if op.name == "PAD":
+            yield at(op), "torch's symmetric padding, which no convolution of TFLite has"
 
 
 def _loose_activation(model: TFLiteModel) -> Iterator[tuple[str, str]]:
@@ -258,6 +264,12 @@ INT8_RULES = (
     Rule("float-ends", _float_ends, "--io uint8 saves the conversion on the device", WARNING),
     Rule("8-bit", _types, "convert with int8 activations and int32 biases"),
     Rule("no-pad-no-transpose", _left_over, "use SAME padding and NHWC throughout"),
+    Rule(
+        "padding",
+        _padding,
+        "weights trained with TensorFlow's padding (Keras, tf_efficientnet) save the operator",
+        WARNING,
+    ),
     Rule("fused-activation", _loose_activation, "quantize after the activation, not before it"),
     Rule("no-custom", _custom, "use built-in operators only"),
     Rule("op-version", too_new, "older runtimes and the Edge TPU compiler cannot read it"),

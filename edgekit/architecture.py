@@ -22,9 +22,6 @@ from edgekit.graph import (
 )
 from edgekit.spec import ModelSpec, StageSpec
 
-#: Epsilon of every batch normalization of the family.
-BATCH_NORM_EPSILON = 1e-3
-
 
 def build_graph(
     spec: ModelSpec, *, classes: int = 1000, resolution: int | None = None, seed: int | None = 0
@@ -82,7 +79,7 @@ class _Builder:
             for repeat in range(stage.repeats):
                 name = f"block{number}{chr(ord('a') + repeat)}"
                 drop = (1 - spec.survival) * done / blocks
-                x = self.mbconv(name, x, stage if repeat == 0 else _repeated(stage), drop)
+                x = self.block(name, x, stage if repeat == 0 else _repeated(stage), drop)
                 done += 1
         x = self.conv("head", x, spec.head_filters, activation=act)
         x = self.add(Mean(name="pool", inputs=(x,), keep_dims=False), self.shapes[x][-1:])
@@ -91,22 +88,45 @@ class _Builder:
             (self.classes,),
         )
         weights = initial_weights(self.nodes, self.shapes, seed)
-        return Graph(spec.name, "input", tuple(self.nodes), self.shapes, weights)
+        return Graph(spec.name, "input", tuple(self.nodes), self.shapes, weights, spec=spec)
 
-    def mbconv(self, name: str, x: str, stage: StageSpec, drop_connect: float) -> str:
-        """An inverted residual block: expand, depthwise, squeeze-excite, project, add."""
-        act, shortcut = self.spec.activation, x
-        in_filters = self.shapes[x][-1]
-        if stage.expand != 1:
-            x = self.conv(f"{name}_expand", x, in_filters * stage.expand, activation=act)
-        x = self.depthwise(f"{name}_depthwise", x, stage.kernel, stage.stride, act)
-        if stage.se_ratio:
-            x = self.squeeze_excite(f"{name}_se", x, max(1, int(in_filters * stage.se_ratio)))
-        x = self.conv(f"{name}_project", x, stage.out_filters)
-        if stage.stride == 1 and in_filters == stage.out_filters:
+    def block(self, name: str, x: str, stage: StageSpec, drop_connect: float) -> str:
+        """An inverted residual block: widen and filter, squeeze-excite, project, add."""
+        shortcut, keeps_shape = x, stage.stride == 1 and self.shapes[x][-1] == stage.out_filters
+        if stage.fused and stage.expand == 1:
+            x = self.fused(f"{name}_project", x, stage, stage.out_filters)
+        else:
+            x = (
+                self.fused(f"{name}_expand", x, stage)
+                if stage.fused
+                else self.mbconv(name, x, stage)
+            )
+            if stage.se_ratio:
+                width = max(1, int(stage.in_filters * stage.se_ratio))
+                x = self.squeeze_excite(f"{name}_se", x, width)
+            x = self.conv(f"{name}_project", x, stage.out_filters)
+        if stage.skip and keeps_shape:
             node = Add(name=f"{name}_add", inputs=(x, shortcut), drop_connect=drop_connect)
             x = self.add(node, self.shapes[x])
         return x
+
+    def mbconv(self, name: str, x: str, stage: StageSpec) -> str:
+        """MBConv (MobileNetV2): a 1x1 convolution widens, a depthwise one filters."""
+        act = self.spec.activation
+        if stage.expand != 1:
+            x = self.conv(f"{name}_expand", x, stage.in_filters * stage.expand, activation=act)
+        return self.depthwise(f"{name}_depthwise", x, stage.kernel, stage.stride, act)
+
+    def fused(self, name: str, x: str, stage: StageSpec, filters: int | None = None) -> str:
+        """Fused-MBConv (EfficientNet-EdgeTPU, V2): one full convolution widens and filters."""
+        return self.conv(
+            name,
+            x,
+            filters or stage.in_filters * stage.expand,
+            kernel=stage.kernel,
+            stride=stage.stride,
+            activation=self.spec.activation,
+        )
 
     def squeeze_excite(self, name: str, x: str, width: int) -> str:
         """Channel attention; its 1x1 convolutions have a bias and no normalization."""
@@ -114,8 +134,8 @@ class _Builder:
         mean = Mean(name=f"{name}_squeeze", inputs=(x,), keep_dims=True)
         gate = self.add(mean, (1, 1, filters))
         act = self.spec.activation
-        gate = self.conv(f"{name}_reduce", gate, width, activation=act, batch_norm=None)
-        gate = self.conv(f"{name}_expand", gate, filters, activation="sigmoid", batch_norm=None)
+        gate = self.conv(f"{name}_reduce", gate, width, activation=act, normalize=False)
+        gate = self.conv(f"{name}_expand", gate, filters, activation="sigmoid", normalize=False)
         return self.add(Mul(name=f"{name}_excite", inputs=(x, gate)), self.shapes[x])
 
     def conv(
@@ -127,7 +147,7 @@ class _Builder:
         kernel: int = 1,
         stride: int = 1,
         activation: str = "linear",
-        batch_norm: float | None = BATCH_NORM_EPSILON,
+        normalize: bool = True,
     ) -> str:
         node = Conv2D(
             name=name,
@@ -135,8 +155,9 @@ class _Builder:
             filters=filters,
             kernel=kernel,
             stride=stride,
+            padding=self.spec.padding,
             activation=activation,
-            batch_norm=batch_norm,
+            batch_norm=self.spec.epsilon if normalize else None,
         )
         return self.add(node, (*_strided(self.shapes[x], stride), filters))
 
@@ -146,8 +167,9 @@ class _Builder:
             inputs=(x,),
             kernel=kernel,
             stride=stride,
+            padding=self.spec.padding,
             activation=activation,
-            batch_norm=BATCH_NORM_EPSILON,
+            batch_norm=self.spec.epsilon,
         )
         return self.add(node, (*_strided(self.shapes[x], stride), self.shapes[x][-1]))
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import write_bytes
 from edgekit.errors import UsageError
+from edgekit.spec import ModelSpec
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -64,29 +65,46 @@ class WeightedNode(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv2D(WeightedNode):
-    """A convolution with TensorFlow's ``SAME`` padding and the activation fused into it.
+class SpatialNode(WeightedNode):
+    """A node whose kernel moves over height and width, with its activation fused into it.
+
+    Its output has ``ceil(side / stride)`` rows and columns whatever the padding.
 
     Attributes:
-        filters: output channels.
         kernel: side of the square kernel.
         stride: in both directions.
         activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
+        padding: ``same`` (TensorFlow's: what is odd goes below and to the right) or
+            ``symmetric`` (torch's: half of the kernel on each side).
     """
 
-    filters: int
     kernel: int = 1
     stride: int = 1
     activation: str = "linear"
+    padding: str = "same"
+
+    def pads(self, side: int) -> tuple[int, int]:
+        """Zeros before and after ``side`` pixels so that the output has the stated length."""
+        total = max((-(-side // self.stride) - 1) * self.stride + self.kernel - side, 0)
+        # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
+        before = self.kernel // 2 if self.padding == "symmetric" else total // 2
+        return before, max(total - before, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthwiseConv2D(WeightedNode):
-    """A depthwise convolution (multiplier 1) with ``SAME`` padding and a fused activation."""
+class Conv2D(SpatialNode):
+    """A convolution.
 
-    kernel: int
-    stride: int = 1
-    activation: str = "linear"
+    Attributes:
+        filters: output channels.
+    """
+
+    filters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthwiseConv2D(SpatialNode):
+    """A depthwise convolution with multiplier 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +188,7 @@ class Graph:
         shapes: of every tensor, NHWC without the batch.
         weights: float32 arrays by full name.
         quant: by tensor or weight name; empty for a float network.
+        spec: the variant that it was built from, with the preprocessing of its weights.
     """
 
     name: str
@@ -178,6 +197,7 @@ class Graph:
     shapes: Mapping[str, Shape]
     weights: Mapping[str, Array] = field(repr=False)
     quant: Mapping[str, QuantParams] = field(default_factory=dict, repr=False)
+    spec: ModelSpec | None = field(default=None, repr=False)
 
     @property
     def output(self) -> str:
@@ -231,6 +251,7 @@ class Graph:
             "nodes": [{"op": type(node).__name__, **asdict(node)} for node in self.nodes],
             "shapes": self.shapes,
             "quant": {name: asdict(params) for name, params in self.quant.items()},
+            "spec": self.spec and asdict(self.spec),
         }
         contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
         write_bytes(path, save(contents, metadata={"edgekit": json.dumps(header)}))
@@ -257,6 +278,7 @@ class Graph:
                 shapes={name: tuple(shape) for name, shape in header["shapes"].items()},
                 weights=weights,
                 quant={name: _quant_from_json(item) for name, item in header["quant"].items()},
+                spec=spec_from_json(header.get("spec")),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UsageError(
@@ -268,6 +290,14 @@ def _node_from_json(item: dict[str, Any]) -> Node:
     fields = dict(item)
     op = fields.pop("op")
     return NODE_TYPES[op](**{**fields, "inputs": tuple(fields["inputs"])})
+
+
+def spec_from_json(item: Mapping[str, Any] | None) -> ModelSpec | None:
+    """Reads the variant from a graph's header; None where the file is older than this field."""
+    if item is None:
+        return None
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+    return ModelSpec(**fields)
 
 
 def _quant_from_json(item: dict[str, Any]) -> QuantParams:

@@ -22,6 +22,7 @@ from edgekit.graph import (
     Mean,
     Mul,
     Node,
+    SpatialNode,
     WeightedNode,
 )
 
@@ -133,10 +134,10 @@ class _Layer(nn.Module):
         node = self.node
         if isinstance(node, FullyConnected):
             return F.linear(F.dropout(x, node.dropout, self.training), self.kernel, self.bias)
-        if not isinstance(node, Conv2D | DepthwiseConv2D):
+        if not isinstance(node, SpatialNode):
             raise TypeError(f"no execution for {type(node).__name__}")
         height, width = (-(-side // node.stride) for side in x.shape[2:])
-        padding, x = _same_padding(x, node.kernel, node.stride)
+        padding, x = _pad(x, node)
         if isinstance(node, DepthwiseConv2D):
             if self.training:
                 x = _at_least(x, node.kernel)
@@ -197,14 +198,13 @@ def _at_least(x: Tensor, side: int) -> Tensor:
     return F.pad(x, (0, right, 0, below)) if right or below else x
 
 
-def _same_padding(x: Tensor, kernel: int, stride: int) -> tuple[tuple[int, int], Tensor]:
-    """TensorFlow's ``SAME``: an odd pixel of padding goes to the bottom and the right.
+def _pad(x: Tensor, node: SpatialNode) -> tuple[tuple[int, int], Tensor]:
+    """Pads as the node says.
 
     Returns the symmetric padding that the convolution itself can do, and the input, padded
     here where that is not enough.
     """
-    totals = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
-    if all(total % 2 == 0 for total in totals):
-        return (totals[0] // 2, totals[1] // 2), x
-    (top, bottom), (left, right) = ((t // 2, t - t // 2) for t in totals)
+    (top, bottom), (left, right) = (node.pads(side) for side in x.shape[2:])
+    if top == bottom and left == right:
+        return (top, left), x
     return (0, 0), F.pad(x, (left, right, top, bottom))

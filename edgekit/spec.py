@@ -1,7 +1,8 @@
 """The family as data: every variant is a row, every stage of blocks a string.
 
 Sources: EfficientNet (Tan and Le 2019, arXiv 1905.11946, table 1 and section 4) with the
-released code's rounding rules, and EfficientNet-Lite (tensorflow/tpu, lite/README).
+released code's rounding rules, EfficientNet-Lite and EfficientNet-EdgeTPU (tensorflow/tpu), and
+EfficientNetV2 (Tan and Le 2021, arXiv 2104.00298, table 4) with google/automl's code.
 Nothing here imports a framework.
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from edgekit.errors import UsageError, did_you_mean
 
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+Stages: TypeAlias = tuple[str, ...]
 
 V1_STAGES = (
     "r1_k3_s1_e1_i32_o16_se0.25",
@@ -27,19 +31,76 @@ V1_STAGES = (
     "r1_k3_s1_e6_i192_o320_se0.25",
 )
 
+EDGETPU_STAGES = (
+    "r1_k3_s1_e4_i24_o24_c1_noskip",
+    "r2_k3_s2_e8_i24_o32_c1",
+    "r4_k3_s2_e8_i32_o48_c1",
+    "r5_k5_s2_e8_i48_o96",
+    "r4_k5_s1_e8_i96_o144",
+    "r2_k5_s2_e8_i144_o192",
+)
+
+V2_BASE_STAGES = (
+    "r1_k3_s1_e1_i32_o16_c1",
+    "r2_k3_s2_e4_i16_o32_c1",
+    "r2_k3_s2_e4_i32_o48_c1",
+    "r3_k3_s2_e4_i48_o96_se0.25",
+    "r5_k3_s1_e6_i96_o112_se0.25",
+    "r8_k3_s2_e6_i112_o192_se0.25",
+)
+V2_S_STAGES = (
+    "r2_k3_s1_e1_i24_o24_c1",
+    "r4_k3_s2_e4_i24_o48_c1",
+    "r4_k3_s2_e4_i48_o64_c1",
+    "r6_k3_s2_e4_i64_o128_se0.25",
+    "r9_k3_s1_e6_i128_o160_se0.25",
+    "r15_k3_s2_e6_i160_o256_se0.25",
+)
+V2_M_STAGES = (
+    "r3_k3_s1_e1_i24_o24_c1",
+    "r5_k3_s2_e4_i24_o48_c1",
+    "r5_k3_s2_e4_i48_o80_c1",
+    "r7_k3_s2_e4_i80_o160_se0.25",
+    "r14_k3_s1_e6_i160_o176_se0.25",
+    "r18_k3_s2_e6_i176_o304_se0.25",
+    "r5_k3_s1_e6_i304_o512_se0.25",
+)
+V2_L_STAGES = (
+    "r4_k3_s1_e1_i32_o32_c1",
+    "r7_k3_s2_e4_i32_o64_c1",
+    "r7_k3_s2_e4_i64_o96_c1",
+    "r10_k3_s2_e4_i96_o192_se0.25",
+    "r19_k3_s1_e6_i192_o224_se0.25",
+    "r25_k3_s2_e6_i224_o384_se0.25",
+    "r7_k3_s1_e6_i384_o640_se0.25",
+)
+V2_XL_STAGES = (
+    "r4_k3_s1_e1_i32_o32_c1",
+    "r8_k3_s2_e4_i32_o64_c1",
+    "r8_k3_s2_e4_i64_o96_c1",
+    "r16_k3_s2_e4_i96_o192_se0.25",
+    "r24_k3_s1_e6_i192_o256_se0.25",
+    "r32_k3_s2_e6_i256_o512_se0.25",
+    "r8_k3_s1_e6_i512_o640_se0.25",
+)
+
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage: the same MBConv block repeated; only the first block has the stride.
+    """One stage: the same block repeated; only the first block has the stride.
 
     Attributes:
         repeats: number of blocks before depth scaling.
-        kernel: side of the depthwise kernel in pixels.
+        kernel: side in pixels of the depthwise kernel, or of the fused block's.
         stride: stride of the first block.
-        expand: width of the expanded tensor over the block's input width.
-        in_filters: channels in, before width scaling.
+        expand: width of the expanded tensor over ``in_filters``.
+        in_filters: channels in, before width scaling. Expansion and squeeze-excite count from
+            it even where the tensor that comes in is wider (EdgeTPU's first block).
         out_filters: channels out, before width scaling.
-        se_ratio: squeeze-excite width over the block's *input* width; 0 for none.
+        se_ratio: squeeze-excite width over ``in_filters``; 0 for none.
+        fused: whether one full convolution does the work of expansion and depthwise
+            convolution (Fused-MBConv; ``c1``).
+        skip: whether blocks that keep their shape have a shortcut (``noskip``: none).
     """
 
     repeats: int
@@ -49,8 +110,10 @@ class StageSpec:
     in_filters: int
     out_filters: int
     se_ratio: float = 0.0
+    fused: bool = False
+    skip: bool = True
 
-    _FIELDS = (
+    _NUMBERS = (
         ("r", "repeats"),
         ("k", "kernel"),
         ("s", "stride"),
@@ -59,31 +122,40 @@ class StageSpec:
         ("o", "out_filters"),
         ("se", "se_ratio"),
     )
+    _FLAGS = (("c1", "fused", True), ("noskip", "skip", False))
 
     @classmethod
     def parse(cls, text: str) -> StageSpec:
-        """Reads a block string such as ``r2_k3_s2_e6_i16_o24_se0.25``.
+        """Reads a block string such as ``r2_k3_s2_e6_i16_o24_se0.25`` or ``…_c1_noskip``.
 
         Raises:
             UsageError: a token is unknown, repeated or missing.
         """
-        names = dict(cls._FIELDS)
-        values: dict[str, float] = {}
+        numbers = dict(cls._NUMBERS)
+        flags: dict[str, tuple[str, Any]] = {
+            token: (name, value) for token, name, value in cls._FLAGS
+        }
+        values: dict[str, Any] = {}
         for token in text.split("_"):
             match = re.fullmatch(r"([a-z]+)(\d+(?:\.\d+)?|\.\d+)", token)
-            name = names.get(match[1]) if match else None
-            if match is None or name is None or name in values:
+            if token in flags:
+                name, value = flags[token]
+            elif match and match[1] in numbers:
+                name = numbers[match[1]]
+                value = float(match[2]) if name == "se_ratio" else int(float(match[2]))
+            else:
+                name = ""
+            if not name or name in values:
                 raise UsageError(
                     f"cannot read the block string '{text}'",
                     cause=f"the token '{token}' is unknown or stands twice",
                     hint="a string such as r2_k3_s2_e6_i16_o24_se0.25",
                 )
-            values[name] = float(match[2])
-        missing = [name for name in names.values() if name not in values and name != "se_ratio"]
+            values[name] = value
+        missing = [name for name in numbers.values() if name not in values and name != "se_ratio"]
         if missing:
             raise UsageError(f"the block string '{text}' lacks {', '.join(missing)}")
-        se_ratio = values.pop("se_ratio", 0.0)
-        return cls(**{name: int(value) for name, value in values.items()}, se_ratio=se_ratio)
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -96,7 +168,7 @@ class ModelSpec:
         depth: multiplier of every repeat count (not of the first and last stage when fixed).
         resolution: side of the square input in pixels.
         dropout: rate before the classifier.
-        activation: ``swish`` or ``relu6``, everywhere but in the projections.
+        activation: ``swish``, ``relu6`` or ``relu``, everywhere but in the projections.
         squeeze_excite: whether the blocks' squeeze-excite is built.
         fixed_stem_head: the Lite rule: stem, head, and first and last stage are not scaled.
         mean: per channel, RGB, in pixel units (0 to 255).
@@ -105,6 +177,12 @@ class ModelSpec:
         stem: channels of the stem before scaling.
         head: channels of the head before scaling.
         survival: probability that the last block's residual branch is kept in training.
+        round_limit: a scaled channel count never falls below this share of the exact value.
+        epsilon: of every batch normalization.
+        padding: ``same``, as TensorFlow pads, or ``symmetric``, as torch does; they differ where
+            the stride is 2. It belongs to the weights.
+        interpolation: how photos are resized.
+        crop: side of the centre square over a photo's shorter side, in evaluation.
     """
 
     name: str
@@ -117,20 +195,29 @@ class ModelSpec:
     fixed_stem_head: bool = False
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    stages: tuple[str, ...] = V1_STAGES
+    stages: Stages = V1_STAGES
     stem: int = 32
     head: int = 1280
     survival: float = 0.8
+    round_limit: float = 0.9
+    epsilon: float = 1e-3
+    padding: str = "same"
+    interpolation: str = "bicubic"
+    crop: float = 0.875
+
+    def filters(self, filters: int) -> int:
+        """Scales a channel count by the width and this variant's rounding rule."""
+        return round_filters(filters, self.width, limit=self.round_limit)
 
     @property
     def stem_filters(self) -> int:
         """Channels of the stem."""
-        return self.stem if self.fixed_stem_head else round_filters(self.stem, self.width)
+        return self.stem if self.fixed_stem_head else self.filters(self.stem)
 
     @property
     def head_filters(self) -> int:
         """Channels of the head, which is the length of the embedding."""
-        return self.head if self.fixed_stem_head else round_filters(self.head, self.width)
+        return self.head if self.fixed_stem_head else self.filters(self.head)
 
     def scaled_stages(self) -> tuple[StageSpec, ...]:
         """The stages after compound scaling."""
@@ -142,25 +229,24 @@ class ModelSpec:
                 replace(
                     stage,
                     repeats=stage.repeats if fixed else round_repeats(stage.repeats, self.depth),
-                    # The first block reads the stem, whose width may be fixed.
-                    in_filters=self.stem_filters
-                    if index == 0
-                    else round_filters(stage.in_filters, self.width),
-                    out_filters=round_filters(stage.out_filters, self.width),
+                    in_filters=self.filters(stage.in_filters),
+                    out_filters=self.filters(stage.out_filters),
                     se_ratio=stage.se_ratio if self.squeeze_excite else 0.0,
                 )
             )
         return tuple(scaled)
 
 
-def round_filters(filters: int, width: float, divisor: int = 8) -> int:
-    """Scales a channel count to a multiple of ``divisor``, never below 90 % of the exact value.
+def round_filters(filters: int, width: float, *, divisor: int = 8, limit: float = 0.9) -> int:
+    """Scales a channel count to a multiple of ``divisor``.
 
-    Source: ``round_filters`` of the released EfficientNet code (tensorflow/tpu).
+    Source: ``round_filters`` of the released EfficientNet code (tensorflow/tpu), where the
+    result is never below 90 % of the exact value. EfficientNetV2's (google/automl) has no
+    such limit.
     """
     exact = filters * width
     rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * exact else rounded
+    return rounded + divisor if rounded < limit * exact else rounded
 
 
 def round_repeats(repeats: int, depth: float) -> int:
@@ -168,13 +254,18 @@ def round_repeats(repeats: int, depth: float) -> int:
     return math.ceil(depth * repeats)
 
 
-def _lite(number: int, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
-    return ModelSpec(
-        name=f"lite{number}",
-        width=width,
-        depth=depth,
-        resolution=resolution,
-        dropout=dropout,
+def padded_crop(resolution: int) -> float:
+    """The released code's evaluation crop: it leaves out 16 of the input's pixels on each side."""
+    return resolution / (resolution + 32)
+
+
+def _v1(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
+    return ModelSpec(name, width, depth, resolution, dropout, crop=padded_crop(resolution))
+
+
+def _lite(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
+    return replace(
+        _v1(name, width, depth, resolution, dropout),
         activation="relu6",
         squeeze_excite=False,
         fixed_stem_head=True,
@@ -183,34 +274,91 @@ def _lite(number: int, width: float, depth: float, resolution: int, dropout: flo
     )
 
 
+def _edgetpu(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
+    return replace(
+        _v1(name, width, depth, resolution, dropout),
+        activation="relu",
+        squeeze_excite=False,
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+        stages=EDGETPU_STAGES,
+    )
+
+
+def _v2_base(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
+    return replace(
+        _v1(name, width, depth, resolution, dropout), stages=V2_BASE_STAGES, round_limit=0.0
+    )
+
+
+def _v2(name: str, stem: int, resolution: int, dropout: float, stages: Stages) -> ModelSpec:
+    """The searched V2 models, not scaled. Above 320 px their evaluation does not crop."""
+    return ModelSpec(
+        name,
+        1.0,
+        1.0,
+        resolution,
+        dropout,
+        mean=(128.0, 128.0, 128.0),
+        std=(128.0, 128.0, 128.0),
+        stages=stages,
+        stem=stem,
+        round_limit=0.0,
+        interpolation="bilinear",
+        crop=1.0,
+    )
+
+
 SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec("b0", 1.0, 1.0, 224, 0.2),
-        ModelSpec("b1", 1.0, 1.1, 240, 0.2),
-        ModelSpec("b2", 1.1, 1.2, 260, 0.3),
-        ModelSpec("b3", 1.2, 1.4, 300, 0.3),
-        ModelSpec("b4", 1.4, 1.8, 380, 0.4),
-        ModelSpec("b5", 1.6, 2.2, 456, 0.4),
-        ModelSpec("b6", 1.8, 2.6, 528, 0.5),
-        ModelSpec("b7", 2.0, 3.1, 600, 0.5),
-        _lite(0, 1.0, 1.0, 224, 0.2),
-        _lite(1, 1.0, 1.1, 240, 0.2),
-        _lite(2, 1.1, 1.2, 260, 0.3),
-        _lite(3, 1.2, 1.4, 280, 0.3),
-        _lite(4, 1.4, 1.8, 300, 0.3),
+        _v1("b0", 1.0, 1.0, 224, 0.2),
+        _v1("b1", 1.0, 1.1, 240, 0.2),
+        _v1("b2", 1.1, 1.2, 260, 0.3),
+        _v1("b3", 1.2, 1.4, 300, 0.3),
+        _v1("b4", 1.4, 1.8, 380, 0.4),
+        _v1("b5", 1.6, 2.2, 456, 0.4),
+        _v1("b6", 1.8, 2.6, 528, 0.5),
+        _v1("b7", 2.0, 3.1, 600, 0.5),
+        _v1("b8", 2.2, 3.6, 672, 0.5),
+        _v1("l2", 4.3, 5.3, 800, 0.5),
+        _lite("lite0", 1.0, 1.0, 224, 0.2),
+        _lite("lite1", 1.0, 1.1, 240, 0.2),
+        _lite("lite2", 1.1, 1.2, 260, 0.3),
+        _lite("lite3", 1.2, 1.4, 280, 0.3),
+        _lite("lite4", 1.4, 1.8, 300, 0.3),
+        _edgetpu("es", 1.0, 1.0, 224, 0.2),
+        _edgetpu("em", 1.0, 1.1, 240, 0.2),
+        _edgetpu("el", 1.2, 1.4, 300, 0.3),
+        _v2_base("v2-b0", 1.0, 1.0, 224, 0.2),
+        _v2_base("v2-b1", 1.0, 1.1, 240, 0.2),
+        _v2_base("v2-b2", 1.1, 1.2, 260, 0.3),
+        _v2_base("v2-b3", 1.2, 1.4, 300, 0.3),
+        _v2("v2-s", 24, 384, 0.2, V2_S_STAGES),
+        _v2("v2-m", 24, 480, 0.3, V2_M_STAGES),
+        _v2("v2-l", 32, 480, 0.4, V2_L_STAGES),
+        _v2("v2-xl", 32, 512, 0.4, V2_XL_STAGES),
     )
 }
 
 
 def find_spec(name: str) -> ModelSpec:
-    """Looks a variant up by the names that people write: ``b0``, ``EfficientNet-B0``, ``lite0``.
+    """Looks a variant up by the names that people write.
+
+    ``b0``, ``EfficientNet-B0``, ``tf_efficientnet_lite0``, ``efficientnetv2-s``, ``edgetpu-s`` and
+    ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood.
 
     Raises:
         UsageError: no such variant; the hint names the nearest.
     """
-    key = re.sub(r"[-_ ]", "", name.lower())
+    key = _plain(name.partition(".")[0])
     key = re.sub(r"^(tf)?efficientnet", "", key)
-    if key not in SPECS:
-        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(key, SPECS))
-    return SPECS[key]
+    key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
+    known = {_plain(spec): spec for spec in SPECS}
+    if key not in known:
+        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
+    return SPECS[known[key]]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name.lower())

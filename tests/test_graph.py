@@ -30,6 +30,7 @@ def test_a_graph_is_the_same_after_a_file(graph, tmp_path):
     assert loaded.nodes == stored.nodes
     assert loaded.shapes == stored.shapes
     assert loaded.quant == quant
+    assert loaded.spec == SPECS["b0"]
     assert list(loaded.weights)
     assert loaded.weights.keys() == stored.weights.keys()
     for name, array in stored.weights.items():

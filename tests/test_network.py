@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from edgekit.architecture import build_graph
 from edgekit.devices import place
-from edgekit.graph import Add, DepthwiseConv2D, Graph
-from edgekit.network import Network, _same_padding
+from edgekit.graph import Add, Conv2D, DepthwiseConv2D, Graph
+from edgekit.network import Network, _pad
 from edgekit.spec import SPECS
 
 
@@ -20,17 +20,22 @@ def graph():
 @pytest.mark.parametrize("side", [7, 8, 15, 32])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_same_padding_is_tensorflows(side, kernel, stride):
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+def test_padding(side, kernel, stride, padding):
     x = torch.randn(1, 2, side, side)
-    padding, padded = _same_padding(x, kernel, stride)
+    node = Conv2D(
+        name="conv", inputs=("x",), filters=3, kernel=kernel, stride=stride, padding=padding
+    )
     weights = torch.randn(3, 2, kernel, kernel)
-    got = F.conv2d(padded, weights, stride=stride, padding=padding)
-    # The definition: out = ceil(in / stride), the odd pixel of padding at the far end.
-    out = -(-side // stride)
-    total = max((out - 1) * stride + kernel - side, 0)
-    near = total // 2
-    expected = F.conv2d(F.pad(x, (near, total - near) * 2), weights, stride=stride)
-    assert got.shape[-1] == out
+    own, padded = _pad(x, node)
+    got = F.conv2d(padded, weights, stride=stride, padding=own)
+    if padding == "symmetric":  # as torch's own convolution does it
+        expected = F.conv2d(x, weights, stride=stride, padding=kernel // 2)
+    else:  # the definition: out = ceil(in / stride), the odd pixel of padding at the far end
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        near = total // 2
+        expected = F.conv2d(F.pad(x, (near, total - near) * 2), weights, stride=stride)
+    assert got.shape[-1] == -(-side // stride)
     torch.testing.assert_close(got, expected)
 
 

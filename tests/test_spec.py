@@ -1,9 +1,16 @@
 """The family's tables: block strings, rounding rules, and the names that people write."""
 
 import pytest
+import torch
 
+import edgekit
+from edgekit.architecture import build_graph
+from edgekit.converters.tflite import convert
+from edgekit.cost import cost
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS, StageSpec, find_spec, round_filters, round_repeats
+from edgekit.network import Network
+from edgekit.passes import prepare
+from edgekit.spec import SPECS, ModelSpec, StageSpec, find_spec, round_filters, round_repeats
 
 
 def test_a_block_string_is_read_whole():
@@ -11,9 +18,16 @@ def test_a_block_string_is_read_whole():
     assert stage == StageSpec(2, 5, 2, 6, 24, 40, 0.25)
 
 
+def test_flags_are_read():
+    stage = StageSpec.parse("r1_k3_s1_e4_i24_o24_c1_noskip")
+    assert stage == StageSpec(1, 3, 1, 4, 24, 24, fused=True, skip=False)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("r2_k5_s2_e6_i24_o40_c2", "'c2'"),
+        ("r2_k5_s2_e6_i24_o40_c1_c1", "'c1'"),
         ("r2_k5_s2_e6_i24", "lacks out_filters"),
         ("r2_k5_s2_e6_i24_o40_x9", "'x9'"),
         ("r2_r3_k5_s2_e6_i24_o40", "'r3'"),
@@ -38,6 +52,11 @@ def test_the_nine_tenths_rule_matters():
     assert round_filters(10, 1.16) == 16
 
 
+def test_v2_has_no_nine_tenths_rule():
+    assert round_filters(16, 1.2) == 24
+    assert round_filters(16, 1.2, limit=0) == 16
+
+
 def test_repeats_are_rounded_up():
     assert [round_repeats(n, 1.1) for n in (1, 2, 3, 4)] == [2, 3, 4, 5]
 
@@ -52,6 +71,15 @@ def test_repeats_are_rounded_up():
         ("b4", 48, [24, 32, 56, 112, 160, 272, 448], [2, 4, 4, 6, 6, 8, 2], 1792),
         ("b7", 64, [32, 48, 80, 160, 224, 384, 640], [4, 7, 7, 10, 10, 13, 4], 2560),
         ("lite0", 32, [16, 24, 40, 80, 112, 192, 320], [1, 2, 2, 3, 3, 4, 1], 1280),
+        ("l2", 136, [72, 104, 176, 344, 480, 824, 1376], [6, 11, 11, 16, 16, 22, 6], 5504),
+        ("es", 32, [24, 32, 48, 96, 144, 192], [1, 2, 4, 5, 4, 2], 1280),
+        ("em", 32, [24, 32, 48, 96, 144, 192], [2, 3, 5, 6, 5, 3], 1280),
+        ("el", 40, [32, 40, 56, 112, 176, 232], [2, 3, 6, 7, 6, 3], 1536),
+        ("v2-b1", 32, [16, 32, 48, 96, 112, 192], [2, 3, 3, 4, 6, 9], 1280),
+        ("v2-b2", 32, [16, 32, 56, 104, 120, 208], [2, 3, 3, 4, 6, 10], 1408),
+        ("v2-b3", 40, [16, 40, 56, 112, 136, 232], [2, 3, 3, 5, 7, 12], 1536),
+        ("v2-s", 24, [24, 48, 64, 128, 160, 256], [2, 4, 4, 6, 9, 15], 1280),
+        ("v2-xl", 32, [32, 64, 96, 192, 256, 512, 640], [4, 8, 8, 16, 24, 32, 8], 1280),
         ("lite3", 32, [24, 32, 48, 96, 136, 232, 384], [1, 3, 3, 5, 5, 6, 1], 1280),
     ],
 )
@@ -73,6 +101,20 @@ def test_scaled_stages(name, stem, outs, repeats, head):
         ("tf_efficientnet_lite0", "lite0"),
         ("efficientnet-lite4", "lite4"),
         ("lite-0", "lite0"),
+        ("v2-s", "v2-s"),
+        ("v2_b0", "v2-b0"),
+        ("EfficientNetV2B0", "v2-b0"),
+        ("efficientnetv2-s", "v2-s"),
+        ("efficientnet_v2_m", "v2-m"),
+        ("tf_efficientnetv2_b3", "v2-b3"),
+        ("tf_efficientnetv2_xl.in21k_ft_in1k", "v2-xl"),
+        ("tf_efficientnet_b0.ns_jft_in1k", "b0"),
+        ("edgetpu-s", "es"),
+        ("efficientnet-edgetpu-M", "em"),
+        ("EfficientNet-EdgeTPU-L", "el"),
+        ("edgetpu-large", "el"),
+        ("tf_efficientnet_es", "es"),
+        ("tf_efficientnet_l2", "l2"),
     ],
 )
 def test_names_as_people_write_them(written, name):
@@ -83,3 +125,32 @@ def test_an_unknown_name_gets_a_suggestion():
     with pytest.raises(UsageError, match="did you mean 'b") as caught:
         find_spec("b9")
     assert caught.value.exit_code == 2
+
+
+def test_evaluation_crops_are_the_published_ones():
+    # timm's table of the released models: crop_pct
+    published = {"b0": 0.875, "b1": 0.882, "b2": 0.890, "b3": 0.904, "b4": 0.922, "b7": 0.949}
+    for name, crop in published.items():
+        assert SPECS[name].crop == pytest.approx(crop, abs=5e-4)
+    assert {SPECS[name].crop for name in ("v2-s", "v2-m", "v2-l", "v2-xl")} == {1.0}
+
+
+def test_a_variant_is_a_row(monkeypatch):
+    row = ModelSpec(
+        name="tiny",
+        width=0.5,
+        depth=1.0,
+        resolution=64,
+        dropout=0.1,
+        activation="relu",
+        stages=("r1_k3_s1_e1_i32_o16_c1", "r2_k5_s2_e4_i16_o24_se0.25", "r1_k3_s2_e2_i24_o24_c1"),
+        head=64,
+    )
+    monkeypatch.setitem(SPECS, "tiny", row)
+    assert find_spec("EfficientNet-Tiny") is row
+    graph = build_graph(find_spec("tiny"))
+    listed = next(entry for entry in edgekit.list_models() if entry["name"] == "tiny")
+    assert listed["parameters"] == cost(graph).parameters
+    logits = Network(graph).eval()(torch.zeros(2, 3, 64, 64))
+    assert logits.shape == (2, 1000)
+    assert len(convert(prepare(graph))) > 4 * cost(graph).parameters

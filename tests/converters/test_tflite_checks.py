@@ -158,7 +158,6 @@ def float_bias(tiny: TinyModel) -> None:
         (internal_uint8, "8-bit", "tensor 'depth': it is uint8"),
         (internal_int16, "8-bit", "int16"),
         (int32_activation, "8-bit", "int32"),
-        (lambda t: rename(t, "LOGISTIC", "PAD"), "no-pad-no-transpose", "3 PAD"),
         (lambda t: rename(t, "LOGISTIC", "PADV2"), "no-pad-no-transpose", "3 PADV2"),
         (lambda t: rename(t, "LOGISTIC", "MIRROR_PAD"), "no-pad-no-transpose", "3 MIRROR_PAD"),
         (lambda t: rename(t, "LOGISTIC", "TRANSPOSE"), "no-pad-no-transpose", "3 TRANSPOSE"),
@@ -195,6 +194,14 @@ def test_each_rule_is_broken_by_one_change(breaks: Callable, rule: str, says: st
     assert all(f.severity == "error" and f.fix for f in found)
 
 
+def test_torchs_padding_is_allowed_and_reported():
+    tiny = TinyModel()
+    rename(tiny, "LOGISTIC", "PAD")
+    (found,) = [f for f in findings(tiny) if f.rule == "padding"]
+    assert found.severity == "warning"
+    assert "torch's symmetric padding" in found.message
+
+
 def test_a_rounded_bias_scale_is_accepted():
     tiny = TinyModel()
     quantization = tiny.tensor("stem_b").quantization
@@ -212,7 +219,9 @@ def test_per_tensor_weights_are_accepted():
 
 def test_every_rule_has_a_test():
     tested = test_each_rule_is_broken_by_one_change.pytestmark[0].args[1]
-    assert {rule for _, rule, _ in tested} | {"float-ends"} == {rule.name for rule in INT8_RULES}
+    assert {rule for _, rule, _ in tested} | {"float-ends", "padding"} == {
+        rule.name for rule in INT8_RULES
+    }
 
 
 @pytest.mark.parametrize(
