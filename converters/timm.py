@@ -1,88 +1,157 @@
-"""timm's names and layouts for the weights of EfficientNet and EfficientNet-Lite.
+"""timm's names and layouts, for its own weights and for its ports of TensorFlow's.
 
-Source: the state dicts of ``tf_efficientnet_b0`` and ``tf_efficientnet_lite0`` (timm,
-``efficientnet.py`` and ``_efficientnet_blocks.py``).
+Source: timm, ``efficientnet.py`` and ``_efficientnet_blocks.py``. Both kinds have the same tensor
+names, and the numbers cannot tell them apart: the ports (``tf_efficientnet_*``) pad like TensorFlow
+and normalise with epsilon 1e-3, timm's own (``efficientnet_*``) pad symmetrically with 1e-5.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from edgekit.graph import Array, Conv2D, DepthwiseConv2D, Graph, WeightedNode
+from edgekit.converters.naming import TORCH, TORCH_SUFFIXES, Names, Plan, Request, Source, matching
+from edgekit.converters.weight_files import WeightFile, json_of
+from edgekit.errors import UsageError
+from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
-SUFFIXES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-}
+_SE = {"se_reduce": ("se.conv_reduce", ""), "se_expand": ("se.conv_expand", "")}
 
-#: Our layer to timm's convolution and normalization.
-TOP = {"stem": ("conv_stem", "bn1"), "head": ("conv_head", "bn2"), "logits": ("classifier", "")}
-EXPANDED_BLOCK = {
-    "expand": ("conv_pw", "bn1"),
-    "depthwise": ("conv_dw", "bn2"),
-    "project": ("conv_pwl", "bn3"),
-    "se_reduce": ("se.conv_reduce", ""),
-    "se_expand": ("se.conv_expand", ""),
-}
-#: A block with expansion 1 has no expansion convolution, and timm counts on from there.
-PLAIN_BLOCK = {
-    **EXPANDED_BLOCK,
-    "depthwise": ("conv_dw", "bn1"),
-    "project": ("conv_pw", "bn2"),
-}
+NAMES = Names(
+    top={"stem": ("conv_stem", "bn1"), "head": ("conv_head", "bn2"), "logits": ("classifier", "")},
+    prefix="blocks.{stage0}.{repeat}.",
+    blocks={
+        "mbconv": {
+            "expand": ("conv_pw", "bn1"),
+            "depthwise": ("conv_dw", "bn2"),
+            "project": ("conv_pwl", "bn3"),
+            **_SE,
+        },
+        # Without an expansion convolution, timm counts on from the depthwise one.
+        "mbconv-e1": {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2"), **_SE},
+        "fused": {"expand": ("conv_exp", "bn1"), "project": ("conv_pwl", "bn2"), **_SE},
+        "fused-e1": {"project": ("conv", "bn1")},
+    },
+    suffixes=TORCH_SUFFIXES,
+)
+
+#: timm publishes its own weights for these; for the other variants, ports alone.
+OWN_WEIGHTS = {"b0", "b1", "b2", "b3", "b4", "b5", "es", "em", "el", "lite0"}
+#: Training tags whose photos were scaled to [-1, 1], whatever the variant's default is.
+HALF_TAGS = r"(^|[._-])(ap(_in1k)?|ra4_e3600\w*)($|[._-])"
+HALF = (127.5, 127.5, 127.5)
+OWN_EPSILON = 1e-5
 
 
-def recognises(names: set[str]) -> bool:
+def recognises(names: Collection[str]) -> bool:
     """Whether the tensor names of a file are timm's."""
-    return {"conv_stem.weight", "bn1.weight"} <= names
+    return {"conv_stem.weight", "bn1.weight"} <= set(names)
 
 
-def names(graph: Graph) -> dict[str, str]:
-    """Maps our weight names to timm's, for every weight of the Graph."""
-    blocks = {node.name for node in graph.nodes}
-    return {
-        full: _timm_name(full, f"{full.split('_')[0]}_expand" in blocks)
-        for node in graph.nodes
-        for full in node.weight_names()
-    }
+def _plan(file: WeightFile, request: Request, spec: ModelSpec) -> Plan:
+    ignored = matching(r".*\.num_batches_tracked", file.shapes)
+    spec, notes = _preprocessing(file, spec)
+    return Plan(NAMES.of(request.graph), spec, ignored, notes)
 
 
-def _timm_name(full: str, expanded: bool) -> str:
-    layer, _, suffix = full.partition("/")
-    match = re.fullmatch(r"block(\d+)([a-z])_(\w+)", layer)
-    if match is None:
-        prefix, (conv, norm) = "", TOP[layer]
-    else:
-        prefix = f"blocks.{int(match[1]) - 1}.{ord(match[2]) - ord('a')}."
-        conv, norm = (EXPANDED_BLOCK if expanded else PLAIN_BLOCK)[match[3]]
-    module = conv if suffix in ("kernel", "bias") else norm
-    return f"{prefix}{module}.{SUFFIXES[suffix]}"
+def _plan_own(file: WeightFile, request: Request) -> Plan:
+    spec = replace(request.spec, padding="symmetric", epsilon=OWN_EPSILON)
+    return _plan(file, request, replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD))
 
 
-def to_ours(graph: Graph, state: Mapping[str, Array]) -> dict[str, Array]:
-    """Renames and transposes a timm state dict; what has no place keeps its timm name."""
-    ignored = {name for name in state if name.endswith("num_batches_tracked")}
-    renamed: dict[str, Array] = {}
-    table = names(graph)
-    for node in graph.nodes:
-        for full in node.weight_names():
-            if table[full] in state:
-                renamed[full] = _from_torch(node, full, state[table[full]])
-    extra = state.keys() - set(table.values()) - ignored
-    return {**renamed, **{name: state[name] for name in extra}}
+def _plan_port(file: WeightFile, request: Request) -> Plan:
+    return _plan(file, request, replace(request.spec, padding="same", epsilon=1e-3))
 
 
-def _from_torch(node: object, name: str, array: Array) -> Array:
-    """Kernels: OIHW to HWIO, C1HW to HWC, OI to IO. A kernel of another rank is left alone."""
-    if not isinstance(node, WeightedNode) or not name.endswith("/kernel"):
-        return array
-    if isinstance(node, Conv2D) and array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)
-    if isinstance(node, DepthwiseConv2D) and array.ndim == 4 and array.shape[1] == 1:
-        return array[:, 0].transpose(1, 2, 0)
-    return array.T if array.ndim == 2 else array
+OWN = Source("timm", recognises, _plan_own, TORCH)
+PORT = Source("timm-tf", recognises, _plan_port, TORCH)
+
+
+def tell(file: WeightFile, spec: ModelSpec) -> tuple[Source, tuple[str, ...]]:
+    """Decides whether a timm file is timm's own or a port, from what lies around the numbers."""
+    name = published_name(file)
+    if name is not None:
+        return (PORT if name.startswith("tf_") else OWN), ()
+    if spec.name not in OWN_WEIGHTS:
+        return PORT, ()
+    note = (
+        "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
+        "if it is timm's own training, say --weights-source timm"
+    )
+    return PORT, (note,)
+
+
+def published_name(file: WeightFile) -> str | None:
+    """Timm's name of the model, from a ``config.json``, the file's metadata, or the path."""
+    for record in (_config(file.path), file.metadata):
+        name = record.get("architecture")
+        if isinstance(name, str) and re.match(r"(tf_)?efficientnet", name):
+            return name
+    for part in (file.path.name, *(folder.name for folder in file.path.absolute().parents[:3])):
+        match = re.search(r"(tf_efficientnet(v2)?_|efficientnet_)[a-z0-9]+", part.lower())
+        if match:
+            return match[0]
+    return None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The ``config.json`` that model hubs put beside the weights; empty without one."""
+    beside = path.with_name("config.json")
+    if not beside.is_file() or beside.stat().st_size > 2**20:
+        return {}
+    try:
+        return dict(json_of(beside.read_text(encoding="utf-8"), "config.json"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _preprocessing(file: WeightFile, spec: ModelSpec) -> tuple[ModelSpec, tuple[str, ...]]:
+    """What the weights expect, from ``config.json`` or metadata, else from the training tag."""
+    for record, where in ((_config(file.path), "config.json"), (file.metadata, "its metadata")):
+        config = record.get("pretrained_cfg")
+        if isinstance(config, str):  # safetensors metadata holds text alone
+            with_config = _parsed(config)
+        else:
+            with_config = config if isinstance(config, Mapping) else {}
+        if with_config:
+            return _with_config(spec, with_config), (f"preprocessing from {where}",)
+    if re.search(HALF_TAGS, file.path.stem.lower()):
+        return replace(spec, mean=HALF, std=HALF), ()
+    return spec, ()
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        return json_of(text, "pretrained_cfg")
+    except (ValueError, json.JSONDecodeError):
+        return {}
+
+
+def _with_config(spec: ModelSpec, config: Mapping[str, Any]) -> ModelSpec:
+    """Timm's record of preprocessing: mean and std over 0 to 1, the crop, the resampling."""
+    try:
+        mean, std = (
+            _pixel_units(config[key]) if key in config else getattr(spec, key)
+            for key in ("mean", "std")
+        )
+        crop = float(config.get("crop_pct", spec.crop))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            "the weights' config.json cannot be used", cause=f"pretrained_cfg: {error}"
+        ) from error
+    interpolation = config.get("interpolation", spec.interpolation)
+    if interpolation not in ("bicubic", "bilinear") or not 0 < crop <= 1 or min(std) <= 0:
+        raise UsageError(
+            "the weights' config.json cannot be used",
+            cause=f"interpolation {interpolation!r}, crop_pct {crop}, std {std}",
+        )
+    return replace(spec, mean=mean, std=std, crop=crop, interpolation=interpolation)
+
+
+def _pixel_units(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (round(255 * float(value), 6) for value in values)
+    return red, green, blue

@@ -26,7 +26,7 @@ _HOMES = {
     "build_graph": "edgekit.architecture",
     "find_spec": "edgekit.spec",
     "inspect_file": "edgekit.inspection",
-    "list_models": "edgekit.cost",
+    "list_models": "edgekit.catalog",
 }
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from edgekit.architecture import build_graph
-    from edgekit.cost import list_models
+    from edgekit.catalog import list_models
     from edgekit.errors import EdgekitError
     from edgekit.graph import Graph
     from edgekit.inspection import inspect_file

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from edgekit.graph import STATISTICS, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node
-from edgekit.spec import SPECS, find_spec
 
 
 @dataclass(frozen=True)
@@ -60,26 +58,3 @@ def peak_activation(graph: Graph) -> int:
         for name in {name for name in node.inputs if last[name] == node.name}:
             del alive[name]
     return peak
-
-
-def list_models(name: str | None = None) -> list[dict[str, Any]]:
-    """What each variant, or the one named, costs at its own resolution and 1000 classes.
-
-    Returns:
-        Dictionaries with ``name, parameters, macs, peak_activation, resolution, activation``;
-        the activation memory in elements.
-
-    Raises:
-        UsageError: no such variant.
-    """
-    from edgekit.architecture import build_graph
-
-    return [
-        {
-            "name": spec.name,
-            **asdict(cost(build_graph(spec, seed=None))),
-            "resolution": spec.resolution,
-            "activation": spec.activation,
-        }
-        for spec in ([find_spec(name)] if name else SPECS.values())
-    ]

@@ -1,28 +1,109 @@
-"""``edgekit models``: the variants and what they cost."""
+"""``edgekit models [NAME]``: the variants, what they cost, and what others measured of them."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def command(
     name: Annotated[str | None, typer.Argument(help="One variant.", show_default=False)] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:
-    """List the variants: parameters, multiply-accumulates, resolution."""
-    from edgekit.cost import list_models
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List the variants: cost, size in int8, risk of quantization. NAME shows all of one."""
+    import sys
+
+    from edgekit.catalog import list_models
+    from edgekit.console import safe
 
     rows = list_models(name)
-    if json_output:
-        print(json.dumps(rows, indent=2))
-        return 0
-    print(f"{'name':<8}{'parameters':>12}{'MACs (M)':>10}{'resolution':>12}{'activation':>12}")
+    if json:
+        from json import dumps
+
+        print(dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        lines = _card(rows[0]) if name else _table(rows)
+        print(safe("\n".join(lines), sys.stdout))
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    from edgekit.report.format import percent
+
+    lines = [
+        f"{'name':<6}{'parameters':>12}{'MACs (M)':>9}{'px':>5}  {'activation':<10}"
+        f"{'peak (M)':>9}{'int8 MB':>9}{'fp32 %':>8}  int8 risk"
+    ]
     for row in rows:
-        print(
-            f"{row['name']:<8}{row['parameters']:>12,}{row['macs'] / 1e6:>10,.0f}"
-            f"{row['resolution']:>12}{row['activation']:>12}"
+        top1 = next(
+            (f["fp32_top1"] / 100 for f in row["published"] if f["int8_top1"] is None), None
         )
-    return 0
+        activation = row["activation"] + (" + SE" if row["squeeze_excite"] else "")
+        lines.append(
+            f"{row['name']:<6}{row['parameters']:>12,}{row['macs'] / 1e6:>9,.0f}"
+            f"{row['resolution']:>5}  {activation:<10}{row['peak_activation'] / 1e6:>9.1f}"
+            f"{row['int8_file_bytes'] / 1e6:>9.1f}{percent(top1):>8}  {row['quantization_risk']}"
+        )
+    return [
+        *lines,
+        "",
+        "At 1000 classes. peak: elements of activation, which are bytes in int8.",
+        "int8 MB: of the file, estimated. fp32 %: ImageNet top-1, as published.",
+        "`edgekit models NAME` has the figures' sources.",
+    ]
+
+
+def _card(row: dict[str, Any]) -> list[str]:
+    """Everything about one variant; the sources are numbered, and stand at the end."""
+    from edgekit.report.format import size
+
+    gates = " + squeeze-excite" if row["squeeze_excite"] else ""
+    lines = [
+        row["name"],
+        f"  parameters   {row['parameters']:,}, at 1000 classes",
+        f"  MACs         {row['macs'] / 1e6:,.0f} million",
+        f"  resolution   {row['resolution']} px",
+        f"  activation   {row['activation']}{gates}",
+        f"  peak memory  {size(row['peak_activation'])} of activations in int8",
+        f"  int8         about {size(row['int8_bytes'])} of weights, "
+        f"{size(row['int8_file_bytes'])} as a file (estimates)",
+        f"  int8 risk    {row['quantization_risk']}: {row['quantization_reason']}",
+    ]
+    facts = [*row["published"], *row["latency"], *row["traps"]]
+    sources = list(dict.fromkeys(fact["source"] for fact in facts))
+    sections = {
+        "ImageNet top-1, as published": (
+            f"  {'fp32':>6} {'int8':>6} {'drop':>6}  method",
+            [_accuracy(figure) for figure in row["published"]],
+            row["published"],
+        ),
+        "latency, as published": (
+            f"  {'ms':>6}  device",
+            [f"  {f['ms']:>6g}  {f['device']}, {f['precision']}{_note(f)}" for f in row["latency"]],
+            row["latency"],
+        ),
+        "traps": ("", [f"  {trap['text']}" for trap in row["traps"]], row["traps"]),
+    }
+    for title, (header, texts, figures) in sections.items():
+        if texts:
+            lines += ["", title, *filter(None, [header])]
+            lines += [
+                f"{text} [{sources.index(figure['source']) + 1}]"
+                for text, figure in zip(texts, figures, strict=True)
+            ]
+    lines += ["", "sources" if sources else "Nothing published is known."]
+    return [*lines, *(f"  [{n}] {source}" for n, source in enumerate(sources, 1))]
+
+
+def _accuracy(figure: dict[str, Any]) -> str:
+    from edgekit.report.format import NOTHING, points
+
+    fp32, int8 = figure["fp32_top1"], figure["int8_top1"]
+    drop = points(None if int8 is None else fp32 - int8)
+    shown = NOTHING if int8 is None else f"{int8:.2f}"
+    what = f"{figure['method']}, {figure['toolkit']}"
+    return f"  {fp32:>6.2f} {shown:>6} {drop:>6}  {what}{_note(figure)}"
+
+
+def _note(figure: dict[str, Any]) -> str:
+    return f" ({figure['note']})" if figure["note"] else ""

@@ -91,14 +91,15 @@ def weights(
     from edgekit.converters.weights import load_weights
 
     labels = read_splits(data).labels
-    graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
     if file is None:
+        graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
         graph = start_as_shortcuts(graph)
         detail = "random"
     else:
-        loaded = load_weights(file, graph, seed=seed)
+        loaded = load_weights(file, spec, classes=len(labels), resolution=resolution, seed=seed)
         graph = loaded.graph
-        detail = f"{loaded.source} weights" + (f"; {loaded.note}" if loaded.note else "")
+        spec = graph.spec or spec  # the preprocessing belongs to the weights
+        detail = "; ".join((f"{loaded.source} weights", *loaded.notes))
     graph.save(folder / GRAPH)
     preprocessing = Preprocessing(resolution, spec.mean, spec.std, labels, crop_fraction=crop)
     write_json(folder / PREPROCESSING, preprocessing.to_dict())

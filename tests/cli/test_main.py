@@ -101,7 +101,7 @@ def test_a_fault_of_ours_asks_for_a_report(monkeypatch, capsys):
     def fail(name):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("edgekit.cost.list_models", fail)
+    monkeypatch.setattr("edgekit.catalog.list_models", fail)
     assert run(["models"]) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("error: ZeroDivisionError: by zero")

@@ -1,0 +1,199 @@
+"""What every source of weights has in common: where a layer stands, tables of names, layouts.
+
+A source is one file with one `Source`: a table of names, a layout, and what its weights expect
+of their input. `edgekit.converters.weights` holds the list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edgekit.converters.weight_files import WeightFile
+from edgekit.graph import (
+    Array,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Node,
+    Shape,
+    WeightedNode,
+)
+from edgekit.spec import ModelSpec
+
+#: Of a role (``stem``, ``expand``, …): their convolution, and their normalization after it.
+Layers: TypeAlias = Mapping[str, tuple[str, str]]
+#: Per type of node, the axes of their kernel in the order of ours; a depthwise kernel has four.
+Layout: TypeAlias = Mapping[type[Node], tuple[int, ...]]
+
+#: OIHW to HWIO, C1HW to HWC1, OI to IO.
+TORCH: Layout = {Conv2D: (2, 3, 1, 0), DepthwiseConv2D: (2, 3, 0, 1), FullyConnected: (1, 0)}
+#: TensorFlow's are ours, but for depthwise kernels: HWC1.
+TENSORFLOW: Layout = {Conv2D: (0, 1, 2, 3), DepthwiseConv2D: (0, 1, 2, 3), FullyConnected: (0, 1)}
+
+TORCH_SUFFIXES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+TENSORFLOW_SUFFIXES = {
+    "kernel": "kernel",
+    "bias": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+
+
+@dataclass(frozen=True)
+class Names:
+    """A table of names: one kind of network, one way to name its weights.
+
+    Attributes:
+        top: the layers outside of the blocks: ``stem``, ``head`` and ``logits``.
+        blocks: the layers of a block, by its kind: ``mbconv`` or ``fused``, and the same with
+            ``-e1`` for a block that does not widen its input.
+        prefix: of a block's layers; may hold ``{stage}`` (from 1), ``{stage0}``, ``{repeat}``
+            (from 0), ``{letter}`` (a, b, …) and ``{block}`` (from 0, through all stages). Names
+            of ``top`` may hold ``{after}``, the number after the last stage.
+        suffixes: of their variables, by ours.
+        separator: between a layer and its variable.
+    """
+
+    top: Layers
+    blocks: Mapping[str, Layers]
+    prefix: str
+    suffixes: Mapping[str, str]
+    separator: str = "."
+
+    def of(self, graph: Graph) -> dict[str, str]:
+        """Maps our weight names to theirs, for every weight of the Graph."""
+        table: dict[str, str] = {}
+        for node, place in places(graph):
+            layers = self.blocks[place.kind] if place.kind else self.top
+            prefix = self.prefix.format(**place.numbers) if place.kind else ""
+            conv, norm = (part.format(**place.numbers) for part in layers[place.role])
+            for full in node.weight_names():
+                suffix = full.rpartition("/")[2]
+                layer = conv if suffix in ("kernel", "bias") else norm
+                table[full] = f"{prefix}{layer}{self.separator}{self.suffixes[suffix]}"
+        return table
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer of ours stands.
+
+    Attributes:
+        role: ``stem``, ``head``, ``logits``, or of a block ``expand``, ``depthwise``,
+            ``se_reduce``, ``se_expand``, ``project``.
+        kind: of the block (see `Names.blocks`); empty outside of the blocks.
+        numbers: what prefixes are made of.
+    """
+
+    role: str
+    kind: str
+    numbers: Mapping[str, int | str]
+
+
+def places(graph: Graph) -> Iterator[tuple[WeightedNode, Place]]:
+    """The layers with weights, in the order of the network, and where each stands."""
+    layers = [node for node in graph.nodes if isinstance(node, WeightedNode)]
+    names = {node.name for node in layers}
+    parsed = [(node, re.fullmatch(r"(block(\d+)([^\d_]+))_(\w+)", node.name)) for node in layers]
+    stages = {match[1]: int(match[2]) for _, match in parsed if match}  # of every block, in order
+    blocks = list(stages)
+    for node, match in parsed:
+        if match is None:
+            yield node, Place(node.name, "", {"after": max(stages.values(), default=0) + 1})
+            continue
+        block, stage = match[1], int(match[2])
+        kind = "mbconv" if f"{block}_depthwise" in names else "fused"
+        numbers: dict[str, int | str] = {
+            "stage": stage,
+            "stage0": stage - 1,
+            "repeat": [name for name in blocks if stages[name] == stage].index(block),
+            "letter": match[3],
+            "block": blocks.index(block),
+        }
+        yield node, Place(match[4], kind if f"{block}_expand" in names else f"{kind}-e1", numbers)
+
+
+def their_shape(layout: Layout | None, node: Node, name: str, shape: Shape) -> Shape:
+    """The shape that a weight of ours has in their layout."""
+    if layout is None or not name.endswith("/kernel"):
+        return shape
+    ours = (*shape, 1) if isinstance(node, DepthwiseConv2D) else shape
+    theirs = dict(zip(layout[type(node)], ours, strict=True))
+    return tuple(theirs[axis] for axis in range(len(ours)))
+
+
+def to_ours(layout: Layout | None, node: Node, name: str, array: Array) -> Array:
+    """Moves a weight of the shape that `their_shape` gives into our layout."""
+    if layout is None or not name.endswith("/kernel"):
+        return array
+    moved = array.transpose(layout[type(node)])
+    return moved[..., 0] if isinstance(node, DepthwiseConv2D) else moved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a file fills a network.
+
+    Attributes:
+        names: of every weight: ours to theirs.
+        spec: the variant with the padding, epsilon and preprocessing of these weights.
+        ignored: names in the file that are no weights, or that others stand in for.
+        notes: what was assumed, for the user.
+    """
+
+    names: Mapping[str, str]
+    spec: ModelSpec
+    ignored: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        spec: the variant.
+        graph: its structure, with any number of classes.
+        ema: whether averaged weights are wanted where a file has both.
+    """
+
+    spec: ModelSpec
+    graph: Graph
+    ema: bool = True
+
+
+@dataclass(frozen=True)
+class Source:
+    """One way to write the family's weights down.
+
+    Attributes:
+        name: as in ``--source``.
+        recognises: whether the tensor names of a file are of this kind.
+        plan: the names, and what comes with the weights.
+        layout: of the kernels; None for ours.
+        background_class: variants whose published classifiers count a background class first.
+    """
+
+    name: str
+    recognises: Callable[[Collection[str]], bool]
+    plan: Callable[[WeightFile, Request], Plan]
+    layout: Layout | None
+    background_class: frozenset[str] = frozenset()
+
+
+def matching(pattern: str, names: Collection[str]) -> frozenset[str]:
+    """The names that match a pattern from end to end."""
+    return frozenset(name for name in names if re.fullmatch(pattern, name))

@@ -1,0 +1,152 @@
+"""What is known of each variant: its cost, counted, and its accuracy and speed, as published."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edgekit.architecture import build_graph
+from edgekit.atomic import read_json
+from edgekit.cost import cost
+from edgekit.graph import Graph, WeightedNode
+from edgekit.spec import SPECS, ModelSpec, find_spec
+
+RISKS = ("low", "medium", "high")
+
+#: Points of top-1 from which a drop of post-training int8 counts as serious.
+SERIOUS_DROP = 1.0
+
+#: Bytes per output channel that a .tflite file keeps beside the weights: a float32 scale and an
+#: int64 zero point, of the kernel and of the bias.
+CHANNEL_RECORD = 24
+
+
+def list_models(name: str | None = None) -> list[dict[str, Any]]:
+    """What each variant, or the one named, costs at its own resolution and 1000 classes.
+
+    Returns:
+        Dictionaries with the counted ``name, parameters, macs, peak_activation`` (elements),
+        ``resolution`` (pixels), ``activation, squeeze_excite``; the estimated ``int8_bytes``
+        (weights) and ``int8_file_bytes``; ``quantization_risk`` (low, medium or high) with its
+        ``quantization_reason`` and ``traps`` (``text, source``); and from the literature
+        ``published`` (``fp32_top1, int8_top1, method, toolkit, source, note``, in percent) and
+        ``latency`` (``device, precision, ms, source, note``). What nobody published is None.
+
+    Raises:
+        UsageError: no such variant.
+    """
+    return [_describe(spec) for spec in ([find_spec(name)] if name else SPECS.values())]
+
+
+def _describe(spec: ModelSpec) -> dict[str, Any]:
+    graph = build_graph(spec, seed=None)
+    channels, weights = int8_size(graph)
+    published = _figures("accuracy", spec.name)
+    level, reason = quantization_risk(spec, post_training_drops(published))
+    return {
+        "name": spec.name,
+        **asdict(cost(graph)),
+        "resolution": spec.resolution,
+        "activation": spec.activation,
+        "squeeze_excite": has_squeeze_excite(spec),
+        "int8_bytes": weights,
+        "int8_file_bytes": weights + CHANNEL_RECORD * channels,
+        "quantization_risk": level,
+        "quantization_reason": reason,
+        "traps": [
+            {"text": trap["text"], "source": trap["source"]}
+            for trap in _literature()["traps"]
+            if spec.name in trap.get("models", ()) or spec.activation == trap.get("activation")
+        ],
+        "published": published,
+        "latency": _figures("latency", spec.name),
+    }
+
+
+def int8_size(graph: Graph) -> tuple[int, int]:
+    """Estimates a network in int8: its output channels, and the bytes of its weights.
+
+    A kernel element is one byte. Once batch normalization is folded every output channel has an
+    int32 bias. Scales, zero points and the operators themselves come on top.
+    """
+    nodes = [node for node in graph.nodes if isinstance(node, WeightedNode)]
+    channels = sum(graph.shapes[node.name][-1] for node in nodes)
+    kernels = sum(math.prod(graph.weights[f"{node.name}/kernel"].shape) for node in nodes)
+    return channels, kernels + 4 * channels
+
+
+def has_squeeze_excite(spec: ModelSpec) -> bool:
+    """Whether any block of a variant has squeeze-excite."""
+    return any(stage.se_ratio for stage in spec.scaled_stages())
+
+
+def quantization_risk(spec: ModelSpec, drops: list[float]) -> tuple[str, str]:
+    """How likely post-training int8 loses accuracy, and why: a rule, not a measurement.
+
+    Swish and squeeze-excite each raise the risk by one level, because their outputs are
+    heavy-tailed. Published drops then correct it by one level: down where even the worst is
+    below `SERIOUS_DROP`, up where even the best is not.
+
+    Args:
+        spec: the variant.
+        drops: published drops of its top-1 by post-training quantization, in points.
+
+    Returns:
+        ``low``, ``medium`` or ``high``, and the reason in a sentence.
+    """
+    traits = [
+        name
+        for name, has in (
+            ("swish", spec.activation == "swish"),
+            ("squeeze-excite", has_squeeze_excite(spec)),
+        )
+        if has
+    ]
+    level = len(traits)
+    if drops and max(drops) < SERIOUS_DROP:
+        level = max(0, level - 1)
+    elif drops and min(drops) >= SERIOUS_DROP:
+        level = min(len(RISKS) - 1, level + 1)
+    structure = (
+        f"{' and '.join(traits)} give heavy-tailed activations"
+        if traits
+        else f"{spec.activation} without squeeze-excite quantizes well"
+    )
+    if not drops:
+        evidence = "no post-training int8 figure is published"
+    elif len(drops) == 1:
+        evidence = f"the published post-training drop is {drops[0]:.2f} points"
+    else:
+        evidence = (
+            f"published post-training drops run from {min(drops):.2f} to {max(drops):.2f} points"
+        )
+    return RISKS[level], f"{structure}; {evidence}"
+
+
+def post_training_drops(published: list[dict[str, Any]]) -> list[float]:
+    """The drops among published figures that post-training quantization to int8 caused."""
+    return [
+        round(row["fp32_top1"] - row["int8_top1"], 3)
+        for row in published
+        if row["method"].startswith("PTQ") and row["int8_top1"] is not None
+    ]
+
+
+def _figures(kind: str, name: str) -> list[dict[str, Any]]:
+    """The published figures of a variant, each with a note or None."""
+    return [
+        {"note": None, **{key: value for key, value in row.items() if key != "model"}}
+        for row in _literature()[kind]
+        if row["model"] == name
+    ]
+
+
+@cache
+def _literature() -> dict[str, list[dict[str, Any]]]:
+    contents: dict[str, list[dict[str, Any]]] = read_json(
+        Path(__file__).with_name("published.json")
+    )
+    return contents

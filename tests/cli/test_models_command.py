@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from edgekit.catalog import list_models
+from edgekit.cli import run
+from edgekit.spec import SPECS
+
+
+def test_json_is_a_plain_list(capsys):
+    assert run(["models", "--json"]) == 0
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    assert err == ""
+    assert rows == list_models()
+    assert list(rows[0])[:3] == ["name", "parameters", "macs"]
+
+
+def test_json_of_one_is_a_list_of_one(capsys):
+    assert run(["models", "v2-s", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["name"] == "v2-s"
+    assert row["published"][0]["source"]
+
+
+def test_the_table_has_a_line_for_every_variant(capsys):
+    assert run(["models"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[: len(SPECS)]] == list(SPECS)
+    assert lines[len(SPECS)] == ""
+    for line in lines[: len(SPECS)]:
+        assert line.split()[-1] in ("low", "medium", "high")
+        assert len(line) <= 80
+    # Lite3's float figure is the one at its own resolution.
+    lite3 = next(line for line in lines if line.startswith("lite3"))
+    assert lite3.split()[-2] == "79.21"
+    assert "fp32 %" in header
+
+
+def test_a_card_gives_figures_with_their_sources(capsys):
+    assert run(["models", "lite0"]) == 0
+    out = capsys.readouterr().out
+    assert "parameters   4,652,008" in out
+    assert "int8 risk    low: relu6" in out
+    figure = next(line for line in out.splitlines() if "75.10  74.40   0.70  PTQ, TFLite" in line)
+    number = figure.rsplit(" ", 1)[1]
+    assert f"  {number} tensorflow/tpu efficientnet/lite README.md" in out
+    assert "6.5  Pixel 4, CPU, 4 threads, int8" in out
+    assert "KL divergence" in out
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_variant_has_a_card(name, capsys):
+    assert run(["models", name]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}\n")
