@@ -7,7 +7,6 @@ and normalise with epsilon 1e-3, timm's own (``efficientnet_*``) pad symmetrical
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -126,8 +125,8 @@ def _preprocessing(file: WeightFile, spec: ModelSpec) -> tuple[ModelSpec, tuple[
 
 def _parsed(text: str) -> Mapping[str, Any]:
     try:
-        return json_of(text, "pretrained_cfg")
-    except (ValueError, json.JSONDecodeError):
+        return dict(json_of(text, "pretrained_cfg"))
+    except ValueError:
         return {}
 
 

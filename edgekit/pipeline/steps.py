@@ -16,9 +16,10 @@ from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
 from edgekit.data import Splits, load_splits
 from edgekit.errors import EdgekitError
-from edgekit.graph import Graph
+from edgekit.graph import FullyConnected, Graph
 from edgekit.options import BuildOptions
 from edgekit.passes import InputMethod
+from edgekit.pipeline.start import Start
 from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
 from edgekit.report.format import size
@@ -82,8 +83,8 @@ def weights(
     data: Path,
     spec: ModelSpec,
     resolution: int,
-    crop: float,
-    file: Path | None,
+    crop: float | None,
+    start: Start,
     seed: int,
 ) -> str:
     """Builds the network, with weights from a file or freshly drawn."""
@@ -91,17 +92,32 @@ def weights(
     from edgekit.converters.weights import load_weights
 
     labels = read_splits(data).labels
-    if file is None:
+    if start.path is None:
         graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
         graph = start_as_shortcuts(graph)
         detail = "random"
     else:
-        loaded = load_weights(file, spec, classes=len(labels), resolution=resolution, seed=seed)
+        loaded = load_weights(
+            start.path,
+            spec,
+            classes=len(labels),
+            resolution=resolution,
+            seed=seed,
+            source=start.source,
+        )
         graph = loaded.graph
-        spec = graph.spec or spec  # the preprocessing belongs to the weights
         detail = "; ".join((f"{loaded.source} weights", *loaded.notes))
     graph.save(folder / GRAPH)
-    preprocessing = Preprocessing(resolution, spec.mean, spec.std, labels, crop_fraction=crop)
+    # The normalization, the crop and the interpolation belong to the weights.
+    spec = graph.spec or spec
+    preprocessing = Preprocessing(
+        resolution,
+        spec.mean,
+        spec.std,
+        labels,
+        crop_fraction=crop or spec.crop,
+        interpolation=spec.interpolation,
+    )
     write_json(folder / PREPROCESSING, preprocessing.to_dict())
     return detail
 
@@ -137,7 +153,9 @@ def train(
     return f"val top-1 {history[-1].val_top1:.3f}"
 
 
-def calibrate(folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path) -> str:
+def calibrate(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, head: str
+) -> str:
     """Prepares the network for integers and collects a histogram of each of its tensors."""
     from edgekit.batches import eval_batches
     from edgekit.calibration.histogram import save_histograms
@@ -147,7 +165,7 @@ def calibrate(folder: Path, progress: Progress, *, data: Path, weights: Path, mo
     photos = read_splits(data).calibration
     preprocessing = read_preprocessing(weights)
     graph, mean, std = absorb_normalization(
-        prepare(Graph.load(model / GRAPH)), preprocessing.mean, preprocessing.std, INPUT_METHOD
+        prepare(_to_convert(model, head)), preprocessing.mean, preprocessing.std, INPUT_METHOD
     )
     fixed = fixed_ranges(graph, mean, std)
 
@@ -186,11 +204,21 @@ def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str
     return f"{method} ranges, {len(ranges)} tensors"
 
 
-def convert_float(folder: Path, progress: Progress, *, weights: Path, model: Path) -> str:
+def _to_convert(model: Path, head: str) -> Graph:
+    """The trained network, without its classifier where the files shall end before it."""
+    from edgekit.architecture import without_classifier
+
+    graph = Graph.load(model / GRAPH)
+    return without_classifier(graph) if head == "none" else graph
+
+
+def convert_float(
+    folder: Path, progress: Progress, *, weights: Path, model: Path, head: str
+) -> str:
     """Writes the float file, the control run of the int8 one."""
     from edgekit.passes import prepare
 
-    graph = prepare(Graph.load(model / GRAPH))
+    graph = prepare(_to_convert(model, head))
     return _convert(folder, graph, read_preprocessing(weights), FP32, "float32")
 
 
@@ -216,11 +244,14 @@ def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: s
     from edgekit.converters.tflite import convert
     from edgekit.converters.tflite_metadata import embed
 
+    classifies = isinstance(graph.nodes[-1], FullyConnected)
     contents = embed(
         convert(graph, io=io),
         name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
-        description=f"Image classifier, {graph.classes} classes; the output is logits.",
-        labels=preprocessing.labels,
+        description=f"Image classifier, {graph.classes} classes; the output is logits."
+        if classifies
+        else f"Image embedding of {graph.classes} numbers, for a classifier of one's own.",
+        labels=preprocessing.labels if classifies else (),
         preprocessing=preprocessing,
         author="edgekit",
     )
@@ -235,7 +266,8 @@ def evaluate_torch(
     from edgekit.network import Network
 
     network = Network(Graph.load(model / GRAPH))
-    return _predict(folder, network, data, read_preprocessing(weights), device, progress)
+    logits = _predict(network, data, read_preprocessing(weights), device, progress)
+    return _keep_logits(folder, logits, read_splits(data).val.labels)
 
 
 def evaluate_simulation(
@@ -244,6 +276,8 @@ def evaluate_simulation(
     *,
     data: Path,
     weights: Path,
+    model: Path,
+    head: str,
     calibration: Path,
     quantized: Path,
     device: str,
@@ -253,33 +287,36 @@ def evaluate_simulation(
 
     preprocessing = with_input_of(calibration, read_preprocessing(weights))
     network = Simulation(Graph.load(quantized / GRAPH))
-    return _predict(folder, network, data, preprocessing, device, progress)
+    outputs = _predict(network, data, preprocessing, device, progress)
+    logits = _classify(outputs, model) if head == "none" else outputs
+    return _keep_logits(folder, logits, read_splits(data).val.labels)
 
 
 def _predict(
-    folder: Path,
-    network: Any,
-    data: Path,
-    preprocessing: Preprocessing,
-    device: str,
-    progress: Progress,
-) -> str:
+    network: Any, data: Path, preprocessing: Preprocessing, device: str, progress: Progress
+) -> NDArray[np.float32]:
     from edgekit.devices import pick_device
     from edgekit.inference import predict
 
-    photos = read_splits(data).val
-    logits = predict(
+    return predict(
         network,
-        photos,
+        read_splits(data).val,
         preprocessing,
         device=pick_device(device),
         advance=lambda done, total: progress("evaluate", done, total),
     )
-    return _keep_logits(folder, logits, photos.labels)
 
 
 def evaluate_tflite(
-    folder: Path, progress: Progress, *, data: Path, weights: Path, converted: Path, threads: int
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    converted: Path,
+    threads: int,
 ) -> str:
     """A finished file in LiteRT, fed as on the device."""
     from edgekit.batches import eval_batches
@@ -289,11 +326,22 @@ def evaluate_tflite(
     preprocessing = read_preprocessing(weights)
     # Fed by the file's own metadata, as on the device: a wrong record would show here.
     runtime = LiteRT(converted / MODEL, threads=threads)
-    logits = []
+    outputs = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
-        logits.append(runtime.run(pixels))
-        progress("evaluate", sum(map(len, logits)), len(photos))
-    return _keep_logits(folder, np.concatenate(logits), photos.labels)
+        outputs.append(runtime.run(pixels))
+        progress("evaluate", sum(map(len, outputs)), len(photos))
+    logits = np.concatenate(outputs)
+    if head == "none":
+        logits = _classify(logits, model)
+    return _keep_logits(folder, logits, photos.labels)
+
+
+def _classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
+    """Logits from embeddings, by the trained network's own float classifier."""
+    graph = Graph.load(model / GRAPH)
+    head = graph.node_weights(graph.nodes[-1])
+    logits: NDArray[Any] = embeddings @ head["kernel"] + head["bias"]
+    return logits
 
 
 def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) -> str:
