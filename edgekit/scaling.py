@@ -1,7 +1,7 @@
 """Compound scaling: other sizes of a variant, and the paper's search for how to scale it.
 
 Source: EfficientNet (Tan and Le 2019, arXiv 1905.11946), equation 3 and section 3.3.
-Nothing here imports a framework.
+Not even numpy is imported before a search: the options of the command line need `scale_spec`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import TYPE_CHECKING
 
-from edgekit.architecture import build_graph
-from edgekit.cost import Cost, cost
 from edgekit.errors import UsageError
 from edgekit.spec import ModelSpec, StageSpec
+
+if TYPE_CHECKING:
+    from edgekit.cost import Cost
 
 #: The paper's coefficients of depth, width and resolution, found for B0 (section 3.3, step 1).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
@@ -213,6 +215,9 @@ class _Ruler:
         self._measured: dict[_Structure, Cost] = {}
 
     def cost(self, spec: ModelSpec) -> Cost:
+        from edgekit.architecture import build_graph
+        from edgekit.cost import cost
+
         key = _structure(spec)
         if key not in self._measured:
             self._measured[key] = cost(build_graph(spec, classes=self.classes, seed=None))
