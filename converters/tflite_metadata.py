@@ -33,6 +33,7 @@ class Metadata:
     """What a .tflite file says about itself; empty where it says nothing.
 
     Attributes:
+        output: name of the first output: ``logit``, ``probability`` or ``embedding`` in our files.
         labels: class names; the position is the class index.
         labels_file: the packed file that they stand in.
         mean: per channel or one for all; a reader feeds (pixel - mean) / std, then quantized.
@@ -46,6 +47,7 @@ class Metadata:
     author: str = ""
     license: str = ""
     min_parser_version: str = ""
+    output: str = ""
     labels: tuple[str, ...] = ()
     labels_file: str = ""
     mean: tuple[float, ...] = ()
@@ -76,7 +78,7 @@ def embed(
             as its first output.
         name: what readers show as the model's name.
         description: what readers show below it.
-        labels: one name per class, in the order of the output.
+        labels: one name per class, in the order of the output; none for an embedding.
         preprocessing: how a photo is prepared; stored whole.
         author: who made the model; left out when empty.
         license: under what it may be used; left out when empty.
@@ -88,14 +90,13 @@ def embed(
     parsed = tflite_file.parse(data)
     image, scores = _classifier(parsed)
     _check_labels(labels, scores)
-    files = [(LABELS_FILE, "Class names in the order of the output.")]
     metadata = {
         "name": name,
         "description": description,
         "subgraph_metadata": [
             {
                 "input_tensor_metadata": [_input(image, preprocessing)],
-                "output_tensor_metadata": [_output(parsed, scores, files[0])],
+                "output_tensor_metadata": [_output(parsed, scores, labels)],
             }
         ],
         **({"author": author} if author else {}),
@@ -110,7 +111,7 @@ def embed(
     return container.pack(
         flat,
         {
-            LABELS_FILE: "\n".join(labels).encode(),
+            **({LABELS_FILE: "\n".join(labels).encode()} if labels else {}),
             RECORD_FILE: json.dumps(record, indent=1, sort_keys=True).encode(),
         },
     )
@@ -166,7 +167,7 @@ def _classifier(model: TFLiteModel) -> tuple[Tensor, Tensor]:
 
 
 def _check_labels(labels: Sequence[str], scores: Tensor) -> None:
-    if not scores.shape or len(labels) != scores.shape[-1]:
+    if not scores.shape or (labels and len(labels) != scores.shape[-1]):
         raise UsageError(
             "the labels do not fit the model",
             cause=f"{len(labels)} labels for an output of {list(scores.shape)}",
@@ -210,22 +211,21 @@ def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _output(model: TFLiteModel, scores: Tensor, labels: tuple[str, str]) -> dict[str, Any]:
-    producer = model.producer(scores.index)
-    while producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
-        producer = model.producer(producer.inputs[0])
-    probability = producer is not None and producer.name == "SOFTMAX"
+def _output(model: TFLiteModel, scores: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    name, description = _output_words(model, scores, labels)
     table: dict[str, Any] = {
-        "name": "probability" if probability else "logit",
-        "description": f"A {'probability' if probability else 'logit'} per class.",
+        "name": name,
+        "description": description,
         "content": {
             "content_properties_type": fields.FEATURE_PROPERTIES,
             "content_properties": {},
         },
-        "associated_files": [
-            {"name": labels[0], "description": labels[1], "type": fields.TENSOR_AXIS_LABELS}
-        ],
     }
+    if labels:
+        what = "Class names in the order of the output."
+        table["associated_files"] = [
+            {"name": LABELS_FILE, "description": what, "type": fields.TENSOR_AXIS_LABELS}
+        ]
     if scores.scale is not None and scores.dtype in ("uint8", "int8"):
         limits = np.iinfo(scores.dtype)
         zero_point = scores.zero_point or 0
@@ -234,6 +234,17 @@ def _output(model: TFLiteModel, scores: Tensor, labels: tuple[str, str]) -> dict
             "min": [(limits.min - zero_point) * scores.scale],
         }
     return table
+
+
+def _output_words(model: TFLiteModel, scores: Tensor, labels: Sequence[str]) -> tuple[str, str]:
+    if not labels:
+        return "embedding", "The photo as a vector, for a classifier of one's own."
+    producer = model.producer(scores.index)
+    while producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
+        producer = model.producer(producer.inputs[0])
+    probability = producer is not None and producer.name == "SOFTMAX"
+    name = "probability" if probability else "logit"
+    return name, f"A {name} per class."
 
 
 def _normalization(image: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

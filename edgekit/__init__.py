@@ -17,6 +17,7 @@ _HOMES = {
     "BuildOptions": "edgekit.options",
     "EdgekitError": "edgekit.errors",
     "Graph": "edgekit.graph",
+    "Model": "edgekit.model",
     "ModelSpec": "edgekit.spec",
     "Network": "edgekit.network",
     "Preprocessing": "edgekit.preprocessing",
@@ -27,12 +28,15 @@ _HOMES = {
     "find_spec": "edgekit.spec",
     "inspect_file": "edgekit.inspection",
     "list_models": "edgekit.catalog",
+    "load": "edgekit.model",
+    "load_weights": "edgekit.converters.weights",
 }
 
 __all__ = [
     "BuildOptions",
     "EdgekitError",
     "Graph",
+    "Model",
     "ModelSpec",
     "Network",
     "Preprocessing",
@@ -44,14 +48,18 @@ __all__ = [
     "find_spec",
     "inspect_file",
     "list_models",
+    "load",
+    "load_weights",
 ]
 
 if TYPE_CHECKING:
     from edgekit.architecture import build_graph
     from edgekit.catalog import list_models
+    from edgekit.converters.weights import load_weights
     from edgekit.errors import EdgekitError
     from edgekit.graph import Graph
     from edgekit.inspection import inspect_file
+    from edgekit.model import Model, load
     from edgekit.network import Network
     from edgekit.options import BuildOptions
     from edgekit.pipeline.build import Run, build

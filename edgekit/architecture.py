@@ -48,6 +48,31 @@ def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
     return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
 
 
+def without_classifier(graph: Graph) -> Graph:
+    """Returns the network up to the embedding: the mean over the last map, [head channels]."""
+    last = graph.nodes[-1]
+    weights = {n: a for n, a in graph.weights.items() if n not in last.weight_names()}
+    shapes = {name: shape for name, shape in graph.shapes.items() if name != last.name}
+    return replace(graph, nodes=graph.nodes[:-1], shapes=shapes, weights=weights)
+
+
+def pyramid(graph: Graph) -> tuple[str, ...]:
+    """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
+
+    Raises:
+        TypeError: the graph's nodes are not named as `build_graph` names them.
+    """
+    ends: dict[str, str] = {}  # the last node of each block
+    for node in graph.nodes:
+        block = node.name.partition("_")[0]
+        if block.startswith("block"):
+            ends[block] = node.name
+    if not ends:
+        raise TypeError(f"{graph.name} has no blocks")
+    by_side = {graph.shapes[end][0]: end for end in ends.values()}
+    return tuple(by_side.values())
+
+
 def start_as_shortcuts(graph: Graph) -> Graph:
     """Returns a freshly drawn network whose residual branches all begin at zero.
 

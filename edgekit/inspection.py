@@ -142,11 +142,20 @@ def snippet(path: Path, model: TFLiteModel, metadata: Metadata) -> str | None:
         "model.invoke()",
         'scores = model.get_tensor(model.get_output_details()[0]["index"])[0]',
         f"scores = {real}",
-        "best = int(scores.argmax())",
-        *([f"labels = {labels}"] if metadata.labels else []),
-        f"print({'labels[best]' if metadata.labels else 'best'}, scores[best])",
+        *_answer(labels if metadata.labels else None, metadata.output),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _answer(labels: str | None, output: str) -> list[str]:
+    """The last lines: what the output means."""
+    if output == "embedding":
+        return ["print(scores.shape, scores)  # the embedding"]
+    return [
+        "best = int(scores.argmax())",
+        *([f"labels = {labels}"] if labels else []),
+        f"print({'labels[best]' if labels else 'best'}, scores[best])",
+    ]
 
 
 def _crop(metadata: Metadata) -> tuple[float, str]:

@@ -62,21 +62,24 @@ class Network(nn.Module):
         )
         self._last_uses = graph.last_uses()
 
-    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
+    def forward(self, x: Tensor, tap: Tap | None = None, until: str | None = None) -> Tensor:
         """Runs the network.
 
         Args:
             x: normalised photos, float [n, 3, height, width].
             tap: sees, and may replace, the input and every node's output.
+            until: the tensor to stop at.
 
         Returns:
-            Logits, float [n, classes].
+            Logits, float [n, classes], or the tensor ``until``.
         """
         graph = self.graph
         values = {graph.input: tap(graph.input, x) if tap else x}
         for node in graph.nodes:
             y = self._run(node, [values[name] for name in node.inputs])
             values[node.name] = tap(node.name, y) if tap else y
+            if node.name == until:
+                return values[until]
             for name in {name for name in node.inputs if self._last_uses[name] == node.name}:
                 del values[name]
         return values[graph.output]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
+from edgekit.spec import SPECS, ModelSpec, find_spec
 
 IO_TYPES = ("uint8", "int8", "float32")
 RANGE_METHODS = ("mse", "percentile", "minmax")
+HEADS = ("classifier", "none")
+#: Whose tensor names and padding a weights file has.
+SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
 
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
@@ -22,7 +28,20 @@ def _option(default: Any, text: str, metavar: str | None = None) -> Any:
 class BuildOptions:
     """What `edgekit.build` and ``edgekit build`` take; the metadata of each field describes it."""
 
-    model: str = field(metadata={"help": "The variant: b0, b1, lite0, …", "argument": True})
+    model: str = field(metadata={"help": "The variant: b0, lite0, v2-b0, es, …", "argument": True})
+    phi: float | None = _option(
+        None, "Compound scaling: depth by alpha^phi, width by beta^phi, resolution by gamma^phi."
+    )
+    width: float | None = _option(
+        None, "Multiplier of the channel counts, on top of the variant's own."
+    )
+    depth: float | None = _option(None, "Multiplier of the block counts, likewise.")
+    alpha: float = _option(ALPHA, "Base of the depth for --phi.")
+    beta: float = _option(BETA, "Base of the width for --phi.")
+    gamma: float = _option(GAMMA, "Base of the resolution for --phi.")
+    head: str = _option(
+        "classifier", "What the files end with: the classifier, or none: they give the embedding."
+    )
 
     data: Path | None = _option(
         None, "Photos: a folder of class folders, or a list of paths. [built-in shapes]"
@@ -38,10 +57,19 @@ class BuildOptions:
         None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]"
     )
     crop: float | None = _option(
-        None, "Share of the shorter side that the centre crop keeps. [0.875, 1 for shapes]"
+        None, "Share of the shorter side that the centre crop keeps. [the weights'; 1 for shapes]"
     )
 
-    weights: str = _option("none", "Start from this file, or from random weights.", "FILE|none")
+    weights: str | None = _option(
+        None,
+        "Start from a file, from the published weights, or from random ones. "
+        "[imagenet with --data, none without]",
+        "FILE|imagenet|none",
+    )
+    weights_source: str = _option("auto", f"Whose file --weights is: {', '.join(SOURCES)}.")
+    mirror: str | None = _option(
+        None, "Folder or URL under which the published weights lie.", "URL|FOLDER"
+    )
     epochs: int | None = _option(
         None, "Passes over the training photos; 0 trains nothing. [30, 5 with --weights]"
     )
@@ -86,10 +114,13 @@ class BuildOptions:
         targets = (self.targets,) if isinstance(self.targets, str) else self.targets
         # The same target twice is one target; their order is the user's.
         object.__setattr__(self, "targets", tuple(dict.fromkeys(targets)))
-        object.__setattr__(self, "weights", str(self.weights))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", str(self.weights))
         for name, value, known in (
             ("--io", self.io, IO_TYPES),
             ("--ranges", self.ranges, RANGE_METHODS),
+            ("--head", self.head, HEADS),
+            ("--weights-source", self.weights_source, SOURCES),
         ):
             if value not in known:
                 raise UsageError(f"{name} '{value}' is not known", hint=did_you_mean(value, known))
@@ -121,10 +152,31 @@ class BuildOptions:
                 raise UsageError(f"unknown option '{name}'", hint=did_you_mean(name, known))
         return cls(model=model, **options)
 
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The variant, scaled as asked.
+
+        Raises:
+            UsageError: no such variant, or it cannot be scaled like that.
+        """
+        return scale_spec(
+            find_spec(self.model),
+            phi=self.phi,
+            width=self.width,
+            depth=self.depth,
+            alpha=self.alpha,
+            beta=self.beta,
+            gamma=self.gamma,
+        )
+
     @property
-    def trained_weights(self) -> Path | None:
-        """The weights file, or None for random weights."""
-        return None if self.weights.lower() == "none" else Path(self.weights)
+    def start(self) -> str:
+        """Where training starts from: ``none``, ``imagenet``, or the path of a file."""
+        if self.weights is None:
+            published = self.data is not None and self.spec.name in SPECS
+            return "imagenet" if published else "none"
+        word = self.weights.lower()
+        return word if word in ("none", "imagenet") else self.weights
 
 
 def option_name(field_name: str) -> str:

@@ -8,6 +8,7 @@ from edgekit.errors import UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline.plan import make_recipe
 from edgekit.pipeline.results import command_line
+from edgekit.spec import SPECS
 
 
 @pytest.mark.parametrize(
@@ -35,18 +36,43 @@ def test_paths_and_targets_are_tidied():
     options = BuildOptions.make("b0", data="photos", targets="tflite", weights=Path("w.pth"))
     assert options.data == Path("photos")
     assert options.targets == ("tflite",)
-    assert options.trained_weights == Path("w.pth")
+    assert options.start == "w.pth"
     assert BuildOptions.make("b0", targets=["edgetpu", "tflite", "edgetpu"]).targets == (
         "edgetpu",
         "tflite",
     )
-    assert BuildOptions.make("b0", weights="None").trained_weights is None
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({}, "none"),
+        ({"data": "photos"}, "imagenet"),
+        ({"data": "photos", "weights": "None"}, "none"),
+        ({"weights": "ImageNet"}, "imagenet"),
+        # Nobody trained a network of this size.
+        ({"data": "photos", "phi": 0.5}, "none"),
+        ({"data": "photos", "width": 0.5}, "none"),
+    ],
+)
+def test_training_starts_from_published_weights_where_there_are_photos(values, start):
+    assert BuildOptions.make("b0", **values).start == start
+
+
+def test_a_variant_is_scaled_as_asked():
+    assert BuildOptions.make("b0").spec is SPECS["b0"]
+    spec = BuildOptions.make("b0", width=0.5, depth=0.8).spec
+    assert (spec.width, spec.depth, spec.resolution) == (0.5, 0.8, 224)
+    spec = BuildOptions.make("b0", phi=1, alpha=1.2, beta=1.1, gamma=1.15).spec
+    assert (spec.width, spec.depth, spec.resolution) == (1.1, 1.2, 256)
 
 
 @pytest.mark.parametrize(
     "values",
     [
         {},
+        {"phi": 0.5, "gamma": 1.2, "head": "none"},
+        {"width": 0.5, "depth": 0.8, "weights_source": "timm", "mirror": "http://localhost/x"},
         {"epochs": 0, "targets": ("tflite", "edgetpu"), "compile": False},
         {"data": Path("my photos"), "flip": False, "learning_rate": 0.01},
         {"resume": False, "overwrite": True, "seed": 3},
@@ -77,8 +103,8 @@ def test_a_command_line_asks_for_the_same_options(values):
 
 def test_the_built_in_shapes_have_a_recipe_of_their_own():
     shapes = make_recipe(BuildOptions.make("b0"))
-    photos = make_recipe(BuildOptions.make("b0", data="photos"))
-    tuned = make_recipe(BuildOptions.make("b0", data="photos", weights="w.pth"))
+    photos = make_recipe(BuildOptions.make("b0", data="photos", weights="none"))
+    tuned = make_recipe(BuildOptions.make("b0", data="photos"))
     assert shapes.epochs < photos.epochs
     assert shapes.min_crop_area > photos.min_crop_area
     assert tuned.freeze_norm

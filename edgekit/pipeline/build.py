@@ -241,11 +241,13 @@ def _describe(
     """What a build would do: a line per stage, and the commands of others that it would run."""
     total = len(plan.stages) + len(targets) + 1
     lines = [f"{plan.spec.name} at {plan.resolution} px into {folder}"]
-    for index, stage in enumerate(plan.stages.values(), 1):
+    for index, (role, stage) in enumerate(plan.stages.items(), 1):
         outcome = store.finished(stage) if options.resume else None
         state = f"cached  {outcome.detail}" if outcome else "to run"
         if outcome is None and options.resume and store.partial(stage).exists():
             state = "to resume"
+        if outcome is None and role == "weights" and plan.start.url:
+            state += f"  from {plan.start.mirror or plan.start.url}, unless it is in the cache"
         lines.append(f"[{index}/{total}] {stage.name}  {state}")
     model = folder / f"{plan.spec.name}-{steps.W8A8}.tflite"
     for index, target in enumerate(targets, len(plan.stages) + 1):

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgekit.data import fingerprint
-from edgekit.errors import UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
 from edgekit.pipeline.stage import Stage, StageStore
+from edgekit.pipeline.start import Start, find_start
 from edgekit.recipe import Recipe
 from edgekit.report.host import installed, usable_cores
-from edgekit.spec import ModelSpec, find_spec
+from edgekit.spec import ModelSpec
 
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
 #: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
 BUILTIN_EPOCHS = 7
-CROP = 0.875
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class Plan:
         recipe: of the training; with 0 epochs there is no training stage.
         resolution: side of the input in pixels.
         threads: CPU threads.
+        start: the weights that it starts from.
         stages: by role; see `make_plan` for the roles.
     """
 
@@ -40,6 +39,7 @@ class Plan:
     recipe: Recipe
     resolution: int
     threads: int
+    start: Start
     stages: dict[str, Stage]
 
 
@@ -47,12 +47,13 @@ def make_recipe(options: BuildOptions) -> Recipe:
     """The training recipe that the options ask for."""
     epochs = options.epochs
     builtin = options.data is None
-    if epochs is None and builtin and options.trained_weights is None:
+    fine_tuning = options.start != "none"
+    if epochs is None and builtin and not fine_tuning:
         epochs = BUILTIN_EPOCHS
     # A shape is where its outline is; a small crop of it is no shape.
     min_crop_area = options.min_crop_area or (0.7 if builtin else 0.3)
     return Recipe.default(
-        fine_tuning=options.trained_weights is not None,
+        fine_tuning=fine_tuning,
         epochs=epochs,
         batch_size=options.batch_size,
         optimizer=options.optimizer,
@@ -77,11 +78,11 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     Raises:
         UsageError: the model, a path or a value cannot be used.
     """
-    spec = find_spec(options.model)
+    spec, start = options.spec, find_start(options)
     recipe = make_recipe(options)
     builtin = options.data is None
     resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
-    crop = options.crop or (1.0 if builtin else CROP)
+    crop = options.crop or (1.0 if builtin else None)
     threads = options.threads or usable_cores()
     stages: dict[str, Stage] = {}
 
@@ -99,7 +100,6 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
         # Photos on disk keep their size; the built-in ones are drawn at the network's.
         resolution=resolution if builtin else None,
     )
-    file = options.trained_weights
     weights = model = add(
         "weights",
         "weights",
@@ -109,14 +109,15 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
             spec=spec,
             resolution=resolution,
             crop=crop,
-            file=file,
+            start=start,
             seed=options.seed,
         ),
         needs=("data",),
         spec=asdict(spec),
         resolution=resolution,
         crop=crop,
-        file=hash_file(file) if file else None,
+        file=start.hash(),
+        source=start.source,
         seed=options.seed,
     )
     trained = "weights"
@@ -132,15 +133,17 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     fp32 = add(
         "fp32",
         f"convert {steps.FP32}",
-        partial(steps.convert_float, weights=weights, model=model),
+        partial(steps.convert_float, weights=weights, model=model, head=options.head),
         (trained,),
+        head=options.head,
         tensorflow=writer,
     )
     calibration = add(
         "calibrate",
         "calibrate",
-        partial(steps.calibrate, data=data, weights=weights, model=model),
+        partial(steps.calibrate, data=data, weights=weights, model=model, head=options.head),
         (trained,),
+        head=options.head,
         method=steps.INPUT_METHOD,
     )
     quantized = add(
@@ -166,10 +169,11 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     )
     common: dict[str, Any] = {"data": data, "weights": weights}
     torch_row = partial(steps.evaluate_torch, **common, model=model, device=options.device)
+    rows = {**common, "model": model, "head": options.head}
     add("evaluate fp32-torch", "evaluate fp32-torch", torch_row, (trained,))
     simulation = partial(
         steps.evaluate_simulation,
-        **common,
+        **rows,
         calibration=calibration,
         quantized=quantized,
         device=options.device,
@@ -177,30 +181,19 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, ("quantize",))
     runtime = installed("ai-edge-litert")
     for role, folder in (("fp32", fp32), ("w8a8", w8a8)):
-        on_file: dict[str, Any] = {**common, "converted": folder, "threads": threads}
+        on_file: dict[str, Any] = {"converted": folder, "threads": threads}
         name = f"evaluate {role}-tflite"
-        add(name, name, partial(steps.evaluate_tflite, **on_file), (role,), litert=runtime)
+        add(name, name, partial(steps.evaluate_tflite, **rows, **on_file), (role,), litert=runtime)
         name = f"bench {role}-tflite"
-        add(name, name, partial(steps.bench, **on_file), (role,), litert=runtime, threads=threads)
-    return Plan(spec, recipe, resolution, threads, stages)
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hex.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}", cause=error.strerror, hint="check the path"
-        ) from error
+        add(
+            name,
+            name,
+            partial(steps.bench, **common, **on_file),
+            (role,),
+            litert=runtime,
+            threads=threads,
+        )
+    return Plan(spec, recipe, resolution, threads, start, stages)
 
 
 def tensorflow_version() -> str | None:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from edgekit import __version__
 from edgekit.atomic import read_json, write_json
 from edgekit.data import Splits
+from edgekit.hashing import hash_file
 from edgekit.metrics import top_k
 from edgekit.options import BuildOptions, option_name
 from edgekit.pipeline import steps
-from edgekit.pipeline.plan import Plan, hash_file
+from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.diagnosis import diagnose, int8_dot_product
 from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row
@@ -71,6 +72,7 @@ def collect_document(
         schema_version=SCHEMA_VERSION,
         edgekit_version=__version__,
         model=plan.spec.name,
+        output="logits" if options.head == "classifier" else "embedding",
         command=command_line(options),
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         rows=rows,
@@ -164,8 +166,6 @@ def make_manifest(
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(options).items()
     }
-    weights = options.trained_weights
-    weights_sha256 = plan.stages["weights"].reads["file"]  # as it was when the run was laid out
     return {
         "schema_version": MANIFEST_VERSION,
         "command": document["command"],
@@ -178,7 +178,7 @@ def make_manifest(
             "train_sha256": splits.train.digest(),
             "val_sha256": splits.val.digest(),
         },
-        "weights": {"path": str(weights), "sha256": weights_sha256} if weights else None,
+        "weights": read_json(outcomes["weights"].folder / steps.ORIGIN),
         "preprocessing": document["preprocessing"],
         "calibration": read_json(outcomes["calibrate"].folder / steps.CALIBRATION),
         "stages": {

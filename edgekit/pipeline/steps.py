@@ -17,9 +17,10 @@ from edgekit.console import Progress
 from edgekit.data import Splits, load_splits
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
+from edgekit.hashing import hash_files
 from edgekit.options import BuildOptions
 from edgekit.passes import InputMethod
-from edgekit.pipeline.start import Start
+from edgekit.pipeline.start import Start, files_of
 from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
 from edgekit.report.format import size
@@ -28,6 +29,7 @@ from edgekit.spec import ModelSpec
 SPLITS = "splits.json"
 GRAPH = "model.graph"
 PREPROCESSING = "preprocessing.json"
+ORIGIN = "origin.json"
 HISTORY = "history.json"
 HISTOGRAMS = "histograms.npz"
 CALIBRATION = "calibration.json"
@@ -92,13 +94,16 @@ def weights(
     from edgekit.converters.weights import load_weights
 
     labels = read_splits(data).labels
-    if start.path is None:
+    notes: list[str] = []
+    file = start.file(progress, notes.append)
+    origin = None
+    if file is None:
         graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
         graph = start_as_shortcuts(graph)
         detail = "random"
     else:
         loaded = load_weights(
-            start.path,
+            file,
             spec,
             classes=len(labels),
             resolution=resolution,
@@ -106,7 +111,16 @@ def weights(
             source=start.source,
         )
         graph = loaded.graph
-        detail = "; ".join((f"{loaded.source} weights", *loaded.notes))
+        detail = "; ".join((f"{loaded.source} weights", *notes, *loaded.notes))
+        origin = {
+            "name": start.name,
+            "path": str(file),
+            "url": start.url,
+            "sha256": hash_files(files_of(file)),
+            "source": loaded.source,
+            "notes": [*notes, *loaded.notes],
+        }
+    write_json(folder / ORIGIN, origin)
     graph.save(folder / GRAPH)
     # The normalization, the crop and the interpolation belong to the weights.
     spec = graph.spec or spec

@@ -15,7 +15,6 @@ from edgekit.atomic import read_json, write_json
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline.stage import RECORD
-from edgekit.spec import find_spec
 
 #: Where runs lie that name no folder.
 RUNS = Path("runs")
@@ -36,7 +35,7 @@ def choose_folder(options: BuildOptions) -> Path:
         _check(options.out, options)
         return options.out
     date = datetime.datetime.now().astimezone().date().isoformat()
-    base = RUNS / f"{find_spec(options.model).name}-{date}"
+    base = RUNS / f"{options.spec.name}-{date}"
     number = 1
     while True:
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
@@ -47,10 +46,12 @@ def choose_folder(options: BuildOptions) -> Path:
 
 def _wanted(options: BuildOptions) -> dict[str, str | None]:
     """What makes two builds the same run; the rest only changes some of its stages."""
-    paths = {"data": options.data, "val": options.val, "weights": options.trained_weights}
+    paths = {"data": options.data, "val": options.val}
+    named = options.start in ("none", "imagenet")
     return {
-        "model": find_spec(options.model).name,
+        "model": options.spec.name,
         **{name: str(path.resolve()) if path else None for name, path in paths.items()},
+        "weights": options.start if named else str(Path(options.start).resolve()),
     }
 
 

@@ -132,6 +132,7 @@ class Document(TypedDict):
     schema_version: int
     edgekit_version: str
     model: str
+    output: str  # of the files: logits or embedding
     command: str
     created: str  # ISO 8601
     rows: list[Row]

@@ -9,15 +9,14 @@ from typing import Any
 from edgekit.report.document import Document
 
 MAX_INLINE_LABELS = 20
-LABELS_FROM_REPORT = 'LABELS = json.load(open("report.json", encoding="utf-8"))["data"]["labels"]'
+LABELS_FROM_REPORT = 'LABELS = json.load(open("report.json", encoding="utf-8"))["data"]["labels"]\n'
 
 TEMPLATE = """\
 {imports}import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
-{labels}
-photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+{labels}photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 side = {crop} * min(photo.size)  # the centre square
 left, top = (photo.width - side) / 2, (photo.height - side) / 2
 box = (left, top, left + side, top + side)
@@ -34,7 +33,7 @@ elif source["dtype"] == np.float32:
 model.set_tensor(source["index"], pixels[np.newaxis])  # uint8: plain RGB bytes
 model.invoke()
 scores = model.get_tensor(result["index"])[0]
-print(LABELS[scores.argmax()])
+{answer}
 """
 
 
@@ -47,9 +46,12 @@ def python_snippet(document: Document) -> str | None:
     labels = document["data"]["labels"]
     int8 = document["quantization"]
     inline = len(labels) <= MAX_INLINE_LABELS
+    classifies = document["output"] == "logits"
+    names = f"LABELS = {labels!r}\n" if inline else LABELS_FROM_REPORT
     return TEMPLATE.format(
-        imports="" if inline else "import json\n\n",
-        labels=f"LABELS = {labels!r}" if inline else LABELS_FROM_REPORT,
+        imports="import json\n\n" if classifies and not inline else "",
+        labels=names if classifies else "",
+        answer="print(LABELS[scores.argmax()])" if classifies else "print(scores)  # embedding",
         crop=record["crop_fraction"],
         size=record["resolution"],
         interpolation=record["interpolation"].upper(),

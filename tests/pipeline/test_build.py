@@ -23,7 +23,14 @@ from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.synthetic import SyntheticPhotos
 
 SIZE = 32
-SMALL = {"resolution": SIZE, "epochs": 1, "batch_size": 16, "calibration_count": 16, "threads": 2}
+SMALL = {
+    "weights": "none",
+    "resolution": SIZE,
+    "epochs": 1,
+    "batch_size": 16,
+    "calibration_count": 16,
+    "threads": 2,
+}
 ROWS = ["fp32-torch", "fp32-tflite", "w8a8-sim", "w8a8-tflite"]
 
 
@@ -443,7 +450,10 @@ def test_three_calibration_photos_are_too_few(photos, tmp_path):
 def test_weights_of_another_model(run, photos, tmp_path):
     with pytest.raises(UsageError, match="not those of b0"):
         edgekit.build(
-            "b0", data=photos / "train", weights=run.files["graph"], out=tmp_path / "out", **SMALL
+            "b0",
+            data=photos / "train",
+            out=tmp_path / "out",
+            **{**SMALL, "weights": run.files["graph"]},
         )
 
 
@@ -453,9 +463,8 @@ def test_weights_of_an_earlier_run_start_another(run, photos, tmp_path):
         "lite0",
         data=photos / "train",
         val=photos / "val",
-        weights=run.files["graph"],
         out=tmp_path / "out",
-        **{**SMALL, "epochs": 0},
+        **{**SMALL, "epochs": 0, "weights": run.files["graph"]},
     )
     assert tuned.rows[0]["top1"] == run.rows[0]["top1"]
     assert tuned.document["training"] is None

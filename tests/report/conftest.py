@@ -41,6 +41,7 @@ DOCUMENT = Document(
     schema_version=1,
     edgekit_version="0.1.0",
     model="lite0",
+    output="logits",
     command="edgekit build lite0 --data photos/train --val photos/val --target edgetpu --epochs 8",
     created="2026-11-22T08:40:11+00:00",
     rows=[

@@ -1,0 +1,142 @@
+"""A variant with weights, ready to use from Python: logits, embeddings and the feature pyramid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from edgekit.architecture import build_graph, pyramid
+from edgekit.converters.weights import load_weights
+from edgekit.errors import UsageError
+from edgekit.graph import Graph
+from edgekit.images import decode
+from edgekit.inference import to_input
+from edgekit.network import Network
+from edgekit.preprocessing import Preprocessing
+from edgekit.spec import find_spec
+
+
+class Model(nn.Module):
+    """A network that can be called, trained further, or used as a backbone.
+
+    Attributes:
+        network: the torch module; its parameters are this module's.
+        notes: what was noticed when the weights were loaded.
+        channels: of each map that `features` gives.
+        strides: of each map: input pixels per pixel of the map.
+    """
+
+    def __init__(self, graph: Graph, notes: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.network = Network(graph)
+        self.notes = notes
+        self._names = pyramid(graph)
+        shapes = [graph.shapes[name] for name in self._names]
+        self.channels = tuple(shape[-1] for shape in shapes)
+        self.strides = tuple(2 ** (level + 1) for level in range(len(shapes)))
+
+    @property
+    def graph(self) -> Graph:
+        """The network as data, with the present weights."""
+        return self.network.to_graph()
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the photos are prepared that these weights were trained with; it has no labels."""
+        graph = self.network.graph
+        if graph.spec is None:
+            raise UsageError(f"{graph.name} does not say how its photos are prepared")
+        spec = graph.spec
+        return Preprocessing(
+            graph.resolution,
+            spec.mean,
+            spec.std,
+            (),
+            crop_fraction=spec.crop,
+            interpolation=spec.interpolation,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classifies.
+
+        Args:
+            x: normalised photos, float [n, 3, height, width]; what `photo` gives.
+
+        Returns:
+            Logits, float [n, classes].
+        """
+        return cast(Tensor, self.network(x))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Returns the input of the classifier, float [n, head channels]; 1280 for B0."""
+        return cast(Tensor, self.network(x, until=self.network.graph.nodes[-1].inputs[0]))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Returns the feature pyramid that detectors and segmenters build on.
+
+        Args:
+            x: normalised photos, float [n, 3, height, width], of any size.
+
+        Returns:
+            The last block's output at each of the strides 2, 4, 8, 16 and 32: float
+            [n, channels, ceil(height / stride), ceil(width / stride)].
+        """
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            if name in self._names:
+                found[name] = value
+            return value
+
+        self.network(x, keep, self._names[-1])
+        return [found[name] for name in self._names]
+
+    def photo(self, photo: str | Path | Image.Image) -> Tensor:
+        """Prepares a photo as in evaluation: float [1, 3, resolution, resolution]."""
+        image = photo if isinstance(photo, Image.Image) else decode(Path(photo))
+        preprocessing = self.preprocessing
+        device = next(self.parameters()).device
+        return to_input(preprocessing.pixels(image)[np.newaxis], preprocessing, device)
+
+
+def load(
+    model: str,
+    weights: str | Path | None = "imagenet",
+    *,
+    classes: int | None = None,
+    resolution: int | None = None,
+    source: str = "auto",
+    seed: int = 0,
+) -> Model:
+    """Loads a variant, in evaluation mode.
+
+    Args:
+        model: the variant, for example ``b0``.
+        weights: ``imagenet`` for the published ones (downloaded once), a file, or None for
+            random ones.
+        classes: number of logits; the weights' own, or 1000. With another number than the
+            weights', the classifier is new and random.
+        resolution: side of the square input in pixels; the variant's own by default.
+        source: whose file it is, where the file does not tell (`edgekit.options.SOURCES`).
+        seed: of random weights.
+
+    Raises:
+        UsageError: no such variant, or the weights do not fit.
+        EdgekitError: the weights cannot be downloaded.
+    """
+    spec = find_spec(model)
+    if weights is None:
+        graph = build_graph(spec, classes=classes or 1000, resolution=resolution, seed=seed)
+        return Model(graph).eval()
+    if str(weights) == "imagenet":
+        from edgekit import pretrained
+
+        weights, source = pretrained.fetch(spec.name), pretrained.find(spec.name).source
+    loaded = load_weights(
+        Path(weights), spec, classes=classes, resolution=resolution, seed=seed, source=source
+    )
+    return Model(loaded.graph, loaded.notes).eval()

@@ -1,0 +1,95 @@
+"""A variant from Python: logits, embeddings and the pyramid, with everybody's conventions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import edgekit
+from edgekit.architecture import build_graph, pyramid
+from edgekit.errors import UsageError
+from edgekit.spec import SPECS
+
+# channels of the last block at the strides 2 to 32 (the published feature pyramids)
+PYRAMIDS = {
+    "b0": (16, 24, 40, 112, 320),
+    "b4": (24, 32, 56, 160, 448),
+    "lite0": (16, 24, 40, 112, 320),
+    "es": (24, 32, 48, 144, 192),
+    "v2-b0": (16, 32, 48, 112, 192),
+    "v2-s": (24, 48, 64, 160, 256),
+    "v2-m": (24, 48, 80, 176, 512),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_variant_has_a_pyramid(name):
+    graph = build_graph(SPECS[name], resolution=64, seed=None)
+    names = pyramid(graph)
+    assert [graph.shapes[tensor][0] for tensor in names] == [32, 16, 8, 4, 2]
+    channels = tuple(graph.shapes[tensor][-1] for tensor in names)
+    assert channels == PYRAMIDS.get(name, channels)
+
+
+@pytest.mark.parametrize("name", ["b0", "es", "v2-b0"])
+@pytest.mark.parametrize("size", [(64, 64), (97, 66)])
+def test_features_have_their_strides_at_any_size(name, size):
+    model = edgekit.load(name, None, classes=3, resolution=64)
+    with torch.inference_mode():
+        maps = model.features(torch.randn(2, 3, *size))
+    assert model.strides == (2, 4, 8, 16, 32)
+    assert model.channels == PYRAMIDS[name]
+    for stride, channels, found in zip(model.strides, model.channels, maps, strict=True):
+        assert found.shape == (2, channels, *(-(-side // stride) for side in size))
+
+
+def test_logits_embedding_and_features_are_of_one_network():
+    model = edgekit.load("b0", None, classes=5, resolution=64, seed=3)
+    assert not model.training
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        logits, embedding, last = model(x), model.embed(x), model.features(x)[-1]
+        head = model.graph.node_weights(model.graph.nodes[-1])
+        again = embedding @ torch.from_numpy(head["kernel"]) + torch.from_numpy(head["bias"])
+        values = {}
+        model.network(x, lambda name, value: values.setdefault(name, value))
+    assert embedding.shape == (2, 1280)
+    torch.testing.assert_close(again, logits)
+    torch.testing.assert_close(last, values["block7a_project"])
+
+
+def test_a_gradient_reaches_the_first_layer():
+    model = edgekit.load("lite0", None, resolution=64).train()
+    model.features(torch.randn(2, 3, 64, 64))[-1].square().mean().backward()
+    assert model.network.layers["stem"].kernel.grad.abs().sum() > 0
+    assert model.network.layers["logits"].kernel.grad is None
+
+
+def test_a_model_comes_back_from_its_file_with_its_preprocessing(tmp_path):
+    spec = replace(
+        SPECS["lite0"], padding="symmetric", epsilon=1e-5, crop=0.9, mean=(1.0, 2.0, 3.0)
+    )
+    build_graph(spec, classes=4, resolution=64, seed=5).save(tmp_path / "w.safetensors")
+    model = edgekit.load("lite0", tmp_path / "w.safetensors")
+    assert model.graph.classes == 4
+    stem = model.graph.nodes[0]
+    assert (stem.padding, stem.batch_norm) == ("symmetric", 1e-5)
+    assert model.preprocessing.crop_fraction == 0.9
+    assert model.preprocessing.mean == (1.0, 2.0, 3.0)
+
+
+def test_a_photo_is_prepared_as_in_evaluation(tmp_path):
+    model = edgekit.load("lite0", None, resolution=64)
+    image = Image.fromarray(np.full((80, 100, 3), 255, np.uint8))
+    image.save(tmp_path / "white.png")
+    x = model.photo(tmp_path / "white.png")
+    assert x.shape == (1, 3, 64, 64)
+    torch.testing.assert_close(x, torch.full_like(x, (255 - 127) / 128))
+    torch.testing.assert_close(model.photo(image), x)
+
+
+def test_an_unknown_variant():
+    with pytest.raises(UsageError, match="unknown model 'c0'"):
+        edgekit.load("c0", None)
