@@ -87,9 +87,8 @@ def _datasets(file: Any) -> dict[str, Any]:
     """Every dataset by its path, in a file that keeps everything inside itself."""
     import h5py
 
-    def check_link(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"'{name}' is a link to elsewhere, which is not followed")
+    def elsewhere(name: str, link: Any) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name
 
     found: dict[str, Any] = {}
 
@@ -97,7 +96,9 @@ def _datasets(file: Any) -> dict[str, Any]:
         if isinstance(item, h5py.Dataset):
             found[f"/{name}"] = item
 
-    file.visititems_links(check_link)
+    link = file.visititems_links(elsewhere)
+    if link is not None:
+        raise ValueError(f"'{link}' is a link to elsewhere, which is not followed")
     file.visititems(visit)
     return found
 

@@ -61,18 +61,19 @@ def recognises(names: Collection[str]) -> bool:
 
 
 def _plan(file: WeightFile, request: Request) -> Plan:
-    raw = {ours: _spelled(name, file.shapes) for ours, name in _names(request.graph).items()}
+    raw = {ours: _spelled(name, file.shapes) for ours, name in names(request.graph).items()}
     prefix = next(name for name in file.shapes if name.endswith("stem/conv2d/kernel"))
     prefix = prefix.removesuffix("stem/conv2d/kernel")
     raw = {ours: prefix + name for ours, name in raw.items()}
-    names, notes = _averaged(raw, file.shapes) if request.ema else (raw, ("raw weights, no EMA",))
+    chosen, notes = _averaged(raw, file.shapes) if request.ema else (raw, ("raw weights, no EMA",))
     # A raw weight and its shadow stand in for each other, and slots belong to a weight.
     pairs = set(raw.values()) | {name + SHADOW for name in raw.values()}
     ignored = matching(SLOTS, file.shapes) | matching(COUNTERS, file.shapes)
-    return Plan(names, request.spec, ignored | (pairs & file.shapes.keys()), notes)
+    return Plan(chosen, request.spec, ignored | (pairs & file.shapes.keys()), notes)
 
 
-def _names(graph: Graph) -> dict[str, str]:
+def names(graph: Graph) -> dict[str, str]:
+    """Maps our weight names to theirs, without the prefix that is the name of the model."""
     depthwise = {f"{n.name}/kernel" for n in graph.nodes if isinstance(n, DepthwiseConv2D)}
     return {
         ours: name.replace("/kernel", "/depthwise_kernel") if ours in depthwise else name
