@@ -144,6 +144,7 @@ def read_metadata(path: str | Path | bytes) -> Metadata:
         min_parser_version=table.get("min_parser_version", ""),
         labels=tuple(files.get(labels_file, b"").decode("utf-8", errors="replace").splitlines()),
         labels_file=labels_file,
+        output=_output_name(graph),
         mean=mean,
         std=std,
         preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
@@ -253,6 +254,11 @@ def _normalization(image: dict[str, Any]) -> tuple[tuple[float, ...], tuple[floa
             options = unit.get("options", {})
             return tuple(options.get("mean", ())), tuple(options.get("std", ()))
     return (), ()
+
+
+def _output_name(graph: dict[str, Any]) -> str:
+    outputs = graph.get("output_tensor_metadata") or [{}]
+    return str(outputs[0].get("name", ""))
 
 
 def _labels_file(graph: dict[str, Any], files: dict[str, bytes]) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.atomic import write_bytes
+from edgekit.atomic import read_json, write_bytes
 from edgekit.console import Console, NullConsole
 from edgekit.errors import CompileError, EdgekitError, MissingToolError
 from edgekit.options import BuildOptions
@@ -156,7 +156,12 @@ class _Build:
                     self.console.warn(f"skipped {len(splits.unreadable) - 5} more photos")
                 write_bytes(self.folder / "labels.txt", "\n".join(splits.labels).encode() + b"\n")
                 self.files["labels"] = self.folder / "labels.txt"
-            case "weights" | "train":
+            case "weights":
+                origin = read_json(folder / steps.ORIGIN)
+                for text in origin["notes"] if origin else []:
+                    self.console.note(text)
+                self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
+            case "train":
                 self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
             case "quantize":
                 self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")

@@ -111,7 +111,7 @@ def weights(
             source=start.source,
         )
         graph = loaded.graph
-        detail = "; ".join((f"{loaded.source} weights", *notes, *loaded.notes))
+        detail = f"{loaded.source} weights"
         origin = {
             "name": start.name,
             "path": str(file),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 from PIL import Image
 
 import edgekit
-from edgekit import synthetic
+from edgekit import pretrained, synthetic
 from edgekit.console import Console
 from edgekit.converters.tflite_file import read
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
+from edgekit.hashing import hash_file
 from edgekit.synthetic import SyntheticPhotos
 
 SIZE = 32
@@ -273,7 +275,7 @@ def test_the_command_prints_the_report_as_json(run, photos, tmp_path, capsys):
     shutil.copytree(run.folder, copy)
     words = ["build", "lite0", "--data", photos / "train", "--val", photos / "val", "--out", copy]
     words += ["--resolution", SIZE, "--epochs", 1, "--batch-size", 16, "--calibration-count", 16]
-    words += ["--threads", 2, "--target", "edgetpu", "--no-compile"]
+    words += ["--threads", 2, "--target", "edgetpu", "--no-compile", "--weights", "none"]
     assert run_command([*map(str, words), "--json"]) == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)
@@ -306,6 +308,77 @@ def test_other_inputs_give_the_same_answers(run, photos, tmp_path, io):
     assert other.rows[-1]["top1"] == run.rows[-1]["top1"]
 
 
+def test_without_a_head_the_files_give_the_embedding(run, photos, tmp_path):
+    copy = tmp_path / "out"
+    shutil.copytree(run.folder, copy)
+    other = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", out=copy, head="none", **SMALL
+    )
+    for name in ("fp32", "w8a8-static"):
+        model = read(other.files[name])
+        assert model.tensors[model.outputs[0]].shape == (1, 1280)
+        assert read_metadata(other.files[name]).output == "embedding"
+        assert read_metadata(other.files[name]).labels == ()
+    # The rows still measure accuracy: the trained classifier reads the files' embeddings.
+    rows = {row["stage"]: row for row in other.rows}
+    assert rows["fp32-torch"] == run.rows[0]
+    assert rows["fp32-tflite"]["agreement"] == 1.0
+    assert rows["w8a8-tflite"]["top1"] == pytest.approx(run.rows[-1]["top1"], abs=0.13)
+    assert other.document["output"] == "embedding"
+    assert "print(scores)" in (copy / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "resolution"),
+    [({"width": 0.5, "depth": 0.5}, "lite0-w0.5-d0.5", SIZE), ({"phi": -1}, "lite0-phi-1", SIZE)],
+)
+def test_a_network_of_a_users_own_size(photos, tmp_path, options, name, resolution):
+    small = {**SMALL, "epochs": 0}
+    del small["weights"]  # nobody published any
+    run = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", out=tmp_path / "out", **small, **options
+    )
+    assert run.document["model"] == name
+    assert run.files["w8a8-static"].name == f"{name}-w8a8-static.tflite"
+    model = read(run.files["fp32"])
+    assert model.tensors[model.inputs[0]].shape == (1, resolution, resolution, 3)
+    assert run.document["rows"][0]["n"] == 24
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert manifest["weights"] is None
+    with pytest.raises(UsageError, match="nobody published weights"):
+        edgekit.build("lite0", data=photos / "train", weights="imagenet", **options)
+
+
+def test_published_weights_are_the_default_with_photos(photos, tmp_path, monkeypatch):
+    """A registry, a mirror and a cache of the test's own."""
+    trained = edgekit.build_graph(edgekit.find_spec("lite0"), resolution=SIZE, seed=3)
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    trained.save(mirror / "lite0.graph")
+    sha256 = hash_file(mirror / "lite0.graph")
+    row = pretrained.find("lite0")
+    row = replace(row, file="lite0.graph", hash=f"sha256:{sha256}", source="edgekit")
+    monkeypatch.setattr(pretrained, "_registry", lambda: {"lite0": row})
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    small = {**SMALL, "epochs": 0}
+    del small["weights"]
+    run = edgekit.build(
+        "lite0", data=photos / "train", mirror=str(mirror), out=tmp_path / "out", **small
+    )
+    origin = json.loads((run.folder / "manifest.json").read_text())["weights"]
+    assert (origin["name"], origin["source"], origin["url"]) == ("imagenet", "edgekit", row.url)
+    assert origin["sha256"] == sha256
+    assert any("1000 classes" in note for note in origin["notes"])
+    graph = edgekit.Graph.load(run.files["graph"])
+    np.testing.assert_array_equal(graph.weights["stem/kernel"], trained.weights["stem/kernel"])
+    # From the cache, without a mirror or a network.
+    monkeypatch.setenv("EDGEKIT_OFFLINE", "1")
+    edgekit.build("lite0", data=photos / "train", out=tmp_path / "again", **small)
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(EdgekitError, match="not in the cache"):
+        edgekit.build("lite0", data=photos / "train", out=tmp_path / "third", **small)
+
+
 def test_a_dry_run_writes_nothing(photos, tmp_path):
     run = edgekit.build(
         "lite0",
@@ -327,7 +400,7 @@ def test_a_dry_run_of_a_finished_build_shows_what_is_reused(run, photos, capsys)
 
     words = ["build", "lite0", "--data", photos / "train", "--val", photos / "val"]
     words += ["--out", run.folder, "--resolution", SIZE, "--epochs", 1, "--batch-size", 16]
-    words += ["--calibration-count", 16, "--ranges", "minmax", "--dry-run"]
+    words += ["--calibration-count", 16, "--ranges", "minmax", "--dry-run", "--weights", "none"]
     assert run_command(list(map(str, words))) == 0
     shown = capsys.readouterr().out
     assert "train  cached" in shown
@@ -364,6 +437,7 @@ def kill_when(marker: str, arguments: list[str], number: int) -> int:
 def test_a_killed_build_goes_on_to_the_same_files(photos, tmp_path, marker, number):
     arguments = ["build", "lite0", "--data", str(photos / "train"), "--val", str(photos / "val")]
     arguments += ["--resolution", "32", "--epochs", "4", "--batch-size", "16"]
+    arguments += ["--weights", "none"]
     arguments += ["--calibration-count", "16", "--threads", "2", "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     code = kill_when(marker, [*arguments, str(killed)], number)
