@@ -116,7 +116,7 @@ def _preprocessing(
         scale, offset = _input_layers(file.metadata["config"], stored)
     elif "mean" in stored and "variance" in stored:
         scale, offset = _normalization(np.full(3, 1 / 255), np.zeros(3), stored)
-        if _is_imagenet_std(stored["variance"]):
+        if is_imagenet_std(stored["variance"]):
             # Published V1 files hold the std where the layer expects the variance, and
             # keras.applications divides by its root once more when it loads them.
             scale, offset = (array / np.sqrt(stored["variance"]) for array in (scale, offset))
@@ -153,7 +153,8 @@ def _normalization(scale: Any, offset: Any, stored: Mapping[str, Any]) -> tuple[
     return scale / np.sqrt(variance), (offset - mean) / np.sqrt(variance)
 
 
-def _is_imagenet_std(variance: Any) -> bool:
+def is_imagenet_std(variance: Any) -> bool:
+    """Whether a Normalization's variance is ImageNet's std, as in the published V1 files."""
     return np.allclose(np.ravel(variance), np.array(IMAGENET_STD) / 255, atol=1e-4)
 
 

@@ -40,11 +40,13 @@ class Loaded:
             these weights expect.
         source: whose file it was, a key of `SOURCES`.
         notes: what was assumed or changed on the way, for the user.
+        fresh_head: whether the classifier was drawn anew.
     """
 
     graph: Graph
     source: str
     notes: tuple[str, ...] = ()
+    fresh_head: bool = False
 
 
 def _plan_ours(file: WeightFile, request: Request) -> Plan:
@@ -128,7 +130,9 @@ def load_weights(
     if skipped:
         had = f"has {found} classes, not {wanted}" if found else "is missing"
         note = f"the weights' classifier {had}: a fresh one took its place"
-        return Loaded(replace_head(graph, wanted, seed), origin.name, (*notes, note))
+        return Loaded(
+            replace_head(graph, wanted, seed), origin.name, (*notes, note), fresh_head=True
+        )
     return Loaded(graph, origin.name, notes)
 
 

@@ -148,10 +148,10 @@ def test_a_pickle_with_a_payload_does_not_run(new, tmp_path):
 def test_a_torch_file_that_inflates_is_refused(tmp_path):
     torch.save({"a": torch.zeros(4_000_000)}, tmp_path / "w.pth")
     bomb = tmp_path / "bomb.pth"
-    with zipfile.ZipFile(tmp_path / "w.pth") as old:
-        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as new:
-            for entry in old.infolist():
-                new.writestr(entry.filename, old.read(entry))
+    deflated = zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "w.pth") as old, deflated as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
     assert bomb.stat().st_size < 100_000
     refused(bomb, "has compressed entries")
 

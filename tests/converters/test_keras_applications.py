@@ -1,0 +1,142 @@
+"""Keras' names, and its input layers as a mean and a std in pixel units."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from state_dicts import to_tensorflow
+
+from edgekit.architecture import build_graph
+from edgekit.converters.keras_applications import NAMES, NAMES_V2
+from edgekit.converters.weights import load_weights
+from edgekit.errors import UsageError
+from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, SPECS
+
+h5py = pytest.importorskip("h5py")
+
+EXAMPLES = [
+    (NAMES, "b0", "stem/kernel", "stem_conv/kernel"),
+    (NAMES, "b0", "block1a_depthwise/kernel", "block1a_dwconv/kernel"),
+    (NAMES, "b0", "block1a_depthwise/mean", "block1a_bn/moving_mean"),
+    (NAMES, "b0", "block2b_expand/gamma", "block2b_expand_bn/gamma"),
+    (NAMES, "b0", "block2b_se_reduce/bias", "block2b_se_reduce/bias"),
+    (NAMES, "b0", "block7a_project/kernel", "block7a_project_conv/kernel"),
+    (NAMES, "b0", "head/variance", "top_bn/moving_variance"),
+    (NAMES, "b0", "logits/bias", "predictions/bias"),
+    (NAMES_V2, "v2-b0", "block1a_project/kernel", "block1a_project_conv/kernel"),
+    (NAMES_V2, "v2-b0", "block2a_expand/kernel", "block2a_expand_conv/kernel"),
+    (NAMES_V2, "v2-b0", "block4a_depthwise/kernel", "block4a_dwconv2/kernel"),
+]
+
+
+@pytest.mark.parametrize(("names", "model", "ours", "theirs"), EXAMPLES)
+def test_names(names, model, ours, theirs):
+    table = names.of(build_graph(SPECS[model], resolution=32, seed=None))
+    assert table[ours] == theirs
+    assert len(set(table.values())) == len(table)
+
+
+def write(path, model, names, normalization=None, *, suffix=":0"):
+    """A legacy file, whose layers carry their names."""
+    graph = build_graph(SPECS[model], classes=2, resolution=32, seed=1)
+    variables = to_tensorflow(graph, names.of(graph))
+    for key, value in (normalization or {}).items():
+        variables[f"normalization_3/{key}"] = np.asarray(value, np.float32)
+    layers = {}
+    for name, array in variables.items():
+        layers.setdefault(name.split("/")[0], {})[name + suffix] = array
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = list(layers)
+        for layer, found in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = list(found)
+            for name, array in found.items():
+                group[name] = array
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "expected"),
+    [
+        # The published files hold ImageNet's std where the layer expects its square.
+        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], (IMAGENET_MEAN, IMAGENET_STD)),
+        ([0, 0, 0], [1, 1, 1], ((0.0,) * 3, (255.0,) * 3)),
+        ([0.5, 0.5, 0.5], [0.25, 0.04, 0.01], ((127.5,) * 3, (127.5, 51.0, 25.5))),
+    ],
+    ids=["imagenet", "identity", "adapted"],
+)
+def test_v1s_normalization_in_pixel_units(mean, variance, expected, tmp_path):
+    record = {"mean": mean, "variance": variance, "count": 0}
+    spec = load_weights(write(tmp_path / "w.h5", "b0", NAMES, record), SPECS["b0"]).graph.spec
+    np.testing.assert_allclose((spec.mean, spec.std), expected, atol=1e-3)
+    assert (spec.padding, spec.epsilon) == ("same", 1e-3)
+
+
+def test_v2s_constants_are_the_variants_own(tmp_path):
+    loaded = load_weights(write(tmp_path / "w.h5", "v2-b0", NAMES_V2), SPECS["v2-b0"])
+    assert loaded.graph.spec == SPECS["v2-b0"]
+    assert loaded.notes == ()
+
+
+def rescaling(scale, offset=0.0):
+    return {"class_name": "Rescaling", "config": {"scale": scale, "offset": offset}}
+
+
+STEM = {"class_name": "Conv2D", "config": {"name": "stem_conv"}}
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+NORMALIZATION = {
+    "class_name": "Normalization",
+    "config": {"mean": [list(MEAN)], "variance": [list(STD**2)]},
+}
+
+
+@pytest.mark.parametrize(
+    ("layers", "mean", "std"),
+    [
+        ([rescaling(1 / 128, -1)], (128.0,) * 3, (128.0,) * 3),
+        ([rescaling(1 / 255), NORMALIZATION], IMAGENET_MEAN, IMAGENET_STD),
+        ([], (0.0,) * 3, (1.0,) * 3),  # include_preprocessing=False
+        ([rescaling([1 / 255] * 3), STEM, rescaling(7)], (0.0,) * 3, (255.0,) * 3),
+        (
+            [{"class_name": "Functional", "config": {"layers": [rescaling(1 / 255)]}}],
+            (0.0,) * 3,
+            (255.0,) * 3,
+        ),
+    ],
+    ids=["v2-s", "v2-b0", "none", "after-the-stem", "nested"],
+)
+def test_a_keras_files_input_layers(layers, mean, std, tmp_path):
+    write(tmp_path / "inner", "v2-b0", NAMES_V2)
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": [*layers, STEM]}}))
+        archive.write(tmp_path / "inner", "model.weights.h5")
+    spec = load_weights(tmp_path / "w.keras", SPECS["v2-b0"]).graph.spec
+    np.testing.assert_allclose((spec.mean, spec.std), (mean, std), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"config": {"layers": [{"class_name": "Rescaling", "config": {}}]}},
+        {"config": {"layers": [rescaling(0)]}},
+        {"config": {"layers": [rescaling("dark")]}},
+        {"config": {"layers": 7}},
+    ],
+)
+def test_input_layers_that_cannot_be_read_are_refused(config, tmp_path):
+    write(tmp_path / "inner", "v2-b0", NAMES_V2)
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.write(tmp_path / "inner", "model.weights.h5")
+    with pytest.raises(UsageError, match="input layers"):
+        load_weights(tmp_path / "w.keras", SPECS["v2-b0"])
+
+
+@pytest.mark.parametrize(
+    "record", [{"mean": [0.5], "variance": [0.2]}, {"mean": [0] * 3, "variance": [0] * 3}]
+)
+def test_a_normalization_that_is_not_of_photos_is_refused(record, tmp_path):
+    with pytest.raises(UsageError, match="preprocessing"):
+        load_weights(write(tmp_path / "w.h5", "b0", NAMES, record), SPECS["b0"])

@@ -1,0 +1,121 @@
+"""Keras' own models against ours: the same file, the same pixels, the same logits."""
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit.converters.weights import load_weights
+from edgekit.network import Network
+from edgekit.spec import SPECS
+
+keras = pytest.importorskip("keras")
+h5py = pytest.importorskip("h5py")
+SIDE, CLASSES = 64, 5
+MODELS = {
+    "b0": "EfficientNetB0",
+    "b3": "EfficientNetB3",
+    "v2-b0": "EfficientNetV2B0",
+    "v2-b3": "EfficientNetV2B3",
+    "v2-s": "EfficientNetV2S",
+}
+MEAN, VARIANCE = [0.4, 0.5, 0.6], [0.05, 0.06, 0.07]
+
+
+def build(name):
+    """The original, with statistics and an input normalization that no default hides."""
+    keras.utils.set_random_seed(1)
+    model = getattr(keras.applications, MODELS[name])(
+        weights=None, classes=CLASSES, input_shape=(SIDE, SIDE, 3), classifier_activation=None
+    )
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, SIDE, SIDE, 3)).astype(np.float32)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            layer.set_weights([np.array(MEAN), np.array(VARIANCE), layer.get_weights()[2]])
+            layer.finalize_state()
+    for layer in norms:
+        layer.momentum = 0  # the statistics are those of the next batch
+        layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
+        layer.beta.assign(rng.normal(0, 0.3, layer.beta.shape))
+    model(pixels, training=True)
+    for layer in norms:  # a few pixels in the last stages: channels would blow up
+        layer.moving_variance.assign(1.2 * layer.moving_variance + 0.01)
+    return model, pixels, np.asarray(model(pixels, training=False))
+
+
+@pytest.fixture(scope="module", params=["b0", "v2-b0"])
+def small(request):
+    return request.param, *build(request.param)
+
+
+def save(model, path, kind):
+    file = path / {"weights": "w.weights.h5", "legacy": "w.h5", "keras": "w.keras"}[kind]
+    (model.save_weights if kind == "weights" else model.save)(file)
+    return file
+
+
+def difference(loaded, pixels, expected):
+    """Of our logits to theirs, over the largest, or over how far the photos' logits differ."""
+    spec = loaded.graph.spec
+    x = (pixels - np.float32(spec.mean)) / np.float32(spec.std)
+    with torch.inference_mode():
+        logits = Network(loaded.graph).eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+    error = np.abs(logits - expected).max()
+    return max(error / np.abs(expected).max(), error / np.ptp(expected, axis=0).max())
+
+
+@pytest.mark.parametrize("kind", ["weights", "legacy", "keras"])
+def test_logits(small, kind, tmp_path):
+    name, model, pixels, expected = small
+    loaded = load_weights(save(model, tmp_path, kind), SPECS[name])
+    assert (loaded.source, loaded.graph.classes) == ("keras", CLASSES)
+    assert difference(loaded, pixels, expected) < 1e-4
+
+
+def test_logits_without_the_names_of_layers(small, tmp_path):
+    """Early Keras 3 wrote numbers alone."""
+    name, model, pixels, expected = small
+    path = save(model, tmp_path, "weights")
+    with h5py.File(path, "r+") as file:
+        for layer in file["layers"].values():
+            del layer["vars"].attrs["name"]
+    loaded = load_weights(path, SPECS[name])
+    assert any("by their order" in note for note in loaded.notes)
+    assert difference(loaded, pixels, expected) < 1e-4
+
+
+def test_the_test_would_see_a_difference(small, tmp_path):
+    """Padding and preprocessing matter at this size."""
+    name, model, pixels, expected = small
+    loaded = load_weights(save(model, tmp_path, "weights"), SPECS[name])
+    assert difference(loaded, pixels[:, ::-1], expected) > 0.05
+    assert difference(loaded, pixels + 10, expected) > 0.05
+
+
+def test_a_file_of_a_training_run(small, tmp_path):
+    """Optimizer slots lie beside the weights."""
+    name, model, pixels, expected = small
+    model.compile(keras.optimizers.SGD(momentum=0.9))
+    model.optimizer.build(model.trainable_variables)
+    loaded = load_weights(save(model, tmp_path, "keras"), SPECS[name])
+    assert difference(loaded, pixels, expected) < 1e-4
+
+
+def test_without_a_top(tmp_path):
+    model = keras.applications.EfficientNetV2B0(
+        weights=None, include_top=False, input_shape=(SIDE, SIDE, 3)
+    )
+    loaded = load_weights(save(model, tmp_path, "weights"), SPECS["v2-b0"], classes=3)
+    assert loaded.graph.classes == 3
+    assert any("classifier is missing" in note for note in loaded.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "kind"), [("b3", "weights"), ("v2-b3", "legacy"), ("v2-s", "keras")]
+)
+def test_logits_of_larger_models(name, kind, tmp_path):
+    model, pixels, expected = build(name)
+    loaded = load_weights(save(model, tmp_path, kind), SPECS[name])
+    assert difference(loaded, pixels, expected) < 1e-4

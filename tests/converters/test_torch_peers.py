@@ -1,0 +1,95 @@
+"""timm's and torchvision's own networks against ours, where the two are installed."""
+
+import functools
+import importlib
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+from edgekit.converters.weights import load_weights
+from edgekit.network import Network
+from edgekit.spec import find_spec
+
+TIMM = [
+    "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnet_lite0",
+    "tf_efficientnet_lite0",
+    "tf_efficientnet_es",
+    "tf_efficientnetv2_b0",
+    "tf_efficientnetv2_b3",
+    "tf_efficientnetv2_s",
+]
+TORCHVISION = ["efficientnet_b0", "efficientnet_b5", "efficientnet_v2_s"]
+
+
+@functools.cache
+def missing_operators():
+    """Torchvision for CUDA does not import beside a torch without it: two operators are not there.
+
+    No network of the family uses them.
+    """
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+def library(name):
+    if importlib.util.find_spec(name.split(".")[0]) is None:
+        pytest.skip(f"{name} is not installed")
+    try:
+        return importlib.import_module(name)
+    except RuntimeError:
+        for module in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "timm")]:
+            del sys.modules[module]
+        missing_operators()
+        return importlib.import_module(name)
+
+
+def with_statistics(model):
+    """Statistics of noise, scales and offsets that no default hides."""
+    generator = torch.Generator().manual_seed(1)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5, generator=generator)
+        torch.nn.init.normal_(norm.bias, 0, 0.3, generator=generator)
+    with torch.no_grad():
+        model.train()(torch.randn(4, 3, 75, 75, generator=generator))
+        for norm in norms:
+            norm.running_var.mul_(1.2).add_(0.01)
+    return model.eval()
+
+
+def difference(model, graph, side):
+    """Of our logits to theirs, over how far the photos' logits differ."""
+    x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        theirs, ours = model(x), Network(graph).eval()(x)
+    spread = (theirs.amax(0) - theirs.amin(0)).max()
+    return ((ours - theirs).abs().max() / spread).item()
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm(name, tmp_path):
+    model = with_statistics(library("timm").create_model(name, num_classes=5))
+    torch.save(model.state_dict(), tmp_path / f"{name}.pth")
+    loaded = load_weights(tmp_path / f"{name}.pth", find_spec(name))
+    assert loaded.source == ("timm-tf" if name.startswith("tf_") else "timm")
+    assert max(difference(model, loaded.graph, side) for side in (64, 75)) < 1e-4
+    other = {"timm": "timm-tf", "timm-tf": "timm"}[loaded.source]
+    wrong = load_weights(tmp_path / f"{name}.pth", find_spec(name), source=other)
+    assert difference(model, wrong.graph, 64) > 0.01
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision(name, tmp_path):
+    model = with_statistics(getattr(library("torchvision.models"), name)(num_classes=5))
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    loaded = load_weights(tmp_path / "w.pth", find_spec(name.replace("_v2_", "v2-")))
+    assert loaded.source == "torchvision"
+    assert max(difference(model, loaded.graph, side) for side in (64, 75)) < 1e-4
