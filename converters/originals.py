@@ -13,7 +13,7 @@ import numpy as np
 from edgekit.converters.keras_applications import is_imagenet_std
 from edgekit.converters.weight_files import open_weights
 from edgekit.converters.weights import Loaded
-from edgekit.errors import UsageError
+from edgekit.errors import GateError, UsageError
 from edgekit.graph import Array, Graph
 from edgekit.quiet import native_quiet
 
@@ -52,8 +52,7 @@ def compare(path: Path, loaded: Loaded, seed: int = 0) -> Comparison:
         return Comparison(f"no library runs the original of {loaded.source} weights here")
     if loaded.fresh_head:
         return Comparison("the file's own classifier is not in use")
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (PHOTOS, SIDE, SIDE, 3)).astype(np.float32)
+    pixels = random_pixels(seed)
     try:
         name, logits = original(path, loaded.graph, pixels)
     except _CannotRunError as error:
@@ -61,6 +60,19 @@ def compare(path: Path, loaded: Loaded, seed: int = 0) -> Comparison:
     return Comparison(
         name, _difference(run(loaded.graph, normalised(loaded.graph, pixels)), logits)
     )
+
+
+def check_logits(graph: Graph, seed: int = 0) -> None:
+    """Runs the network once.
+
+    Raises:
+        GateError: it gives logits that are not numbers.
+    """
+    if not np.isfinite(run(graph, normalised(graph, random_pixels(seed)))).all():
+        raise GateError(
+            "the network's logits are not finite",
+            cause="the weights overflow, or the variant's activation is another",
+        )
 
 
 def compare_with_reference(path: Path, loaded: Loaded) -> Comparison:
@@ -92,6 +104,12 @@ def compare_with_reference(path: Path, loaded: Loaded) -> Comparison:
     return Comparison(str(path), _difference(run(loaded.graph, inputs), logits))
 
 
+def random_pixels(seed: int) -> Array:
+    """Float pixels of 0 to 255, [PHOTOS, SIDE, SIDE, 3]."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (PHOTOS, SIDE, SIDE, 3)).astype(np.float32)
+
+
 def run(graph: Graph, inputs: Array) -> Array:
     """Our logits [n, classes] for normalised float inputs [n, height, width, 3]."""
     import torch
@@ -107,7 +125,8 @@ def normalised(graph: Graph, pixels: Array) -> Array:
     """Pixels of 0 to 255 as the weights expect them."""
     if graph.spec is None:
         raise UsageError("the network does not say how its input is normalised")
-    return (pixels - np.float32(graph.spec.mean)) / np.float32(graph.spec.std)
+    mean, std = (np.asarray(values, np.float32) for values in (graph.spec.mean, graph.spec.std))
+    return np.asarray((pixels - mean) / std)
 
 
 def _difference(ours: Array, theirs: Array) -> float:

@@ -1,0 +1,173 @@
+"""``edgekit weights import`` and ``edgekit weights verify``: weights of others, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from edgekit.converters.weights import Loaded
+
+app = typer.Typer(
+    help="Read weights of Keras, timm, torchvision or TensorFlow 1.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+FILE = Annotated[
+    Path,
+    typer.Argument(help="safetensors, .pth, .h5, .weights.h5, .keras, or a TF 1 checkpoint."),
+]
+MODEL = Annotated[str, typer.Option("--model", help="The variant: b0, lite0, v2-s, …")]
+SOURCE = Annotated[
+    str,
+    typer.Option(
+        "--source", help="auto, edgekit, keras, timm, timm-tf, torchvision or tf1: whose names."
+    ),
+]
+NO_EMA = Annotated[
+    bool, typer.Option("--no-ema", help="Raw weights where the file has averaged ones as well.")
+]
+CLASSES = Annotated[
+    int | None,
+    typer.Option(
+        "--classes", min=1, help="Number of classes. [as in the file]", show_default=False
+    ),
+]
+RESOLUTION = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution", min=32, max=2048, help="Input in pixels. [by model]", show_default=False
+    ),
+]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command("import")
+def import_weights(
+    file: FILE,
+    model: MODEL,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .safetensors file to write.")],
+    source: SOURCE = "auto",
+    no_ema: NO_EMA = False,
+    classes: CLASSES = None,
+    resolution: RESOLUTION = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    json: JSON = False,
+) -> None:
+    """Read weights strictly and write them as a network of edgekit's own."""
+    from edgekit.converters.weights import load_weights
+    from edgekit.errors import UsageError
+    from edgekit.hashing import hash_file
+    from edgekit.spec import find_spec
+
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists", hint="--overwrite, or another file")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"no folder {out.parent}")
+    loaded = load_weights(
+        file,
+        find_spec(model),
+        classes=classes,
+        resolution=resolution,
+        source=source,
+        ema=not no_ema,
+    )
+    loaded.graph.save(out)
+    _print({**_described(loaded), "file": str(out), "sha256": hash_file(out)}, json)
+
+
+@app.command("verify")
+def verify(
+    file: FILE,
+    model: MODEL,
+    source: SOURCE = "auto",
+    no_ema: NO_EMA = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="An .npz with input_nhwc and the logits to expect.", show_default=False),
+    ] = None,
+    json: JSON = False,
+) -> int:
+    """Read weights strictly, run the network, and compare its logits with the original's."""
+    from edgekit.converters.originals import (
+        TOLERANCE,
+        check_logits,
+        compare,
+        compare_with_reference,
+    )
+    from edgekit.converters.weights import load_weights
+    from edgekit.errors import GateError
+    from edgekit.spec import find_spec
+
+    loaded = load_weights(file, find_spec(model), source=source, ema=not no_ema)
+    check_logits(loaded.graph)
+    found = (
+        compare(file, loaded) if reference is None else compare_with_reference(reference, loaded)
+    )
+    record = _described(loaded)
+    record["checked"] = "names, shapes and values of every tensor; logits of random pixels"
+    if found.difference is None:
+        record["compared"] = f"not compared: {found.against}"
+    else:
+        record["compared"] = f"with {found.against}"
+        record["largest difference"] = found.difference
+        record["tolerance"] = TOLERANCE
+    _print(record, json)
+    if not found.agrees:
+        raise GateError(
+            "the logits are not the original's",
+            cause=f"the largest difference is {found.difference:.2g} of the largest logit, "
+            f"the tolerance {TOLERANCE:g}",
+            hint="another --source, or --no-ema for raw weights",
+        )
+    return 0
+
+
+def _described(loaded: Loaded) -> dict[str, Any]:
+    """What was read, for people and programs alike."""
+    from edgekit.cost import cost
+
+    graph, spec = loaded.graph, loaded.graph.spec
+    record: dict[str, Any] = {
+        "model": graph.name,
+        "source": loaded.source,
+        "tensors": len(graph.weights),
+        "parameters": cost(graph).parameters,
+        "classes": graph.classes,
+        "resolution": graph.resolution,
+    }
+    if spec is not None:
+        record |= {
+            "padding": spec.padding,
+            "epsilon": spec.epsilon,
+            "mean": list(spec.mean),
+            "std": list(spec.std),
+            "interpolation": spec.interpolation,
+            "crop": spec.crop,
+        }
+    return {**record, "notes": list(loaded.notes)}
+
+
+def _print(record: dict[str, Any], json: bool) -> None:
+    from edgekit.console import CONTROLS
+
+    if json:
+        from json import dumps
+
+        print(dumps({k.replace(" ", "_"): v for k, v in record.items()}, indent=2))
+        return
+    notes = record.pop("notes")
+    lines = [f"{name:<19}{_text(value)}" for name, value in record.items()]
+    lines += [f"note: {note}" for note in notes]
+    print("\n".join(lines).translate(CONTROLS))  # names come from the file
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{item:g}" for item in value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
