@@ -29,6 +29,8 @@ VARIABLES = {
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "normalization": ("mean", "variance", "count"),
 }
+#: What a training run of Keras 3 keeps beside the weights: the optimizer, and dropout's seeds.
+NO_WEIGHTS = r"/optimizer/.*|.*/seed_generator/vars/\d+"
 #: HDF5's own filters: deflate, shuffle, fletcher32, lzf. Others would load a library.
 FILTERS = {1, 2, 3, 32000}
 MIB = 2**20
@@ -129,10 +131,11 @@ def _texts(group: Any, name: str) -> list[str]:
 def _keras3(file: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Keras 3 numbers its layers by class; the name is an attribute, which early versions lack."""
     for path, data in datasets.items():
+        if re.fullmatch(NO_WEIGHTS, path):
+            continue
         match = re.fullmatch(r"(/.*?/?([^/]+))/vars/(\d+)", path)
-        if match is None or path.startswith("/optimizer/"):
-            if not path.startswith("/optimizer/"):
-                yield path, data  # it has no place, and will be named
+        if match is None:
+            yield path, data  # it has no place, and will be named
             continue
         group, auto, position = match[1], match[2], int(match[3])
         layer = file[f"{group}/vars"].attrs.get("name", auto)

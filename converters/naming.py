@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from edgekit.converters.weight_files import WeightFile
+from edgekit.errors import UsageError
 from edgekit.graph import (
     Array,
     Conv2D,
@@ -42,6 +43,8 @@ TORCH_SUFFIXES = {
     "mean": "running_mean",
     "variance": "running_var",
 }
+#: Counters in a state dict: of batch normalization, and of averaging.
+TORCH_COUNTERS = r"(.*\.)?num_batches_tracked|n_averaged"
 TENSORFLOW_SUFFIXES = {
     "kernel": "kernel",
     "bias": "bias",
@@ -74,10 +77,16 @@ class Names:
     separator: str = "."
 
     def of(self, graph: Graph) -> dict[str, str]:
-        """Maps our weight names to theirs, for every weight of the Graph."""
+        """Maps our weight names to theirs, for every weight of the Graph.
+
+        Raises:
+            UsageError: the network has a layer that this source has no name for.
+        """
         table: dict[str, str] = {}
         for node, place in places(graph):
-            layers = self.blocks[place.kind] if place.kind else self.top
+            layers = self.blocks.get(place.kind, {}) if place.kind else self.top
+            if place.role not in layers:
+                raise UsageError(f"weights of this source have no '{node.name}'")
             prefix = self.prefix.format(**place.numbers) if place.kind else ""
             conv, norm = (part.format(**place.numbers) for part in layers[place.role])
             for full in node.weight_names():

@@ -13,7 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.naming import TORCH, TORCH_SUFFIXES, Names, Plan, Request, Source, matching
+from edgekit.converters.naming import (
+    TORCH,
+    TORCH_COUNTERS,
+    TORCH_SUFFIXES,
+    Names,
+    Plan,
+    Request,
+    Source,
+    matching,
+)
 from edgekit.converters.weight_files import WeightFile, json_of
 from edgekit.errors import UsageError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
@@ -52,7 +61,7 @@ def recognises(names: Collection[str]) -> bool:
 
 
 def _plan(file: WeightFile, request: Request, spec: ModelSpec) -> Plan:
-    ignored = matching(r".*\.num_batches_tracked", file.shapes)
+    ignored = matching(TORCH_COUNTERS, file.shapes)
     spec, notes = _preprocessing(file, spec)
     return Plan(NAMES.of(request.graph), spec, ignored, notes)
 
@@ -72,25 +81,35 @@ PORT = Source("timm-tf", recognises, _plan_port, TORCH)
 
 def tell(file: WeightFile, spec: ModelSpec) -> tuple[Source, tuple[str, ...]]:
     """Decides whether a timm file is timm's own or a port, from what lies around the numbers."""
-    name = published_name(file)
-    if name is not None:
-        return (PORT if name.startswith("tf_") else OWN), ()
-    if spec.name not in OWN_WEIGHTS:
+    record = _recorded_name(file)
+    name = record or _name_in_path(file.path)
+    if name is None and spec.name in OWN_WEIGHTS:
+        note = (
+            "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
+            "if it is timm's own training, say --weights-source timm"
+        )
+        return PORT, (note,)
+    if name is None or name.startswith("tf_"):
         return PORT, ()
     note = (
-        "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
-        "if it is timm's own training, say --weights-source timm"
+        f"by its name '{name}', read as timm's own training, which pads symmetrically; "
+        "if it is a port from TensorFlow, say --weights-source timm-tf"
     )
-    return PORT, (note,)
+    return OWN, () if record else (note,)
 
 
-def published_name(file: WeightFile) -> str | None:
-    """Timm's name of the model, from a ``config.json``, the file's metadata, or the path."""
+def _recorded_name(file: WeightFile) -> str | None:
+    """The name of the model in timm, from a ``config.json`` or the file's metadata."""
     for record in (_config(file.path), file.metadata):
         name = record.get("architecture")
         if isinstance(name, str) and re.match(r"(tf_)?efficientnet", name):
             return name
-    for part in (file.path.name, *(folder.name for folder in file.path.absolute().parents[:3])):
+    return None
+
+
+def _name_in_path(path: Path) -> str | None:
+    """The same from the names of the file and its folders, as timm and hubs publish them."""
+    for part in (path.name, *(folder.name for folder in path.absolute().parents[:3])):
         match = re.search(r"(tf_efficientnet(v2)?_|efficientnet_)[a-z0-9]+", part.lower())
         if match:
             return match[0]

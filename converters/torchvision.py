@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from edgekit.converters.naming import TORCH, TORCH_SUFFIXES, Names, Plan, Request, Source, matching
+from edgekit.converters.naming import (
+    TORCH,
+    TORCH_COUNTERS,
+    TORCH_SUFFIXES,
+    Names,
+    Plan,
+    Request,
+    Source,
+    matching,
+)
 from edgekit.converters.weight_files import WeightFile
 from edgekit.errors import UsageError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD
@@ -54,6 +63,8 @@ EVALUATION = {
     "v2-m": (480, 480, "bilinear"),
     "v2-l": (480, 480, "bicubic"),
 }
+#: Weights that were published later, by the hash in their file's name.
+LATER = {"c27df63c": (240, 255, "bilinear")}  # b1
 #: Normalised with torch's own epsilon; the others with TensorFlow's.
 SMALL_EPSILON = {"b0", "b1", "b2", "b3", "b4"}
 HALF = (127.5, 127.5, 127.5)
@@ -68,7 +79,8 @@ def _plan(file: WeightFile, request: Request) -> Plan:
     spec = request.spec
     if spec.name not in EVALUATION:
         raise UsageError(f"torchvision has no {spec.name}", hint=f"one of {', '.join(EVALUATION)}")
-    crop, resize, interpolation = EVALUATION[spec.name]
+    later = [found for digest, found in LATER.items() if digest in file.path.name]
+    crop, resize, interpolation = later[0] if later else EVALUATION[spec.name]
     spec = replace(
         spec,
         padding="symmetric",
@@ -78,7 +90,7 @@ def _plan(file: WeightFile, request: Request) -> Plan:
         interpolation=interpolation,
         crop=crop / resize,
     )
-    ignored = matching(r".*\.num_batches_tracked", file.shapes)
+    ignored = matching(TORCH_COUNTERS, file.shapes)
     return Plan(NAMES.of(request.graph), spec, ignored)
 
 

@@ -1,5 +1,6 @@
 """torchvision's names, and what its published weights expect of their input."""
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from state_dicts import assert_same, to_torch
@@ -63,6 +64,14 @@ def test_a_state_dict_comes_back_with_its_preprocessing(
     spec = loaded.graph.spec
     assert (spec.padding, spec.epsilon) == ("symmetric", epsilon)
     assert (spec.crop, spec.interpolation, spec.mean[0]) == (crop, interpolation, mean)
+
+
+def test_weights_that_were_published_later(tmp_path):
+    graph = build_graph(SPECS["b1"], classes=3, resolution=32)
+    state = to_torch(graph, torchvision.NAMES) | {"n_averaged": np.array(4)}
+    save_file(state, tmp_path / "efficientnet_b1-c27df63c.pth")
+    spec = load_weights(tmp_path / "efficientnet_b1-c27df63c.pth", SPECS["b1"]).graph.spec
+    assert (spec.interpolation, spec.crop) == ("bilinear", 240 / 255)
 
 
 def test_a_variant_that_it_does_not_have_is_refused(tmp_path):

@@ -309,6 +309,16 @@ def test_safetensors_whose_header_lies(tmp_path):
         refused(tmp_path / "w.safetensors", "cannot read the weights file")
 
 
+def test_what_keras_keeps_beside_the_weights_is_known(tmp_path):
+    path = keras3(tmp_path / "w.h5", data=np.zeros(3, np.float32))
+    with h5py.File(path, "r+") as file:
+        file["optimizer/vars/0"] = np.zeros(3, np.float32)
+        file["layers/dropout/seed_generator/vars/0"] = np.zeros(2, np.uint32)
+        file["layers/dropout_1/seed_generator/vars/0"] = np.zeros(2, np.uint32)
+        file["elsewhere"] = np.zeros(2, np.float32)
+    assert shapes(path) == {"stem_conv/kernel": (3,), "/elsewhere": (2,)}
+
+
 def test_bfloat16_in_hdf5(tmp_path):
     """Keras writes it as two opaque bytes."""
     values = np.array([1.5, -2.0, 0.0], np.float32)
