@@ -110,22 +110,28 @@ def _listed(group: Any) -> bool:
 
 
 def _legacy(root: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A legacy file lists its layers, and each layer its weights, under their names."""
-    for layer in _texts(root, "layer_names"):
-        for weight in _texts(root[layer], "weight_names"):
-            data = datasets[f"{root.name.rstrip('/')}/{layer}/{weight}"]
+    """A legacy file has one group per layer, with its variables in it under their full names.
+
+    The lists of names among its attributes say the same, and are not read: the library would
+    allocate whatever length a damaged one declares.
+    """
+    for path, data in datasets.items():
+        if path.startswith(f"{root.name.rstrip('/')}/"):
             # A model inside a model is one layer here; the last two parts are what matters.
-            name = "/".join(weight.removesuffix(":0").split("/")[-2:])
+            name = "/".join(path.removesuffix(":0").split("/")[-2:])
             yield name.replace("/depthwise_kernel", "/kernel"), data
 
 
-def _texts(group: Any, name: str) -> list[str]:
-    """A list of names among the attributes; a long one is split over several."""
-    parts = [name] if name in group.attrs else []
-    while f"{name}{len(parts)}" in group.attrs:
-        parts.append(f"{name}{len(parts)}")
-    texts = [text for part in parts for text in group.attrs[part]]
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
+def _attribute(group: Any, name: str) -> Any:
+    """An attribute of a sensible size: a damaged one may declare gigabytes."""
+    size = group.attrs.get_id(name).get_storage_size()
+    if size > MIB:
+        raise ValueError(f"the attribute '{name}' declares {size:,} bytes")
+    return group.attrs[name]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _keras3(file: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -138,8 +144,9 @@ def _keras3(file: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield path, data  # it has no place, and will be named
             continue
         group, auto, position = match[1], match[2], int(match[3])
-        layer = file[f"{group}/vars"].attrs.get("name", auto)
-        layer = layer.decode() if isinstance(layer, bytes) else str(layer)
+        variables_group = file[f"{group}/vars"]
+        named = "name" in variables_group.attrs
+        layer = _text(_attribute(variables_group, "name")) if named else auto
         variables = VARIABLES.get(re.sub(r"_\d+$", "", auto), ())
         variable = variables[position] if position < len(variables) else str(position)
         yield f"{layer}/{variable}", data

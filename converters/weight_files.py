@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph import Array, Shape
 from edgekit.quiet import native_quiet
 
@@ -113,22 +113,11 @@ def _open(path: Path, stack: contextlib.ExitStack, limit: int, ema: bool) -> Wei
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turns what the readers raise over a damaged file into one error for the user."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        SafetensorError,
-    ) as error:
+    except EdgekitError:
+        raise
+    except Exception as error:  # a damaged file makes its library raise anything at all
         lines = str(error).strip().splitlines()
         raise UsageError(
             f"cannot read the weights file {path}",

@@ -289,6 +289,14 @@ def test_weights_that_are_not_numbers_are_refused(value, tmp_path):
     refused(replaced(tmp_path / "w.h5", make), "holds NaN or infinity in stem_conv/kernel")
 
 
+def test_an_endless_name_is_refused(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w", libver="latest") as file:
+        group = file.create_group("layers/conv2d/vars")
+        group.attrs["name"] = np.full(200_000, b"stem_conv")
+        group["0"] = np.zeros(SHAPE, np.float32)
+    refused(tmp_path / "w.h5", "the attribute 'name' declares 1,800,000 bytes")
+
+
 def test_two_layers_of_one_name_are_refused(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         for auto in ("conv2d", "conv2d_1"):
