@@ -56,6 +56,10 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """Crops the centre square of ``crop_fraction`` of the shorter side and resizes it once.
 
+        The square starts and ends between pixels, as in the released code
+        (``_decode_and_center_crop``, tensorflow/tpu): a crop of the network's own size is
+        then a copy, and not a blur by half a pixel.
+
         Args:
             image: of any size and mode; what `edgekit.images.decode` gives.
 
@@ -63,8 +67,8 @@ class Preprocessing:
             uint8 [resolution, resolution, 3], RGB.
         """
         rgb = to_rgb(image)
-        side = self.crop_fraction * min(rgb.size)
-        left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+        side = max(round(self.crop_fraction * min(rgb.size)), 1)
+        left, top = (rgb.width - side + 1) // 2, (rgb.height - side + 1) // 2
         box = (left, top, left + side, top + side)
         size = (self.resolution, self.resolution)
         return np.array(rgb.resize(size, RESAMPLING[self.interpolation], box=box))

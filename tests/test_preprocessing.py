@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,19 @@ def test_pixels_are_the_centre_square(
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable
     # Pixel i covers [i, i + 1) / 32 of the square; on a ramp, resizing gives its centre's value.
-    side = fraction * min(width, height)
+    side = round(fraction * min(width, height))
     inner = (np.arange(4, 28) + 0.5) / 32 * side - 0.5
     for channel, extent, line in ((0, width, pixels[16, 4:28]), (1, height, pixels[4:28, 16])):
-        np.testing.assert_allclose(line[:, channel], inner + (extent - side) / 2, atol=0.75)
+        start = math.ceil((extent - side) / 2)
+        np.testing.assert_allclose(line[:, channel], inner + start, atol=0.75)
+
+
+@pytest.mark.parametrize(("width", "height"), [(41, 32), (32, 45), (57, 32)])
+def test_a_crop_of_the_networks_size_is_a_copy(width: int, height: int) -> None:
+    p = dataclasses.replace(LITE, resolution=28, crop_fraction=0.875)
+    left, top = math.ceil((width - 28) / 2), math.ceil((height - 28) / 2)
+    expected = np.asarray(scene(width, height))[top : top + 28, left : left + 28]
+    np.testing.assert_array_equal(p.pixels(scene(width, height)), expected)
 
 
 def test_pixels_of_a_photo_that_fits_are_its_own() -> None:
