@@ -41,12 +41,14 @@ class Loaded:
         source: whose file it was, a key of `SOURCES`.
         notes: what was assumed or changed on the way, for the user.
         fresh_head: whether the classifier was drawn anew.
+        assumed: whether the file does not say whose it is, so that its padding is a guess.
     """
 
     graph: Graph
     source: str
     notes: tuple[str, ...] = ()
     fresh_head: bool = False
+    assumed: bool = False
 
 
 def _plan_ours(file: WeightFile, request: Request) -> Plan:
@@ -125,15 +127,13 @@ def load_weights(
     notes = (*file.notes, *plan.notes, *assumed)
     graph = replace(graph, weights=weights)
     if background:
-        note = "the background class (index 0) of the weights was dropped"
-        return Loaded(_without_background(graph), origin.name, (*notes, note))
-    if skipped:
+        graph = _without_background(graph)
+        notes = (*notes, "the background class (index 0) of the weights was dropped")
+    elif skipped:
+        graph = replace_head(graph, wanted, seed)
         had = f"has {found} classes, not {wanted}" if found else "is missing"
-        note = f"the weights' classifier {had}: a fresh one took its place"
-        return Loaded(
-            replace_head(graph, wanted, seed), origin.name, (*notes, note), fresh_head=True
-        )
-    return Loaded(graph, origin.name, notes)
+        notes = (*notes, f"the weights' classifier {had}: a fresh one took its place")
+    return Loaded(graph, origin.name, notes, fresh_head=bool(skipped), assumed=bool(assumed))
 
 
 def _find_source(file: WeightFile, spec: ModelSpec, wanted: str) -> tuple[Source, tuple[str, ...]]:

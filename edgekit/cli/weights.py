@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgekit.converters.weights import Loaded
 
 app = typer.Typer(
-    help="Read weights of Keras, timm, torchvision or TensorFlow 1.",
+    help="Read weights of Keras, timm, torchvision or TensorFlow 1; fetch published ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -11,7 +11,7 @@ from edgekit.data import fingerprint
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
 from edgekit.pipeline.stage import Stage, StageStore
-from edgekit.pipeline.start import Start, find_start
+from edgekit.pipeline.weights import Start, find_start, prepare
 from edgekit.recipe import Recipe
 from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
@@ -104,7 +104,7 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
         "weights",
         "weights",
         partial(
-            steps.weights,
+            prepare,
             data=data,
             spec=spec,
             resolution=resolution,

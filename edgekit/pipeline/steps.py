@@ -17,14 +17,11 @@ from edgekit.console import Progress
 from edgekit.data import Splits, load_splits
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
-from edgekit.hashing import hash_files
 from edgekit.options import BuildOptions
 from edgekit.passes import InputMethod
-from edgekit.pipeline.start import Start, files_of
 from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
 from edgekit.report.format import size
-from edgekit.spec import ModelSpec
 
 SPLITS = "splits.json"
 GRAPH = "model.graph"
@@ -76,64 +73,6 @@ def data(folder: Path, progress: Progress, *, options: BuildOptions, resolution:
     write_json(folder / SPLITS, splits.to_dict())
     counts = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.labels)} classes"
     return f"{counts}, {len(splits.unreadable)} unreadable" if splits.unreadable else counts
-
-
-def weights(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    spec: ModelSpec,
-    resolution: int,
-    crop: float | None,
-    start: Start,
-    seed: int,
-) -> str:
-    """Builds the network, with weights from a file or freshly drawn."""
-    from edgekit.architecture import build_graph, start_as_shortcuts
-    from edgekit.converters.weights import load_weights
-
-    labels = read_splits(data).labels
-    notes: list[str] = []
-    file = start.file(progress, notes.append)
-    origin = None
-    if file is None:
-        graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
-        graph = start_as_shortcuts(graph)
-        detail = "random"
-    else:
-        loaded = load_weights(
-            file,
-            spec,
-            classes=len(labels),
-            resolution=resolution,
-            seed=seed,
-            source=start.source,
-        )
-        graph = loaded.graph
-        detail = f"{loaded.source} weights"
-        origin = {
-            "name": start.name,
-            "path": str(file),
-            "url": start.url,
-            "sha256": hash_files(files_of(file)),
-            "source": loaded.source,
-            "notes": [*notes, *loaded.notes],
-        }
-    write_json(folder / ORIGIN, origin)
-    graph.save(folder / GRAPH)
-    # The normalization, the crop and the interpolation belong to the weights.
-    spec = graph.spec or spec
-    preprocessing = Preprocessing(
-        resolution,
-        spec.mean,
-        spec.std,
-        labels,
-        crop_fraction=crop or spec.crop,
-        interpolation=spec.interpolation,
-    )
-    write_json(folder / PREPROCESSING, preprocessing.to_dict())
-    return detail
 
 
 def train(

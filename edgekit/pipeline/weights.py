@@ -1,0 +1,164 @@
+"""The weights stage: a build starts from none, from a file, or from the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgekit.atomic import write_json
+from edgekit.console import Progress
+from edgekit.data import PhotoSet
+from edgekit.errors import UsageError
+from edgekit.graph import Graph
+from edgekit.hashing import hash_files
+from edgekit.options import BuildOptions
+from edgekit.pipeline.steps import GRAPH, ORIGIN, PREPROCESSING, read_splits
+from edgekit.preprocessing import Preprocessing
+from edgekit.spec import SPECS, ModelSpec
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that are on this machine, or will be.
+
+    Attributes:
+        name: as the run calls them: ``none``, ``imagenet`` or a path.
+        path: the user's file; None for random weights and for published ones.
+        source: whose tensor names and padding the file has, as `load_weights` takes it.
+        model: whose published weights they are, else None.
+        url: where those come from.
+        mirror: where the user wants them to come from.
+    """
+
+    name: str
+    path: Path | None = None
+    source: str = "auto"
+    model: str | None = None
+    url: str | None = None
+    mirror: str | None = None
+
+    def hash(self) -> str | None:
+        """What tells one file from another: its SHA-256, or the address of a published one."""
+        return hash_files(files_of(self.path)) if self.path else self.url
+
+    def file(self, progress: Progress, note: Callable[[str], None]) -> Path | None:
+        """Returns the file, downloaded if it must be; None for random weights.
+
+        Raises:
+            EdgekitError: it cannot be had.
+        """
+        if self.model is None:
+            return self.path
+        from edgekit import pretrained
+
+        return pretrained.fetch(self.model, mirror=self.mirror, progress=progress, note=note)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that hold the weights: one, or the index and the data of a TF1 checkpoint."""
+    from edgekit.converters.weight_files import find_checkpoint
+
+    prefix = find_checkpoint(path)
+    return sorted(prefix.parent.glob(f"{prefix.name}.[id]*")) if prefix else [path]
+
+
+def find_start(options: BuildOptions) -> Start:
+    """Says where the weights are; downloads nothing.
+
+    Raises:
+        UsageError: there are no published weights for this variant.
+    """
+    if options.start == "none":
+        return Start("none")
+    if options.start != "imagenet":
+        return Start(options.start, Path(options.start), options.weights_source)
+    if options.spec.name not in SPECS:
+        raise UsageError(
+            f"nobody published weights for {options.spec.name}",
+            cause="a network that is scaled anew has to be trained from the start",
+            hint="--weights none",
+        )
+    from edgekit import pretrained
+
+    entry = pretrained.find(options.spec.name)
+    return Start("imagenet", None, entry.source, entry.model, entry.url, options.mirror)
+
+
+def prepare(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    spec: ModelSpec,
+    resolution: int,
+    crop: float | None,
+    start: Start,
+    seed: int,
+) -> str:
+    """Builds the network, with weights from a file or freshly drawn."""
+    from edgekit.architecture import build_graph, start_as_shortcuts
+    from edgekit.converters.weights import load_weights
+
+    labels = read_splits(data).labels
+    notes: list[str] = []
+    file = start.file(progress, notes.append)
+    origin = None
+    if file is None:
+        graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
+        graph = start_as_shortcuts(graph)
+        detail = "random"
+    else:
+        read = partial(
+            load_weights, file, spec, classes=len(labels), resolution=resolution, seed=seed
+        )
+        loaded = read(source=start.source)
+        if loaded.assumed:
+            better, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
+            notes.append(note)
+            loaded = read(source=better) if better else loaded
+        graph = loaded.graph
+        detail = f"{loaded.source} weights"
+        origin = {
+            "name": start.name,
+            "path": str(file),
+            "url": start.url,
+            "sha256": hash_files(files_of(file)),
+            "source": loaded.source,
+            "notes": [*notes, *loaded.notes],
+        }
+    write_json(folder / ORIGIN, origin)
+    graph.save(folder / GRAPH)
+    # The normalization, the crop and the interpolation belong to the weights.
+    spec = graph.spec or spec
+    preprocessing = Preprocessing(
+        resolution,
+        spec.mean,
+        spec.std,
+        labels,
+        crop_fraction=crop or spec.crop,
+        interpolation=spec.interpolation,
+    )
+    write_json(folder / PREPROCESSING, preprocessing.to_dict())
+    return detail
+
+
+def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
+    """Whose weights of timm's they are by the photos, where that is not as assumed; and a note."""
+    from edgekit.batches import eval_batches
+    from edgekit.converters.padding import guess_padding
+
+    spec = graph.spec
+    if spec is None:
+        raise TypeError(f"{graph.name} has no spec")
+    preprocessing = Preprocessing(graph.resolution, spec.mean, spec.std, ())
+    pixels, labels = next(eval_batches(photos, preprocessing, 64))
+    guess = guess_padding(graph, preprocessing.normalize(pixels))
+    share = max(guess.share, 1 - guess.share)
+    told = f"{round(share * guess.layers)} of {guess.layers} layers, run over {len(labels)} photos,"
+    if guess.padding is None:
+        return None, f"the photos cannot tell the padding either: {told} agree"
+    note = f"the padding is {guess.padding}: {told} say so"
+    better = {"same": "timm-tf", "symmetric": "timm"}[guess.padding]
+    return (better if guess.padding != spec.padding else None), note
