@@ -21,6 +21,14 @@ FILE = Annotated[
     typer.Argument(help="safetensors, .pth, .h5, .weights.h5, .keras, or a TF 1 checkpoint."),
 ]
 MODEL = Annotated[str, typer.Option("--model", help="The variant: b0, lite0, v2-s, …")]
+WIDTH = Annotated[
+    float | None,
+    typer.Option("--width", help="Of a scaled variant, as in a build.", show_default=False),
+]
+DEPTH = Annotated[
+    float | None,
+    typer.Option("--depth", help="Of a scaled variant, as in a build.", show_default=False),
+]
 SOURCE = Annotated[
     str,
     typer.Option(
@@ -50,6 +58,8 @@ def import_weights(
     file: FILE,
     model: MODEL,
     out: Annotated[Path, typer.Option("-o", "--out", help="The .safetensors file to write.")],
+    width: WIDTH = None,
+    depth: DEPTH = None,
     source: SOURCE = "auto",
     no_ema: NO_EMA = False,
     classes: CLASSES = None,
@@ -61,6 +71,7 @@ def import_weights(
     from edgekit.converters.weights import load_weights
     from edgekit.errors import UsageError
     from edgekit.hashing import hash_file
+    from edgekit.scaling import scale_spec
     from edgekit.spec import find_spec
 
     if out.exists() and not overwrite:
@@ -69,7 +80,7 @@ def import_weights(
         raise UsageError(f"no folder {out.parent}")
     loaded = load_weights(
         file,
-        find_spec(model),
+        scale_spec(find_spec(model), width=width, depth=depth),
         classes=classes,
         resolution=resolution,
         source=source,
@@ -83,6 +94,8 @@ def import_weights(
 def verify(
     file: FILE,
     model: MODEL,
+    width: WIDTH = None,
+    depth: DEPTH = None,
     source: SOURCE = "auto",
     no_ema: NO_EMA = False,
     reference: Annotated[
@@ -100,9 +113,11 @@ def verify(
     )
     from edgekit.converters.weights import load_weights
     from edgekit.errors import GateError
+    from edgekit.scaling import scale_spec
     from edgekit.spec import find_spec
 
-    loaded = load_weights(file, find_spec(model), source=source, ema=not no_ema)
+    spec = scale_spec(find_spec(model), width=width, depth=depth)
+    loaded = load_weights(file, spec, source=source, ema=not no_ema)
     check_logits(loaded.graph)
     found = (
         compare(file, loaded) if reference is None else compare_with_reference(reference, loaded)

@@ -131,3 +131,12 @@ def test_verify_a_checkpoint_of_the_full_width_names_what_differs(capsys):
     folder = SHARED / "tf1" / "efficientnet-lite0-w0.5-c10"
     assert run(["weights", "verify", str(folder), "--model", "lite0"]) == 2
     assert "not those of lite0" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@pytest.mark.parametrize(("more", "code"), [([], 0), (["--no-ema"], 5)])
+def test_verify_googles_checkpoint_of_half_the_width(more, code, capsys):
+    folder = SHARED / "tf1" / "efficientnet-lite0-w0.5-c10"
+    words = ["weights", "verify", str(folder), "--model", "lite0", "--width", "0.5", *more]
+    assert run([*words, "--reference", str(folder / "reference.npz"), "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["compared"].endswith("reference.npz")

@@ -10,6 +10,8 @@ from edgekit.spec import SPECS
 
 keras = pytest.importorskip("keras")
 h5py = pytest.importorskip("h5py")
+# Keras' own: its arrays do not know numpy 2's `copy` keyword.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE, CLASSES = 64, 5
 MODELS = {
     "b0": "EfficientNetB0",
