@@ -88,6 +88,37 @@ def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.mean(a == b)) if a.size else math.nan
 
 
+def kl_divergence(reference: NDArray[Any], logits: NDArray[Any]) -> float:
+    """Mean over the photos of KL(softmax(reference) ‖ softmax(logits)), in nats.
+
+    S. Kullback and R. A. Leibler, "On information and sufficiency", Annals of Mathematical
+    Statistics 22 (1951) 79-86. Computed in float64 from the logarithms of the softmax, so that
+    logits of any size neither overflow nor vanish.
+
+    Args:
+        reference: scores ``[n, classes]`` of the network that counts as true.
+        logits: scores ``[n, classes]`` of the other one on the same photos.
+
+    Returns:
+        0 for equal answers; NaN where n is 0 or a logit is not finite.
+
+    Raises:
+        UsageError: the shapes differ.
+    """
+    before, after = _paired(reference, logits)
+    if before.size == 0 or not (np.isfinite(before).all() and np.isfinite(after).all()):
+        return math.nan
+    log_p, log_q = (_log_softmax(scores.astype(np.float64)) for scores in (before, after))
+    # Rounding may leave a tiny negative sum where the two are equal.
+    return max(0.0, float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()))
+
+
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
 def paired_drop(
     reference_correct: NDArray[np.bool_], correct: NDArray[np.bool_]
 ) -> tuple[float, float]:

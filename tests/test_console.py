@@ -54,6 +54,7 @@ def rows(**changes: Any) -> list[Row]:
         "top5": 1.0,
         "top1_ci95": [0.912, 0.947],
         "agreement": 1.0,
+        "kl": 0.0,
         "drop_pp": 0.0,
         "drop_se_pp": 0.0,
         "size_bytes": None,
@@ -64,6 +65,7 @@ def rows(**changes: Any) -> list[Row]:
         "runtime": "LiteRT 2.3",
         "top1": 0.928,
         "agreement": 0.9891,
+        "kl": 0.0042,
         "drop_pp": 0.27,
         "drop_se_pp": 0.3,
         "size_bytes": 4_004_208,
@@ -214,11 +216,12 @@ def test_table_in_a_pipe_is_whole_and_plain() -> None:
     assert head.split("  ")[0] == "stage"
     assert "top-5" not in head  # 1 throughout
     assert re.split(r"\s{2,}", reference) == [
-        "fp32-torch", "torch 2.13", "93.07", "91.20 to 94.70", "100.00", "0.00", *[NOTHING] * 3,
+        "fp32-torch", "torch 2.13", "93.07", "91.20 to 94.70", "100.00", "0.0000", "0.00",
+        *[NOTHING] * 3,
     ]  # fmt: skip
     assert re.split(r"\s{2,}", int8) == [
-        "w8a8-tflite", "LiteRT 2.3", "92.80", "91.20 to 94.70", "98.91", "0.27 ± 0.30", "4.0 MB",
-        "9.62", "9.33 to 10.8",
+        "w8a8-tflite", "LiteRT 2.3", "92.80", "91.20 to 94.70", "98.91", "0.0042", "0.27 ± 0.30",
+        "4.0 MB", "9.62", "9.33 to 10.8",
     ]  # fmt: skip
     assert len(head) == len(reference) == len(int8)
     assert "\x1b" not in out.text

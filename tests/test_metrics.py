@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.metrics import agreement, paired_drop, top_k, wilson_interval
+from edgekit.metrics import agreement, kl_divergence, paired_drop, top_k, wilson_interval
 
 
 def test_top_k_equals_a_stable_sort() -> None:
@@ -102,3 +102,33 @@ def test_agreement() -> None:
     assert all(map(math.isnan, paired_drop(nothing.astype(bool), nothing.astype(bool))))
     with pytest.raises(UsageError, match="same photos"):
         agreement(nothing, np.zeros(1, int))
+
+
+def test_kl_divergence_against_its_definition() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]])
+    q = np.array([[0.5, 0.3, 0.2], [0.3, 0.3, 0.4]])
+    expected = sum(a * math.log(a / b) for a, b in zip(p.flat, q.flat, strict=True)) / 2
+    # Softmax forgets what is added to all classes of a photo.
+    found = kl_divergence(np.log(p) + 3.0, np.log(q) - 700.0)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert kl_divergence(np.log(q), np.log(p)) != pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e30])
+def test_kl_divergence_of_equal_answers_is_zero(scale: float) -> None:
+    logits = (np.random.default_rng(0).normal(size=(5, 9)) * scale).astype(np.float32)
+    assert kl_divergence(logits, logits) == 0.0
+
+
+def test_kl_divergence_of_large_logits_stays_finite() -> None:
+    assert kl_divergence(np.array([[1e4, 0.0]]), np.array([[0.0, 1e4]])) == pytest.approx(1e4)
+    assert kl_divergence(np.array([[0.0, 0.0]]), np.array([[0.0, 1e4]])) == pytest.approx(
+        5e3 - math.log(2)
+    )
+
+
+def test_kl_divergence_of_nothing_and_of_what_is_no_number() -> None:
+    assert math.isnan(kl_divergence(np.zeros((0, 3)), np.zeros((0, 3))))
+    assert math.isnan(kl_divergence(np.zeros((1, 2)), np.array([[math.nan, 0.0]])))
+    with pytest.raises(UsageError, match="same photos"):
+        kl_divergence(np.zeros((1, 2)), np.zeros((2, 2)))

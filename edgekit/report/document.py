@@ -45,6 +45,7 @@ class Row(TypedDict):
     top5: float  # of min(5, classes) answers: always 1 where there are at most 5 classes
     top1_ci95: list[float]  # [low, high], Wilson
     agreement: float | None  # fraction of photos with the answer of fp32-torch
+    kl: float | None  # mean KL(softmax(fp32-torch) || softmax(this)) over the photos, nats
     drop_pp: float | None  # percentage points of top-1 below fp32-torch; positive is worse
     drop_se_pp: float | None  # standard error of drop_pp, paired on the same photos
     size_bytes: int | None
@@ -178,9 +179,10 @@ def make_row(
     n, hits = len(correct), int(correct.sum())
     if stage == REFERENCE:
         reference = logits
-    agreement = drop = error = None
+    agreement = divergence = drop = error = None
     if reference is not None and n:
         agreement = metrics.agreement(reference.argmax(axis=1), logits.argmax(axis=1))
+        divergence = metrics.kl_divergence(reference, logits)
         drop, error = metrics.paired_drop(metrics.top_k(reference, labels, 1), correct)
     return Row(
         stage=stage,
@@ -190,6 +192,7 @@ def make_row(
         top5=float(metrics.top_k(logits, labels, 5).mean()) if n else 0.0,
         top1_ci95=list(metrics.wilson_interval(hits, n)),
         agreement=agreement,
+        kl=divergence,
         drop_pp=None if drop is None else 100 * drop,
         drop_se_pp=None if error is None else 100 * error,
         size_bytes=size_bytes,

@@ -25,6 +25,11 @@ def points(value: float | None) -> str:
     return "0.00" if text == "-0.00" else text.replace("-", "\N{MINUS SIGN}")
 
 
+def nats(value: float | None) -> str:
+    """A divergence: four decimals, which is finer than any difference that matters."""
+    return f"{value:.4f}" if _known(value) else NOTHING
+
+
 def milliseconds(value: float | None) -> str:
     """Three significant digits: 8.61, 12.3, 143."""
     if not _known(value):

@@ -69,6 +69,7 @@ def render(document: Document, photos: Sequence[Miss], total: int) -> str:
     environment.filters.update(
         percent=fmt.percent,
         points=fmt.points,
+        nats=fmt.nats,
         size=fmt.size,
         seconds=fmt.seconds,
         ms=fmt.milliseconds,

@@ -44,6 +44,7 @@ COLUMNS = (
     Column("95 % interval", lambda row: " to ".join(map(fmt.percent, row["top1_ci95"])), spare=4),
     Column("top-5 %", lambda row: fmt.percent(row["top5"]), spare=3),
     Column("agrees %", lambda row: fmt.percent(row["agreement"]), spare=1),
+    Column("KL", lambda row: fmt.nats(row["kl"]), spare=1),
     Column("drop pp", _drop),
     Column("size", lambda row: fmt.size(row["size_bytes"]), spare=2),
     Column("median ms", _median),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.metrics import wilson_interval
+from edgekit.metrics import kl_divergence, wilson_interval
 from edgekit.report import Document, make_row, write_json
 
 LABELS = np.array([0, 1, 2, 3])
@@ -33,6 +33,7 @@ def test_make_row() -> None:
     assert row["top5"] == 0.75
     assert row["top1_ci95"] == list(wilson_interval(2, 4))
     assert row["agreement"] == 0.5
+    assert row["kl"] == kl_divergence(REFERENCE, QUANTIZED) > 1
     assert row["drop_pp"] == 50.0
     assert row["drop_se_pp"] == pytest.approx(25.0)  # sqrt((0.5 - 0.25) / 4)
     assert row["size_bytes"] == 7
@@ -41,12 +42,13 @@ def test_make_row() -> None:
 
 def test_the_reference_row_agrees_with_itself() -> None:
     row = make_row("fp32-torch", "torch", REFERENCE, LABELS)
-    assert (row["top1"], row["agreement"], row["drop_pp"], row["drop_se_pp"]) == (1, 1, 0, 0)
+    assert (row["top1"], row["agreement"], row["kl"]) == (1, 1, 0)
+    assert (row["drop_pp"], row["drop_se_pp"]) == (0, 0)
 
 
 def test_without_a_reference_nothing_is_compared() -> None:
     row = make_row("w8a8-tflite", "LiteRT", QUANTIZED, LABELS)
-    assert row["agreement"] is row["drop_pp"] is row["drop_se_pp"] is None
+    assert row["agreement"] is row["kl"] is row["drop_pp"] is row["drop_se_pp"] is None
 
 
 def test_rows_of_nothing_and_of_other_photos() -> None:

@@ -25,6 +25,8 @@ from edgekit.report.host import cpu_name
         (fmt.points, -0.1359, "\N{MINUS SIGN}0.14"),
         (fmt.points, -0.001, "0.00"),
         (fmt.points, None, fmt.NOTHING),
+        (fmt.nats, 0.01537, "0.0154"),
+        (fmt.nats, math.nan, fmt.NOTHING),
         (fmt.milliseconds, 8.614, "8.61"),
         (fmt.milliseconds, 9.999, "10.0"),
         (fmt.milliseconds, 99.97, "100"),

@@ -63,6 +63,7 @@ def test_says_everything(tmp_path: Path, document: Document, misses: list[Miss])
         document["command"],
         "91.20 to 94.70",
         "98.91",
+        "0.0042",
         "4.0 MB",
         "8.41",
         "9 photos.",
