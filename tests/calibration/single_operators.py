@@ -1,0 +1,145 @@
+"""Files of one operator each, with random weights, scales and zero points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from tiny_tflite import TinyModel
+
+ACTIVATIONS = schema.ActivationFunctionType
+
+
+class Blank(TinyModel):
+    """A model without any tensor or operator."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+        self.model.operatorCodes, self.model.buffers = [], [schema.BufferT()]
+        self.graph.tensors, self.graph.operators = [], []
+
+    def activation(self, name: str, shape: list[int], dtype: str = "INT8", scale: float = 0) -> str:
+        """Adds a tensor with a random scale (or a given one) and zero point."""
+        info = np.iinfo(dtype.lower())
+        zero = int(self.rng.choice([info.min, info.max, self.rng.integers(info.min, info.max)]))
+        self.add(name, shape, dtype, scale or self.scale(), zero)
+        return name
+
+    def scale(self) -> float:
+        """A scale between 0.005 and 0.5, as float32."""
+        return float(np.float32(np.exp(self.rng.uniform(np.log(0.005), np.log(0.5)))))
+
+    def weights(self, shape: tuple[int, ...], axis: int | None) -> None:
+        """Adds ``kernel`` and, with a scale to match, ``bias``."""
+        values = self.rng.integers(-127, 128, shape).astype(np.int8)
+        self.add("kernel", None, "INT8", self.scale() / 30, 0, values, axis)
+        count = shape[0] if axis is None else shape[axis]
+        bias = self.rng.integers(-20000, 20000, count).astype(np.int32)
+        self.add("bias", None, "INT32", 1, 0, bias, axis=None if axis is None else 0)
+        scale = self.tensor("x").quantization.scale[0]
+        q = self.tensor("bias").quantization
+        q.scale = [scale * s for s in self.tensor("kernel").quantization.scale]
+        q.zeroPoint = [0] * len(q.scale)
+
+    def finish(self, inputs: list[str], output: str) -> bytes:
+        self.graph.inputs = [self.index(name) for name in inputs]
+        self.graph.outputs = [self.index(output)]
+        return self.pack()
+
+
+def convolution(seed: int, side=9, channels=7, filters=11, kernel=3, stride=2, act="NONE", pad=0):
+    b = Blank(seed)
+    out = -(-side // stride) if pad == 0 else (side - kernel) // stride + 1
+    b.activation("x", [1, side, side, channels])
+    b.weights((filters, kernel, kernel, channels), 0)
+    spread = b.tensor("x").quantization.scale[0] * b.tensor("kernel").quantization.scale[0]
+    wide = spread * 127 * kernel * np.sqrt(channels)
+    b.activation("y", [1, out, out, filters], scale=float(np.float32(wide)))
+    options = {"padding": pad, "strideW": stride, "strideH": stride}
+    options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
+    b.add_op("CONV_2D", 3, ["x", "kernel", "bias"], "y", "Conv2DOptions", **options)
+    return b.finish(["x"], "y")
+
+
+def depthwise(seed: int, side=9, channels=19, kernel=3, stride=1, act="NONE", pad=0):
+    b = Blank(seed)
+    out = -(-side // stride) if pad == 0 else (side - kernel) // stride + 1
+    b.activation("x", [1, side, side, channels])
+    b.weights((1, kernel, kernel, channels), 3)
+    spread = b.tensor("x").quantization.scale[0] * b.tensor("kernel").quantization.scale[0]
+    b.activation("y", [1, out, out, channels], scale=float(np.float32(spread * 127 * kernel)))
+    options = {"padding": pad, "strideW": stride, "strideH": stride, "depthMultiplier": 1}
+    options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
+    inputs = ["x", "kernel", "bias"]
+    b.add_op("DEPTHWISE_CONV_2D", 3, inputs, "y", "DepthwiseConv2DOptions", **options)
+    return b.finish(["x"], "y")
+
+
+def fully_connected(seed: int, length=70, units=13, act="NONE"):
+    b = Blank(seed)
+    b.activation("x", [1, length])
+    b.weights((units, length), None)
+    spread = b.tensor("x").quantization.scale[0] * b.tensor("kernel").quantization.scale[0]
+    b.activation("y", [1, units], scale=float(np.float32(spread * 127 * np.sqrt(length))))
+    options = {"fusedActivationFunction": getattr(ACTIVATIONS, act)}
+    inputs = ["x", "kernel", "bias"]
+    b.add_op("FULLY_CONNECTED", 4, inputs, "y", "FullyConnectedOptions", **options)
+    return b.finish(["x"], "y")
+
+
+def binary(name: str, seed: int, a=(1, 5, 5, 21), b=(1, 5, 5, 21), act="NONE"):
+    m = Blank(seed)
+    m.activation("a", list(a))
+    m.activation("b", list(b))
+    sa, sb = (m.tensor(n).quantization.scale[0] for n in "ab")
+    wide = sa + sb if name == "ADD" else sa * sb * 100
+    m.activation("y", list(a), scale=float(np.float32(wide)))
+    options = {"fusedActivationFunction": getattr(ACTIVATIONS, act)}
+    m.add_op(name, 2, ["a", "b"], "y", f"{name.capitalize()}Options", **options)
+    return m.finish(["a", "b"], "y")
+
+
+def logistic(seed: int):
+    b = Blank(seed)
+    b.activation("x", [1, 4, 4, 67])
+    b.add("y", [1, 4, 4, 67], "INT8", 1 / 256, -128)
+    b.add_op("LOGISTIC", 2, ["x"], "y")
+    return b.finish(["x"], "y")
+
+
+def mean(seed: int, side=7, channels=21, keep=True, same=False):
+    b = Blank(seed)
+    b.activation("x", [1, side, side, channels])
+    b.add("axes", None, "INT32", 0, 0, np.array([1, 2], np.int32))
+    shape = [1, 1, 1, channels] if keep else [1, channels]
+    x = b.tensor("x").quantization
+    b.activation("y", shape, scale=x.scale[0] * (1 if same else 0.3))
+    if same:
+        b.tensor("y").quantization.zeroPoint = list(x.zeroPoint)
+    b.add_op("MEAN", 2, ["x", "axes"], "y", "ReducerOptions", keepDims=keep)
+    return b.finish(["x"], "y")
+
+
+def pad(seed: int):
+    b = Blank(seed)
+    b.activation("x", [1, 5, 6, 3])
+    b.add("pads", None, "INT32", 0, 0, np.array([[0, 0], [1, 2], [0, 1], [0, 0]], np.int32))
+    x: Any = b.tensor("x").quantization
+    b.add("y", [1, 8, 7, 3], "INT8", x.scale[0], x.zeroPoint[0])
+    b.add_op("PAD", 2, ["x", "pads"], "y", "PadOptions")
+    return b.finish(["x"], "y")
+
+
+def quantize(seed: int, source="UINT8", target="INT8", same=True, channels=17):
+    b = Blank(seed)
+    b.activation("x", [1, 3, 3, channels], source)
+    x: Any = b.tensor("x").quantization
+    b.activation("y", [1, 3, 3, channels], target, scale=x.scale[0] if same else 0)
+    if same:
+        shift = {"UINT8": 128, "INT8": 0}
+        zero = x.zeroPoint[0] - shift[source] + shift[target]
+        b.tensor("y").quantization.zeroPoint = [zero]
+    b.add_op("QUANTIZE", 2, ["x"], "y", "QuantizeOptions")
+    return b.finish(["x"], "y")
