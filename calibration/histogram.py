@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Histogram:
         counts: float64 [BINS].
         minimum: smallest value seen.
         maximum: largest value seen.
+        batches: the extremes of each batch, in order.
     """
 
     low: float
@@ -39,6 +40,7 @@ class Histogram:
     counts: NDArray[np.float64]
     minimum: float = np.inf
     maximum: float = -np.inf
+    batches: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
     def starting(cls, minimum: float, maximum: float) -> Histogram:
@@ -89,6 +91,7 @@ class HistogramTap:
             raise FloatingPointError(name)
         histogram = self.histograms.setdefault(name, Histogram.starting(minimum, maximum))
         histogram.cover(minimum, maximum)
+        histogram.batches.append((minimum, maximum))
         histogram.minimum = min(histogram.minimum, minimum)
         histogram.maximum = max(histogram.maximum, maximum)
         counts = torch.histc(_sample(tensor), BINS, histogram.low, histogram.high)
@@ -117,14 +120,19 @@ def save_histograms(histograms: Mapping[str, Histogram], path: Path) -> None:
             names=np.array(list(histograms)),
             edges=np.array(edges, np.float64),
             counts=np.array([h.counts for h in histograms.values()]),
+            # A tensor is in every batch, so the record is rectangular.
+            batches=np.array([h.batches for h in histograms.values()], np.float64),
         )
 
 
 def load_histograms(path: Path) -> dict[str, Histogram]:
     """Reads what `save_histograms` wrote."""
     with np.load(path, allow_pickle=False) as stored:
-        names, edges, counts = stored["names"], stored["edges"], stored["counts"]
+        names, edges, counts = stored["names"], stored["edges"].tolist(), stored["counts"]
+        batches = [[(low, high) for low, high in one] for one in stored["batches"].tolist()]
     return {
-        str(name): Histogram(float(low), float(high), count, float(minimum), float(maximum))
-        for name, (low, high, minimum, maximum), count in zip(names, edges, counts, strict=True)
+        str(name): Histogram(low, high, count, minimum, maximum, extremes)
+        for name, (low, high, minimum, maximum), count, extremes in zip(
+            names, edges, counts, batches, strict=True
+        )
     }

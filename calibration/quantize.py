@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.calibration.affine import activation_params, bias_params, weight_params
 from edgekit.calibration.histogram import Histogram, HistogramTap
-from edgekit.calibration.ranges import METHODS, Range
+from edgekit.calibration.ranges import Choice, Range, check_method, choose
 from edgekit.devices import place
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
@@ -19,6 +19,9 @@ from edgekit.network import Network
 
 #: LOGISTIC's output scale must be exactly 1/256 with zero point -128 (TFLite specification).
 SIGMOID_RANGE = (0.0, 255 / 256)
+
+#: Best on every network measured; see docs/quantization.md.
+DEFAULT_METHOD = "mse"
 
 
 def fixed_ranges(graph: Graph, mean: float, std: float) -> dict[str, Range]:
@@ -46,8 +49,14 @@ def collect(
         device: torch device.
 
     Raises:
-        EdgekitError: a tensor holds NaN or infinity.
+        EdgekitError: a weight or a tensor holds NaN or infinity.
     """
+    for name, array in graph.weights.items():
+        if not np.isfinite(array).all():
+            raise EdgekitError(
+                f"the weight '{name}' holds NaN or infinity",
+                cause="the file that it came from is damaged, or its training diverged",
+            )
     network = place(Network(graph), device).eval()
     tap = HistogramTap(frozenset(skip))
     with torch.inference_mode():
@@ -58,20 +67,40 @@ def collect(
             except FloatingPointError as error:
                 raise EdgekitError(
                     f"the tensor '{error}' holds NaN or infinity",
-                    cause="the network's weights are damaged, or its training diverged",
+                    cause="its values overflow float32: the weights before it are far too large",
                 ) from None
     return tap.histograms
 
 
-def choose_ranges(histograms: Mapping[str, Histogram], method: str) -> dict[str, Range]:
-    """Applies one method of `METHODS` to every histogram.
+def choose_all(
+    histograms: Mapping[str, Histogram], method: str | Mapping[str, str]
+) -> dict[str, Choice]:
+    """Chooses a range for every histogram.
+
+    Args:
+        histograms: by tensor.
+        method: of `edgekit.calibration.ranges.METHODS`, or ``auto``; for all tensors, or by
+            tensor, and then ``mse`` for those that are not named.
 
     Raises:
-        UsageError: no such method.
+        UsageError: no such method, or no such tensor.
     """
-    if method not in METHODS:
-        raise UsageError(f"unknown range method '{method}'", hint=did_you_mean(method, METHODS))
-    return {name: METHODS[method](histogram) for name, histogram in histograms.items()}
+    named = {} if isinstance(method, str) else dict(method)
+    if unknown := named.keys() - histograms.keys():
+        raise UsageError(
+            f"no calibrated tensor '{min(unknown)}'", hint=did_you_mean(min(unknown), histograms)
+        )
+    for one in [method] if isinstance(method, str) else named.values():
+        check_method(one)
+    common = method if isinstance(method, str) else DEFAULT_METHOD
+    return {name: choose(h, named.get(name, common)) for name, h in histograms.items()}
+
+
+def choose_ranges(
+    histograms: Mapping[str, Histogram], method: str | Mapping[str, str]
+) -> dict[str, Range]:
+    """The ranges alone of `choose_all`."""
+    return {name: (c.low, c.high) for name, c in choose_all(histograms, method).items()}
 
 
 def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:

@@ -13,7 +13,7 @@ from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
 from edgekit.spec import SPECS, ModelSpec, find_spec
 
 IO_TYPES = ("uint8", "int8", "float32")
-RANGE_METHODS = ("mse", "percentile", "minmax")
+RANGE_METHODS = ("mse", "percentile", "minmax", "moving-average", "entropy", "auto")
 HEADS = ("classifier", "none")
 #: Whose tensor names and padding a weights file has.
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
@@ -94,7 +94,7 @@ class BuildOptions:
     targets: tuple[str, ...] = _option(
         ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", "NAME"
     )
-    ranges: str = _option("mse", "Activation ranges: mse, percentile or minmax.")
+    ranges: str = _option("mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.")
     io: str = _option("uint8", "Input and output of the int8 file: uint8, int8, float32.")
     compile: bool = _option(True, "Run the target's compiler where it has one.")
     compile_timeout: int = _option(180, "Seconds that a compiler may take.")

@@ -164,6 +164,8 @@ class _Build:
             case "train":
                 self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
             case "quantize":
+                for text in read_json(folder / steps.RANGES)["warnings"]:
+                    self.console.warn(text)
                 self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
             case "fp32":
                 self._publish(steps.FP32, folder / steps.MODEL, f"{model}-{steps.FP32}.tflite")

@@ -145,6 +145,7 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
         (trained,),
         head=options.head,
         method=steps.INPUT_METHOD,
+        record=2,  # of the histograms and warnings
     )
     quantized = add(
         "quantize",

@@ -22,7 +22,7 @@ from edgekit.pipeline import steps
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.diagnosis import diagnose, int8_dot_product
-from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row
+from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row, summarize_ranges
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
 from edgekit.report.host import describe_host, installed
@@ -63,7 +63,8 @@ def collect_document(
     splits = steps.read_splits(outcomes["data"].folder)
     calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
     rows = make_rows(outcomes, splits, files)
-    warnings = list(splits.warnings)
+    ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
+    warnings = [*splits.warnings, *ranges["warnings"]]
     diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
     if diagnosis:
         warnings.append(diagnosis)
@@ -96,7 +97,8 @@ def collect_document(
             "scheme": steps.W8A8,
             "method": options.ranges,
             "calibration_digest": calibration["sha256"],
-            "tensors": len(read_json(outcomes["quantize"].folder / steps.RANGES)),
+            "tensors": len(ranges["tensors"]),
+            **summarize_ranges(ranges["tensors"]),
             "input_mean": calibration["input_mean"],
             "input_std": calibration["input_std"],
         },

@@ -111,6 +111,7 @@ def calibrate(
 ) -> str:
     """Prepares the network for integers and collects a histogram of each of its tensors."""
     from edgekit.batches import eval_batches
+    from edgekit.calibration.checks import check_photos
     from edgekit.calibration.histogram import save_histograms
     from edgekit.calibration.quantize import collect, fixed_ranges
     from edgekit.passes import absorb_normalization, prepare
@@ -121,10 +122,13 @@ def calibrate(
         prepare(_to_convert(model, head)), preprocessing.mean, preprocessing.std, INPUT_METHOD
     )
     fixed = fixed_ranges(graph, mean, std)
+    plain = 0
 
     def batches() -> Any:
+        nonlocal plain
         done = 0
         for pixels, labels in eval_batches(photos, preprocessing, 16):
+            plain += int((pixels == pixels[:, :1, :1]).all((1, 2, 3)).sum())
             yield ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
             done += len(labels)
             progress("calibrate", done, len(photos))
@@ -138,6 +142,7 @@ def calibrate(
         "input_mean": mean,
         "input_std": std,
         "input_method": INPUT_METHOD,
+        "warnings": check_photos(len(photos), plain),
     }
     write_json(folder / CALIBRATION, record)
     return f"{len(photos)} photos, {len(histograms)} tensors"
@@ -146,14 +151,23 @@ def calibrate(
 def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str) -> str:
     """Chooses ranges and writes the 8-bit scheme onto the network."""
     from edgekit.calibration import quantize as ptq
+    from edgekit.calibration.checks import check_tensors
     from edgekit.calibration.histogram import load_histograms
+    from edgekit.calibration.ranges import Choice
 
     record = read_json(calibration / CALIBRATION)
     graph = Graph.load(calibration / GRAPH)
-    ranges = ptq.choose_ranges(load_histograms(calibration / HISTOGRAMS), method)
-    ranges |= ptq.fixed_ranges(graph, record["input_mean"], record["input_std"])
+    histograms = load_histograms(calibration / HISTOGRAMS)
+    choices = ptq.choose_all(histograms, method)
+    warnings = record["warnings"] + check_tensors(graph, histograms, choices)
+    for name, (low, high) in ptq.fixed_ranges(
+        graph, record["input_mean"], record["input_std"]
+    ).items():
+        choices[name] = Choice(low, high, "fixed", "prescribed by the scheme")
+    ranges = {name: (choice.low, choice.high) for name, choice in choices.items()}
     ptq.quantize(graph, ranges).save(folder / GRAPH)
-    write_json(folder / RANGES, {name: list(bounds) for name, bounds in ranges.items()})
+    tensors = {name: asdict(choice) for name, choice in choices.items()}
+    write_json(folder / RANGES, {"warnings": warnings, "tensors": tensors})
     return f"{method} ranges, {len(ranges)} tensors"
 
 

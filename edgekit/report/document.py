@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+WORST = 8  # tensors that the report lists
 REFERENCE = "fp32-torch"  # the stage that every other one is compared with
 
 
@@ -89,11 +91,30 @@ class Training(TypedDict):
     history: list[Epoch]
 
 
-class Quantization(TypedDict):
+class RangeChoice(TypedDict):
+    """The range of one activation tensor, and why it is that."""
+
+    name: str
+    low: float
+    high: float
+    method: str
+    why: str
+    sqnr_db: float | None  # expected signal to quantization noise; None where it is fixed
+    clipped: float | None  # share of the calibration's values outside the range
+
+
+class RangeSummary(TypedDict):
+    """All ranges in short."""
+
+    methods: dict[str, int]  # how many tensors have a range by each method, the commonest first
+    worst: list[RangeChoice]  # the tensors of the lowest expected SQNR, lowest first
+
+
+class Quantization(RangeSummary):
     """How the integers were chosen."""
 
     scheme: str  # w8a8-static
-    method: str  # mse, percentile, minmax
+    method: str  # mse, percentile, minmax, moving-average, entropy, auto
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std
@@ -197,6 +218,21 @@ def make_row(
         drop_se_pp=None if error is None else 100 * error,
         size_bytes=size_bytes,
         latency_ms=latency,
+    )
+
+
+def summarize_ranges(tensors: Mapping[str, Mapping[str, Any]]) -> RangeSummary:
+    """What the report says of the ranges.
+
+    Args:
+        tensors: by name the fields of `edgekit.calibration.ranges.Choice`.
+    """
+    methods = Counter(choice["method"] for choice in tensors.values())
+    known = [(name, choice) for name, choice in tensors.items() if choice["sqnr_db"] is not None]
+    known.sort(key=lambda item: item[1]["sqnr_db"])
+    return RangeSummary(
+        methods=dict(methods.most_common()),
+        worst=[RangeChoice(name=name, **choice) for name, choice in known[:WORST]],  # type: ignore[typeddict-item]
     )
 
 

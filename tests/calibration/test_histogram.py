@@ -76,4 +76,5 @@ def test_a_file_keeps_histograms(tmp_path):
     (loaded,) = load_histograms(tmp_path / "h.npz").values()
     np.testing.assert_array_equal(loaded.counts, histogram.counts)
     assert (loaded.low, loaded.high) == (histogram.low, histogram.high)
+    assert loaded.batches == histogram.batches == [(histogram.minimum, histogram.maximum)]
     assert (loaded.minimum, loaded.maximum) == (histogram.minimum, histogram.maximum)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from edgekit.architecture import build_graph
+from edgekit.calibration.histogram import HistogramTap
 from edgekit.calibration.quantize import (
+    choose_all,
     choose_ranges,
     collect,
     fixed_ranges,
@@ -99,10 +101,33 @@ def test_an_unknown_method_is_an_error():
         choose_ranges({}, "mean")
 
 
-def test_damaged_weights_are_noticed_at_their_tensor():
+def test_a_tensor_may_have_a_method_of_its_own():
+    rng = np.random.default_rng(0)
+    tap = HistogramTap()
+    for name in ("a", "b"):
+        tap(name, torch.from_numpy(rng.standard_t(2, (1, 5000)).astype(np.float32)))
+    ranges = choose_ranges(tap.histograms, {"b": "minmax"})
+    assert ranges["a"] == choose_ranges(tap.histograms, "mse")["a"]
+    assert ranges["b"] == choose_ranges(tap.histograms, "minmax")["b"] != ranges["a"]
+    choices = choose_all(tap.histograms, "auto")
+    assert choices["a"].why == "least error of 5 methods"
+    with pytest.raises(UsageError, match="no calibrated tensor 'c'"):
+        choose_ranges(tap.histograms, {"c": "mse"})
+
+
+def test_damaged_weights_are_noticed_by_name():
     graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
     kernel = graph.weights["block2a_expand/kernel"].copy()
     kernel[0, 0, 0, 0] = np.nan
     broken = graph.with_weights({**graph.weights, "block2a_expand/kernel": kernel})
-    with pytest.raises(EdgekitError, match="'block2a_expand' holds NaN"):
+    with pytest.raises(EdgekitError, match="'block2a_expand/kernel' holds NaN"):
+        collect(broken, [np.ones((1, 32, 32, 3), np.float32)])
+
+
+def test_an_overflow_is_noticed_at_its_tensor():
+    graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
+    kernel = graph.weights["block2a_project/kernel"].copy()
+    kernel[:] = 3e38
+    broken = graph.with_weights({**graph.weights, "block2a_project/kernel": kernel})
+    with pytest.raises(EdgekitError, match="'block2a_project' holds NaN"):
         collect(broken, [np.ones((1, 32, 32, 3), np.float32)])

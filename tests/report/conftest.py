@@ -103,6 +103,18 @@ DOCUMENT = Document(
     quantization={
         "scheme": "w8a8-static",
         "method": "mse",
+        "methods": {"mse": 62, "fixed": 2},
+        "worst": [
+            {
+                "name": "block3a_expand",
+                "low": 0.0,
+                "high": 4.81,
+                "method": "mse",
+                "why": "as asked",
+                "sqnr_db": 27.31,
+                "clipped": 0.000123,
+            }
+        ],
         "calibration_digest": "sha256:1f0c9d27b1a0f3c4",
         "tensors": 64,
         "input_mean": 127.0,

@@ -12,6 +12,7 @@ import pytest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.metrics import kl_divergence, wilson_interval
 from edgekit.report import Document, make_row, write_json
+from edgekit.report.document import WORST, summarize_ranges
 
 LABELS = np.array([0, 1, 2, 3])
 REFERENCE = np.eye(4, 7)  # right on every photo
@@ -83,3 +84,15 @@ def test_write_json_keeps_the_old_file_when_it_fails(tmp_path: Path, document: D
     assert path.read_text() == "old"
     with pytest.raises(EdgekitError, match="cannot write"):
         write_json({**document, "host": {}}, tmp_path / "no" / "report.json")  # type: ignore[typeddict-item]
+
+
+def test_the_summary_names_the_worst_tensors_first() -> None:
+    def choice(method: str, sqnr_db: float | None) -> dict[str, object]:
+        ends = {"low": -1.0, "high": 2.0, "clipped": 0.0}
+        return {**ends, "method": method, "why": "", "sqnr_db": sqnr_db}
+
+    tensors = {f"t{i}": choice("mse", 50.0 - i) for i in range(20)}
+    summary = summarize_ranges({"image": choice("fixed", None), **tensors})
+    assert summary["methods"] == {"mse": 20, "fixed": 1}
+    assert [worst["name"] for worst in summary["worst"]] == [f"t{19 - i}" for i in range(WORST)]
+    assert summary["worst"][0]["sqnr_db"] == 31.0
