@@ -1,0 +1,272 @@
+"""The forms in which one network can run on the same photos, for `edgekit.parity`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.atomic import read_json
+from edgekit.calibration.kernels import run_model
+from edgekit.converters.tflite_file import TFLiteModel, read
+from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.preprocessing import Preprocessing
+from edgekit.quiet import native_quiet
+from edgekit.runtime import KERNELS, LiteRT, Pixels
+
+if TYPE_CHECKING:
+    from edgekit.data import PhotoSet
+    from edgekit.graph import Graph
+
+Array = NDArray[Any]
+Execution = Callable[[Pixels], Array]
+#: Called with the task, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network whose forms are compared.
+
+    Attributes:
+        file: the int8 .tflite file.
+        preprocessing: of photos for it.
+        photos: what it is fed.
+        source: where they are from, in words.
+        float_file: the float .tflite file.
+        graph: the float network, as trained.
+        quantized: the network that the int8 file was written from.
+    """
+
+    file: Path
+    preprocessing: Preprocessing
+    photos: PhotoSet
+    source: str
+    float_file: Path | None = None
+    graph: Graph | None = None
+    quantized: Graph | None = None
+
+
+def find_subject(path: Path, float_file: Path | None = None) -> Subject:
+    """Reads the folder of a finished build, or takes a file as it is.
+
+    Args:
+        path: the folder, or an int8 .tflite file; the latter is fed the built-in photos.
+        float_file: beside a file, the float .tflite file of the same network.
+
+    Raises:
+        UsageError: there is no finished run, or the file is no image classifier.
+    """
+    if path.is_dir():
+        if float_file is not None:
+            raise UsageError("a run has a float file of its own", hint="leave --float out")
+        return _subject_of_run(path)
+    from edgekit.synthetic import VAL_COUNT, SyntheticPhotos
+
+    model = read(path)
+    shape = model.tensors[model.inputs[0]].shape if model.inputs else ()
+    if len(shape) != 4 or not 0 < shape[1] == shape[2]:
+        raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
+    record = read_metadata(path).preprocessing
+    # Without a record, pixels are taken to be scaled to -1 … 1.
+    plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())
+    preprocessing = Preprocessing.from_dict(record) if record else plain
+    photos = SyntheticPhotos(VAL_COUNT, 0, "val", shape[1])
+    return Subject(path, preprocessing, photos, "the built-in photos", float_file)
+
+
+def _subject_of_run(folder: Path) -> Subject:
+    from edgekit.architecture import without_classifier
+    from edgekit.graph import Graph
+    from edgekit.pipeline.steps import FP32, W8A8, read_splits
+    from edgekit.pipeline.workspace import STAGES
+
+    try:
+        manifest = read_json(folder / "manifest.json")
+        name = manifest["model"]["name"]
+        stage = manifest["stages"]["data"]
+        splits = read_splits(folder / STAGES / f"{stage['name']}-{stage['key'][:12]}")
+        preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
+        headless = manifest["options"]["head"] == "none"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder} holds no finished run",
+            cause=f"{type(error).__name__}: {error}",
+            hint="give the folder that `edgekit build` filled, or a .tflite file",
+        ) from error
+    graph = Graph.load(folder / f"{name}.graph")
+    return Subject(
+        folder / f"{name}-{W8A8}.tflite",
+        preprocessing,
+        splits.val,
+        splits.source,
+        folder / f"{name}-{FP32}.tflite",
+        without_classifier(graph) if headless else graph,
+        Graph.load(folder / f"{name}-{W8A8}.graph"),
+    )
+
+
+def executions(subject: Subject, wanted: TFLiteModel) -> tuple[dict[str, Execution], ...]:
+    """Every form that there is, by name: first the float ones, then the int8 ones.
+
+    Args:
+        subject: the network.
+        wanted: the int8 file as it should be; the integer simulation runs it.
+
+    Returns:
+        Functions from pixels, uint8 [n, height, width, 3], to real outputs [n, classes].
+    """
+    floats: dict[str, Execution] = {}
+    if subject.graph is not None:
+        floats["torch float"] = _torch(subject.graph, subject.preprocessing)
+    if subject.float_file is not None:
+        floats["tflite float"] = runtime(subject, subject.float_file).run
+    integers: dict[str, Execution] = {}
+    if subject.quantized is not None:
+        integers["float simulation"] = _simulation(subject.quantized)
+    builtin = runtime(subject, subject.file, "builtin")
+    integers["integer simulation"] = _integers(wanted, builtin.feed)
+    integers["tflite builtin"] = builtin.run
+    integers["tflite xnnpack"] = runtime(subject, subject.file).run
+    return floats, integers
+
+
+def runtime(subject: Subject, path: Path, kernels: str = "xnnpack") -> LiteRT:
+    """LiteRT for one of the subject's files, fed as its metadata says where it has some."""
+    own = None if read_metadata(path).mean else subject.preprocessing
+    return LiteRT(path, kernels=kernels, preprocessing=own)
+
+
+def _torch(graph: Graph, preprocessing: Preprocessing) -> Execution:
+    import torch
+
+    from edgekit.inference import to_input
+    from edgekit.network import Network
+
+    network = Network(graph).eval()
+
+    def run(pixels: Pixels) -> Array:
+        with torch.inference_mode():
+            return np.asarray(network(to_input(pixels, preprocessing, "cpu")).numpy())
+
+    return run
+
+
+def _simulation(quantized: Graph) -> Execution:
+    import torch
+
+    from edgekit.calibration.simulate import Simulation
+
+    network = Simulation(quantized).eval()
+
+    def run(pixels: Pixels) -> Array:
+        with torch.inference_mode():
+            return np.asarray(network(_prepared_input(quantized, pixels)).numpy())
+
+    return run
+
+
+def _integers(wanted: TFLiteModel, feed: Callable[[Pixels], Array]) -> Execution:
+    output = wanted.tensors[wanted.outputs[0]]
+
+    def run(pixels: Pixels) -> Array:
+        # One at a time: all tensors of a photo are kept until it is done.
+        raw = [run_model(wanted, feed(photo))[output.index][0] for photo in pixels]
+        return dequantize(np.stack(raw), output.scale, output.zero_point)
+
+    return run
+
+
+def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Array:
+    """Integers as the reals that they stand for, float32; floats as they are."""
+    if scale is None:
+        return values.astype(np.float32)
+    steps = values.astype(np.float32) - np.float32(zero_point or 0)
+    result: Array = steps * np.float32(scale)
+    return result
+
+
+def _prepared_input(quantized: Graph, pixels: Pixels) -> Any:
+    """What pixels are in the quantized network: its own normalization, that of its input."""
+    import torch
+
+    params = quantized.quant[quantized.input]
+    real = (pixels.astype(np.float32) - 128 - params.zero_point[0]) * np.float32(params.scale[0])
+    return torch.from_numpy(real).permute(0, 3, 1, 2)
+
+
+def float_tensors(quantized: Graph, pixels: Pixels) -> dict[str, Array]:
+    """Every tensor of the network before it was quantized, by the Graph's names.
+
+    Returns:
+        float32 [n, …] in the file's layout, NHWC.
+    """
+    import torch
+
+    from edgekit.network import Network
+
+    found: dict[str, Array] = {}
+
+    def keep(name: str, tensor: Any) -> Any:
+        found[name] = (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).numpy()
+        return tensor
+
+    with torch.inference_mode():
+        Network(quantized).eval()(_prepared_input(quantized, pixels), keep)
+    return found
+
+
+class Kernels:
+    """LiteRT on a whole file or a part of one, with every tensor kept.
+
+    Args:
+        contents: of a .tflite file.
+        kernels: as for `edgekit.runtime.LiteRT`.
+
+    Raises:
+        EdgekitError: LiteRT refuses the file.
+    """
+
+    def __init__(self, contents: bytes, kernels: str = "builtin") -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        try:
+            with native_quiet():
+                self._interpreter = Interpreter(
+                    model_content=contents,
+                    num_threads=1,
+                    experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
+                    experimental_preserve_all_tensors=kernels == "builtin",
+                )
+                self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise EdgekitError("LiteRT cannot run the model", cause=str(error)) from error
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        """Runs once; inputs in the file's order, in its types. Returns the first output."""
+        details = self._interpreter.get_input_details()
+        for entry, values in zip(details, inputs, strict=True):
+            self._interpreter.set_tensor(entry["index"], values)
+        self._interpreter.invoke()
+        output = self._interpreter.get_output_details()[0]["index"]
+        return np.asarray(self._interpreter.get_tensor(output))
+
+    def activations(self, model: TFLiteModel) -> dict[int, Array]:
+        """All that the last run computed or was given, by tensor index of the whole file."""
+        written = {i for op in model.operators for i in op.outputs} | set(model.inputs)
+        return {i: np.asarray(self._interpreter.get_tensor(i)) for i in sorted(written)}
+
+
+def trace(contents: bytes, model: TFLiteModel, fed: Sequence[Array]) -> dict[int, Array]:
+    """Runs a file's built-in kernels and returns all activations by tensor index, [n, …]."""
+    engine = Kernels(contents)
+    runs: list[Mapping[int, Array]] = []
+    for one in fed:
+        engine.run([one])
+        runs.append(engine.activations(model))
+    return {index: np.concatenate([run[index] for run in runs]) for index in runs[0]}

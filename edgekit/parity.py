@@ -1,0 +1,347 @@
+"""Runs the same photos through every form of a network, and says where two forms part.
+
+End to end, rounding spreads: int8 executions that are all correct differ from each other. That
+spread is the noise floor. A fault shows where each operator is given equal inputs: there, the
+integer simulation (`edgekit.calibration.kernels`) equals LiteRT's built-in kernels exactly and
+XNNPACK's to one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+
+from edgekit.calibration.kernels import run_operator
+from edgekit.converters.tflite_file import Operator, TFLiteModel, parse, read_bytes
+from edgekit.converters.tflite_matching import Match, find_differences, intended, match
+from edgekit.converters.tflite_slice import Slicer
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.executions import (
+    Array,
+    Kernels,
+    Progress,
+    Subject,
+    dequantize,
+    executions,
+    find_subject,
+    float_tensors,
+    runtime,
+    trace,
+)
+from edgekit.metrics import agreement, kl_divergence
+from edgekit.runtime import Pixels
+
+SCHEMA_VERSION = 1
+#: Photos that run end to end unless more are asked for.
+PHOTOS = 16
+#: Photos whose tensors are compared; each gives an operator thousands of values.
+TRACED = 4
+#: Steps that an operator may be off on equal inputs, by kernels.
+TOLERANCES = {"builtin": 0, "xnnpack": 1}
+#: Operators that only change a tensor's type.
+_CASTS = ("QUANTIZE", "DEQUANTIZE")
+
+
+class Pair(TypedDict):
+    """Two executions of the same photos.
+
+    ``agreement``: share of photos with the same top-1. ``mean_lsb``: mean absolute difference of
+    the outputs, in steps of the int8 file's output (None where that is float). ``kl``: mean
+    divergence of the softmax of ``b`` from that of ``a``, in nats.
+    """
+
+    a: str
+    b: str
+    agreement: float
+    mean_lsb: float | None
+    kl: float
+
+
+class NoiseFloor(TypedDict):
+    """The worst over all pairs of int8 executions, figure by figure."""
+
+    agreement: float
+    mean_lsb: float | None
+    kl: float
+
+
+class OperatorResult(TypedDict):
+    """One operator on equal inputs: its largest difference from the simulation, in steps.
+
+    ``xnnpack`` is None where LiteRT refuses the operator alone; then it is not ``ok``.
+    """
+
+    index: int
+    operator: str
+    tensor: str
+    builtin: int
+    xnnpack: int | None
+    ok: bool
+
+
+class TensorResult(TypedDict):
+    """Signal to quantization noise ratio of a tensor of the int8 file against the float network.
+
+    None where there is no noise, or no signal.
+    """
+
+    tensor: str
+    operator: str
+    sqnr_db: float | None
+
+
+class DifferenceResult(TypedDict):
+    """What the file does not hold as the quantized network says."""
+
+    tensor: str
+    kind: str
+    message: str
+
+
+class Parity(TypedDict):
+    """What `compare` found.
+
+    ``first`` is the first operator beyond its tolerance. ``tensors`` begin with the worst.
+    ``ok`` says that there are no differences and that every operator is within its tolerance.
+    """
+
+    schema_version: int
+    file: str
+    float_file: str | None
+    photos: int
+    source: str
+    executions: list[str]
+    pairs: list[Pair]
+    noise_floor: NoiseFloor
+    differences: list[DifferenceResult]
+    operators: list[OperatorResult]
+    first: OperatorResult | None
+    tensors: list[TensorResult]
+    ok: bool
+
+
+def compare(
+    path: str | Path,
+    *,
+    float_file: str | Path | None = None,
+    photos: int = PHOTOS,
+    progress: Progress | None = None,
+) -> Parity:
+    """Compares the forms of a network with each other.
+
+    Args:
+        path: the folder of a finished build, or an int8 .tflite file.
+        float_file: beside a file, the float .tflite file of the same network.
+        photos: how many run end to end; the validation photos of the run, or built-in ones.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: there is no such run or file, or the file is not an int8 classifier with
+            operators that `edgekit.calibration.kernels` has.
+        EdgekitError: LiteRT cannot run the file.
+    """
+    if photos < 1:
+        raise UsageError(f"{photos} photos cannot be compared", hint="--photos 16")
+    subject = find_subject(Path(path), Path(float_file) if float_file else None)
+    return compare_subject(subject, photos, progress or (lambda task, done, total: None))
+
+
+def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity:
+    """`compare` for what `edgekit.executions.find_subject` found."""
+    pixels = _load(subject, photos)
+    contents = read_bytes(subject.file)
+    model = parse(contents, name=str(subject.file))
+    _check_int8(subject.file, model)
+    found, wanted, differences = None, model, []
+    if subject.quantized is not None:
+        found = match(subject.quantized, model)
+        wanted = intended(subject.quantized, model, found)
+        differences = find_differences(subject.quantized, model, found)
+    feed = runtime(subject, subject.file, "builtin").feed
+    values = trace(contents, model, [feed(photo) for photo in pixels[:TRACED]])
+    operators = _operators(contents, model, wanted, values, _names(model, found), progress)
+    tensors = _tensors(subject, pixels[:TRACED], model, values, found)
+    names, pairs, floor = _end_to_end(subject, wanted, pixels, progress)
+    first = next((operator for operator in operators if not operator["ok"]), None)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "file": str(subject.file),
+        "float_file": str(subject.float_file) if subject.float_file else None,
+        "photos": len(pixels),
+        "source": subject.source,
+        "executions": names,
+        "pairs": pairs,
+        "noise_floor": floor,
+        "differences": [DifferenceResult(**asdict(item)) for item in differences],  # type: ignore[typeddict-item]
+        "operators": operators,
+        "first": first,
+        "tensors": tensors,
+        "ok": first is None and not differences,
+    }
+
+
+def _load(subject: Subject, count: int) -> Pixels:
+    """Photos spread over the set, uint8 [n, height, width, 3]."""
+    count = min(count, len(subject.photos))
+    chosen = np.linspace(0, len(subject.photos) - 1, count).round().astype(int)
+    load, prepare = subject.photos.load, subject.preprocessing.pixels
+    return np.stack([prepare(load(int(index))) for index in chosen])
+
+
+def _check_int8(path: Path, model: TFLiteModel) -> None:
+    activations = {model.tensors[op.outputs[0]].dtype for op in model.operators if op.outputs}
+    if "int8" not in activations:
+        hint = "give it as --float beside the int8 file"
+        raise UsageError(f"{path} is not an int8 model", hint=hint)
+
+
+def _names(model: TFLiteModel, found: Match | None) -> dict[int, str]:
+    """What tensors are called: as in the Graph, else as in the file."""
+    own = {tensor.index: tensor.name for tensor in model.tensors}
+    return own | (found.names() if found else {})
+
+
+def _operators(
+    contents: bytes,
+    model: TFLiteModel,
+    wanted: TFLiteModel,
+    values: dict[int, Array],
+    names: dict[int, str],
+    progress: Progress,
+) -> list[OperatorResult]:
+    """Each operator on the inputs that LiteRT's built-in kernels gave it."""
+    slicer = Slicer(contents)
+    results = []
+    for op, right in zip(model.operators, wanted.operators, strict=True):
+        progress("operators", op.index + 1, len(model.operators))
+        inputs = {i: values[i] for i in op.inputs if i in values}
+        expected = run_operator(wanted, right, inputs)
+        builtin = _furthest(values[op.outputs[0]], expected)
+        xnnpack: int | None = None
+        with contextlib.suppress(EdgekitError):
+            xnnpack = _furthest(_run_alone(slicer.cut(op.index), op, values), expected)
+        fits = builtin <= TOLERANCES["builtin"]
+        fits &= xnnpack is not None and xnnpack <= TOLERANCES["xnnpack"]
+        results.append(
+            OperatorResult(
+                index=op.index,
+                operator=op.name,
+                tensor=names[op.outputs[0]],
+                builtin=builtin,
+                xnnpack=xnnpack,
+                ok=fits,
+            )
+        )
+    return results
+
+
+def _run_alone(contents: bytes, op: Operator, values: dict[int, Array]) -> Array:
+    """XNNPACK's kernel on what each photo gave the operator."""
+    kernels = Kernels(contents, "xnnpack")
+    fed = [values[i] for i in op.inputs if i in values]
+    count = len(fed[0])
+    return np.concatenate([kernels.run([a[n : n + 1] for a in fed]) for n in range(count)])
+
+
+def _furthest(found: Array, expected: Array) -> int:
+    """The largest difference in steps; floats that are not equal count as one step apart."""
+    if found.dtype == np.float32:
+        return int(not np.allclose(found, expected, rtol=1e-6, atol=0))
+    return int(np.abs(found.astype(np.int32) - expected).max(initial=0))
+
+
+def _tensors(
+    subject: Subject,
+    pixels: Pixels,
+    model: TFLiteModel,
+    values: dict[int, Array],
+    found: Match | None,
+) -> list[TensorResult]:
+    """Signal to noise of every tensor that has a float counterpart, the worst first."""
+    producers = {op.outputs[0]: op.name for op in model.operators}
+    results = []
+    for index, (name, real) in _counterparts(subject, pixels, model, found).items():
+        tensor = model.tensors[index]
+        noise = dequantize(values[index], tensor.scale, tensor.zero_point) - real
+        power, error = (float(np.square(a, dtype=np.float64).sum()) for a in (real, noise))
+        ratio = 10 * float(np.log10(power / error)) if power and error else None
+        results.append(
+            TensorResult(tensor=name, operator=producers.get(index, "input"), sqnr_db=ratio)
+        )
+    return sorted(results, key=lambda r: np.inf if r["sqnr_db"] is None else r["sqnr_db"])
+
+
+def _counterparts(
+    subject: Subject, pixels: Pixels, model: TFLiteModel, found: Match | None
+) -> dict[int, tuple[str, Array]]:
+    """Name and real values by index of the int8 file's tensors."""
+    if subject.quantized is not None and found is not None:
+        reals = float_tensors(subject.quantized, pixels)
+        return {
+            index: (name, reals[name])
+            for name, index in found.tensors.items()
+            if name in reals and reals[name].shape[1:] == model.tensors[index].shape[1:]
+        }
+    if subject.float_file is None:
+        return {}
+    contents = read_bytes(subject.float_file)
+    other = parse(contents, name=str(subject.float_file))
+    ours, theirs = (_computing(m) for m in (model, other))
+    if [op.name for op in ours] != [op.name for op in theirs]:
+        return {}
+    feed = runtime(subject, subject.float_file).feed
+    values = trace(contents, other, [feed(photo) for photo in pixels])
+    return {
+        a.outputs[0]: (model.tensors[a.outputs[0]].name, values[b.outputs[0]])
+        for a, b in zip(ours, theirs, strict=True)
+    }
+
+
+def _computing(model: TFLiteModel) -> list[Operator]:
+    return [op for op in model.operators if op.name not in _CASTS]
+
+
+def _end_to_end(
+    subject: Subject, wanted: TFLiteModel, pixels: Pixels, progress: Progress
+) -> tuple[list[str], list[Pair], NoiseFloor]:
+    """Every form on every photo, and each pair of them."""
+    floats, integers = executions(subject, wanted)
+    outputs: dict[str, Array] = {}
+    for number, (name, run) in enumerate((floats | integers).items(), 1):
+        outputs[name] = run(pixels).reshape(len(pixels), -1)
+        progress("executions", number, len(floats) + len(integers))
+    step = _output_step(wanted)
+    pairs = [_pair(a, b, outputs, step) for a, b in itertools.combinations(outputs, 2)]
+    spread = [pair for pair in pairs if {pair["a"], pair["b"]} <= integers.keys()]
+    steps = [pair["mean_lsb"] for pair in spread if pair["mean_lsb"] is not None]
+    floor = NoiseFloor(
+        agreement=min(pair["agreement"] for pair in spread),
+        mean_lsb=max(steps) if steps else None,
+        kl=max(pair["kl"] for pair in spread),
+    )
+    return list(outputs), pairs, floor
+
+
+def _output_step(model: TFLiteModel) -> float | None:
+    """The scale of the last integer tensor: the output's, or what is dequantized for it."""
+    output = model.tensors[model.outputs[0]]
+    if output.scale is None and (producer := model.producer(output.index)) is not None:
+        return model.tensors[producer.inputs[0]].scale
+    return output.scale
+
+
+def _pair(a: str, b: str, outputs: dict[str, Array], step: float | None) -> Pair:
+    first, second = outputs[a], outputs[b]
+    apart = float(np.abs(first.astype(np.float64) - second).mean())
+    return Pair(
+        a=a,
+        b=b,
+        agreement=agreement(first.argmax(1), second.argmax(1)),
+        mean_lsb=apart / step if step else None,
+        kl=kl_divergence(first, second),
+    )
