@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgekit import __version__
-from edgekit.cli import build, inspect, models, parity, pretrained, scale, weights
+from edgekit.cli import build, inspect, models, parity, pretrained, scale, sensitivity, weights
 from edgekit.console import Console
 from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
 
@@ -29,6 +29,7 @@ app.command("models")(models.command)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
 app.command("scale")(scale.command)
+app.command("sensitivity")(sensitivity.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
 app.add_typer(weights.app, name="weights")

@@ -127,3 +127,41 @@ def _svg(title: str, description: str, height: float, marks: Sequence[str]) -> M
         f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
         f"{''.join(marks)}</svg>"
     )
+
+
+def cost_plot(costs: Sequence[tuple[str, str, float]]) -> Markup:
+    """Bars of what quantizing each tensor alone costs.
+
+    Args:
+        costs: name, kind (``activation`` or ``weight``) and KL in nats, the costliest first.
+    """
+    if not costs:
+        return Markup("")
+    left, right, pitch, top = 190, WIDTH - 10, 18, 8
+    bottom = top + pitch * len(costs)
+    values = [value for value in ticks(0.0, max(value for _, _, value in costs), 4) if value >= 0]
+    x = Scale(0.0, values[-1], left, right)
+    marks = [_vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
+    for i, (name, kind, value) in enumerate(costs):
+        y = top + pitch * (i + 0.5)
+        colour = "fp32" if kind == "weight" else "quantized"
+        marks.append(
+            f'<text class="name" x="{left - 8}" y="{y + 4}">{escape(name)}</text>'
+            f'<g class="{colour}"><path class="thick" d="M{left} {y}H{x(max(value, 0.0))}"/></g>'
+        )
+    spoken = "; ".join(f"{name} {value:.3g} nats" for name, _, value in costs[:5])
+    return _svg("Cost of each tensor in 8 bits, KL in nats", spoken, bottom + 22, marks)
+
+
+def standalone(svg: Markup) -> str:
+    """A drawing as a file of its own, with the colours of the light page."""
+    style = (
+        "text{fill:#1b1f24;font:11px sans-serif}.name{text-anchor:end}"
+        ".tick{text-anchor:middle;fill:#5b6470}path{fill:none;stroke-width:1.75}"
+        ".thick{stroke-width:9}.grid{stroke:#dfe3e8;stroke-width:1}"
+        ".fp32{stroke:#5b6470;fill:#5b6470}.quantized{stroke:#0a5cc0;fill:#0a5cc0}"
+    )
+    opened = svg.index(">") + 1
+    head = str(svg[:opened]).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f"{head}<style>{style}</style>{paper}{svg[opened:]}\n"
