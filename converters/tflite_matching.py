@@ -117,7 +117,8 @@ class _Matcher:
         if pad is not None:
             self.copies[pad.outputs[0]] = node.inputs[0]
         if isinstance(node, WeightedNode):
-            self.tensors |= dict(zip(node.weight_names(), op.inputs[1:], strict=False))
+            weights = zip(node.weight_names(), op.inputs[1:], strict=False)
+            self.tensors |= {name: index for name, index in weights if index >= 0}
 
     def reads(self, op: Operator) -> set[int]:
         """The activations that an operator reads, seen through padding."""
@@ -202,6 +203,8 @@ class _Comparison:
                 if name in self.found.tensors:
                     yield from self._quantization(name, self.found.tensors[name])
                     yield from self._weights(name, op)
+                elif integers(self.graph.weights[name], self.graph.quant[name]).any():
+                    yield Difference(name, "structure", "the file has none")
 
     def _geometry(self, node: SpatialNode, op: Operator) -> Iterator[Difference]:
         strides = {op.options["stride_h"], op.options["stride_w"]}

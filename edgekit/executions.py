@@ -111,12 +111,15 @@ def _subject_of_run(folder: Path) -> Subject:
     )
 
 
-def executions(subject: Subject, wanted: TFLiteModel) -> tuple[dict[str, Execution], ...]:
+def executions(
+    subject: Subject, wanted: TFLiteModel, builtin: LiteRT
+) -> tuple[dict[str, Execution], dict[str, Execution]]:
     """Every form that there is, by name: first the float ones, then the int8 ones.
 
     Args:
         subject: the network.
         wanted: the int8 file as it should be; the integer simulation runs it.
+        builtin: the file with built-in kernels.
 
     Returns:
         Functions from pixels, uint8 [n, height, width, 3], to real outputs [n, classes].
@@ -129,7 +132,6 @@ def executions(subject: Subject, wanted: TFLiteModel) -> tuple[dict[str, Executi
     integers: dict[str, Execution] = {}
     if subject.quantized is not None:
         integers["float simulation"] = _simulation(subject.quantized)
-    builtin = runtime(subject, subject.file, "builtin")
     integers["integer simulation"] = _integers(wanted, builtin.feed)
     integers["tflite builtin"] = builtin.run
     integers["tflite xnnpack"] = runtime(subject, subject.file).run
@@ -139,7 +141,7 @@ def executions(subject: Subject, wanted: TFLiteModel) -> tuple[dict[str, Executi
 def runtime(subject: Subject, path: Path, kernels: str = "xnnpack") -> LiteRT:
     """LiteRT for one of the subject's files, fed as its metadata says where it has some."""
     own = None if read_metadata(path).mean else subject.preprocessing
-    return LiteRT(path, kernels=kernels, preprocessing=own)
+    return LiteRT(path, kernels=kernels, preprocessing=own, threads=1)
 
 
 def _torch(graph: Graph, preprocessing: Preprocessing) -> Execution:

@@ -34,7 +34,7 @@ from edgekit.executions import (
     trace,
 )
 from edgekit.metrics import agreement, kl_divergence
-from edgekit.runtime import Pixels
+from edgekit.runtime import LiteRT, Pixels
 
 SCHEMA_VERSION = 1
 #: Photos that run end to end unless more are asked for.
@@ -162,11 +162,11 @@ def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity
         found = match(subject.quantized, model)
         wanted = intended(subject.quantized, model, found)
         differences = find_differences(subject.quantized, model, found)
-    feed = runtime(subject, subject.file, "builtin").feed
-    values = trace(contents, model, [feed(photo) for photo in pixels[:TRACED]])
+    builtin = runtime(subject, subject.file, "builtin")
+    values = trace(contents, model, [builtin.feed(photo) for photo in pixels[:TRACED]])
     operators = _operators(contents, model, wanted, values, _names(model, found), progress)
     tensors = _tensors(subject, pixels[:TRACED], model, values, found)
-    names, pairs, floor = _end_to_end(subject, wanted, pixels, progress)
+    names, pairs, floor = _end_to_end(subject, wanted, builtin, pixels, progress)
     first = next((operator for operator in operators if not operator["ok"]), None)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -307,10 +307,10 @@ def _computing(model: TFLiteModel) -> list[Operator]:
 
 
 def _end_to_end(
-    subject: Subject, wanted: TFLiteModel, pixels: Pixels, progress: Progress
+    subject: Subject, wanted: TFLiteModel, builtin: LiteRT, pixels: Pixels, progress: Progress
 ) -> tuple[list[str], list[Pair], NoiseFloor]:
     """Every form on every photo, and each pair of them."""
-    floats, integers = executions(subject, wanted)
+    floats, integers = executions(subject, wanted, builtin)
     outputs: dict[str, Array] = {}
     for number, (name, run) in enumerate((floats | integers).items(), 1):
         outputs[name] = run(pixels).reshape(len(pixels), -1)

@@ -43,7 +43,7 @@ def parity(
         first, differences = found["first"], found["differences"]
         what = f"{differences[0]['tensor']}: {differences[0]['message']}" if differences else None
         if first is not None:
-            where = f"operator {first['index']} {first['operator']}, tensor {first['tensor']}"
+            where = f"{first['index']} {first['operator']}, tensor {first['tensor']}"
             message = f"the first operator beyond its tolerance is {where}"
         else:
             message = "the file is not what its network says"

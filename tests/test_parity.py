@@ -1,0 +1,226 @@
+"""Faithful files agree operator by operator; planted faults are found at the right tensor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from planted import CLASSES, SIDE, VARIANTS, Plant, write_files
+
+from edgekit.atomic import write_json
+from edgekit.converters.tflite import convert
+from edgekit.data import Splits
+from edgekit.errors import UsageError
+from edgekit.executions import Subject
+from edgekit.parity import compare, compare_subject
+from edgekit.preprocessing import Preprocessing
+from edgekit.synthetic import SyntheticPhotos
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def subject_in(folder: Path, name: str, graph, int8) -> Subject:
+    spec = VARIANTS[name]
+    labels = tuple("abcdef"[:CLASSES])
+    return Subject(
+        folder / "int8.tflite",
+        Preprocessing(SIDE, spec.mean, spec.std, labels),
+        SyntheticPhotos(50, 0, "val", SIDE),
+        "test",
+        folder / "float.tflite",
+        graph,
+        int8,
+    )
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
+def subject(request, tmp_path_factory) -> Subject:
+    folder = tmp_path_factory.mktemp("files")
+    return subject_in(folder, request.param, *write_files(folder, request.param))
+
+
+@pytest.fixture(scope="module")
+def lite0(tmp_path_factory) -> Subject:
+    folder = tmp_path_factory.mktemp("lite0")
+    return subject_in(folder, "lite0", *write_files(folder, "lite0"))
+
+
+def run(subject: Subject, photos: int = 3):
+    return compare_subject(subject, photos, lambda *_: None)
+
+
+def test_a_faithful_file_is_the_simulation(subject):
+    found = run(subject)
+    assert found["ok"]
+    assert (found["first"], found["differences"]) == (None, [])
+    assert {operator["builtin"] for operator in found["operators"]} == {0}
+    assert {operator["xnnpack"] for operator in found["operators"]} <= {0, 1}
+    pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
+    exact = pairs["integer simulation", "tflite builtin"]
+    assert (exact["agreement"], exact["mean_lsb"], exact["kl"]) == (1, 0, 0)
+    floats = pairs["torch float", "tflite float"]
+    assert floats["mean_lsb"] < 0.01
+    spread = [p for (a, _), p in pairs.items() if a not in ("torch float", "tflite float")]
+    assert len(spread) == 6
+    assert found["noise_floor"]["mean_lsb"] == max(pair["mean_lsb"] for pair in spread)
+
+
+def test_every_tensor_of_the_network_has_its_ratio(subject):
+    tensors = run(subject, 1)["tensors"]
+    assert {t["tensor"] for t in tensors} == {
+        subject.quantized.input,
+        *(node.name for node in subject.quantized.nodes),
+    }
+    ratios = [t["sqnr_db"] for t in tensors if t["sqnr_db"] is not None]
+    assert ratios == sorted(ratios)
+    assert -5 < ratios[0] < ratios[-1] < 80
+    # The input holds bytes, and bytes are exact.
+    assert next(t for t in tensors if t["tensor"] == subject.quantized.input)["sqnr_db"] is None
+
+
+@pytest.mark.parametrize("io", ["int8", "float32"])
+def test_other_ends_agree_too(lite0, tmp_path, io):
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(convert(lite0.quantized, io=io))
+    assert run(replace(lite0, file=path), 2)["ok"]
+
+
+def scale(plant: Plant, name: str) -> str:
+    plant.quantization(name).scale[0] *= 1.01
+    return name
+
+
+def zero_point(plant: Plant, name: str) -> str:
+    plant.quantization(name).zeroPoint[0] += 1
+    return name
+
+
+def swapped_outputs(plant: Plant, name: str) -> str:
+    kernel = f"{name}/kernel"
+    rows = plant.data(kernel).view(np.int8).reshape(plant.tensor(kernel).shape)
+    rows[[0, 1]] = rows[[1, 0]]
+    return kernel
+
+
+def swapped_inputs(plant: Plant, name: str) -> str:
+    kernel = f"{name}/kernel"
+    columns = plant.data(kernel).view(np.int8).reshape(plant.tensor(kernel).shape)
+    columns[..., [0, 2]] = columns[..., [2, 0]]
+    return kernel
+
+
+def no_activation(plant: Plant, name: str) -> str:
+    options = plant.operator(name).builtinOptions
+    options.fusedActivationFunction = schema.ActivationFunctionType.NONE
+    return name
+
+
+def weight_scale(plant: Plant, name: str) -> str:
+    plant.quantization(f"{name}/kernel").scale[3] *= 1.01
+    return f"{name}/kernel"
+
+
+def bias(plant: Plant, name: str) -> str:
+    values = plant.data(f"{name}/bias").view(np.int32)
+    values[0] += 30000
+    return f"{name}/bias"
+
+
+#: Fault, node, kind of difference, words of its message.
+FAULTS = [
+    (scale, "block3a_project", "scale", "(+1.00%)"),
+    (scale, "block2b_add", "scale", "(+1.00%)"),
+    (scale, "stem", "scale", "(+1.00%)"),
+    (scale, "pool", "scale", "(+1.00%)"),
+    (zero_point, "block4a_project", "zero point", "zero point"),
+    (swapped_outputs, "block3b_expand", "weights", "the same output channels in another order"),
+    (swapped_outputs, "logits", "weights", "the same output channels in another order"),
+    (swapped_inputs, "stem", "weights", "the same input channels in another order"),
+    (no_activation, "block5a_expand", "activation", "NONE in the file, not RELU6"),
+    (no_activation, "block1a_depthwise", "activation", "NONE in the file, not RELU6"),
+    (weight_scale, "block3a_expand", "scale", "of channel 3"),
+    (bias, "block2a_project", "weights", "of the integers differ"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "node", "kind", "words"), FAULTS, ids=[f"{f.__name__} {n}" for f, n, *_ in FAULTS]
+)
+def test_a_planted_fault_is_found_at_its_tensor(lite0, tmp_path, fault, node, kind, words):
+    plant = Plant(lite0.file.read_bytes(), lite0.quantized)
+    tensor = fault(plant, node)
+    path = tmp_path / "planted.tflite"
+    path.write_bytes(plant.pack())
+    found = run(replace(lite0, file=path, float_file=None, graph=None), 2)
+    assert not found["ok"]
+    assert [(d["tensor"], d["kind"]) for d in found["differences"]] == [(tensor, kind)]
+    assert words in found["differences"][0]["message"]
+    if fault is no_activation:  # an int8 output that ends at 6 or below needs no ReLU6
+        return
+    # The operators tell the same, without a look at what the file says of itself.
+    assert found["first"] is not None
+    assert found["first"]["tensor"] == node
+
+
+@pytest.fixture(scope="module")
+def run_folder(lite0, tmp_path_factory) -> Path:
+    """What of a finished build a comparison reads."""
+    folder = tmp_path_factory.mktemp("run")
+    lite0.graph.save(folder / "lite0.graph")
+    lite0.quantized.save(folder / "lite0-w8a8-static.graph")
+    (folder / "lite0-w8a8-static.tflite").write_bytes(lite0.file.read_bytes())
+    (folder / "lite0-fp32.tflite").write_bytes(lite0.float_file.read_bytes())
+    photos = lite0.photos
+    splits = Splits(photos, photos, photos, tuple("abcdef"), "shapes", builtin=True)
+    stage = folder / "stages" / "data-0123456789ab"
+    stage.mkdir(parents=True)
+    write_json(stage / "splits.json", splits.to_dict())
+    manifest = {
+        "model": {"name": "lite0"},
+        "options": {"head": "classifier"},
+        "preprocessing": lite0.preprocessing.to_dict(),
+        "stages": {"data": {"name": "data", "key": "0123456789abcdef"}},
+    }
+    write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+def test_a_run_is_compared_on_its_own_photos(run_folder, lite0):
+    found = compare(run_folder, photos=3)
+    assert found["ok"]
+    assert (found["source"], found["photos"]) == ("shapes", 3)
+    assert found["executions"] == [
+        "torch float",
+        "tflite float",
+        "float simulation",
+        "integer simulation",
+        "tflite builtin",
+        "tflite xnnpack",
+    ]
+    assert found["pairs"] == run(lite0)["pairs"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_file_alone_is_compared_with_its_float_file(lite0):
+    found = compare(lite0.file, float_file=lite0.float_file, photos=2)
+    assert found["ok"]
+    assert found["executions"][0] == "tflite float"
+    assert len(found["tensors"]) == len(lite0.quantized.nodes)
+    assert found["source"] == "the built-in photos"
+
+
+def test_what_cannot_be_compared_is_refused(lite0, tmp_path):
+    with pytest.raises(UsageError, match="not an int8 model"):
+        compare(lite0.float_file)
+    with pytest.raises(UsageError, match="0 photos"):
+        compare(lite0.file, photos=0)
+    with pytest.raises(UsageError, match="holds no finished run"):
+        compare(tmp_path)
+    with pytest.raises(UsageError, match="a float file of its own"):
+        compare(tmp_path, float_file=lite0.float_file)
+    with pytest.raises(UsageError, match="cannot read"):
+        compare(tmp_path / "absent.tflite")
