@@ -182,7 +182,7 @@ class _Comparison:
                 yield from self._operator(self.graph.node(name))
             for index in (self.found.tensors.get(name, -1), *copies.get(name, ())):
                 if index >= 0:
-                    yield from self._quantization(name, index)
+                    yield from self._quantization(name, index, self.graph.quant[name])
 
     def _operator(self, node: Node) -> Iterator[Difference]:
         index = self.found.operators[node.name]
@@ -201,8 +201,9 @@ class _Comparison:
         if isinstance(node, WeightedNode):
             for name in node.weight_names():
                 if name in self.found.tensors:
-                    yield from self._quantization(name, self.found.tensors[name])
-                    yield from self._weights(name, op)
+                    params = self._weight_params(node, name)
+                    yield from self._quantization(name, self.found.tensors[name], params)
+                    yield from self._weights(name, op, params)
                 elif integers(self.graph.weights[name], self.graph.quant[name]).any():
                     yield Difference(name, "structure", "the file has none")
 
@@ -222,8 +223,21 @@ class _Comparison:
         if found != wanted:
             yield Difference(node.name, "padding", f"padding {found} in the file, not {wanted}")
 
-    def _quantization(self, name: str, index: int) -> Iterator[Difference]:
-        tensor, params = self.tensors[index], self.graph.quant[name]
+    def _weight_params(self, node: WeightedNode, name: str) -> QuantParams:
+        """The Graph's, but for channels without any weight the scales of the file.
+
+        The converter raises scales below 4e-9; where all weights are zero, that changes nothing.
+        """
+        params, scales = self.graph.quant[name], self.model.tensors[self.found.tensors[name]].scales
+        kernel = f"{node.name}/kernel"
+        weights = integers(self.graph.weights[kernel], self.graph.quant[kernel])
+        dead = np.equal(np.abs(weights).reshape(-1, weights.shape[-1]).max(0), 0)
+        if not len(scales) == len(params.scale) == len(dead):
+            return params
+        return replace(params, scale=tuple(np.where(dead, scales, params.scale).tolist()))
+
+    def _quantization(self, name: str, index: int, params: QuantParams) -> Iterator[Difference]:
+        tensor = self.tensors[index]
         if tensor.dtype == "float32":  # an end of the file
             return
         zero_points = tuple(z + 128 * (tensor.dtype == "uint8") for z in params.zero_point)
@@ -236,10 +250,10 @@ class _Comparison:
             yield Difference(where, "zero point", message)
         self.tensors[index] = replace(tensor, scales=scales, zero_points=zero_points)
 
-    def _weights(self, name: str, op: Operator) -> Iterator[Difference]:
+    def _weights(self, name: str, op: Operator, params: QuantParams) -> Iterator[Difference]:
         index = self.found.tensors[name]
         tensor = self.tensors[index]
-        values = integers(self.graph.weights[name], self.graph.quant[name])
+        values = integers(self.graph.weights[name], params)
         if name.endswith("/kernel"):
             values = values.transpose(LAYOUTS[op.name])
             values = values[None] if op.name == "DEPTHWISE_CONV_2D" else values

@@ -41,6 +41,7 @@ class Subject:
         float_file: the float .tflite file.
         graph: the float network, as trained.
         quantized: the network that the int8 file was written from.
+        reference: the float network with the nodes and the input of ``quantized``.
     """
 
     file: Path
@@ -50,6 +51,7 @@ class Subject:
     float_file: Path | None = None
     graph: Graph | None = None
     quantized: Graph | None = None
+    reference: Graph | None = None
 
 
 def find_subject(path: Path, float_file: Path | None = None) -> Subject:
@@ -83,7 +85,8 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
 def _subject_of_run(folder: Path) -> Subject:
     from edgekit.architecture import without_classifier
     from edgekit.graph import Graph
-    from edgekit.pipeline.steps import FP32, W8A8, read_splits
+    from edgekit.passes import absorb_normalization, prepare
+    from edgekit.pipeline.steps import FP32, INPUT_METHOD, W8A8, read_splits
     from edgekit.pipeline.workspace import STAGES
 
     try:
@@ -100,14 +103,18 @@ def _subject_of_run(folder: Path) -> Subject:
             hint="give the folder that `edgekit build` filled, or a .tflite file",
         ) from error
     graph = Graph.load(folder / f"{name}.graph")
+    graph = without_classifier(graph) if headless else graph
+    mean, std = preprocessing.mean, preprocessing.std
+    reference, _, _ = absorb_normalization(prepare(graph), mean, std, INPUT_METHOD)
     return Subject(
         folder / f"{name}-{W8A8}.tflite",
         preprocessing,
         splits.val,
         splits.source,
         folder / f"{name}-{FP32}.tflite",
-        without_classifier(graph) if headless else graph,
+        graph,
         Graph.load(folder / f"{name}-{W8A8}.graph"),
+        reference,
     )
 
 
@@ -134,13 +141,22 @@ def executions(
         integers["float simulation"] = _simulation(subject.quantized)
     integers["integer simulation"] = _integers(wanted, builtin.feed)
     integers["tflite builtin"] = builtin.run
-    integers["tflite xnnpack"] = runtime(subject, subject.file).run
+    dtype = builtin.input.dtype
+    integers["tflite xnnpack"] = runtime(subject, subject.file, dtype=dtype).run
     return floats, integers
 
 
-def runtime(subject: Subject, path: Path, kernels: str = "xnnpack") -> LiteRT:
-    """LiteRT for one of the subject's files, fed as its metadata says where it has some."""
-    own = None if read_metadata(path).mean else subject.preprocessing
+def runtime(subject: Subject, path: Path, kernels: str = "xnnpack", dtype: str = "") -> LiteRT:
+    """LiteRT for one of the subject's files, fed as its metadata says where it has some.
+
+    Args:
+        subject: whose preprocessing feeds a file without metadata.
+        path: of the file.
+        kernels: as for `edgekit.runtime.LiteRT`.
+        dtype: of the file's input, where it is known: integer ones need no look at the metadata.
+    """
+    said = "int" not in dtype and bool(read_metadata(path).mean)
+    own = None if said else subject.preprocessing
     return LiteRT(path, kernels=kernels, preprocessing=own, threads=1)
 
 
@@ -202,8 +218,13 @@ def _prepared_input(quantized: Graph, pixels: Pixels) -> Any:
     return torch.from_numpy(real).permute(0, 3, 1, 2)
 
 
-def float_tensors(quantized: Graph, pixels: Pixels) -> dict[str, Array]:
-    """Every tensor of the network before it was quantized, by the Graph's names.
+def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[str, Array]:
+    """Every tensor of a float network, by the Graph's names.
+
+    Args:
+        reference: the float network.
+        quantized: the network with the same input whose tensors they are compared with.
+        pixels: uint8 [n, height, width, 3].
 
     Returns:
         float32 [n, …] in the file's layout, NHWC.
@@ -219,7 +240,7 @@ def float_tensors(quantized: Graph, pixels: Pixels) -> dict[str, Array]:
         return tensor
 
     with torch.inference_mode():
-        Network(quantized).eval()(_prepared_input(quantized, pixels), keep)
+        Network(reference).eval()(_prepared_input(quantized, pixels), keep)
     return found
 
 

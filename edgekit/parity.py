@@ -162,7 +162,8 @@ def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity
         found = match(subject.quantized, model)
         wanted = intended(subject.quantized, model, found)
         differences = find_differences(subject.quantized, model, found)
-    builtin = runtime(subject, subject.file, "builtin")
+    source = model.tensors[model.inputs[0]]
+    builtin = runtime(subject, subject.file, "builtin", source.dtype)
     values = trace(contents, model, [builtin.feed(photo) for photo in pixels[:TRACED]])
     operators = _operators(contents, model, wanted, values, _names(model, found), progress)
     tensors = _tensors(subject, pixels[:TRACED], model, values, found)
@@ -281,7 +282,8 @@ def _counterparts(
 ) -> dict[int, tuple[str, Array]]:
     """Name and real values by index of the int8 file's tensors."""
     if subject.quantized is not None and found is not None:
-        reals = float_tensors(subject.quantized, pixels)
+        reference = subject.reference or subject.quantized
+        reals = float_tensors(reference, subject.quantized, pixels)
         return {
             index: (name, reals[name])
             for name, index in found.tensors.items()
