@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tiny_tflite import SIZE, TinyModel, schema
 
 from edgekit.converters.tflite_metadata import embed
+from edgekit.converters.tflite_slice import Slicer
 from edgekit.preprocessing import Preprocessing
 
 LABELS = ("a", "b", "c", "d", "é")
@@ -49,44 +48,17 @@ def _embedded(data: bytes, resolution: int, mean: tuple, std: tuple) -> bytes:
 
 def operators(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Each distinct operator of a model as a model of its own, with its weights."""
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    graph = model.subgraphs[0]
+    slicer = Slicer(data)
     seen = set()
-    for number, operator in enumerate(graph.operators):
-        code = model.operatorCodes[operator.opcodeIndex]
-        ends = [*operator.inputs, *operator.outputs]
-        tensors = [graph.tensors[i] for i in ends if i >= 0]  # -1: no bias
+    for number, operator in enumerate(slicer.model.subgraphs[0].operators):
+        code = slicer.model.operatorCodes[operator.opcodeIndex]
+        tensors = slicer.tensors(number)
         options = sorted(vars(operator.builtinOptions or object).items(), key=str)
         key = str((code.builtinCode, [list(t.shape) for t in tensors], options))
         if key in seen or any(t.type == schema.TensorType.FLOAT32 for t in tensors):
             continue
         seen.add(key)
-        yield f"op{number:03d}", _alone(model, code, operator, tensors)
-
-
-def _alone(model, code, operator, tensors: list) -> bytes:
-    part = schema.ModelT()
-    part.version, part.description, part.metadata = 3, b"", []
-    part.operatorCodes, part.buffers = [code], [schema.BufferT()]
-    graph = schema.SubGraphT()
-    graph.tensors = [copy.copy(tensor) for tensor in tensors]
-    for tensor in graph.tensors:
-        buffer = model.buffers[tensor.buffer]
-        tensor.buffer = 0
-        if buffer.data is not None and len(buffer.data):
-            part.buffers.append(buffer)
-            tensor.buffer = len(part.buffers) - 1
-    count = sum(i >= 0 for i in operator.inputs)
-    graph.inputs = [i for i in range(count) if graph.tensors[i].buffer == 0]
-    graph.outputs = list(range(count, len(tensors)))
-    step = copy.copy(operator)
-    places = iter(range(count))
-    step.inputs = [next(places) if i >= 0 else -1 for i in operator.inputs]
-    step.opcodeIndex, step.outputs = 0, graph.outputs
-    graph.operators, part.subgraphs = [step], [graph]
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(part.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+        yield f"op{number:03d}", slicer.cut(number)
 
 
 def write(path: Path, data: bytes) -> None:
