@@ -24,15 +24,17 @@ class Simulation(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         rounded = {name: reals(array, graph.quant[name]) for name, array in graph.weights.items()}
+        #: What runs between the roundings, with the weights' rounded values.
         self.network = Network(replace(graph, weights=rounded))
         self.quant = graph.quant
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps normalised photos, float [n, 3, height, width], to logits, float [n, classes]."""
-        logits: Tensor = self.network(x, self._round)
+        logits: Tensor = self.network(x, self.round)
         return logits
 
-    def _round(self, name: str, tensor: Tensor) -> Tensor:
+    def round(self, name: str, tensor: Tensor) -> Tensor:
+        """Rounds the tensor ``name`` to its integers; gives the reals that they stand for."""
         # Four passes in place: several times faster than torch's own fake-quantize on a CPU.
         params = self.quant[name]
         scale, zero_point = params.scale[0], params.zero_point[0]

@@ -76,7 +76,7 @@ class Network(nn.Module):
         graph = self.graph
         values = {graph.input: tap(graph.input, x) if tap else x}
         for node in graph.nodes:
-            y = self._run(node, [values[name] for name in node.inputs])
+            y = self.run_node(node, [values[name] for name in node.inputs])
             values[node.name] = tap(node.name, y) if tap else y
             if node.name == until:
                 return values[until]
@@ -84,7 +84,8 @@ class Network(nn.Module):
                 del values[name]
         return values[graph.output]
 
-    def _run(self, node: Node, inputs: list[Tensor]) -> Tensor:
+    def run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """Computes one node's output from its inputs, NCHW."""
         match node:
             case Conv2D() | DepthwiseConv2D() | FullyConnected():
                 return cast(Tensor, self.layers[node.name](inputs[0]))

@@ -13,7 +13,8 @@ from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
 from edgekit.spec import SPECS, ModelSpec, find_spec
 
 IO_TYPES = ("uint8", "int8", "float32")
-RANGE_METHODS = ("mse", "percentile", "minmax", "moving-average", "entropy", "auto")
+RANGE_METHODS = ("balanced", "mse", "percentile", "minmax", "moving-average", "entropy", "auto")
+QUANTIZE = ("ranges", "ptq", "auto")
 HEADS = ("classifier", "none")
 #: Whose tensor names and padding a weights file has.
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
@@ -95,6 +96,14 @@ class BuildOptions:
         ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", "NAME"
     )
     ranges: str = _option("mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.")
+    quantize: str = _option(
+        "ptq",
+        "ranges alone; ptq: and corrected biases; auto: and more, until --max-drop holds.",
+    )
+    max_drop: float | None = _option(
+        None,
+        "Points of top-1 that int8 may lose; else the build ends with 5. [0.3 with auto]",
+    )
     io: str = _option("uint8", "Input and output of the int8 file: uint8, int8, float32.")
     compile: bool = _option(True, "Run the target's compiler where it has one.")
     compile_timeout: int = _option(180, "Seconds that a compiler may take.")
@@ -119,6 +128,7 @@ class BuildOptions:
         for name, value, known in (
             ("--io", self.io, IO_TYPES),
             ("--ranges", self.ranges, RANGE_METHODS),
+            ("--quantize", self.quantize, QUANTIZE),
             ("--head", self.head, HEADS),
             ("--weights-source", self.weights_source, SOURCES),
         ):
@@ -130,6 +140,7 @@ class BuildOptions:
             or 32 <= self.resolution <= 2048,
             "--crop must be above 0, up to 1": self.crop is None or 0 < self.crop <= 1,
             "--epochs must not be negative": self.epochs is None or self.epochs >= 0,
+            "--max-drop must be from 0 to 100": self.max_drop is None or 0 <= self.max_drop <= 100,
             "--threads must be at least 1": self.threads is None or self.threads >= 1,
             "--compile-timeout must be at least 1": self.compile_timeout >= 1,
             "--seed must not be negative": self.seed >= 0,
@@ -168,6 +179,11 @@ class BuildOptions:
             beta=self.beta,
             gamma=self.gamma,
         )
+
+    @property
+    def budget(self) -> float | None:
+        """Points of top-1 that int8 may lose; None for any."""
+        return 0.3 if self.max_drop is None and self.quantize == "auto" else self.max_drop
 
     @property
     def start(self) -> str:

@@ -15,6 +15,7 @@ from edgekit.errors import CompileError, EdgekitError, MissingToolError
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
 from edgekit.pipeline.plan import Plan, make_plan
+from edgekit.pipeline.repair import describe_climb, read_ladder
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
 from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
 from edgekit.targets import registry
@@ -167,6 +168,10 @@ class _Build:
                 for text in read_json(folder / steps.RANGES)["warnings"]:
                     self.console.warn(text)
                 self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
+            case "repair":
+                for text in describe_climb(read_ladder(self.outcomes)):
+                    self.console.note(text)
+                self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
             case "fp32":
                 self._publish(steps.FP32, folder / steps.MODEL, f"{model}-{steps.FP32}.tflite")
             case "w8a8":
@@ -226,7 +231,7 @@ class _Build:
         return entry
 
     def _report(self) -> Run:
-        from edgekit.pipeline.results import collect_document, write_results
+        from edgekit.pipeline.results import check_budget, collect_document, write_results
 
         with self.console.stage(self.total, self.total, "report"):
             document = collect_document(
@@ -235,7 +240,8 @@ class _Build:
             self.files |= write_results(
                 document, self.options, self.plan, self.outcomes, self.folder
             )
-        return Run(self.folder, document, dict(self.files), self.problem)
+        problem = self.problem or check_budget(document, self.options.budget)
+        return Run(self.folder, document, dict(self.files), problem)
 
 
 def _describe(

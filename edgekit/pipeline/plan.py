@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.data import fingerprint
 from edgekit.options import BuildOptions
-from edgekit.pipeline import steps
+from edgekit.pipeline import repair, steps
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
 from edgekit.recipe import Recipe
@@ -73,7 +73,8 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     """Lays out a build without running any of it.
 
     Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``,
-    ``calibrate``, ``quantize``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``.
+    ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for), ``w8a8``,
+    then ``evaluate ROW`` and ``bench FILE``.
 
     Raises:
         UsageError: the model, a path or a value cannot be used.
@@ -154,6 +155,10 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
         ("calibrate",),
         method=options.ranges,
     )
+    finished = "quantize"
+    if options.quantize != "ranges":
+        finished = "repair"
+        quantized = add_repair(options, add, data, weights, model, calibration, quantized, threads)
     w8a8 = add(
         "w8a8",
         f"convert {steps.W8A8}",
@@ -164,7 +169,7 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
             quantized=quantized,
             io=options.io,
         ),
-        ("quantize",),
+        (finished,),
         io=options.io,
         tensorflow=writer,
     )
@@ -179,7 +184,7 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
         quantized=quantized,
         device=options.device,
     )
-    add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, ("quantize",))
+    add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, (finished,))
     runtime = installed("ai-edge-litert")
     for role, folder in (("fp32", fp32), ("w8a8", w8a8)):
         on_file: dict[str, Any] = {"converted": folder, "threads": threads}
@@ -195,6 +200,42 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
             threads=threads,
         )
     return Plan(spec, recipe, resolution, threads, start, stages)
+
+
+def add_repair(
+    options: BuildOptions,
+    add: Any,
+    data: Path,
+    weights: Path,
+    model: Path,
+    calibration: Path,
+    quantized: Path,
+    threads: int,
+) -> Path:
+    """Adds the stage that mends what ranges alone lose; returns its folder."""
+    folders: dict[str, Any] = {
+        "data": data,
+        "weights": weights,
+        "calibration": calibration,
+        "quantized": quantized,
+    }
+    folder: Path
+    if options.quantize == "ptq":
+        work = partial(repair.correct, **folders, device=options.device)
+        folder = add("repair", "correct biases", work, ("quantize",))
+        return folder
+    work = partial(
+        repair.climb,
+        **folders,
+        model=model,
+        head=options.head,
+        max_drop=options.budget or 0.0,
+        device=options.device,
+        threads=threads,
+        seed=options.seed,
+    )
+    folder = add("repair", "climb to the budget", work, ("quantize",), max_drop=options.budget)
+    return folder
 
 
 def tensorflow_version() -> str | None:

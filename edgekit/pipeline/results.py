@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from edgekit import __version__
 from edgekit.atomic import read_json, write_json
 from edgekit.data import Splits
+from edgekit.errors import GateError
 from edgekit.hashing import hash_file
 from edgekit.metrics import top_k
 from edgekit.options import BuildOptions, option_name
 from edgekit.pipeline import steps
 from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.repair import read_ladder
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.diagnosis import diagnose, int8_dot_product
 from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row, summarize_ranges
@@ -96,6 +98,8 @@ def collect_document(
         quantization={
             "scheme": steps.W8A8,
             "method": options.ranges,
+            "repair": options.quantize,
+            "ladder": read_ladder(outcomes),
             "calibration_digest": calibration["sha256"],
             "tensors": len(ranges["tensors"]),
             **summarize_ranges(ranges["tensors"]),
@@ -112,6 +116,27 @@ def collect_document(
             for path in files.values()
         ],
         host=describe_host(PACKAGES),
+    )
+
+
+def check_budget(document: Document, budget: float | None) -> GateError | None:
+    """Says by how much the int8 file misses the budget, if it does.
+
+    With a ladder, the photos that chose decide; the others stand in the report.
+    """
+    ladder = document["quantization"]["ladder"] if document["quantization"] else None
+    drop = document["rows"][-1]["drop_pp"]
+    if ladder is not None:
+        chosen = next(rung for rung in ladder["rungs"] if rung["name"] == ladder["chosen"])
+        drop = chosen["drop_pp"]
+    if budget is None or drop is None or drop <= budget:
+        return None
+    return GateError(
+        f"int8 loses {drop:.2f} points of top-1, and {budget:g} are allowed",
+        cause=f"that is {drop - budget:.2f} too many; the best model and the report are kept",
+        hint="--quantize auto, more calibration photos, or a larger --max-drop"
+        if ladder is None
+        else "more calibration photos, or a larger --max-drop",
     )
 
 

@@ -31,6 +31,7 @@ HISTORY = "history.json"
 HISTOGRAMS = "histograms.npz"
 CALIBRATION = "calibration.json"
 RANGES = "ranges.json"
+LADDER = "ladder.json"
 MODEL = "model.tflite"
 LOGITS = "logits.npy"
 LATENCY = "latency.json"
@@ -255,7 +256,7 @@ def evaluate_simulation(
     preprocessing = with_input_of(calibration, read_preprocessing(weights))
     network = Simulation(Graph.load(quantized / GRAPH))
     outputs = _predict(network, data, preprocessing, device, progress)
-    logits = _classify(outputs, model) if head == "none" else outputs
+    logits = classify(outputs, model) if head == "none" else outputs
     return _keep_logits(folder, logits, read_splits(data).val.labels)
 
 
@@ -299,11 +300,11 @@ def evaluate_tflite(
         progress("evaluate", sum(map(len, outputs)), len(photos))
     logits = np.concatenate(outputs)
     if head == "none":
-        logits = _classify(logits, model)
+        logits = classify(logits, model)
     return _keep_logits(folder, logits, photos.labels)
 
 
-def _classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
+def classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
     """Logits from embeddings, by the trained network's own float classifier."""
     graph = Graph.load(model / GRAPH)
     head = graph.node_weights(graph.nodes[-1])

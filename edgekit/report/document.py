@@ -115,6 +115,8 @@ class Quantization(RangeSummary):
 
     scheme: str  # w8a8-static
     method: str  # mse, percentile, minmax, moving-average, entropy, auto
+    repair: str  # ranges (none), ptq (biases corrected), auto
+    ladder: dict[str, Any] | None  # of auto: what every rung gave on the photos that chose
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std
