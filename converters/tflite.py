@@ -34,30 +34,44 @@ from edgekit.graph import (
 from edgekit.options import IO_TYPES
 from edgekit.quiet import native_quiet
 
+#: Schemes of a float network's weights: what TensorFlow's converter makes of them by itself.
+FLOAT_SCHEMES = ("fp32", "fp16", "w8-dynamic")
 
-def convert(graph: Graph, *, io: str = "float32") -> bytes:
+
+def convert(graph: Graph, *, io: str = "float32", scheme: str = "fp32") -> bytes:
     """Writes a prepared network (`edgekit.passes.prepare`) as a TFLite flatbuffer.
 
     Args:
         graph: float, or quantized when it has `QuantParams`.
         io: type of input and output; a float network takes only ``float32``.
+        scheme: of a float network's weights: ``fp32``, ``fp16`` (halved, computed in float32),
+            or ``w8-dynamic`` (int8, with activations quantized as they come). A quantized network
+            has its own.
 
     Returns:
         The file's contents: batch 1, NHWC input, logits out.
 
     Raises:
-        UsageError: the type does not exist, or does not fit the network.
+        UsageError: the type or the scheme does not exist, or does not fit the network.
         EdgekitError: TensorFlow's converter failed.
     """
     if io not in IO_TYPES:
         raise UsageError(f"unknown input and output type '{io}'", hint=did_you_mean(io, IO_TYPES))
     if not graph.quant and io != "float32":
         raise UsageError(f"a float network has no {io} input", hint="--io float32")
+    if scheme not in FLOAT_SCHEMES:
+        raise UsageError(f"unknown scheme '{scheme}'", hint=did_you_mean(scheme, FLOAT_SCHEMES))
+    if graph.quant and scheme != "fp32":
+        raise UsageError(f"a quantized network cannot be written as {scheme}")
     tf = _tensorflow()
     module = _module(tf, graph)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [module.run.get_concrete_function()], module
     )
+    if scheme != "fp32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "fp16":
+        converter.target_spec.supported_types = [tf.float16]
     if graph.quant:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, io)

@@ -82,6 +82,8 @@ def scheme(model: TFLiteModel) -> str:
         for op in model.operators
         if op.name in _WEIGHTED and len(op.inputs) > 1
     }
+    if found == {"w8-dynamic", "fp32"}:  # the converter leaves kernels below 1024 weights float
+        return "w8-dynamic"
     return found.pop() if len(found) == 1 else "mixed" if found else "unknown"
 
 

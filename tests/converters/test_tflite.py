@@ -16,8 +16,11 @@ from edgekit.converters.tflite_checks import check_int8
 from edgekit.converters.tflite_file import parse
 from edgekit.errors import UsageError
 from edgekit.graph import Graph, SpatialNode
+from edgekit.inspection import inspect_file
 from edgekit.network import Network
 from edgekit.passes import absorb_normalization, prepare
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import LiteRT
 from edgekit.spec import SPECS
 
 SIZE, CLASSES = 48, 6
@@ -214,3 +217,27 @@ def test_what_does_not_fit_is_refused():
         convert(graph, io="uint8")
     with pytest.raises(UsageError, match="unknown input and output type 'uint16'"):
         convert(graph, io="uint16")
+
+
+@pytest.mark.parametrize(("name", "share"), [("fp16", 0.5), ("w8-dynamic", 0.25)])
+def test_other_schemes_are_named_and_follow_the_float_file(tmp_path, name, share):
+    graph = prepare(build_graph(SPECS["lite0"], classes=7, resolution=32, seed=1))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)
+    answers, sizes = {}, {}
+    for scheme in ("fp32", name):
+        path = tmp_path / f"{scheme}.tflite"
+        path.write_bytes(convert(graph, scheme=scheme))
+        sizes[scheme] = path.stat().st_size
+        assert inspect_file(path)["scheme"] == scheme
+        record = Preprocessing(32, (127.0,) * 3, (128.0,) * 3, tuple("abcdefg"))
+        answers[scheme] = LiteRT(path, preprocessing=record).run(pixels)
+    assert sizes[name] == pytest.approx(share * sizes["fp32"], rel=0.15)
+    found = np.corrcoef(answers["fp32"].ravel(), answers[name].ravel())[0, 1]
+    assert found > (0.99999 if name == "fp16" else 0.95)
+    assert not np.array_equal(answers["fp32"], answers[name])
+
+
+def test_schemes_that_do_not_fit_are_refused():
+    graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
+    with pytest.raises(UsageError, match="unknown scheme 'fp8'"):
+        convert(graph, scheme="fp8")
