@@ -12,7 +12,7 @@ What the specification leaves open was found by comparison with LiteRT 2.3 on x8
 | DEPTHWISE_CONV_2D | ties up for whole vectors of 8 channels, else away from zero | |
 | ADD | ties away from zero, three times | inputs shifted left by 20 bits |
 | MUL | ties away from zero | factor in float32 |
-| MEAN over rows and columns, keeping them | ties up for whole vectors of 16, else away from zero | |
+| MEAN that keeps its dimensions | ties up for whole vectors of 16, else away from zero | |
 | other MEAN | ties away from zero | the division by the count is part of the factor |
 | QUANTIZE | ties up for whole vectors of 16, else away from zero | |
 | LOGISTIC | a table of 256 entries computed in float32 | |
