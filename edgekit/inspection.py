@@ -132,7 +132,7 @@ def snippet(path: Path, model: TFLiteModel, metadata: Metadata) -> str | None:
         "from PIL import Image, ImageOps",
         "",
         'photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
-        f"side = round({crop} * min(photo.size))",
+        f"side = int({crop} * min(photo.size) + 1e-6)",
         "left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2",
         "box = (left, top, left + side, top + side)",
         f"photo = photo.resize(({width}, {height}), Image.Resampling.{interpolation}, box=box)",

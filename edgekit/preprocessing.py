@@ -67,7 +67,8 @@ class Preprocessing:
             uint8 [resolution, resolution, 3], RGB.
         """
         rgb = to_rgb(image)
-        side = max(round(self.crop_fraction * min(rgb.size)), 1)
+        # A share such as 240/272 of 272 must not lose a pixel to rounding.
+        side = max(int(self.crop_fraction * min(rgb.size) + 1e-6), 1)
         left, top = (rgb.width - side + 1) // 2, (rgb.height - side + 1) // 2
         box = (left, top, left + side, top + side)
         size = (self.resolution, self.resolution)

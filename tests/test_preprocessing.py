@@ -45,7 +45,7 @@ def test_pixels_are_the_centre_square(
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable
     # Pixel i covers [i, i + 1) / 32 of the square; on a ramp, resizing gives its centre's value.
-    side = round(fraction * min(width, height))
+    side = int(fraction * min(width, height))
     inner = (np.arange(4, 28) + 0.5) / 32 * side - 0.5
     for channel, extent, line in ((0, width, pixels[16, 4:28]), (1, height, pixels[4:28, 16])):
         start = math.ceil((extent - side) / 2)

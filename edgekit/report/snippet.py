@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 {labels}photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-side = round({crop} * min(photo.size))  # the centre square
+side = int({crop} * min(photo.size) + 1e-6)  # the centre square
 left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2
 box = (left, top, left + side, top + side)
 pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))

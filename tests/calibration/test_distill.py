@@ -21,7 +21,7 @@ INPUTS = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.
 BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 
 
-@pytest.fixture(scope="module", params=["lite0", "b0"])
+@pytest.fixture(scope="module", params=["lite0", pytest.param("b0", marks=pytest.mark.slow)])
 def pair(request):
     """A float network whose logits differ from photo to photo, and its quantized self."""
     graph = prepare(build_graph(SPECS[request.param], classes=CLASSES, resolution=SIZE, seed=2))

@@ -81,6 +81,7 @@ def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
     assert "--quantize auto" in run.problem.hint
 
 
+@pytest.mark.slow
 def test_an_embedding_is_judged_by_the_networks_classifier(tmp_path):
     run = edgekit.build(
         "lite0", quantize="auto", max_drop=100, head="none", out=tmp_path / "out", **SMALL
