@@ -7,7 +7,6 @@ download that broke off goes on where it stopped, in the same call or in a later
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from urllib.request import url2pathname
 
 from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.hashing import file_hash
 from edgekit.transfer import CHUNK, Part, Receiver, TransferError, shown
 
 ENOUGH = 1 << 20  # bytes that an attempt must bring for the count of failures to begin anew
@@ -200,12 +200,3 @@ def writing(folder: Path) -> Iterator[None]:
             cause=cause,
             hint="name another folder in the environment variable EDGEKIT_CACHE",
         ) from error
-
-
-def file_hash(path: Path, algorithm: str) -> str:
-    """Hashes a file; returns hexadecimal digits."""
-    state = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            state.update(chunk)
-    return state.hexdigest()

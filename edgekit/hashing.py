@@ -11,18 +11,27 @@ from edgekit.errors import UsageError
 BLOCK = 1 << 20
 
 
+def file_hash(path: Path, algorithm: str = "sha256") -> str:
+    """Hashes a file; returns hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hex.
+    """SHA-256 of a file that the user named, in hex.
 
     Raises:
         UsageError: the file cannot be read.
     """
     try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}", cause=error.strerror, hint="check the path"

@@ -23,8 +23,9 @@ from urllib.parse import quote, urlsplit
 
 from edgekit.atomic import read_json, write_json
 from edgekit.console import Progress
-from edgekit.download import Checksum, download, file_hash, locked, writing
+from edgekit.download import Checksum, download, locked, writing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.hashing import file_hash
 from edgekit.report.format import size as readable_size
 from edgekit.spec import SPECS, find_spec
 from edgekit.transfer import host_of, shown
