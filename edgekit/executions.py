@@ -86,6 +86,7 @@ def _subject_of_run(folder: Path) -> Subject:
     from edgekit.architecture import without_classifier
     from edgekit.graph import Graph
     from edgekit.passes import absorb_normalization, prepare
+    from edgekit.pipeline.stage import folder_name
     from edgekit.pipeline.steps import FP32, INPUT_METHOD, W8A8, read_splits
     from edgekit.pipeline.workspace import STAGES
 
@@ -93,7 +94,7 @@ def _subject_of_run(folder: Path) -> Subject:
         manifest = read_json(folder / "manifest.json")
         name = manifest["model"]["name"]
         stage = manifest["stages"]["data"]
-        splits = read_splits(folder / STAGES / f"{stage['name']}-{stage['key'][:12]}")
+        splits = read_splits(folder / STAGES / folder_name(stage["name"], stage["key"]))
         preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         headless = manifest["options"]["head"] == "none"
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -79,12 +79,13 @@ def read_run(folder: Path, photos: int) -> tuple[Graph, list[NDArray[np.float32]
     from edgekit.data import PhotoSet
     from edgekit.graph import Graph
     from edgekit.pipeline import steps
+    from edgekit.pipeline.stage import folder_name
+    from edgekit.pipeline.workspace import STAGES
 
     try:
         stages = read_json(folder / "manifest.json")["stages"]
         places = {
-            role: folder / "stages" / f"{stages[role]['name'].replace(' ', '-')}-"
-            f"{stages[role]['key'][:12]}"
+            role: folder / STAGES / folder_name(stages[role]["name"], stages[role]["key"])
             for role in ("data", "weights", "calibrate", "quantize")
         }
         splits = steps.read_splits(places["data"])

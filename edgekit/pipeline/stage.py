@@ -67,6 +67,11 @@ class Outcome:
     detail: str
 
 
+def folder_name(name: str, key: str) -> str:
+    """The folder of a stage within a run, from its name and key as the manifest has them."""
+    return f"{name.replace(' ', '-')}-{key[:12]}"
+
+
 class StageStore:
     """The folders of a run's stages.
 
@@ -79,7 +84,7 @@ class StageStore:
 
     def folder(self, stage: Stage) -> Path:
         """Where the stage's results lie, or will."""
-        return self.root / f"{stage.name.replace(' ', '-')}-{stage.key[:12]}"
+        return self.root / folder_name(stage.name, stage.key)
 
     def finished(self, stage: Stage) -> Outcome | None:
         """The outcome of an earlier run, if the stage has one."""
