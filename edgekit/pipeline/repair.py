@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from edgekit.pipeline.steps import (
     classify,
     read_preprocessing,
     read_splits,
+    run_file,
     with_input_of,
 )
 
@@ -191,12 +193,11 @@ def climb(
     validation = read_splits(data).val
     order = np.random.default_rng(seed).permutation(len(validation))
     ladder = Ladder(max_drop, sorted(order[: (len(order) + 1) // 2].tolist()))
-    judge = _Judge(folder, data, weights, model, head, ladder, device, threads)
+    judge = _Judge(folder, data, weights, model, head, ladder, device, threads, progress)
     photos = _Photos(data, weights, calibration)
     best: Graph | None = None
     least = np.inf
     for name, graph, seconds in _rungs(calibration, quantized, photos, device, seed, progress):
-        progress("evaluate", 0, 1, name)
         rung = judge(name, graph, seconds)
         ladder.rungs.append(rung)
         if rung.met or rung.kl < least:
@@ -268,6 +269,7 @@ class _Judge:
         ladder: Ladder,
         device: str,
         threads: int,
+        progress: Progress,
     ) -> None:
         from edgekit.devices import pick_device
         from edgekit.inference import predict
@@ -279,21 +281,20 @@ class _Judge:
         self.classify: Callable[[NDArray[Any]], NDArray[Any]] = (
             (lambda outputs: classify(outputs, model)) if head == "none" else (lambda x: x)
         )
-        self.max_drop, self.threads = ladder.max_drop, threads
+        self.max_drop, self.threads, self.progress = ladder.max_drop, threads, progress
         network = Network(Graph.load(model / GRAPH))
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
-        from edgekit.batches import eval_batches
         from edgekit.converters.tflite import convert
         from edgekit.metrics import agreement, kl_divergence, top_k
-        from edgekit.runtime import LiteRT
 
         write_bytes(self.file, convert(graph, io="uint8"))
-        runtime = LiteRT(self.file, threads=self.threads)
-        outputs = [runtime.run(p) for p, _ in eval_batches(self.photos, self.preprocessing, 16)]
+        advance = partial(self.progress, f"evaluate {name}")
+        logits = self.classify(
+            run_file(self.file, self.photos, self.preprocessing, self.threads, advance)
+        )
         self.file.unlink()
-        logits = self.classify(np.concatenate(outputs))
         right = [top_k(found, self.photos.labels, 1).mean() for found in (self.wanted, logits)]
         drop = float(100 * (right[0] - right[1]))
         return Rung(

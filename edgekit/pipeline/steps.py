@@ -5,7 +5,9 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
-from edgekit.data import Splits, load_splits
+from edgekit.data import PhotoSet, Splits, load_splits
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
 from edgekit.options import BuildOptions
@@ -287,21 +289,34 @@ def evaluate_tflite(
     threads: int,
 ) -> str:
     """A finished file in LiteRT, fed as on the device."""
-    from edgekit.batches import eval_batches
-    from edgekit.runtime import LiteRT
-
     photos = read_splits(data).val
-    preprocessing = read_preprocessing(weights)
-    # Fed by the file's own metadata, as on the device: a wrong record would show here.
-    runtime = LiteRT(converted / MODEL, threads=threads)
-    outputs = []
-    for pixels, _ in eval_batches(photos, preprocessing, 16):
-        outputs.append(runtime.run(pixels))
-        progress("evaluate", sum(map(len, outputs)), len(photos))
-    logits = np.concatenate(outputs)
+    advance = partial(progress, "evaluate")
+    logits = run_file(converted / MODEL, photos, read_preprocessing(weights), threads, advance)
     if head == "none":
         logits = classify(logits, model)
     return _keep_logits(folder, logits, photos.labels)
+
+
+def run_file(
+    path: Path,
+    photos: PhotoSet,
+    preprocessing: Preprocessing,
+    threads: int,
+    advance: Callable[[int, int], None],
+) -> NDArray[np.float32]:
+    """What a file answers in LiteRT, float32 [n, outputs]; ``advance`` is told of the photos done.
+
+    Fed by the file's own metadata, as on the device: a wrong record would show here.
+    """
+    from edgekit.batches import eval_batches
+    from edgekit.runtime import LiteRT
+
+    runtime = LiteRT(path, threads=threads)
+    outputs: list[NDArray[np.float32]] = []
+    for pixels, _ in eval_batches(photos, preprocessing, 16):
+        outputs.append(runtime.run(pixels))
+        advance(sum(map(len, outputs)), len(photos))
+    return np.concatenate(outputs)
 
 
 def classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
