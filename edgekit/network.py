@@ -38,7 +38,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Network(nn.Module):
+class GraphModule(nn.Module):
+    """A module that was made of a Graph, and gives it back with what it has learned."""
+
+    def to_graph(self) -> Graph:
+        """Returns the Graph with the module's present weights."""
+        raise NotImplementedError
+
+
+class Network(GraphModule):
     """Executes a Graph on NCHW float tensors of any batch size.
 
     Args:
@@ -122,7 +130,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.node = node
         values = {name: _tensor(array) for name, array in graph.node_weights(node).items()}
-        self.kernel = nn.Parameter(_to_torch(node, values["kernel"]))
+        self.kernel = nn.Parameter(to_torch(node, values["kernel"]))
         self.norm: nn.BatchNorm2d | None = None
         self.bias: nn.Parameter | None = None
         if node.batch_norm is None:
@@ -154,7 +162,7 @@ class _Layer(nn.Module):
         return ACTIVATIONS[node.activation](x)
 
     def export(self) -> dict[str, Array]:
-        values: dict[str, Tensor | None] = {"kernel": _from_torch(self.node, self.kernel)}
+        values: dict[str, Tensor | None] = {"kernel": from_torch(self.node, self.kernel)}
         if self.norm is None:
             values["bias"] = self.bias
         else:
@@ -171,7 +179,8 @@ def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32))
 
 
-def _to_torch(node: Node, kernel: Tensor) -> Tensor:
+def to_torch(node: Node, kernel: Tensor) -> Tensor:
+    """Puts a node's kernel from the Graph's layout into torch's, output channel first."""
     match node:
         case Conv2D():
             kernel = kernel.permute(3, 2, 0, 1)  # HWIO to OIHW
@@ -182,7 +191,8 @@ def _to_torch(node: Node, kernel: Tensor) -> Tensor:
     return kernel.contiguous()
 
 
-def _from_torch(node: Node, kernel: Tensor) -> Tensor:
+def from_torch(node: Node, kernel: Tensor) -> Tensor:
+    """The inverse of `to_torch`."""
     match node:
         case Conv2D():
             return kernel.permute(2, 3, 1, 0)

@@ -22,6 +22,12 @@ LONG_RUN = 50
 LEARNING_RATES = {"adamw": (2e-3, 1e-4), "sgd": (0.1, 2e-3), "rmsprop": (4e-3, 2e-4)}
 
 
+#: Peak learning rate of kernels and biases in integer steps, for a batch of 32.
+QAT_LEARNING_RATE = 0.02
+#: Share of the loss that labels get by default, and with the teacher alone.
+LABEL_SHARE, TEACHER_ALONE = 0.5, 0.0
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A training run.
@@ -121,3 +127,32 @@ class Recipe:
         total = self.epochs * steps_per_epoch
         progress = (step - warmup) / max(total - warmup, 1)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+@dataclass(frozen=True)
+class QatRecipe(Recipe):
+    """A quantization-aware training run. Rates are at their peak; they fall as the schedule says.
+
+    Attributes:
+        learning_rate: of kernels and biases, in integer steps: of the kernel's own grid, and of
+            the layer's output. One rate thus suits all layers.
+        scale_rate: of the logarithm of activation scales.
+        label_share: of the loss; the rest is the divergence from the float network's answers.
+        frozen: share of the steps, at the end, in which activation scales stand still.
+    """
+
+    learning_rate: float = QAT_LEARNING_RATE
+    scale_rate: float = 1e-3
+    label_share: float = LABEL_SHARE
+    frozen: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks = {
+            "the scales' learning rate must not be negative": self.scale_rate >= 0,
+            "the labels' share must be from 0 to 1": 0 <= self.label_share <= 1,
+            "the frozen share must be from 0 to 1": 0 <= self.frozen <= 1,
+        }
+        for text, holds in checks.items():
+            if not holds:
+                raise UsageError(text)

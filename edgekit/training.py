@@ -11,16 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from edgekit.atomic import write_bytes
-from edgekit.batches import Augmentation, train_batches
+from edgekit.batches import Augmentation, Batches, train_batches
 from edgekit.data import PhotoSet
 from edgekit.devices import autocast, make_deterministic, place
 from edgekit.errors import EdgekitError
 from edgekit.graph import Graph
 from edgekit.inference import predict, to_input
 from edgekit.metrics import top_k
-from edgekit.network import Network
+from edgekit.network import GraphModule, Network
 from edgekit.optimizers import make_optimizer
 from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
@@ -37,7 +38,8 @@ class Epoch:
 
     Attributes:
         epoch: counted from 1.
-        train_loss: mean cross-entropy over the epoch's steps, with label smoothing.
+        train_loss: mean loss over the epoch's steps; cross-entropy with label smoothing, unless
+            the trainer has another.
         val_top1: of the averaged weights, a fraction; None for an epoch without validation.
         learning_rate: of the last step.
         seconds: wall time, with validation.
@@ -45,7 +47,7 @@ class Epoch:
 
     epoch: int
     train_loss: float
-    val_top1: float
+    val_top1: float | None
     learning_rate: float
     seconds: float
 
@@ -81,7 +83,7 @@ class Trainer:
     Args:
         graph: the network to start from.
         train: photos to learn from.
-        val: photos to watch.
+        val: photos to watch, if any.
         preprocessing: how a photo becomes an input.
         recipe: everything else.
         folder: where the checkpoint lies; one found there is resumed.
@@ -93,7 +95,7 @@ class Trainer:
         self,
         graph: Graph,
         train: PhotoSet,
-        val: PhotoSet,
+        val: PhotoSet | None,
         preprocessing: Preprocessing,
         recipe: Recipe,
         folder: Path,
@@ -109,12 +111,34 @@ class Trainer:
         self.advance = advance or (lambda done, total, note: None)
         self.batch_size = min(recipe.batch_size, len(train))
         self.steps_per_epoch = len(train) // self.batch_size
-        momentum = bn_momentum(recipe.epochs * self.steps_per_epoch)
-        self.network = place(Network(graph, bn_momentum=momentum), self.device)
-        self.network.drop_connect = recipe.drop_connect
-        self.optimizer = make_optimizer(self.network, recipe)
+        self.steps = recipe.epochs * self.steps_per_epoch
+        self.network = place(self.make_network(graph), self.device)
+        self.optimizer = self.make_optimizer()
         self.average = Average(self.network, recipe.ema_decay)
         self.history: list[Epoch] = []
+
+    def make_network(self, graph: Graph) -> GraphModule:
+        """The module that learns."""
+        network = Network(graph, bn_momentum=bn_momentum(self.steps))
+        network.drop_connect = self.recipe.drop_connect
+        return network
+
+    def make_optimizer(self) -> Optimizer:
+        """The recipe's optimizer for `network`."""
+        return make_optimizer(self.network, self.recipe)
+
+    def rates(self, step: int) -> list[float]:
+        """The learning rate of each group of parameters at a step, counted from 0."""
+        rate = self.recipe.rate(step, self.steps_per_epoch)
+        return [rate] * len(self.optimizer.param_groups)
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """What a step makes smaller; float NCHW inputs, int64 labels [n]."""
+        with autocast(self.device):
+            logits = self.network(inputs)
+            return F.cross_entropy(
+                logits.float(), labels, label_smoothing=self.recipe.label_smoothing
+            )
 
     def run(self) -> tuple[Graph, list[Epoch]]:
         """Trains to the end and returns the averaged network and the history.
@@ -138,8 +162,28 @@ class Trainer:
         self._training_mode()
         total = torch.zeros((), device=self.device)
         steps = 0
-        rate = 0.0
-        batches = train_batches(
+        rates = [0.0]
+        for pixels, labels in self._batches(epoch):
+            step = epoch * self.steps_per_epoch + steps
+            rates = self.rates(step)
+            inputs = to_input(pixels, self.preprocessing, self.device)
+            total += self._step(inputs, torch.from_numpy(labels).to(self.device), rates)
+            steps += 1
+            note = f"epoch {epoch + 1}/{recipe.epochs}"
+            if self.history and self.history[-1].val_top1 is not None:
+                note += f"  val {self.history[-1].val_top1:.3f}"
+            self.advance(step + 1, self.steps, note)
+        loss = float(total) / steps
+        if loss != loss:
+            raise EdgekitError(
+                f"training diverged in epoch {epoch + 1}: the loss is not a number",
+                hint=f"a lower --learning-rate than {recipe.learning_rate:g}",
+            )
+        return Epoch(epoch + 1, loss, self._validate(), rates[0], time.perf_counter() - started)
+
+    def _batches(self, epoch: int) -> Batches:
+        recipe = self.recipe
+        return train_batches(
             self.train,
             self.preprocessing,
             self.batch_size,
@@ -147,23 +191,6 @@ class Trainer:
             epoch=epoch,
             augmentation=Augmentation(crop_area=(recipe.min_crop_area, 1.0), flip=recipe.flip),
         )
-        for pixels, labels in batches:
-            step = epoch * self.steps_per_epoch + steps
-            rate = recipe.rate(step, self.steps_per_epoch)
-            inputs = to_input(pixels, self.preprocessing, self.device)
-            total += self._step(inputs, torch.from_numpy(labels).to(self.device), rate)
-            steps += 1
-            note = f"epoch {epoch + 1}/{recipe.epochs}"
-            if self.history:
-                note += f"  val {self.history[-1].val_top1:.3f}"
-            self.advance(step + 1, recipe.epochs * self.steps_per_epoch, note)
-        loss = float(total) / steps
-        if loss != loss:
-            raise EdgekitError(
-                f"training diverged in epoch {epoch + 1}: the loss is not a number",
-                hint=f"a lower --learning-rate than {recipe.learning_rate:g}",
-            )
-        return Epoch(epoch + 1, loss, self._validate(), rate, time.perf_counter() - started)
 
     def _training_mode(self) -> None:
         self.network.train()
@@ -172,21 +199,19 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
-        for group in self.optimizer.param_groups:
+    def _step(self, inputs: Tensor, labels: Tensor, rates: list[float]) -> Tensor:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        with autocast(self.device):
-            logits = self.network(inputs)
-            loss = F.cross_entropy(
-                logits.float(), labels, label_smoothing=self.recipe.label_smoothing
-            )
+        loss = self.loss(inputs, labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update(self.network)
         return loss.detach()
 
-    def _validate(self) -> float:
+    def _validate(self) -> float | None:
+        if self.val is None:
+            return None
         current = {name: t.clone() for name, t in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.values)
         logits = predict(self.network, self.val, self.preprocessing, device=self.device)

@@ -1,13 +1,11 @@
 """Bias correction takes out the mean error, and is not led astray by errors that do not count."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from edgekit.architecture import build_graph
-from edgekit.calibration.bias import correct_biases, photos_for
+from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
 from edgekit.graph import Activation, FullyConnected, Graph, Mean
@@ -85,11 +83,3 @@ def test_errors_far_out_on_a_sigmoid_do_not_count():
     corrected = correct_biases(graph, bare, values.reshape(-1, 1, 1, 1))
     # A plain mean of the errors would be about 20.
     assert abs(corrected.weights["gate/bias"][0]) < 0.2
-
-
-def test_a_large_network_gets_fewer_photos():
-    small = build_graph(SPECS["lite0"], resolution=64, seed=None)
-    assert photos_for(small) == 128
-    large = build_graph(SPECS["b7"], seed=None)
-    assert 8 <= photos_for(large) < 32
-    assert photos_for(replace(large, name="same")) == photos_for(large)

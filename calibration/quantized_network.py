@@ -1,59 +1,25 @@
-"""Distillation without labels: the quantized network learns to answer as the float one does.
+"""A quantized network that can learn: fake quantization where the integers will stand.
 
-Fake quantization stands where the integers will stand, weights, biases and step sizes learn
-through straight-through gradients, and the float network is the teacher. The scheme stays: what
+Weights, biases and step sizes learn through straight-through gradients. The scheme stays: what
 comes out is the same Graph with other integers and other activation scales.
 
-Sources: learned step sizes, Esser et al. 2020 (LSQ, arXiv 1902.08153), equations 1 to 3;
-distillation, Hinton et al. 2015 (arXiv 1503.02531) at temperature 1.
+Source: learned step sizes, Esser et al. 2020 (LSQ, arXiv 1902.08153), equations 1 to 3.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params
-from edgekit.devices import place
-from edgekit.errors import EdgekitError
-from edgekit.graph import Activation, Graph, QuantParams, WeightedNode
-from edgekit.network import Network
-
-#: Told the steps done, the steps in all, and a few words on how it goes.
-Advance = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """How the quantized network learns. Rates are at their peak; they fall as a cosine to 0.
-
-    Attributes:
-        steps: batches to learn from.
-        weight_rate: of kernels and biases, in integer steps: of the kernel's own grid, and of
-            the layer's output.
-        scale_rate: of the logarithm of activation scales.
-        warmup: share of the steps in which the rates rise.
-        average: decay of the averaged parameters, which are what is kept.
-    """
-
-    steps: int = 300
-    weight_rate: float = 0.02
-    scale_rate: float = 1e-3
-    warmup: float = 0.05
-    average: float = 0.98
-
-    def rate(self, step: int) -> float:
-        """Share of the peak rates at a step, counted from 0."""
-        rise = (step + 1) / (self.warmup * self.steps + 1)
-        return min(rise, 1.0) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
+from edgekit.network import GraphModule, Network
 
 
 class _Round(torch.autograd.Function):
@@ -106,11 +72,12 @@ class _Units(nn.Module):
         return bias / self.scale
 
 
-class QuantizedNetwork(nn.Module):
+class QuantizedNetwork(GraphModule):
     """A quantized Graph that can learn: kernels, biases and the scales of activations.
 
     Zero points stay; a scale moves both ends of its range alike. Fixed ranges stay: the input's,
-    which is that of its bytes, and the sigmoids', which the operator prescribes.
+    which is that of its bytes, and the sigmoids', which the operator prescribes. Nothing is
+    dropped out in training.
 
     Args:
         graph: with `QuantParams` on every tensor and weight.
@@ -119,7 +86,8 @@ class QuantizedNetwork(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        self.network = Network(graph)
+        self.network = Network(_without_dropout(graph))
+        self.network.drop_connect = False
         fixed = {graph.input, *(n.name for n in graph.nodes if isinstance(n, Activation))}
         self.params = {
             name: graph.quant[name] for name in (graph.input, *(n.name for n in graph.nodes))
@@ -166,61 +134,12 @@ class QuantizedNetwork(nn.Module):
                 quant[f"{node.name}/bias"] = bias_params(
                     quant[node.inputs[0]].scale[0], quant[f"{node.name}/kernel"]
                 )
-        return replace(self.network.to_graph(), quant=quant)
+        return replace(self.graph, weights=self.network.to_graph().weights, quant=quant)
 
 
-def distill(
-    teacher: Graph,
-    student: Graph,
-    batches: Iterable[Tensor],
-    settings: Distillation,
-    *,
-    device: str = "cpu",
-    advance: Advance | None = None,
-) -> Graph:
-    """Teaches a quantized network the float network's answers.
-
-    Args:
-        teacher: the float network.
-        student: the same network, quantized.
-        batches: inputs, float NCHW, as many as there are steps; no labels.
-        settings: rates and steps.
-        device: torch device.
-        advance: told about progress.
-
-    Returns:
-        The student, with other weights and activation scales.
-
-    Raises:
-        EdgekitError: the loss is no longer a number.
-    """
-    judge = place(Network(teacher), device).eval()
-    network = place(QuantizedNetwork(student), device).eval()  # nothing is dropped out
-    scales = list(network.log_scales.values())
-    others = list(network.network.parameters())
-    optimizer = torch.optim.Adam([{"params": others}, {"params": scales}], betas=(0.9, 0.99))
-    average = {name: p.detach().clone() for name, p in network.named_parameters()}
-    for step, batch in zip(range(settings.steps), batches, strict=False):
-        share = settings.rate(step)
-        for group, rate in zip(
-            optimizer.param_groups, (settings.weight_rate, settings.scale_rate), strict=True
-        ):
-            group["lr"] = share * rate
-        inputs = batch.to(device)
-        with torch.no_grad():
-            wanted = judge(inputs).log_softmax(1)
-        found = network(inputs).log_softmax(1)
-        loss = F.kl_div(found, wanted, reduction="batchmean", log_target=True)
-        if not torch.isfinite(loss):
-            raise EdgekitError("distillation diverged: the loss is not a number")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        decay = min(settings.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                average[name].lerp_(parameter, 1 - decay)
-        if advance:
-            advance(step + 1, settings.steps, f"KL {loss.item():.4f}")
-    network.load_state_dict(average, strict=False)
-    return network.to_graph()
+def _without_dropout(graph: Graph) -> Graph:
+    nodes = tuple(
+        replace(node, dropout=0.0) if isinstance(node, FullyConnected) else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes)

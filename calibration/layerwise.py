@@ -1,0 +1,165 @@
+"""Repairs a quantized network layer by layer, each seeing what the repaired layers before it give.
+
+Not every error of a layer counts. A convolution that a sigmoid or a swish reads has values far
+out where the activation is flat, clipped or coarsely rounded without any harm, and a plain mean
+is theirs: it ruins EfficientNetV2-B0 (KL divergence 1.9 where 0.03 stood before). So a repair is
+told the activation's slope: errors weighted by its square are, to first order, the squared errors
+of what comes out of the activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgekit.calibration.simulate import Simulation
+from edgekit.cost import peak_activation
+from edgekit.devices import place
+from edgekit.graph import Activation, Array, Graph, Mul, Node, SpatialNode, WeightedNode
+from edgekit.network import ACTIVATIONS, Network
+
+#: Photos whose tensors are compared. EfficientNetV2-B0's divergence from fp32 after bias
+#: correction with 16, 32, 64, 128 and 200 of them: 0.0130, 0.0110, 0.0105, 0.0095, 0.0098.
+PHOTOS = 128
+#: Bytes that the tensors of all photos may take, of both networks.
+MEMORY = 2**31
+#: Photos that run through a layer at once.
+CHUNK = 16
+
+#: Computes a layer's output with the present weights of its module.
+Rerun = Callable[[], Tensor]
+#: Told the layers done and the layers in all.
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a repair sees of one weighted layer, on all photos; tensors are NCHW, or [n, C].
+
+    Attributes:
+        node: the layer, without its fused activation.
+        inputs: what the quantized network gives it.
+        wanted: its output in the float network.
+        found: its output in the quantized network, before rounding.
+        slope: of the activation that reads it, at ``wanted``; None where none does.
+        module: the torch layer of the quantized network; a repair may change its parameters.
+    """
+
+    node: WeightedNode
+    inputs: Tensor
+    wanted: Tensor
+    found: Tensor
+    slope: Tensor | None
+    module: torch.nn.Module
+
+
+class Repair(Protocol):
+    """Changes a layer; returns its new weights by short name, and its new output."""
+
+    def __call__(self, layer: Layer, rerun: Rerun) -> tuple[dict[str, Array], Tensor]:
+        """Repairs ``layer``; ``rerun`` computes its output anew."""
+
+
+def photos_for(graph: Graph) -> int:
+    """How many photos are used: `PHOTOS`, or fewer where a network's maps are very large."""
+    return int(np.clip(MEMORY // (2 * 4 * peak_activation(graph)), 8, PHOTOS))
+
+
+def repair_layers(
+    graph: Graph,
+    quantized: Graph,
+    inputs: Array,
+    repair: Repair,
+    *,
+    device: str = "cpu",
+    advance: Advance | None = None,
+) -> Graph:
+    """Repairs the weighted layers of a quantized network against its float self, in order.
+
+    Args:
+        graph: the float network, prepared (`edgekit.passes.prepare`).
+        quantized: the same network with `QuantParams`.
+        inputs: network inputs, float32 NHWC; no labels.
+        repair: what is done to each layer.
+        device: torch device.
+        advance: told about progress.
+
+    Returns:
+        The quantized network with other weights; its `QuantParams` are the same.
+    """
+    # Activations that are fused into a layer are applied here: weights act before them.
+    exact = place(Network(_bare(graph)), device).eval()
+    rounded = place(Simulation(_bare(quantized)), device).eval()
+    readers = _Readers(graph)
+    x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2).to(device)
+    wanted = {graph.input: x}
+    found = {graph.input: rounded.round(graph.input, x)}
+    last = graph.last_uses()
+    weights = dict(quantized.weights)
+    for done, node in enumerate(graph.nodes, 1):
+        with torch.no_grad():
+            y = _run(exact, node, wanted)
+            z = _run(rounded.network, node, found)
+        if isinstance(node, WeightedNode):
+            module = rounded.network.layers[node.name]
+            layer = Layer(node, found[node.inputs[0]], y, z, readers.slope(node, y), module)
+            changed, z = repair(layer, lambda node=node: _run(rounded.network, node, found))  # type: ignore[misc]
+            weights |= {f"{node.name}/{name}": array for name, array in changed.items()}
+        if isinstance(node, SpatialNode):
+            y, z = ACTIVATIONS[node.activation](y), ACTIVATIONS[node.activation](z)
+        wanted[node.name], found[node.name] = y, rounded.round(node.name, z)
+        for name in {name for name in node.inputs if last[name] == node.name}:
+            del wanted[name], found[name]
+        if advance:
+            advance(done, len(graph.nodes))
+    return replace(quantized, weights=weights)
+
+
+@torch.no_grad()
+def _run(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor:
+    """One node on all photos, a chunk at a time."""
+    inputs = [values[name] for name in node.inputs]
+    chunks = range(0, len(inputs[0]), CHUNK)
+    return torch.cat([network.run_node(node, [x[i : i + CHUNK] for x in inputs]) for i in chunks])
+
+
+def _bare(graph: Graph) -> Graph:
+    """The network with the activations that are fused into its layers left out."""
+    nodes = tuple(
+        replace(node, activation="linear") if isinstance(node, SpatialNode) else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes)
+
+
+class _Readers:
+    """Knows which activation reads each layer, fused or written out."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.sigmoids = {n.inputs[0]: n.name for n in graph.nodes if isinstance(n, Activation)}
+        products = (n.inputs for n in graph.nodes if isinstance(n, Mul))
+        self.swishes = {
+            name
+            for name, gate in chain(products)
+            if name in self.sigmoids and gate == self.sigmoids[name]
+        }
+
+    def slope(self, node: WeightedNode, y: Tensor) -> Tensor | None:
+        """The derivative of the activation at what the layer gives it; None without one."""
+        if node.name in self.sigmoids:
+            gate = y.sigmoid()
+            if node.name in self.swishes:
+                return gate * (1 + y * (1 - gate))
+            return gate * (1 - gate)
+        kind = node.activation if isinstance(node, SpatialNode) else "linear"
+        if kind == "relu":
+            return (y > 0).to(y.dtype)
+        if kind == "relu6":
+            return ((y > 0) & (y < 6)).to(y.dtype)
+        return None

@@ -1,0 +1,102 @@
+"""Quantization-aware training: the quantized network learns, from labels and from its float self.
+
+Batch normalizations are folded and nothing is dropped out, so that what learns is what will run.
+Activation ranges learn too (LSQ) and stand still in the last part, where weights and biases settle
+on them. The float network is the teacher (Hinton et al. 2015, arXiv 1503.02531, at temperature 1);
+labels may take a share of the loss. Order, crops, averaged weights, checkpoints and resuming are
+those of `edgekit.training.Trainer`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from edgekit.calibration.quantized_network import QuantizedNetwork
+from edgekit.data import PhotoSet
+from edgekit.devices import place
+from edgekit.errors import UsageError
+from edgekit.graph import Graph
+from edgekit.network import GraphModule, Network
+from edgekit.preprocessing import Preprocessing
+from edgekit.recipe import QatRecipe
+from edgekit.training import Trainer
+
+
+class QuantizedTrainer(Trainer):
+    """Trains a quantized Graph; see `Trainer` for checkpoints and progress.
+
+    Args:
+        teacher: the float network, prepared as the student is.
+        student: with `QuantParams` on every tensor and weight.
+        train: photos to learn from; their labels are needed if the recipe gives them a share.
+        val: photos to watch, if any.
+        preprocessing: with the normalization of the prepared network's own input.
+        recipe: everything else.
+        folder: where the checkpoint lies; one found there is resumed.
+        **rest: as for `Trainer`.
+
+    Raises:
+        UsageError: labels are to be learned, and photos have none.
+    """
+
+    recipe: QatRecipe
+
+    def __init__(
+        self,
+        teacher: Graph,
+        student: Graph,
+        train: PhotoSet,
+        val: PhotoSet | None,
+        preprocessing: Preprocessing,
+        recipe: QatRecipe,
+        folder: Path,
+        **rest: Any,
+    ) -> None:
+        if recipe.label_share and (train.labels < 0).any():
+            raise UsageError(
+                "some photos have no label to learn from",
+                hint="--distill-only learns from the float network's answers instead",
+            )
+        super().__init__(student, train, val, preprocessing, recipe, folder, **rest)
+        self.teacher = place(Network(teacher), self.device).eval()
+
+    def make_network(self, graph: Graph) -> GraphModule:
+        """The quantized network."""
+        return QuantizedNetwork(graph)
+
+    def make_optimizer(self) -> Optimizer:
+        """Adam with two groups: kernels and biases, then the scales of activations."""
+        parameters = dict(self.network.named_parameters())
+        scales = [p for name, p in parameters.items() if name.startswith("log_scales.")]
+        others = [p for name, p in parameters.items() if not name.startswith("log_scales.")]
+        # A short memory of squared gradients: they change as ranges do.
+        return Adam([{"params": others}, {"params": scales}], betas=(0.9, 0.99))
+
+    def rates(self, step: int) -> list[float]:
+        """Of kernels and biases in integer steps, and of the scales' logarithms."""
+        rate = self.recipe.rate(step, self.steps_per_epoch)
+        share = rate / self.recipe.learning_rate
+        moving = step < (1 - self.recipe.frozen) * self.steps
+        return [rate, share * self.recipe.scale_rate if moving else 0.0]
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Full precision on every device: bfloat16 has fewer steps than the integers."""
+        found = self.network(inputs)
+        share = self.recipe.label_share
+        loss: Tensor = found.new_zeros(())
+        if share < 1:
+            with torch.no_grad():
+                wanted = self.teacher(inputs).log_softmax(1)
+            loss = (1 - share) * F.kl_div(
+                found.log_softmax(1), wanted, reduction="batchmean", log_target=True
+            )
+        if share:
+            smoothing = self.recipe.label_smoothing
+            loss = loss + share * F.cross_entropy(found, labels, label_smoothing=smoothing)
+        return loss

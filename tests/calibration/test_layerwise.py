@@ -1,0 +1,71 @@
+"""The walk through a network, layer by layer, that the repairs share."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit.architecture import build_graph
+from edgekit.calibration.layerwise import photos_for, repair_layers
+from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+from edgekit.graph import WeightedNode
+from edgekit.passes import prepare
+from edgekit.spec import SPECS
+
+SIZE = 32
+INPUTS = np.random.default_rng(0).uniform(-1, 1, (6, SIZE, SIZE, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["lite0", "b0"])
+def test_a_repair_sees_every_layer_once_and_what_it_gives_is_kept(name):
+    graph = prepare(build_graph(SPECS[name], classes=4, resolution=SIZE, seed=2))
+    fixed = fixed_ranges(graph, 127, 128)
+    ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
+    quantized = quantize(graph, {**ranges, **fixed})
+    seen, progress = [], []
+
+    def repair(layer, rerun):
+        seen.append(layer.node.name)
+        assert layer.wanted.shape == layer.found.shape == torch.Size([6, *layer.found.shape[1:]])
+        assert torch.equal(rerun(), layer.found)
+        # Errors are those of 8 bits: small beside what is rounded.
+        assert (layer.found - layer.wanted).abs().mean() < 0.2 * layer.wanted.std()
+        return {"bias": np.full_like(quantized.weights[f"{layer.node.name}/bias"], 7)}, layer.wanted
+
+    repaired = repair_layers(
+        graph, quantized, INPUTS, repair, advance=lambda *done: progress.append(done)
+    )
+    weighted = [node.name for node in graph.nodes if isinstance(node, WeightedNode)]
+    assert seen == weighted
+    assert progress[-1] == (len(graph.nodes), len(graph.nodes))
+    assert all((repaired.weights[f"{name}/bias"] == 7).all() for name in weighted)
+    assert repaired.quant == quantized.quant
+
+
+def test_slopes_are_those_of_the_activations():
+    graph = prepare(build_graph(SPECS["b0"], classes=4, resolution=SIZE, seed=2))
+    fixed = fixed_ranges(graph, 127, 128)
+    ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
+    slopes = {}
+
+    def repair(layer, rerun):
+        if layer.slope is not None:
+            y = layer.wanted.clone().requires_grad_()
+            swish = not layer.node.name.endswith("_se_expand")
+            (y * y.sigmoid() if swish else y.sigmoid()).sum().backward()
+            slopes[layer.node.name] = (layer.slope - y.grad).abs().max().item()
+        return {}, layer.found
+
+    repair_layers(graph, quantize(graph, {**ranges, **fixed}), INPUTS, repair)
+    assert len(slopes) > 40
+    assert max(slopes.values()) < 1e-5
+    assert any(name.endswith("_se_expand") for name in slopes)
+
+
+def test_a_large_network_gets_fewer_photos():
+    small = build_graph(SPECS["lite0"], resolution=64, seed=None)
+    assert photos_for(small) == 128
+    large = build_graph(SPECS["b7"], seed=None)
+    assert 8 <= photos_for(large) < 32
+    assert photos_for(replace(large, name="same")) == photos_for(large)
