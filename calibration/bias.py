@@ -8,7 +8,6 @@ section 4.2, with photos instead of statistics).
 
 from __future__ import annotations
 
-
 from torch import Tensor
 
 from edgekit.calibration.layerwise import Advance, Layer, Rerun, repair_layers

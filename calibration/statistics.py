@@ -1,0 +1,118 @@
+"""Bias correction without photos: from what batch normalizations remember of the training set.
+
+A batch normalization says how its output was distributed: mean beta, standard deviation gamma.
+Behind its activation that gives the mean of what the next layer reads, and times the rounding
+error of that layer's kernel the shift of its output (Nagel et al. 2019, arXiv 1906.04721,
+section 4.2 and appendix C, where the ReLU has a closed form; here a quadrature serves any
+activation). Errors of rounded activations it cannot know: `edgekit.calibration.bias` takes those
+out too, and needs photos for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.calibration.affine import Reals, reals
+from edgekit.graph import (
+    Activation,
+    Add,
+    Graph,
+    Mean,
+    Mul,
+    Node,
+    SpatialNode,
+    WeightedNode,
+)
+
+#: Nodes and weights of the quadrature over a standard normal distribution.
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
+
+ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "swish": lambda x: x / (1 + np.exp(-x)),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
+
+
+def expected_means(graph: Graph, input_mean: Reals) -> dict[str, Reals]:
+    """The mean of every tensor over photos and positions, by channel, as far as it is known.
+
+    Channels of a product are taken as independent, and a layer without a batch normalization as
+    constant.
+
+    Args:
+        graph: as trained, with its batch normalizations.
+        input_mean: of the network's input, [channels].
+
+    Returns:
+        float64 [channels] by tensor.
+    """
+    means: dict[str, Reals] = {graph.input: np.asarray(input_mean, np.float64)}
+    for node in graph.nodes:
+        means[node.name] = _mean(graph, node, [means[name] for name in node.inputs])
+    return means
+
+
+def _mean(graph: Graph, node: Node, inputs: list[Reals]) -> Reals:
+    match node:
+        case WeightedNode():
+            values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
+            kind = node.activation if isinstance(node, SpatialNode) else "linear"
+            if node.batch_norm is None:
+                return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values["bias"])
+            spread = np.abs(values["gamma"])[:, None] * NODES
+            seen = ACTIVATIONS[kind](values["beta"][:, None] + spread)
+            expected: Reals = (seen * WEIGHTS).sum(1) / WEIGHTS.sum()
+            return expected
+        case Add():
+            return inputs[0] + inputs[1]
+        case Mul():
+            return inputs[0] * inputs[1]
+        case Mean():
+            return inputs[0]
+        case Activation():
+            return ACTIVATIONS[node.kind](inputs[0])
+    raise TypeError(f"no mean of {type(node).__name__}")
+
+
+def _through(kernel: NDArray[Any], mean: Reals) -> Reals:
+    """What a constant input of these means gives, at a place without padding; [filters]."""
+    if kernel.ndim == 3:  # depthwise, HWC
+        result: Reals = kernel.sum((0, 1)) * mean
+    else:
+        result = mean @ kernel.reshape(-1, *kernel.shape[-2:]).sum(0)
+    return result
+
+
+def correct_biases(trained: Graph, quantized: Graph, input_mean: Reals) -> Graph:
+    """Takes the mean error that rounded kernels bring out of every bias.
+
+    Args:
+        trained: the network with its batch normalizations.
+        quantized: the same, prepared, with `QuantParams`.
+        input_mean: of the quantized network's input, [channels].
+
+    Returns:
+        The quantized network with other biases; nothing else changes.
+    """
+    means = expected_means(trained, np.zeros(len(input_mean)))
+    means[trained.input] = np.asarray(input_mean, np.float64)
+    weights = dict(quantized.weights)
+    for node in quantized.nodes:
+        if not isinstance(node, WeightedNode):
+            continue
+        kernel = quantized.weights[f"{node.name}/kernel"]
+        error = reals(kernel, quantized.quant[f"{node.name}/kernel"]) - kernel
+        source = node.inputs[0]
+        if source not in means:  # a swish or sigmoid that was written out behind its layer
+            source = source.rpartition("_")[0]
+        shift = _through(error.astype(np.float64), means[source])
+        weights[f"{node.name}/bias"] = (weights[f"{node.name}/bias"] - shift).astype(np.float32)
+    return replace(quantized, weights=weights)
