@@ -18,12 +18,16 @@ class Simulation(nn.Module):
     one step on the last layer.
 
     Args:
-        graph: with `QuantParams` on every tensor and weight.
+        graph: with `QuantParams` on every tensor and weight, or, where it is mixed
+            (`edgekit.calibration.mixed`), on those that are not float.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        rounded = {name: reals(array, graph.quant[name]) for name, array in graph.weights.items()}
+        rounded = {
+            name: reals(array, graph.quant[name]) if name in graph.quant else array
+            for name, array in graph.weights.items()
+        }
         #: What runs between the roundings, with the weights' rounded values.
         self.network = Network(replace(graph, weights=rounded))
         self.quant = graph.quant
@@ -34,9 +38,14 @@ class Simulation(nn.Module):
         return logits
 
     def round(self, name: str, tensor: Tensor) -> Tensor:
-        """Rounds the tensor ``name`` to its integers; gives the reals that they stand for."""
+        """Rounds the tensor ``name`` to its integers; gives the reals that they stand for.
+
+        A tensor without `QuantParams` stays as it is.
+        """
+        params = self.quant.get(name)
+        if params is None:
+            return tensor
         # Four passes in place: several times faster than torch's own fake-quantize on a CPU.
-        params = self.quant[name]
         scale, zero_point = params.scale[0], params.zero_point[0]
         steps = (tensor / scale).round_()
         return steps.clamp_(INT8_MIN - zero_point, INT8_MAX - zero_point).mul_(scale)

@@ -1,8 +1,8 @@
 """The TFLite writer: executes a Graph with ``tf.nn`` ops, and TensorFlow's converter writes it.
 
 The Graph decides everything: fake-quantization nodes carry its scales into the file, weights
-stand on their integer grid already, and the converter only fuses and serialises. A Graph
-without `QuantParams` becomes a float file.
+stand on their integer grid already, and the converter only fuses and serialises. What
+has no `QuantParams` becomes float: a node, or the whole file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, WEIGHT_MAX, reals
+from edgekit.calibration.mixed import is_mixed
+from edgekit.converters.tflite_mixed import finish
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import (
     Activation,
@@ -34,54 +39,106 @@ from edgekit.graph import (
 from edgekit.options import IO_TYPES
 from edgekit.quiet import native_quiet
 
-#: Schemes of a float network's weights: what TensorFlow's converter makes of them by itself.
-FLOAT_SCHEMES = ("fp32", "fp16", "w8-dynamic")
+#: Schemes that a float network can be written in, each with the types of input and output that it
+#: has: what TensorFlow's converter makes of the weights, and of calibration photos, by itself.
+FLOAT_SCHEMES = {
+    "fp32": ("float32",),
+    "fp16": ("float32",),
+    "w8-dynamic": ("float32",),
+    "w8a16-static": ("float32", "int16"),
+}
 
 
-def convert(graph: Graph, *, io: str = "float32", scheme: str = "fp32") -> bytes:
+def convert(
+    graph: Graph,
+    *,
+    io: str = "float32",
+    scheme: str = "fp32",
+    batches: Sequence[NDArray[np.float32]] = (),
+) -> bytes:
     """Writes a prepared network (`edgekit.passes.prepare`) as a TFLite flatbuffer.
 
     Args:
-        graph: float, or quantized when it has `QuantParams`.
-        io: type of input and output; a float network takes only ``float32``.
-        scheme: of a float network's weights: ``fp32``, ``fp16`` (halved, computed in float32),
-            or ``w8-dynamic`` (int8, with activations quantized as they come). A quantized network
+        graph: float, or quantized when it has `QuantParams`, or mixed when some nodes have none
+            (`edgekit.calibration.mixed`): those are then the float operators of the file.
+        io: type of input and output: ``uint8``, ``int8`` or ``float32`` of a quantized or mixed
+            network, ``float32`` or ``int16`` of ``w8a16-static``, else ``float32``.
+        scheme: of a float network: ``fp32``, ``fp16`` (halved weights, computed in float32),
+            ``w8-dynamic`` (int8 weights, and activations quantized as they come), or
+            ``w8a16-static`` (int8 weights, int16 activations, int64 biases). A quantized network
             has its own.
+        batches: for ``w8a16-static``, network inputs of calibration photos, float32 NHWC; the
+            largest value that each tensor takes on them is the end of its range, which costs
+            nothing where there are 65,535 steps. Others read none.
 
     Returns:
         The file's contents: batch 1, NHWC input, logits out.
 
     Raises:
-        UsageError: the type or the scheme does not exist, or does not fit the network.
-        EdgekitError: TensorFlow's converter failed.
+        UsageError: the type or the scheme does not exist, or does not fit the network; or the
+            photos are missing or do not fit.
+        EdgekitError: TensorFlow's converter failed, or did not keep to the network.
     """
-    if io not in IO_TYPES:
-        raise UsageError(f"unknown input and output type '{io}'", hint=did_you_mean(io, IO_TYPES))
-    if not graph.quant and io != "float32":
-        raise UsageError(f"a float network has no {io} input", hint="--io float32")
-    if scheme not in FLOAT_SCHEMES:
-        raise UsageError(f"unknown scheme '{scheme}'", hint=did_you_mean(scheme, FLOAT_SCHEMES))
-    if graph.quant and scheme != "fp32":
-        raise UsageError(f"a quantized network cannot be written as {scheme}")
+    _check(graph, io, scheme)
     tf = _tensorflow()
     module = _module(tf, graph)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [module.run.get_concrete_function()], module
     )
-    if scheme != "fp32":
+    mixed = is_mixed(graph)
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
+    if graph.quant or scheme != "fp32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    if graph.quant:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
+    if scheme == "w8a16-static":
+        sixteen = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [sixteen]
+        converter.representative_dataset = partial(_photos, graph, batches)
+    # Else the converter gives scales of its own to float weights and to what it knows the range of.
+    converter._experimental_low_bit_qat = mixed
     try:
         with _quiet():
-            return bytes(converter.convert())
+            contents = bytes(converter.convert())
+    except EdgekitError:
+        raise
     except Exception as error:  # the converter raises whatever its C++ side raised
         raise EdgekitError(
             f"TensorFlow's converter could not write {graph.name}", cause=str(error)[:500]
         ) from error
+    return finish(contents, graph) if mixed else contents
+
+
+def _check(graph: Graph, io: str, scheme: str) -> None:
+    """Refuses what `convert` cannot write."""
+    known = (*IO_TYPES, "int16")
+    if io not in known:
+        raise UsageError(f"unknown input and output type '{io}'", hint=did_you_mean(io, known))
+    if scheme not in FLOAT_SCHEMES:
+        raise UsageError(f"unknown scheme '{scheme}'", hint=did_you_mean(scheme, FLOAT_SCHEMES))
+    if graph.quant and scheme != "fp32":
+        raise UsageError(f"a quantized network cannot be written as {scheme}")
+    allowed = IO_TYPES if graph.quant else FLOAT_SCHEMES[scheme]
+    if io not in allowed:
+        kind = "quantized" if graph.quant else "float" if scheme == "fp32" else scheme
+        raise UsageError(f"a {kind} network has no {io} input", hint=f"--io {' or '.join(allowed)}")
+    ends = {graph.input, graph.output}
+    if graph.quant and io != "float32" and (bare := ends - graph.quant.keys()):
+        raise UsageError(f"a network with a float '{min(bare)}' has no {io} input and output")
+
+
+def _photos(graph: Graph, batches: Sequence[NDArray[np.float32]]) -> Iterator[list[Any]]:
+    """Photos one at a time, as the converter's calibration takes them."""
+    photo = None
+    for photo in chain.from_iterable(batches):
+        if photo.shape != graph.shapes[graph.input]:
+            raise UsageError(
+                f"a calibration photo is {list(photo.shape)}",
+                cause=f"the network's input is {list(graph.shapes[graph.input])}",
+            )
+        yield [np.ascontiguousarray(photo[None], np.float32)]
+    if photo is None:
+        raise UsageError("16-bit activations need calibration photos", hint="give `batches`")
 
 
 def _tensorflow() -> Any:

@@ -1,7 +1,8 @@
 """Checks a finished int8 .tflite file against the TFLite 8-bit scheme and TensorFlow 2.5.
 
-The scheme is TensorFlow's 8-bit quantization specification. A rule is a row of `INT8_RULES`;
-every rule that is broken gives a `Finding` per place.
+The scheme is TensorFlow's 8-bit quantization specification. A rule is a row of `INT8_RULES`,
+or of `MIXED_RULES` for a file with some float operators; every rule that is broken gives a
+`Finding` per place.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Rule:
 def check_int8(model: TFLiteModel) -> list[Finding]:
     """Returns what in ``model`` breaks the w8a8-static scheme; nothing, where it holds."""
     return apply_rules(INT8_RULES, model)
+
+
+def check_mixed(model: TFLiteModel) -> list[Finding]:
+    """Returns what in ``model``, int8 in part and float in part, breaks the scheme of its part."""
+    return apply_rules(MIXED_RULES, model)
 
 
 def apply_rules(rules: Iterable[Rule], model: TFLiteModel) -> list[Finding]:
@@ -122,6 +128,14 @@ def _float_inside(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for tensor in model.tensors:
         if _is_float(tensor) and tensor.index not in ends:
             yield at(tensor), f"it is {tensor.dtype} {list(tensor.shape)}"
+
+
+def _half_float(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        tensors = [model.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
+        types = {tensor.dtype for tensor in tensors if _is_float(tensor) or tensor.dtype == "int8"}
+        if len(types) > 1 and op.name not in ("QUANTIZE", "DEQUANTIZE"):
+            yield at(op), f"its tensors are {' and '.join(sorted(types))}"
 
 
 def _float_ends(model: TFLiteModel) -> Iterator[tuple[str, str]]:
@@ -278,4 +292,9 @@ INT8_RULES = (
     Rule("same-scale", _same_scale, "give both sides of the operator one range"),
     Rule("weights", _weights, "symmetric int8 weights, -127 to 127, per output channel"),
     Rule("bias", _bias, "int32 bias with scale = input scale x weight scale"),
+)
+
+MIXED_RULES = (
+    *(rule for rule in INT8_RULES if rule.name != "no-float"),
+    Rule("one-type", _half_float, "convert between the types before and behind the operator"),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import check_int8
+from edgekit.converters.tflite_checks import check_int8, check_mixed
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.converters.tflite_metadata import Metadata, read_metadata
 from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
@@ -18,6 +18,7 @@ from edgekit.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 1
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_BORDERS = ("QUANTIZE", "DEQUANTIZE")
 _SCHEMES = {  # by the types of an operator's input and weights
     ("int8", "int8"): "w8a8-static",
     ("uint8", "uint8"): "w8a8-static-uint8",
@@ -84,6 +85,10 @@ def scheme(model: TFLiteModel) -> str:
     }
     if found == {"w8-dynamic", "fp32"}:  # the converter leaves kernels below 1024 weights float
         return "w8-dynamic"
+    computing = (op for op in model.operators if op.name not in _BORDERS)
+    inside = {model.tensors[i].dtype for op in computing for i in op.outputs}
+    if found and found <= {"w8a8-static", "fp32"} and inside >= {"int8", "float32"}:
+        return "mixed"  # also where no operator with weights shows it
     return found.pop() if len(found) == 1 else "mixed" if found else "unknown"
 
 
@@ -104,6 +109,7 @@ def _findings(model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
     checks = {
         "w8a8-static": {"tflite": check_int8, "edgetpu": check_edgetpu},
         "w8a8-static-uint8": {"edgetpu": check_edgetpu},
+        "mixed": {"tflite": check_mixed, "edgetpu": check_edgetpu},
     }.get(scheme(model), {})
     return {name: [asdict(finding) for finding in check(model)] for name, check in checks.items()}
 

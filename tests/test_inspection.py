@@ -69,9 +69,20 @@ def retype(weights: str, activations: str) -> TinyModel:
     return tiny
 
 
+def float_part(*names: str) -> TinyModel:
+    """The tiny model with some tensors in float."""
+    tiny = TinyModel()
+    for name in names:
+        tiny.tensor(name).type = schema.TensorType.FLOAT32
+    return tiny
+
+
 @pytest.mark.parametrize(
     ("tiny", "name"),
     [
+        (float_part("stem", "depth_w", "depth"), "mixed"),
+        (float_part("gate"), "mixed"),
+        (float_part("pixels", "stem_w", "stem", "depth_w", "mean", "head_w", "logits"), "mixed"),
         (TinyModel(), "w8a8-static"),
         (float_io(), "w8a8-static"),
         (retype("UINT8", "UINT8"), "w8a8-static-uint8"),

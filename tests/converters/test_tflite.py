@@ -241,3 +241,57 @@ def test_schemes_that_do_not_fit_are_refused():
     graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
     with pytest.raises(UsageError, match="unknown scheme 'fp8'"):
         convert(graph, scheme="fp8")
+    with pytest.raises(UsageError, match="w8a16-static network has no uint8 input"):
+        convert(graph, scheme="w8a16-static", io="uint8")
+    with pytest.raises(UsageError, match="float network has no int16 input"):
+        convert(graph, io="int16")
+    with pytest.raises(UsageError, match="16-bit activations need calibration photos"):
+        convert(graph, scheme="w8a16-static")
+    with pytest.raises(UsageError, match=r"a calibration photo is \[31, 32, 3\]"):
+        convert(graph, scheme="w8a16-static", batches=[np.zeros((2, 31, 32, 3), np.float32)])
+    quantized, *_ = int8_graph("lite0")
+    for scheme in ("fp16", "w8a16-static"):
+        with pytest.raises(UsageError, match=f"quantized network cannot be written as {scheme}"):
+            convert(quantized, scheme=scheme)
+    with pytest.raises(UsageError, match="quantized network has no int16 input"):
+        convert(quantized, io="int16")
+
+
+@pytest.mark.parametrize("name", ["lite0", "b0"])
+def test_16_bit_activations_are_nearer_to_float_than_8_bit_ones(tmp_path, name):
+    graph = float_graph(name)
+    quantized, *_ = int8_graph(name, "depthwise")
+    pixels = photos(8)
+    path = tmp_path / "model.tflite"
+    spec = VARIANTS[name]
+    record = Preprocessing(SIZE, spec.mean, spec.std, tuple("abcdef"))
+    inputs = record.normalize(pixels)
+    path.write_bytes(convert(graph, scheme="w8a16-static", batches=[inputs[:3], inputs[3:]]))
+    assert inspect_file(path)["scheme"] == "w8a16-static"
+    with torch.inference_mode():
+        wanted = Network(graph).eval()(torch.from_numpy(inputs).permute(0, 3, 1, 2)).numpy()
+    raw, (scale, zero_point) = run(convert(quantized, io="uint8"), pixels)
+    of_int8 = np.abs((raw.astype(np.float64) - zero_point) * scale - wanted).mean()
+    for kernels in ("xnnpack", "builtin"):
+        found = LiteRT(path, preprocessing=record, kernels=kernels).run(pixels)
+        assert np.abs(found - wanted).mean() < 0.75 * of_int8
+
+
+def test_16_bit_files_hold_the_16x8_scheme():
+    graph = float_graph("b0")
+    inputs = ((photos(3).astype(np.float32)) - 127) / 128
+    files = {
+        io: parse(convert(graph, scheme="w8a16-static", io=io, batches=[inputs]))
+        for io in ("float32", "int16")
+    }
+    for io, model in files.items():
+        ends = {model.tensors[i].dtype for i in (*model.inputs, *model.outputs)}
+        assert ends == {io}
+    model = files["int16"]
+    assert {op.name for op in model.operators} & {"QUANTIZE", "DEQUANTIZE"} == set()
+    for op in model.operators:
+        types = [model.tensors[i].dtype for i in op.inputs if i >= 0]
+        assert types[0] == model.tensors[op.outputs[0]].dtype == "int16"
+        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            assert types[1:] in (["int8", "int64"], ["int8"])
+    assert {t.zero_point for t in model.tensors if t.dtype == "int16"} == {0}

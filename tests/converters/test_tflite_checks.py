@@ -8,7 +8,7 @@ import pytest
 from tiny_tflite import CHANNELS, TinyModel, float_io, schema
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import INT8_RULES, check_int8
+from edgekit.converters.tflite_checks import INT8_RULES, MIXED_RULES, check_int8, check_mixed
 from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
 
 
@@ -215,6 +215,49 @@ def test_per_tensor_weights_are_accepted():
         quantization = tiny.tensor(name).quantization
         quantization.scale, quantization.zeroPoint = quantization.scale[:1], [0]
     assert findings(tiny) == []
+
+
+def half_float_gate() -> TinyModel:
+    """The tiny model whose sigmoid is float, with the borders that this takes."""
+    tiny = TinyModel()
+    for name in ("depth_f", "gate_f"):
+        tiny.add(name, [1, 4, 4, CHANNELS], "FLOAT32", 0, 0)
+    tiny.op("LOGISTIC").inputs = [tiny.index("depth_f")]
+    tiny.op("LOGISTIC").outputs = [tiny.index("gate_f")]
+    tiny.add_op("DEQUANTIZE", 2, ["depth"], "depth_f", "DequantizeOptions")
+    tiny.graph.operators.insert(3, tiny.graph.operators.pop())
+    tiny.add_op("QUANTIZE", 1, ["gate_f"], "gate", "QuantizeOptions")
+    tiny.graph.operators.insert(5, tiny.graph.operators.pop())
+    return tiny
+
+
+def test_float_operators_are_allowed_in_a_mixed_file_only():
+    model = tflite_file.parse(half_float_gate().pack())
+    assert check_mixed(model) == []
+    assert {f.rule for f in check_int8(model)} == {"no-float"}
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        (lambda t: setattr(t.tensor("gate_f"), "type", schema.TensorType.INT8), "LOGISTIC"),
+        (float_inside, "2 DEPTHWISE_CONV_2D: its tensors are float32 and int8"),
+    ],
+)
+def test_an_operator_of_a_mixed_file_has_one_type(breaks: Callable, says: str):
+    tiny = half_float_gate()
+    breaks(tiny)
+    found = [f for f in check_mixed(tflite_file.parse(tiny.pack())) if f.rule == "one-type"]
+    assert any(says in str(f) for f in found)
+    assert all(f.severity == "error" and f.fix for f in found)
+
+
+def test_the_int8_part_of_a_mixed_file_keeps_its_rules():
+    kept = {rule.name for rule in MIXED_RULES}
+    assert kept == {rule.name for rule in INT8_RULES} - {"no-float"} | {"one-type"}
+    tiny = half_float_gate()
+    bias_scale(tiny)
+    assert {f.rule for f in check_mixed(tflite_file.parse(tiny.pack()))} == {"bias"}
 
 
 def test_every_rule_has_a_test():

@@ -253,3 +253,13 @@ def test_what_the_rules_reject_is_what_the_real_compiler_left(name):
     assert predicted <= left
     assert [f for f in check_edgetpu(before) if f.severity == "error"] == []
     assert bool(predicted) == bool(left)
+
+
+def test_float_operators_of_a_mixed_file_stay_off_the_tpu():
+    tiny = TinyModel()
+    for name in ("depth", "gate", "gated"):
+        tiny.tensor(name).type = schema.TensorType.FLOAT32
+    reasons = unmapped(tflite_file.parse(tiny.pack()))
+    assert sorted(reasons) == [2, 3, 4, 5]  # those that write or read the three
+    assert all("is float32, an unsupported data type" in reason for reason in reasons.values())
+    assert [f.rule for f in findings(tiny)] == ["operator"] * 4

@@ -1,0 +1,71 @@
+"""Mixed precision: a quantized Graph in which some tensors, and what touches them, stay float.
+
+A Graph is mixed where its `quant` lacks entries: a tensor without one is float, and so is a
+weighted node whose kernel has none. Its other nodes compute on integers. A border between the two
+is a tensor that keeps its `QuantParams`: a float node that reads it is given the reals that its
+integers stand for, and what a float node writes into it is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from edgekit.errors import UsageError, did_you_mean
+from edgekit.graph import Graph, Node, WeightedNode
+
+
+def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
+    """Takes activation tensors out of the 8-bit scheme, with the nodes that write and read them.
+
+    The network's input and output keep their `QuantParams`, so that it still takes and gives
+    bytes; what is then float is the node that reads or writes them. A mixed Graph may be given,
+    to go further.
+
+    Args:
+        graph: quantized (`edgekit.calibration.quantize.quantize`).
+        tensors: names of the activations to keep in float.
+
+    Raises:
+        UsageError: the Graph is not quantized, or has no such tensor.
+    """
+    if not graph.quant:
+        raise UsageError(f"{graph.name} is not quantized: all of it is float already")
+    written = {graph.input, *(node.name for node in graph.nodes)}
+    kept = set(tensors)
+    if unknown := kept - written:
+        raise UsageError(
+            f"no activation tensor '{min(unknown)}'", hint=did_you_mean(min(unknown), written)
+        )
+    touched = {node.name for node in graph.nodes if kept & {node.name, *node.inputs}}
+    touched.update(float_nodes(graph))
+    quant = dict(graph.quant)
+    for node in graph.nodes:
+        if node.name in touched:
+            for name in node.weight_names():
+                quant.pop(name, None)
+    for name in written - {graph.input, graph.output}:
+        if touched >= {name, *(node.name for node in graph.nodes if name in node.inputs)}:
+            quant.pop(name, None)
+    return replace(graph, quant=quant)
+
+
+def float_nodes(graph: Graph) -> list[str]:
+    """Names the nodes that are computed in float, in the network's order."""
+    return [node.name for node in graph.nodes if is_float(graph, node)]
+
+
+def is_mixed(graph: Graph) -> bool:
+    """Whether the Graph is quantized in part only."""
+    return bool(graph.quant) and bool(float_nodes(graph))
+
+
+def is_float(graph: Graph, node: Node) -> bool:
+    """Whether a node of a Graph is computed in float.
+
+    A weighted node is where its kernel is not quantized, any other where a tensor that it reads
+    or writes is not.
+    """
+    if isinstance(node, WeightedNode):
+        return f"{node.name}/kernel" not in graph.quant
+    return any(name not in graph.quant for name in (node.name, *node.inputs))
