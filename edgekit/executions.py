@@ -87,7 +87,7 @@ def _subject_of_run(folder: Path) -> Subject:
     from edgekit.graph import Graph
     from edgekit.passes import absorb_normalization, prepare
     from edgekit.pipeline.stage import folder_name
-    from edgekit.pipeline.steps import FP32, INPUT_METHOD, W8A8, read_splits
+    from edgekit.pipeline.steps import FLOAT, FP32, INPUT_METHOD, W8A8, read_splits
     from edgekit.pipeline.workspace import STAGES
 
     try:
@@ -97,6 +97,8 @@ def _subject_of_run(folder: Path) -> Subject:
         splits = read_splits(folder / STAGES / folder_name(stage["name"], stage["key"]))
         preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         headless = manifest["options"]["head"] == "none"
+        repaired = manifest["stages"].get("repair", manifest["stages"]["quantize"])
+        repair = folder / STAGES / folder_name(repaired["name"], repaired["key"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} holds no finished run",
@@ -105,8 +107,16 @@ def _subject_of_run(folder: Path) -> Subject:
         ) from error
     graph = Graph.load(folder / f"{name}.graph")
     graph = without_classifier(graph) if headless else graph
-    mean, std = preprocessing.mean, preprocessing.std
-    reference, _, _ = absorb_normalization(prepare(graph), mean, std, INPUT_METHOD)
+    if not (folder / f"{name}-{W8A8}.tflite").exists():
+        raise UsageError(
+            f"{folder} holds no file that is int8 throughout",
+            cause="some of its layers are kept in float, which the integer simulation cannot run",
+        )
+    if (repair / FLOAT).exists():  # its channels may be equalized: other scales, same answers
+        reference = Graph.load(repair / FLOAT)
+    else:
+        mean, std = preprocessing.mean, preprocessing.std
+        reference, _, _ = absorb_normalization(prepare(graph), mean, std, INPUT_METHOD)
     return Subject(
         folder / f"{name}-{W8A8}.tflite",
         preprocessing,

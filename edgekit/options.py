@@ -14,10 +14,17 @@ from edgekit.spec import SPECS, ModelSpec, find_spec
 
 IO_TYPES = ("uint8", "int8", "float32")
 RANGE_METHODS = ("balanced", "mse", "percentile", "minmax", "moving-average", "entropy", "auto")
-QUANTIZE = ("ranges", "ptq", "auto")
+QUANTIZE = ("ranges", "ptq", "qat", "auto")
+#: Other files that a build can write beside fp32 and the int8 one.
+SCHEMES = ("fp16", "w8-dynamic", "w8a16-static")
+QAT_EPOCHS = 3
+#: What tells the mean errors that biases take out.
+BIAS_SOURCES = ("photos", "statistics")
 HEADS = ("classifier", "none")
 #: Whose tensor names and padding a weights file has.
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
+#: Fields that hold several values: the command line's name is the singular.
+REPEATED = ("targets", "schemes", "tensor_ranges")
 
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
@@ -96,13 +103,34 @@ class BuildOptions:
         ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", "NAME"
     )
     ranges: str = _option("mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.")
+    tensor_ranges: tuple[str, ...] = _option(
+        (), "Another method for one tensor; may be repeated.", "TENSOR=METHOD"
+    )
     quantize: str = _option(
         "ptq",
-        "ranges alone; ptq: and corrected biases; auto: and more, until --max-drop holds.",
+        "ranges alone; ptq: and corrected biases; qat: and training in 8 bits; "
+        "auto: one repair after the other, until --max-drop holds.",
+    )
+    bias_from: str = _option(
+        "photos", "What corrects biases with ptq and qat: photos, or statistics of the weights."
+    )
+    qat_epochs: int | None = _option(
+        None, f"Passes over the photos with --quantize qat. [{QAT_EPOCHS}]"
+    )
+    qat_rate: float = _option(0.02, "Its learning rate at its peak, in integer steps.")
+    distill_only: bool = _option(
+        False,
+        "With qat: learn the float network's answers, no labels; from --calibration if given.",
+    )
+    keep_float: int = _option(
+        0, "Keep so many of the costliest tensors in float (w8a8-mixed); not for the Edge TPU."
     )
     max_drop: float | None = _option(
         None,
         "Points of top-1 that int8 may lose; else the build ends with 5. [0.3 with auto]",
+    )
+    schemes: tuple[str, ...] = _option(
+        (), f"Write this file too; may be repeated: {', '.join(SCHEMES)}.", "NAME"
     )
     io: str = _option("uint8", "Input and output of the int8 file: uint8, int8, float32.")
     compile: bool = _option(True, "Run the target's compiler where it has one.")
@@ -120,15 +148,23 @@ class BuildOptions:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, Path(value))
-        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
-        # The same target twice is one target; their order is the user's.
-        object.__setattr__(self, "targets", tuple(dict.fromkeys(targets)))
+        for name in REPEATED:
+            given = getattr(self, name)
+            # The same one twice is one; their order is the user's.
+            several = tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
+            object.__setattr__(self, name, several)
         if self.weights is not None:
             object.__setattr__(self, "weights", str(self.weights))
         for name, value, known in (
             ("--io", self.io, IO_TYPES),
             ("--ranges", self.ranges, RANGE_METHODS),
+            *(
+                ("--tensor-range", text.rpartition("=")[2], RANGE_METHODS)
+                for text in self.tensor_ranges
+            ),
             ("--quantize", self.quantize, QUANTIZE),
+            ("--bias-from", self.bias_from, BIAS_SOURCES),
+            *(("--scheme", scheme, SCHEMES) for scheme in self.schemes),
             ("--head", self.head, HEADS),
             ("--weights-source", self.weights_source, SOURCES),
         ):
@@ -141,6 +177,17 @@ class BuildOptions:
             "--crop must be above 0, up to 1": self.crop is None or 0 < self.crop <= 1,
             "--epochs must not be negative": self.epochs is None or self.epochs >= 0,
             "--max-drop must be from 0 to 100": self.max_drop is None or 0 <= self.max_drop <= 100,
+            "--qat-epochs must be at least 1": self.qat_epochs is None or self.qat_epochs >= 1,
+            "--tensor-range must be TENSOR=METHOD": all(
+                text.partition("=")[0] and "=" in text for text in self.tensor_ranges
+            ),
+            "--qat-rate must be positive": 0 < self.qat_rate < float("inf"),
+            "--qat-epochs and --distill-only need --quantize qat": self.quantize == "qat"
+            or (self.qat_epochs is None and not self.distill_only),
+            "--keep-float must not be negative": self.keep_float >= 0,
+            "--keep-float needs --bias-from photos": not self.keep_float
+            or self.bias_from == "photos",
+            "--keep-float needs --quantize ptq": not self.keep_float or self.quantize == "ptq",
             "--threads must be at least 1": self.threads is None or self.threads >= 1,
             "--compile-timeout must be at least 1": self.compile_timeout >= 1,
             "--seed must not be negative": self.seed >= 0,
@@ -196,5 +243,7 @@ class BuildOptions:
 
 
 def option_name(field_name: str) -> str:
-    """The command line's name of a field: ``--target`` is repeated, so its field is plural."""
-    return "target" if field_name == "targets" else field_name.replace("_", "-")
+    """The command line's name of a field; one that may be repeated has a plural field."""
+    if field_name in REPEATED:
+        field_name = field_name.removesuffix("s")
+    return field_name.replace("_", "-")

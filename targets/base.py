@@ -38,11 +38,13 @@ class Target(ABC):
     Attributes:
         name: what follows ``--target``.
         scheme: the quantization that it takes, such as "w8a8-static".
+        accepts_mixed: whether it also takes files of that scheme with some layers in float.
         timeout_s: how many seconds its compiler may take.
     """
 
     name: ClassVar[str]
     scheme: ClassVar[str]
+    accepts_mixed: ClassVar[bool] = False
     timeout_s: int = 180
 
     @abstractmethod

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import check_int8
+from edgekit.converters.tflite_checks import check_int8, check_mixed
+from edgekit.inspection import scheme
 from edgekit.targets.base import Finding, Target
 
 
@@ -14,7 +15,9 @@ class TFLiteTarget(Target):
 
     name = "tflite"
     scheme = "w8a8-static"
+    accepts_mixed = True
 
     def check(self, path: Path) -> list[Finding]:
         """Returns where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
-        return check_int8(tflite_file.read(path))
+        model = tflite_file.read(path)
+        return check_mixed(model) if scheme(model) == "mixed" else check_int8(model)

@@ -28,7 +28,7 @@ def command_from_options(function: Callable[..., int]) -> Callable[..., int]:
             for name in inspect.signature(function).parameters
             if name in values
         }
-        values["targets"] = tuple(values["targets"])
+        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
         return function(options=BuildOptions(**values), **own)
 
     hints = get_type_hints(BuildOptions)
@@ -101,4 +101,5 @@ def summary(folder: Path, document: Any) -> list[str]:
 
 def next_commands(files: dict[str, Path]) -> list[str]:
     """Commands to try after a build."""
-    return [f"edgekit inspect {files['w8a8-static']}"]
+    quantized = next(files[name] for name in ("w8a8-static", "w8a8-mixed") if name in files)
+    return [f"edgekit inspect {quantized}"]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.atomic import read_json, write_bytes
 from edgekit.console import Console, NullConsole
-from edgekit.errors import CompileError, EdgekitError, MissingToolError
+from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
+from edgekit.pipeline.ladder import describe_climb, read_ladder
 from edgekit.pipeline.plan import Plan, make_plan
-from edgekit.pipeline.repair import describe_climb, read_ladder
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
 from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
 from edgekit.targets import registry
@@ -34,7 +34,8 @@ class Run:
     Attributes:
         folder: what ``--out`` named.
         document: what ``report.json`` holds; None after a dry run.
-        files: what the build made, by name: ``fp32``, ``w8a8-static``, ``graph``, ``labels``,
+        files: what the build made, by name: ``fp32``, ``w8a8-static`` (``w8a8-mixed`` where
+            layers were kept in float), further schemes, ``graph``, ``quantized``, ``labels``,
             ``report.json``, ``report.html``, ``manifest.json``, and per target the compiled file.
         problem: what kept a target from being finished, if anything did. Everything else is
             done and kept. Its ``exit_code`` is that of the command line.
@@ -83,10 +84,16 @@ def run_build(options: BuildOptions, console: Console) -> Run:
     targets = [registry.find(name) for name in options.targets]
     for target in targets:
         target.timeout_s = options.compile_timeout
+        if options.keep_float and not target.accepts_mixed:
+            raise UsageError(
+                f"--keep-float is not for the target {target.name}",
+                cause="it runs networks that are int8 throughout",
+                hint="leave one of the two out",
+            )
     with translated(options.out or RUNS):
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
-        plan = make_plan(options, store)
+        plan = make_plan(options, store, mixed=all(target.accepts_mixed for target in targets))
     if options.dry_run:
         return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):
@@ -111,6 +118,7 @@ class _Build:
         self.files: dict[str, Path] = {}
         self.entries: list[TargetEntry] = []
         self.problem: EdgekitError | None = None
+        self.scheme = steps.W8A8
         # The stages, the targets, and the report.
         self.total = len(plan.stages) + len(targets) + 1
 
@@ -167,15 +175,26 @@ class _Build:
             case "quantize":
                 for text in read_json(folder / steps.RANGES)["warnings"]:
                     self.console.warn(text)
-                self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
+                self._quantized(folder)
             case "repair":
                 for text in describe_climb(read_ladder(self.outcomes)):
                     self.console.note(text)
-                self._publish("quantized", folder / steps.GRAPH, f"{model}-{steps.W8A8}.graph")
-            case "fp32":
-                self._publish(steps.FP32, folder / steps.MODEL, f"{model}-{steps.FP32}.tflite")
+                self._quantized(folder)
+            case "qat":
+                self._quantized(folder)
             case "w8a8":
-                self._publish(steps.W8A8, folder / steps.MODEL, f"{model}-{steps.W8A8}.tflite")
+                self._publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
+            case steps.FP32 | "fp16" | "w8-dynamic" | "w8a16-static":
+                self._publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
+
+    def _quantized(self, folder: Path) -> None:
+        """Hands out the quantized network of a stage, under the name of its scheme."""
+        self.scheme = steps.scheme_of(folder)
+        earlier = self.files.get("quantized")
+        name = f"{self.plan.spec.name}-{self.scheme}.graph"
+        self._publish("quantized", folder / steps.GRAPH, name)
+        if earlier not in (None, self.files["quantized"]):
+            earlier.unlink(missing_ok=True)
 
     def _publish(self, name: str, source: Path, as_name: str) -> None:
         self.files[name] = self.folder / as_name
@@ -194,13 +213,14 @@ class _Build:
                     "name": target.name,
                     "status": status,
                     "message": " ".join(filter(None, (error.message, error.cause, error.hint))),
-                    "files": [self.files[steps.W8A8].name],
+                    "files": [self.files[self.scheme].name],
                 }
             shown.detail = entry["status"]
             return entry
 
     def _finish(self, target: Target) -> TargetEntry:
-        source = self.files[target.scheme]
+        scheme = self.scheme if target.accepts_mixed else target.scheme
+        source = self.files[scheme]
         findings = target.check(source)
         broken = [str(finding) for finding in findings if finding.severity == "error"]
         if broken:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgekit.data import fingerprint
-from edgekit.options import BuildOptions
+from edgekit.options import QAT_EPOCHS, BuildOptions
 from edgekit.pipeline import repair, steps
+from edgekit.pipeline.ladder import climb
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
-from edgekit.recipe import Recipe
+from edgekit.pipeline.workshop import Folders
+from edgekit.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
 from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
 
@@ -20,6 +23,9 @@ from edgekit.spec import ModelSpec
 BUILTIN_RESOLUTION = 64
 #: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
 BUILTIN_EPOCHS = 7
+
+#: A stage between ranges and file: role, name, work, and what it reads of the options.
+Repair = tuple[str, str, Callable[..., str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,36 @@ def make_recipe(options: BuildOptions) -> Recipe:
     )
 
 
-def make_plan(options: BuildOptions, store: StageStore) -> Plan:
+def make_qat_recipe(options: BuildOptions) -> QatRecipe:
+    """The recipe of quantization-aware training that the options ask for."""
+    epochs = QAT_EPOCHS if options.qat_epochs is None else options.qat_epochs
+    batch_size = options.batch_size or 32
+    return QatRecipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=options.qat_rate * batch_size / 32,
+        label_share=TEACHER_ALONE if options.distill_only else LABEL_SHARE,
+        warmup_epochs=min(1.0, epochs / 10),
+        weight_decay=0.0,
+        label_smoothing=options.label_smoothing,
+        ema_decay=options.ema_decay,
+        min_crop_area=options.min_crop_area or (0.7 if options.data is None else 0.3),
+        flip=options.flip,
+        seed=options.seed,
+    )
+
+
+def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -> Plan:
     """Lays out a build without running any of it.
 
-    Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``,
-    ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for), ``w8a8``,
-    then ``evaluate ROW`` and ``bench FILE``.
+    Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, further
+    schemes, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
+    ``qat``, ``w8a8``, then ``evaluate ROW``, ``bench FILE`` and ``kernels``.
+
+    Args:
+        options: of the build.
+        store: where its stages lie.
+        mixed: whether all targets take files that are float in part.
 
     Raises:
         UsageError: the model, a path or a value cannot be used.
@@ -123,22 +153,31 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     )
     trained = "weights"
     if recipe.epochs:
-        work = partial(
+        train = partial(
             steps.train, data=data, weights=weights, recipe=recipe, device=options.device
         )
         trained = "train"
         model = add(
-            "train", "train", work, ("weights",), recipe=asdict(recipe), torch=installed("torch")
+            "train", "train", train, ("weights",), recipe=asdict(recipe), torch=installed("torch")
         )
     writer = tensorflow_version()
-    fp32 = add(
-        "fp32",
-        f"convert {steps.FP32}",
-        partial(steps.convert_float, weights=weights, model=model, head=options.head),
-        (trained,),
-        head=options.head,
-        tensorflow=writer,
-    )
+    files: dict[str, Path] = {}
+    for scheme in (steps.FP32, *options.schemes):
+        files[scheme] = add(
+            scheme,
+            f"convert {scheme}",
+            partial(
+                steps.convert_float,
+                data=data,
+                weights=weights,
+                model=model,
+                head=options.head,
+                scheme=scheme,
+            ),
+            (trained,),
+            head=options.head,
+            tensorflow=writer,
+        )
     calibration = add(
         "calibrate",
         "calibrate",
@@ -151,15 +190,23 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     quantized = add(
         "quantize",
         f"quantize {steps.W8A8}",
-        partial(steps.quantize, calibration=calibration, method=options.ranges),
+        partial(
+            steps.quantize,
+            calibration=calibration,
+            method=options.ranges,
+            named=options.tensor_ranges,
+        ),
         ("calibrate",),
         method=options.ranges,
+        named=options.tensor_ranges,
     )
+    folders = Folders(data, weights, model, calibration, quantized)
     finished = "quantize"
-    if options.quantize != "ranges":
-        finished = "repair"
-        quantized = add_repair(options, add, data, weights, model, calibration, quantized, threads)
-    w8a8 = add(
+    for role, name, work, reads in repairs(options, threads, mixed):
+        quantized = add(role, name, partial(work, folders=folders), (finished,), **reads)
+        folders = replace(folders, quantized=quantized)
+        finished = role
+    files["w8a8"] = add(
         "w8a8",
         f"convert {steps.W8A8}",
         partial(
@@ -186,7 +233,7 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
     )
     add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, (finished,))
     runtime = installed("ai-edge-litert")
-    for role, folder in (("fp32", fp32), ("w8a8", w8a8)):
+    for role, folder in files.items():
         on_file: dict[str, Any] = {"converted": folder, "threads": threads}
         name = f"evaluate {role}-tflite"
         add(name, name, partial(steps.evaluate_tflite, **rows, **on_file), (role,), litert=runtime)
@@ -199,43 +246,40 @@ def make_plan(options: BuildOptions, store: StageStore) -> Plan:
             litert=runtime,
             threads=threads,
         )
+    builtin_row = partial(steps.evaluate_builtin, **rows, converted=files["w8a8"], threads=threads)
+    add("kernels", "evaluate built-in kernels", builtin_row, ("w8a8",), litert=runtime)
     return Plan(spec, recipe, resolution, threads, start, stages)
 
 
-def add_repair(
-    options: BuildOptions,
-    add: Any,
-    data: Path,
-    weights: Path,
-    model: Path,
-    calibration: Path,
-    quantized: Path,
-    threads: int,
-) -> Path:
-    """Adds the stage that mends what ranges alone lose; returns its folder."""
-    folders: dict[str, Any] = {
-        "data": data,
-        "weights": weights,
-        "calibration": calibration,
-        "quantized": quantized,
-    }
-    folder: Path
-    if options.quantize == "ptq":
-        work = partial(repair.correct, **folders, device=options.device)
-        folder = add("repair", "correct biases", work, ("quantize",))
-        return folder
-    work = partial(
-        repair.climb,
-        **folders,
-        model=model,
-        head=options.head,
-        max_drop=options.budget or 0.0,
-        device=options.device,
-        threads=threads,
-        seed=options.seed,
-    )
-    folder = add("repair", "climb to the budget", work, ("quantize",), max_drop=options.budget)
-    return folder
+def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair]:
+    """The stages between ranges and file: role, name, work, and what it reads of the options."""
+    device = options.device
+    work: Callable[..., str]
+    if options.quantize == "auto":
+        work = partial(
+            climb,
+            head=options.head,
+            max_drop=options.budget or 0.0,
+            mixed=mixed,
+            device=device,
+            threads=threads,
+            seed=options.seed,
+        )
+        yield "repair", "climb to the budget", work, {"max_drop": options.budget, "mixed": mixed}
+    elif options.quantize != "ranges":
+        kept, source = options.keep_float, options.bias_from
+        work = partial(
+            repair.correct, head=options.head, keep_float=kept, source=source, device=device
+        )
+        yield "repair", "correct biases", work, {"keep_float": kept, "source": source}
+    if options.quantize == "qat":
+        recipe = make_qat_recipe(options)
+        on_calibration = options.distill_only and options.calibration is not None
+        work = partial(
+            repair.train_quantized, recipe=recipe, on_calibration=on_calibration, device=device
+        )
+        reads = {"recipe": asdict(recipe), "on_calibration": on_calibration}
+        yield "qat", "train w8a8-static", work, {**reads, "torch": installed("torch")}
 
 
 def tensorflow_version() -> str | None:

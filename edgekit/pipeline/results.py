@@ -14,17 +14,25 @@ from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.atomic import read_json, write_json
+from edgekit.calibration.checks import listed
 from edgekit.data import Splits
 from edgekit.errors import GateError
 from edgekit.hashing import hash_file
 from edgekit.metrics import top_k
-from edgekit.options import BuildOptions, option_name
+from edgekit.options import SCHEMES, BuildOptions, option_name
 from edgekit.pipeline import steps
+from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
-from edgekit.pipeline.repair import read_ladder
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.diagnosis import diagnose, int8_dot_product
-from edgekit.report.document import SCHEMA_VERSION, Document, Row, make_row, summarize_ranges
+from edgekit.report.document import (
+    SCHEMA_VERSION,
+    Document,
+    NoiseFloor,
+    Row,
+    make_row,
+    summarize_ranges,
+)
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
 from edgekit.report.host import describe_host, installed
@@ -65,11 +73,18 @@ def collect_document(
     splits = steps.read_splits(outcomes["data"].folder)
     calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
     rows = make_rows(outcomes, splits, files)
+    scheme = scheme_written(files)
     ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
     warnings = [*splits.warnings, *ranges["warnings"]]
+    if scheme == steps.MIXED:
+        layers = kept_in_float(outcomes)
+        warnings.append(
+            f"mixed precision: {len(layers)} operators are computed in float: {listed(layers)}"
+        )
     diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
     if diagnosis:
         warnings.append(diagnosis)
+    qat = outcomes.get("qat")
     history = outcomes["train"].folder / steps.HISTORY if "train" in outcomes else None
     return Document(
         schema_version=SCHEMA_VERSION,
@@ -96,10 +111,13 @@ def collect_document(
         preprocessing=read_json(outcomes["weights"].folder / steps.PREPROCESSING),
         training={"history": read_json(history)} if history else None,
         quantization={
-            "scheme": steps.W8A8,
+            "scheme": scheme,
+            "float_layers": kept_in_float(outcomes),
             "method": options.ranges,
             "repair": options.quantize,
-            "ladder": read_ladder(outcomes),
+            "ladder": judged(outcomes, splits),
+            "noise_floor": noise_floor(outcomes),
+            "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
             "calibration_digest": calibration["sha256"],
             "tensors": len(ranges["tensors"]),
             **summarize_ranges(ranges["tensors"]),
@@ -140,22 +158,63 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
     )
 
 
+def scheme_written(files: Mapping[str, Path]) -> str:
+    """The scheme of the quantized file."""
+    return steps.MIXED if steps.MIXED in files else steps.W8A8
+
+
+def kept_in_float(outcomes: Outcomes) -> list[str]:
+    """The operators of the quantized network that are computed in float."""
+    from edgekit.calibration.mixed import float_nodes
+    from edgekit.graph import Graph
+
+    last = next(outcomes[role] for role in ("qat", "repair", "quantize") if role in outcomes)
+    return float_nodes(Graph.load(last.folder / steps.GRAPH))
+
+
+def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
+    """The climb of ``--quantize auto``, and what its choice gives on the photos held out."""
+    ladder = read_ladder(outcomes)
+    if ladder is not None:
+        fp32, int8 = (read_logits(outcomes, row) for row in ("fp32-torch", "w8a8-tflite"))
+        ladder["held_out"] = held_out(ladder, fp32, int8, splits.val.labels)
+    return ladder
+
+
+def noise_floor(outcomes: Outcomes) -> NoiseFloor:
+    """How far two correct runtimes are apart on the same int8 file: rounding, and nothing else."""
+    from edgekit.metrics import agreement, kl_divergence
+
+    builtin = np.load(outcomes["kernels"].folder / steps.LOGITS, allow_pickle=False)
+    row = read_logits(outcomes, "w8a8-tflite")
+    xnnpack = row[steps.spread_photos(len(row))]
+    return NoiseFloor(
+        n=len(builtin),
+        agreement=agreement(builtin.argmax(1), xnnpack.argmax(1)),
+        kl=kl_divergence(builtin, xnnpack),
+    )
+
+
 def make_rows(outcomes: Outcomes, splits: Splits, files: Mapping[str, Path]) -> list[Row]:
     """One row per form of the model, all on the same photos."""
     reference = read_logits(outcomes, "fp32-torch")
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
+    scheme = scheme_written(files)
+    int8 = "w8a8" if scheme == steps.W8A8 else scheme
     rows = []
-    for stage, runtime, file in (
-        ("fp32-torch", torch, None),
-        ("fp32-tflite", litert, steps.FP32),
-        ("w8a8-sim", torch, None),
-        ("w8a8-tflite", litert, steps.W8A8),
+    for stage, role, runtime, file in (
+        ("fp32-torch", "fp32-torch", torch, None),
+        *((f"{name}-tflite",) * 2 + (litert, name) for name in (steps.FP32, *SCHEMES)),
+        (f"{int8}-sim", "w8a8-sim", torch, None),
+        (f"{int8}-tflite", "w8a8-tflite", litert, scheme),
     ):
-        bench = outcomes.get(f"bench {stage}")
+        if f"evaluate {role}" not in outcomes:
+            continue
+        bench = outcomes.get(f"bench {role}")
         row = make_row(
             stage,
             runtime,
-            read_logits(outcomes, stage),
+            read_logits(outcomes, role),
             splits.val.labels,
             reference=reference,
             size_bytes=files[file].stat().st_size if file else None,

@@ -5,7 +5,7 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,15 +34,23 @@ HISTOGRAMS = "histograms.npz"
 CALIBRATION = "calibration.json"
 RANGES = "ranges.json"
 LADDER = "ladder.json"
+FLOAT = "float.graph"
 MODEL = "model.tflite"
 LOGITS = "logits.npy"
 LATENCY = "latency.json"
+
+#: Validation photos on which kernels are compared.
+SPREAD_PHOTOS = 100
 
 #: How a normalization that one input scale cannot hold is absorbed: the answers are the same,
 #: and this way needs no operator of its own (benchmarks/input_normalization.py).
 INPUT_METHOD: InputMethod = "common-zero"
 
-FP32, W8A8 = "fp32", "w8a8-static"
+FP32, W8A8, MIXED = "fp32", "w8a8-static", "w8a8-mixed"
+W8A16 = "w8a16-static"
+#: Calibration photos of TensorFlow's own pass for 16-bit activations, whose ranges are the
+#: extremes seen: with that many steps more photos change nothing.
+W8A16_PHOTOS = 100
 
 
 def read_splits(data: Path) -> Splits:
@@ -53,6 +61,13 @@ def read_splits(data: Path) -> Splits:
 def read_preprocessing(weights: Path) -> Preprocessing:
     """The preprocessing record of a finished weights stage."""
     return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
+
+
+def scheme_of(quantized: Path) -> str:
+    """The scheme of a finished quantized network."""
+    from edgekit.calibration.mixed import float_nodes
+
+    return MIXED if float_nodes(Graph.load(quantized / GRAPH)) else W8A8
 
 
 def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
@@ -122,7 +137,7 @@ def calibrate(
     photos = read_splits(data).calibration
     preprocessing = read_preprocessing(weights)
     graph, mean, std = absorb_normalization(
-        prepare(_to_convert(model, head)), preprocessing.mean, preprocessing.std, INPUT_METHOD
+        prepare(to_convert(model, head)), preprocessing.mean, preprocessing.std, INPUT_METHOD
     )
     fixed = fixed_ranges(graph, mean, std)
     plain = 0
@@ -151,7 +166,9 @@ def calibrate(
     return f"{len(photos)} photos, {len(histograms)} tensors"
 
 
-def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str) -> str:
+def quantize(
+    folder: Path, progress: Progress, *, calibration: Path, method: str, named: Sequence[str]
+) -> str:
     """Chooses ranges and writes the 8-bit scheme onto the network."""
     from edgekit.calibration import quantize as ptq
     from edgekit.calibration.checks import check_tensors
@@ -161,7 +178,8 @@ def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str
     record = read_json(calibration / CALIBRATION)
     graph = Graph.load(calibration / GRAPH)
     histograms = load_histograms(calibration / HISTOGRAMS)
-    choices = ptq.choose_all(histograms, method)
+    own = dict(text.split("=", 1) for text in named)
+    choices = ptq.choose_all(histograms, {**dict.fromkeys(histograms, method), **own})
     warnings = record["warnings"] + check_tensors(graph, histograms, choices)
     for name, (low, high) in ptq.fixed_ranges(
         graph, record["input_mean"], record["input_std"]
@@ -174,7 +192,7 @@ def quantize(folder: Path, progress: Progress, *, calibration: Path, method: str
     return f"{method} ranges, {len(ranges)} tensors"
 
 
-def _to_convert(model: Path, head: str) -> Graph:
+def to_convert(model: Path, head: str) -> Graph:
     """The trained network, without its classifier where the files shall end before it."""
     from edgekit.architecture import without_classifier
 
@@ -183,40 +201,66 @@ def _to_convert(model: Path, head: str) -> Graph:
 
 
 def convert_float(
-    folder: Path, progress: Progress, *, weights: Path, model: Path, head: str
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    scheme: str,
 ) -> str:
-    """Writes the float file, the control run of the int8 one."""
+    """Writes a file of the float network: fp32, the control run of the int8 one, or smaller."""
+    from edgekit.batches import eval_batches
     from edgekit.passes import prepare
 
-    graph = prepare(_to_convert(model, head))
-    return _convert(folder, graph, read_preprocessing(weights), FP32, "float32")
+    graph = prepare(to_convert(model, head))
+    preprocessing = read_preprocessing(weights)
+    photos = read_splits(data).calibration
+    photos = photos.subset(range(min(len(photos), W8A16_PHOTOS)))
+    # A list, as TensorFlow's calibration reads it more than once.
+    batches = (
+        [preprocessing.normalize(pixels) for pixels, _ in eval_batches(photos, preprocessing, 16)]
+        if scheme == W8A16
+        else []
+    )
+    return _convert(folder, graph, preprocessing, scheme, "float32", batches)
 
 
 def convert_int8(
     folder: Path, progress: Progress, *, weights: Path, calibration: Path, quantized: Path, io: str
 ) -> str:
     """Writes the int8 file, reads it back and proves that it is one."""
-    from edgekit.converters.tflite_checks import check_int8
+    from edgekit.converters.tflite_checks import check_int8, check_mixed
     from edgekit.converters.tflite_file import read
 
-    graph = Graph.load(quantized / GRAPH)
+    graph, scheme = Graph.load(quantized / GRAPH), scheme_of(quantized)
     preprocessing = read_preprocessing(weights)
     if io == "float32":  # bytes need no normalization, floats the one that the network was left
         preprocessing = with_input_of(calibration, preprocessing)
-    detail = _convert(folder, graph, preprocessing, W8A8, io)
-    broken = [str(f) for f in check_int8(read(folder / MODEL)) if f.severity == "error"]
+    detail = _convert(folder, graph, preprocessing, scheme, io)
+    check = check_int8 if scheme == W8A8 else check_mixed
+    broken = [str(f) for f in check(read(folder / MODEL)) if f.severity == "error"]
     if broken:
         raise EdgekitError("the int8 file breaks the scheme", cause="; ".join(broken[:3]))
     return detail
 
 
-def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
+def _convert(
+    folder: Path,
+    graph: Graph,
+    preprocessing: Preprocessing,
+    scheme: str,
+    io: str,
+    batches: Sequence[NDArray[np.float32]] = (),
+) -> str:
     from edgekit.converters.tflite import convert
     from edgekit.converters.tflite_metadata import embed
 
     classifies = isinstance(graph.nodes[-1], FullyConnected)
+    as_scheme = FP32 if graph.quant else scheme  # a quantized network brings its own
     contents = embed(
-        convert(graph, io=io),
+        convert(graph, io=io, scheme=as_scheme, batches=batches),
         name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
         description=f"Image classifier, {graph.classes} classes; the output is logits."
         if classifies
@@ -297,12 +341,40 @@ def evaluate_tflite(
     return _keep_logits(folder, logits, photos.labels)
 
 
+def evaluate_builtin(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    converted: Path,
+    threads: int,
+) -> str:
+    """The int8 file in LiteRT's built-in kernels: how far two correct runtimes are apart."""
+    photos = read_splits(data).val
+    some = photos.subset(spread_photos(len(photos)))
+    advance = partial(progress, "evaluate")
+    preprocessing = read_preprocessing(weights)
+    outputs = run_file(converted / MODEL, some, preprocessing, threads, advance, kernels="builtin")
+    logits = classify(outputs, model) if head == "none" else outputs
+    return _keep_logits(folder, logits, some.labels)
+
+
+def spread_photos(count: int) -> list[int]:
+    """The validation photos that the slow built-in kernels run on: evenly spread."""
+    step = max(1, count // SPREAD_PHOTOS)
+    return list(range(0, count, step))[:SPREAD_PHOTOS]
+
+
 def run_file(
     path: Path,
     photos: PhotoSet,
     preprocessing: Preprocessing,
     threads: int,
     advance: Callable[[int, int], None],
+    kernels: str = "xnnpack",
 ) -> NDArray[np.float32]:
     """What a file answers in LiteRT, float32 [n, outputs]; ``advance`` is told of the photos done.
 
@@ -311,7 +383,7 @@ def run_file(
     from edgekit.batches import eval_batches
     from edgekit.runtime import LiteRT
 
-    runtime = LiteRT(path, threads=threads)
+    runtime = LiteRT(path, threads=threads, kernels=kernels)
     outputs: list[NDArray[np.float32]] = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
         outputs.append(runtime.run(pixels))

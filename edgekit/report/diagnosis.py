@@ -74,7 +74,8 @@ def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> st
     findings = []
     if reference and control:
         findings.append(_control(reference, control))
-    if control and (int8 := by_stage.get("w8a8-tflite")):
+    int8 = by_stage.get("w8a8-tflite") or by_stage.get("w8a8-mixed-tflite")
+    if control and int8:
         findings.append(_speed(control, int8, int8_dot_product))
     return "\n".join(filter(None, findings)) or None
 

@@ -40,7 +40,7 @@ class Latency(TypedDict):
 class Row(TypedDict):
     """One stage of the model on the validation photos."""
 
-    stage: str  # fp32-torch, fp32-tflite, w8a8-sim, w8a8-tflite
+    stage: str  # fp32-torch, fp32-tflite, further schemes, w8a8-sim, w8a8-tflite
     runtime: str
     n: int
     top1: float
@@ -110,13 +110,24 @@ class RangeSummary(TypedDict):
     worst: list[RangeChoice]  # the tensors of the lowest expected SQNR, lowest first
 
 
+class NoiseFloor(TypedDict):
+    """How far XNNPACK and the built-in kernels are apart on the int8 file, from rounding alone."""
+
+    n: int  # validation photos
+    agreement: float  # fraction of photos with the same answer
+    kl: float  # mean KL of their probabilities, nats
+
+
 class Quantization(RangeSummary):
     """How the integers were chosen."""
 
-    scheme: str  # w8a8-static
+    scheme: str  # w8a8-static, w8a8-mixed
+    float_layers: list[str]  # operators that mixed precision keeps in float
     method: str  # mse, percentile, minmax, moving-average, entropy, auto
-    repair: str  # ranges (none), ptq (biases corrected), auto
+    repair: str  # ranges (none), ptq (biases corrected), qat, auto
     ladder: dict[str, Any] | None  # of auto: what every rung gave on the photos that chose
+    qat: Training | None  # of qat: its epochs
+    noise_floor: NoiseFloor  # a smaller difference between two int8 models says nothing
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std

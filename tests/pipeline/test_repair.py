@@ -1,4 +1,4 @@
-"""What follows the ranges: corrected biases, and a ladder that stops at a budget."""
+"""What follows the ranges: corrected biases, layers in float, training in 8 bits, and a budget."""
 
 import json
 
@@ -7,9 +7,9 @@ import pytest
 
 import edgekit
 from edgekit import synthetic
-from edgekit.errors import GateError
-from edgekit.pipeline import repair
-from edgekit.pipeline.repair import describe_climb
+from edgekit.converters.tflite_file import read
+from edgekit.errors import GateError, UsageError
+from edgekit.inspection import scheme
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
 
@@ -34,39 +34,80 @@ def test_biases_are_corrected_unless_ranges_alone_are_asked_for(tmp_path):
     assert all(name.endswith("/bias") for name in moved)
 
 
-def test_the_ladder_stops_where_the_budget_holds(tmp_path):
-    run = edgekit.build("lite0", quantize="auto", max_drop=100, out=tmp_path / "out", **SMALL)
-    ladder = run.document["quantization"]["ladder"]
-    assert [rung["name"] for rung in ladder["rungs"]] == ["ranges"]
-    assert ladder["met"]
-    assert run.problem is None
-    # Half of the photos choose; the others are measured without having had a say.
-    assert len(ladder["chosen_on"]) == 20
-    assert run.document["rows"][-1]["n"] == 40
-    assert not list((tmp_path / "out" / "stages").glob("climb*/*.tflite"))
+def test_biases_are_corrected_without_photos_where_asked(tmp_path):
+    graphs = [
+        edgekit.build("lite0", bias_from=source, out=tmp_path / source, **SMALL).graph
+        for source in ("photos", "statistics")
+    ]
+    differing = [
+        n for n, a in graphs[0].weights.items() if not np.array_equal(a, graphs[1].weights[n])
+    ]
+    assert differing
+    assert all(name.endswith("/bias") for name in differing)
 
 
-def test_a_ladder_that_ends_below_the_budget_keeps_the_best(tmp_path, monkeypatch):
-    monkeypatch.setattr(repair, "DISTILLATION_STEPS", 2)
-    judge = repair._Judge.__call__
+def test_one_tensor_can_have_a_method_of_its_own(tmp_path):
+    run = edgekit.build(
+        "lite0", quantize="ranges", tensor_ranges=["stem=minmax"], out=tmp_path / "out", **SMALL
+    )
+    ranges = next((run.folder / "stages").glob("quantize*")) / "ranges.json"
+    methods = {name: t["method"] for name, t in json.loads(ranges.read_text())["tensors"].items()}
+    assert methods["stem"] == "minmax"
+    assert methods["head"] == "mse"
+    assert "--tensor-range stem=minmax" in run.document["command"]
+    with pytest.raises(UsageError, match="no calibrated tensor 'stam'"):
+        edgekit.build("lite0", tensor_ranges=["stam=mse"], out=tmp_path / "out", **SMALL)
 
-    def strict(self, name, graph, seconds):
-        rung = judge(self, name, graph, seconds)
-        return repair.Rung(**{**vars(rung), "drop_pp": 7.5, "met": False})
 
-    monkeypatch.setattr(repair._Judge, "__call__", strict)
-    run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
-    ladder = run.document["quantization"]["ladder"]
-    assert len(ladder["rungs"]) == 4
-    assert not ladder["met"]
-    best = min(ladder["rungs"], key=lambda rung: rung["kl"])
-    assert ladder["chosen"] == best["name"]
-    assert isinstance(run.problem, GateError)
-    assert run.problem.exit_code == 5
-    assert "loses 7.50 points" in run.problem.message
-    assert "7.20 too many" in run.problem.cause
-    assert run.files["w8a8-static"].exists()
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
+def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(tmp_path):
+    run = edgekit.build(
+        "lite0", quantize="qat", qat_epochs=2, batch_size=16, out=tmp_path / "out", **SMALL
+    )
+    assert [epoch["epoch"] for epoch in run.document["quantization"]["qat"]["history"]] == [1, 2]
+    assert scheme(read(run.files["w8a8-static"])) == "w8a8-static"
+    before = next((tmp_path / "out" / "stages").glob("correct-biases*")) / "model.graph"
+    before = edgekit.Graph.load(before)
+    assert any(not np.array_equal(a, run.graph.weights[n]) for n, a in before.weights.items())
+    assert run.rows[-1]["stage"] == "w8a8-tflite"
+    assert not list((tmp_path / "out" / "stages").glob("train-w8a8*/checkpoint*"))
+
+
+def test_layers_in_float_make_a_file_of_another_name(tmp_path):
+    run = edgekit.build("b0", keep_float=2, out=tmp_path / "out", **SMALL)
+    assert scheme(read(run.files["w8a8-mixed"])) == "mixed"
+    layers = run.document["quantization"]["float_layers"]
+    assert len(layers) >= 3
+    warning = next(text for text in run.document["warnings"] if "mixed precision" in text)
+    assert layers[0] in warning
+    assert "w8a8-static" not in run.files
+
+
+def test_the_edge_tpu_takes_no_layer_in_float(tmp_path):
+    with pytest.raises(UsageError, match="not for the target edgetpu"):
+        edgekit.build(
+            "b0", keep_float=2, targets=["tflite", "edgetpu"], out=tmp_path / "out", **SMALL
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_schemes_stand_beside_the_int8_file(tmp_path):
+    schemes = ["fp16", "w8-dynamic", "w8a16-static"]
+    run = edgekit.build("lite0", schemes=schemes, out=tmp_path / "out", **SMALL)
+    rows = {row["stage"]: row for row in run.rows}
+    assert list(rows) == [
+        "fp32-torch",
+        "fp32-tflite",
+        *(f"{name}-tflite" for name in schemes),
+        "w8a8-sim",
+        "w8a8-tflite",
+    ]
+    for name in schemes:
+        assert scheme(read(run.files[name])) == name
+        assert rows[f"{name}-tflite"]["latency_ms"]["n"] > 0
+        assert rows[f"{name}-tflite"]["kl"] < 0.01
+    assert rows["w8a16-static-tflite"]["kl"] < rows["w8a8-tflite"]["kl"]
+    assert rows["fp16-tflite"]["size_bytes"] < 0.6 * rows["fp32-tflite"]["size_bytes"]
+    assert rows["w8-dynamic-tflite"]["size_bytes"] < 0.4 * rows["fp32-tflite"]["size_bytes"]
 
 
 def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
@@ -81,19 +122,20 @@ def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
     assert "--quantize auto" in run.problem.hint
 
 
-@pytest.mark.slow
-def test_an_embedding_is_judged_by_the_networks_classifier(tmp_path):
-    run = edgekit.build(
-        "lite0", quantize="auto", max_drop=100, head="none", out=tmp_path / "out", **SMALL
-    )
-    assert 0 <= run.document["quantization"]["ladder"]["rungs"][0]["agreement"] <= 1
-
-
-def test_a_climb_in_words():
-    rung = repair.Rung("ranges", 1.25, 0.9, 0.5, 0.975, 0.0123, False)
-    ladder = {"chosen_on": [1, 2, 3], "rungs": [vars(rung)]}
-    assert describe_climb(ladder) == [
-        "on the 3 validation photos that choose:",
-        "  ranges: drop 0.50 pp, agrees 97.50 %, KL 0.0123, 1.2 s",
-    ]
-    assert describe_climb(None) == []
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"qat_epochs": 2}, "need --quantize qat"),
+        ({"distill_only": True}, "need --quantize qat"),
+        ({"quantize": "qat", "qat_epochs": 0}, "at least 1"),
+        ({"keep_float": -1}, "must not be negative"),
+        ({"quantize": "auto", "keep_float": 2}, "--keep-float needs --quantize ptq"),
+        ({"tensor_ranges": ["stem"]}, "TENSOR=METHOD|not known"),
+        ({"tensor_ranges": ["stem=best"]}, "'best' is not known"),
+        ({"bias_from": "dice"}, "'dice' is not known"),
+        ({"schemes": ["w4"]}, "--scheme 'w4' is not known"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        edgekit.build("lite0", **options)

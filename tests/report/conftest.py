@@ -102,7 +102,12 @@ DOCUMENT = Document(
     },
     quantization={
         "scheme": "w8a8-static",
+        "float_layers": [],
         "method": "mse",
+        "repair": "ptq",
+        "ladder": None,
+        "qat": None,
+        "noise_floor": {"n": 100, "agreement": 0.98, "kl": 0.0021},
         "methods": {"mse": 62, "fixed": 2},
         "worst": [
             {

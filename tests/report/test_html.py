@@ -11,6 +11,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.report import Document, Miss, write_html
+from edgekit.report.html import render
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "path", "circle", "polyline"}
@@ -169,3 +170,37 @@ def test_keeps_the_old_report_when_it_cannot_write(tmp_path: Path, document: Doc
     with pytest.raises(EdgekitError, match="cannot write"):
         write_html(document, tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_climb_is_a_table_with_the_photos_that_were_held_out(document):
+    rung = {"seconds": 1.5, "top1": 0.9, "drop_pp": 0.61, "agreement": 0.97, "kl": 0.0234}
+    document["quantization"]["repair"] = "auto"
+    document["quantization"]["ladder"] = {
+        "max_drop": 0.3,
+        "chosen_on": list(range(400)),
+        "chosen": "bias <correction>",
+        "met": True,
+        "rungs": [
+            {**rung, "name": "ranges", "met": False},
+            {**rung, "name": "bias <correction>", "met": True},
+        ],
+        "skipped": ["mixed precision: a target takes int8 throughout"],
+        "held_out": {**rung, "n": 399, "drop_se_pp": 0.4},
+    }
+    page = render(document, [], 0)
+    assert "The climb to a drop of 0.30 points" in page
+    assert "<strong>bias &lt;correction&gt;</strong>" in page
+    assert page.count("missed") == 1
+    assert "399 other photos" in page
+    assert "Left out: mixed precision" in page
+
+
+def test_mixed_precision_and_training_in_8_bits_are_named(document):
+    quantization = document["quantization"]
+    quantization["float_layers"] = ["block6c_se_scale"]
+    quantization["repair"] = "qat"
+    quantization["qat"] = {"history": document["training"]["history"][:2]}
+    page = render(document, [], 0)
+    assert "<code>block6c_se_scale</code>" in page
+    assert "2 epochs in" in page
+    assert "agrees on 98.00 % with a KL of 0.0021" in page

@@ -1,0 +1,288 @@
+"""``--quantize auto``: climbs a ladder of repairs, and stops at the first rung within the budget.
+
+Each rung's emitted file is judged on one half of the validation photos. The other half takes no
+part in the choice, so that the report can say what the choice is worth on photos that it never saw.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.atomic import read_json, write_bytes, write_json
+from edgekit.console import Progress
+from edgekit.data import PhotoSet
+from edgekit.graph import Graph
+from edgekit.pipeline.stage import Outcome
+from edgekit.pipeline.steps import (
+    FLOAT,
+    GRAPH,
+    LADDER,
+    MODEL,
+    classify,
+    read_preprocessing,
+    read_splits,
+    run_file,
+)
+from edgekit.pipeline.workshop import Candidate, Folders, Workshop
+
+Repair = Callable[[Workshop, Candidate], Candidate]
+
+#: From the bottom. Each takes the best int8 network so far.
+RUNGS: tuple[tuple[str, Repair], ...] = (
+    ("ranges", lambda workshop, best: best),
+    ("bias correction", Workshop.correct_biases),
+    ("ranges by importance", Workshop.weigh_ranges),
+    ("equalization", Workshop.equalize),
+    ("learned rounding", Workshop.learn_rounding),
+    ("distillation", Workshop.distil),
+)
+#: Activations that the last rungs keep in float.
+MIXED = (2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What one rung of the ladder gave on the photos that choose.
+
+    Attributes:
+        name: what was done.
+        seconds: what it took, without its evaluation.
+        top1: of the emitted file, a fraction.
+        drop_pp: percentage points of top-1 below fp32.
+        agreement: share of the photos with fp32's answer.
+        kl: mean KL divergence from fp32's answers, in nats.
+        met: whether the budget holds.
+    """
+
+    name: str
+    seconds: float
+    top1: float
+    drop_pp: float
+    agreement: float
+    kl: float
+    met: bool
+
+
+@dataclass
+class Ladder:
+    """The climb, as ``ladder.json`` keeps it.
+
+    Attributes:
+        max_drop: the budget in percentage points.
+        chosen_on: indices of the validation photos that chose.
+        rungs: in the order of the climb.
+        chosen: name of the rung that was taken, so far.
+        met: whether it keeps the budget.
+        base: place of the best rung that is int8 throughout; the next ones start from it.
+        skipped: why rungs were left out.
+    """
+
+    max_drop: float
+    chosen_on: list[int]
+    rungs: list[Rung] = field(default_factory=list)
+    chosen: str = ""
+    met: bool = False
+    base: int = -1
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """Place of the chosen rung."""
+        return [rung.name for rung in self.rungs].index(self.chosen)
+
+    def add(self, rung: Rung, *, int8: bool) -> None:
+        """Notes what a rung gave, and whether it is the best so far."""
+        least = min((other.kl for other in self.rungs), default=np.inf)
+        self.rungs.append(rung)
+        if rung.met or rung.kl < least:
+            self.chosen, self.met = rung.name, rung.met
+        if int8 and (self.base < 0 or rung.kl < self.rungs[self.base].kl):
+            self.base = len(self.rungs) - 1
+
+
+def read_ladder(outcomes: Mapping[str, Outcome]) -> dict[str, Any] | None:
+    """The climb of ``--quantize auto``, as ``ladder.json`` keeps it; None where there was none."""
+    path = outcomes["repair"].folder / LADDER if "repair" in outcomes else None
+    return read_json(path) if path and path.exists() else None
+
+
+def describe_climb(ladder: dict[str, Any] | None) -> list[str]:
+    """A line per rung: what it gave, and what it took."""
+    if ladder is None:
+        return []
+    lines = [
+        f"  {rung['name']}: drop {rung['drop_pp']:.2f} pp, agrees {100 * rung['agreement']:.2f} %, "
+        f"KL {rung['kl']:.4f}, {rung['seconds']:.1f} s"
+        for rung in ladder["rungs"]
+    ]
+    return [
+        f"on the {len(ladder['chosen_on'])} validation photos that choose:",
+        *lines,
+        *(f"  left out: {text}" for text in ladder["skipped"]),
+    ]
+
+
+def climb(
+    folder: Path,
+    progress: Progress,
+    *,
+    folders: Folders,
+    head: str,
+    max_drop: float,
+    mixed: bool,
+    device: str,
+    threads: int,
+    seed: int,
+) -> str:
+    """Climbs until the budget holds; keeps the first rung that does, else the best.
+
+    An interrupted climb goes on at the rung where it stopped.
+
+    Args:
+        folder: of the stage.
+        progress: told how far it is.
+        folders: of the stages before.
+        head: of the files; see `edgekit.options`.
+        max_drop: the budget in percentage points.
+        mixed: whether layers may be kept in float.
+        device: torch device, or ``auto``.
+        threads: of the runtime.
+        seed: of everything random.
+    """
+    workshop = Workshop(folders, folder, device, seed, progress)
+    ladder = _resume(folder, read_splits(folders.data).val, max_drop, seed)
+    judge = _Judge(folder, folders, head, ladder, device, threads, progress)
+    rungs = list(RUNGS)
+    if mixed:
+        rungs += [(f"{k} tensors in float", partial(Workshop.keep_float, count=k)) for k in MIXED]
+    else:
+        ladder.skipped = ["mixed precision: a target takes int8 throughout"]
+    for place, (name, repair) in enumerate(rungs):
+        if ladder.met:
+            break
+        if place < len(ladder.rungs):
+            continue
+        began = time.perf_counter()
+        base = Candidate.load(_kept(folder, ladder.base)) if ladder.rungs else workshop.start()
+        candidate = repair(workshop, base)
+        seconds = time.perf_counter() - began
+        candidate.save(_kept(folder, place))
+        ladder.add(judge(name, candidate.quantized, seconds), int8=place < len(RUNGS))
+        write_json(folder / LADDER, asdict(ladder))
+        _tidy(folder, {ladder.best, ladder.base})
+    return _finish(folder, ladder)
+
+
+def _resume(folder: Path, validation: PhotoSet, max_drop: float, seed: int) -> Ladder:
+    """The climb that an interruption left, or a new one."""
+    if (folder / LADDER).exists():
+        record = read_json(folder / LADDER)
+        return Ladder(**{**record, "rungs": [Rung(**rung) for rung in record["rungs"]]})
+    order = np.random.default_rng(seed).permutation(len(validation))
+    return Ladder(max_drop, sorted(order[: (len(order) + 1) // 2].tolist()))
+
+
+def _kept(folder: Path, place: int) -> Path:
+    return folder / f"rung-{place}"
+
+
+def _tidy(folder: Path, needed: set[int]) -> None:
+    """Removes the networks that no later rung starts from."""
+    for path in folder.glob("rung-*"):
+        if path not in {_kept(folder, place) for place in needed}:
+            shutil.rmtree(path)
+
+
+def _finish(folder: Path, ladder: Ladder) -> str:
+    best = Candidate.load(_kept(folder, ladder.best))
+    best.quantized.save(folder / GRAPH)
+    best.graph.save(folder / FLOAT)
+    _tidy(folder, set())
+    return f"{ladder.chosen}{'' if ladder.met else ', which misses the budget'}"
+
+
+def held_out(
+    ladder: Mapping[str, Any],
+    reference: NDArray[Any],
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+) -> dict[str, Any] | None:
+    """What the chosen file gives on the validation photos that took no part in the choice.
+
+    Args:
+        ladder: as ``ladder.json`` keeps it.
+        reference: logits of fp32 on all validation photos, [n, classes].
+        logits: those of the file.
+        labels: [n].
+
+    Returns:
+        ``n``, ``top1``, ``drop_pp``, ``drop_se_pp``, ``agreement`` and ``kl``; None where all
+        photos chose.
+    """
+    from edgekit.report.document import make_row
+
+    rest = np.setdiff1d(np.arange(len(labels)), ladder["chosen_on"])
+    if not len(rest):
+        return None
+    row = make_row("held out", "", logits[rest], labels[rest], reference=reference[rest])
+    names: Sequence[str] = ("n", "top1", "drop_pp", "drop_se_pp", "agreement", "kl")
+    return {name: row[name] for name in names}  # type: ignore[literal-required]
+
+
+class _Judge:
+    """Measures emitted files on the validation photos that choose."""
+
+    def __init__(
+        self,
+        folder: Path,
+        folders: Folders,
+        head: str,
+        ladder: Ladder,
+        device: str,
+        threads: int,
+        progress: Progress,
+    ) -> None:
+        from edgekit.devices import pick_device
+        from edgekit.inference import predict
+        from edgekit.network import Network
+
+        self.file = folder / MODEL
+        self.photos: PhotoSet = read_splits(folders.data).val.subset(ladder.chosen_on)
+        self.preprocessing = read_preprocessing(folders.weights)
+        self.classify: Callable[[NDArray[Any]], NDArray[Any]] = (
+            (lambda outputs: classify(outputs, folders.model)) if head == "none" else (lambda x: x)
+        )
+        self.max_drop, self.threads, self.progress = ladder.max_drop, threads, progress
+        network = Network(Graph.load(folders.model / GRAPH))
+        self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
+
+    def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
+        from edgekit.converters.tflite import convert
+        from edgekit.metrics import agreement, kl_divergence, top_k
+
+        write_bytes(self.file, convert(graph, io="uint8"))
+        advance = partial(self.progress, f"evaluate {name}")
+        logits = self.classify(
+            run_file(self.file, self.photos, self.preprocessing, self.threads, advance)
+        )
+        self.file.unlink()
+        right = [top_k(found, self.photos.labels, 1).mean() for found in (self.wanted, logits)]
+        drop = float(100 * (right[0] - right[1]))
+        return Rung(
+            name,
+            seconds,
+            float(right[1]),
+            drop,
+            agreement(self.wanted.argmax(1), logits.argmax(1)),
+            kl_divergence(self.wanted, logits),
+            drop <= self.max_drop,
+        )

@@ -1,0 +1,223 @@
+"""What is done to a quantized network after its ranges: each repair takes the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.atomic import read_json
+from edgekit.console import Progress
+from edgekit.graph import Graph
+from edgekit.pipeline.steps import (
+    CALIBRATION,
+    GRAPH,
+    HISTOGRAMS,
+    read_preprocessing,
+    read_splits,
+    to_convert,
+    with_input_of,
+)
+
+if TYPE_CHECKING:
+    from edgekit.calibration.histogram import Histogram
+    from edgekit.calibration.ranges import Range
+
+#: Photos whose gradients weigh the ranges, and say which tensors cost most.
+WEIGHING_PHOTOS = 64
+#: Passes over the calibration photos in which the network learns, at least so many steps.
+DISTILLATION_STEPS = 300
+ROUNDING_STEPS = 200
+DISTILLATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The finished stages that a repair reads."""
+
+    data: Path
+    weights: Path
+    model: Path
+    calibration: Path
+    quantized: Path
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A quantized network, and the float network that it stands for.
+
+    Attributes:
+        graph: float, prepared; equalization changes its weights but not what it computes.
+        quantized: the same with `QuantParams`.
+    """
+
+    graph: Graph
+    quantized: Graph
+
+    def save(self, folder: Path) -> None:
+        """Writes both networks into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.graph.save(folder / "float.graph")
+        self.quantized.save(folder / "quantized.graph")
+
+    @classmethod
+    def load(cls, folder: Path) -> Candidate:
+        """Reads what `save` wrote."""
+        return cls(Graph.load(folder / "float.graph"), Graph.load(folder / "quantized.graph"))
+
+
+class Workshop:
+    """The repairs. All fitting is on the calibration photos; no validation photo is seen.
+
+    Args:
+        folders: of the stages before.
+        scratch: where a repair that takes long keeps its checkpoint.
+        device: torch device, or ``auto``.
+        seed: of everything random.
+        progress: told how far a repair is.
+    """
+
+    def __init__(
+        self, folders: Folders, scratch: Path, device: str, seed: int, progress: Progress
+    ) -> None:
+        from edgekit.devices import pick_device
+
+        self.folders, self.scratch = folders, scratch
+        self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
+        self.photos = read_splits(folders.data).calibration
+        self.preprocessing = with_input_of(folders.calibration, read_preprocessing(folders.weights))
+        self.record = read_json(folders.calibration / CALIBRATION)
+
+    def inputs(self, count: int) -> NDArray[np.float32]:
+        """The first calibration photos as network inputs, float32 NHWC."""
+        return np.concatenate(list(self.batches(count)))
+
+    def batches(self, count: int, size: int = 8) -> Iterator[NDArray[np.float32]]:
+        """Batches of the first calibration photos as network inputs, float32 NHWC."""
+        from edgekit.batches import eval_batches
+
+        some = self.photos.subset(range(min(count, len(self.photos))))
+        for pixels, _ in eval_batches(some, self.preprocessing, size):
+            yield self.preprocessing.normalize(pixels)
+
+    def start(self) -> Candidate:
+        """The network as its ranges alone left it."""
+        return Candidate(
+            Graph.load(self.folders.calibration / GRAPH), Graph.load(self.folders.quantized / GRAPH)
+        )
+
+    def correct_biases(self, best: Candidate) -> Candidate:
+        """Takes the mean error out of every layer."""
+        from edgekit.calibration.bias import correct_biases
+        from edgekit.calibration.layerwise import photos_for
+
+        corrected = correct_biases(
+            best.graph,
+            best.quantized,
+            self.inputs(photos_for(best.graph)),
+            device=self.device,
+            advance=lambda done, total: self.progress("correct biases", done, total),
+        )
+        return Candidate(best.graph, corrected)
+
+    def correct_biases_by_statistics(self, best: Candidate, head: str) -> Candidate:
+        """Takes out what batch normalizations tell of the mean errors; no photo is read."""
+        from edgekit.calibration.statistics import correct_biases
+
+        trained = to_convert(self.folders.model, head)
+        # The normalization of the weights centres photos on 0.
+        mean = np.array(read_preprocessing(self.folders.weights).mean)
+        of_input = (mean - self.record["input_mean"]) / self.record["input_std"]
+        return Candidate(best.graph, correct_biases(trained, best.quantized, of_input))
+
+    def weigh_ranges(self, best: Candidate) -> Candidate:
+        """Chooses ranges anew, every value weighed by its importance, and corrects biases."""
+        from edgekit.calibration.histogram import load_histograms
+
+        histograms = load_histograms(self.folders.calibration / HISTOGRAMS)
+        return self._weighed(best.graph, histograms)
+
+    def equalize(self, best: Candidate) -> Candidate:
+        """Equalizes channels where activations allow it; then as `weigh_ranges`."""
+        from edgekit.calibration.equalize import channel_extremes, equalize, groups
+        from edgekit.calibration.quantize import collect
+
+        count = len(self.photos)
+        tensors = [name for group in groups(best.graph) for name in group.tensors]
+        extremes = channel_extremes(
+            best.graph, self.batches(count, 16), tensors, device=self.device
+        )
+        graph = equalize(best.graph, extremes)
+        fixed = self._fixed(graph)
+        histograms = collect(graph, self.batches(count, 16), skip=fixed, device=self.device)
+        return self._weighed(graph, histograms)
+
+    def learn_rounding(self, best: Candidate) -> Candidate:
+        """Learns which way every weight rounds."""
+        from edgekit.calibration.layerwise import photos_for
+        from edgekit.calibration.rounding import Rounding, learn_rounding
+
+        learned = learn_rounding(
+            best.graph,
+            best.quantized,
+            self.inputs(photos_for(best.graph)),
+            Rounding(steps=ROUNDING_STEPS),
+            seed=self.seed,
+            device=self.device,
+            advance=lambda done, total: self.progress("learn rounding", done, total),
+        )
+        return Candidate(best.graph, learned)
+
+    def distil(self, best: Candidate) -> Candidate:
+        """Quantization-aware training on the calibration photos, with the float network alone."""
+        from edgekit.calibration.qat import QuantizedTrainer
+        from edgekit.recipe import TEACHER_ALONE, QatRecipe
+
+        batch = min(DISTILLATION_BATCH, len(self.photos))
+        recipe = QatRecipe(
+            epochs=max(1, round(DISTILLATION_STEPS / (len(self.photos) // batch))),
+            batch_size=batch,
+            label_share=TEACHER_ALONE,
+            ema_decay=0.98,
+            min_crop_area=0.35,
+            seed=self.seed,
+        )
+        trainer = QuantizedTrainer(
+            best.graph,
+            best.quantized,
+            self.photos,
+            None,
+            self.preprocessing,
+            recipe,
+            self.scratch,
+            advance=lambda done, total, note: self.progress("distil", done, total, note),
+        )
+        return Candidate(best.graph, trainer.run()[0])
+
+    def keep_float(self, best: Candidate, count: int) -> Candidate:
+        """Keeps the costliest activations, and the layers round them, in float."""
+        from edgekit.calibration.mixed import keep_float
+        from edgekit.calibration.sensitivity import measure
+
+        costs = measure(best.quantized, list(self.batches(WEIGHING_PHOTOS)), exact=0)
+        worst = [cost.name for cost in costs if cost.kind == "activation"][:count]
+        mixed = keep_float(best.quantized, worst)
+        return self.correct_biases(Candidate(best.graph, mixed))
+
+    def _weighed(self, graph: Graph, histograms: dict[str, Histogram]) -> Candidate:
+        from edgekit.calibration import quantize as ptq
+        from edgekit.calibration.importance import weigh
+
+        batches = self.batches(WEIGHING_PHOTOS)
+        weighed = weigh(graph, histograms, batches, seed=self.seed, device=self.device)
+        ranges = ptq.choose_ranges(weighed, "mse") | self._fixed(graph)
+        return self.correct_biases(Candidate(graph, ptq.quantize(graph, ranges)))
+
+    def _fixed(self, graph: Graph) -> dict[str, Range]:
+        from edgekit.calibration.quantize import fixed_ranges
+
+        return fixed_ranges(graph, self.record["input_mean"], self.record["input_std"])

@@ -1,0 +1,181 @@
+"""``--quantize auto`` stops at the budget, resumes, and says what it did."""
+
+import json
+
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit import synthetic
+from edgekit.errors import GateError
+from edgekit.graph import Graph
+from edgekit.pipeline import ladder as climbing
+from edgekit.pipeline import workshop
+from edgekit.pipeline.ladder import Ladder, Rung, describe_climb, held_out
+
+SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
+INT8 = [name for name, _ in climbing.RUNGS]
+
+
+@pytest.fixture(autouse=True)
+def little_work(monkeypatch):
+    monkeypatch.setattr(synthetic, "TRAIN_COUNT", 64)
+    monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
+    monkeypatch.setattr(workshop, "DISTILLATION_STEPS", 2)
+    monkeypatch.setattr(workshop, "ROUNDING_STEPS", 2)
+    monkeypatch.setattr(climbing, "MIXED", (2,))
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """No rung meets the budget."""
+    judge = climbing._Judge.__call__
+
+    def judged(self, name, graph, seconds):
+        rung = judge(self, name, graph, seconds)
+        return Rung(**{**vars(rung), "drop_pp": 7.5, "met": False})
+
+    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+
+
+def test_it_stops_where_the_budget_holds(tmp_path):
+    run = edgekit.build("lite0", quantize="auto", max_drop=100, out=tmp_path / "out", **SMALL)
+    ladder = run.document["quantization"]["ladder"]
+    assert [rung["name"] for rung in ladder["rungs"]] == ["ranges"]
+    assert ladder["met"]
+    assert run.problem is None
+    # Half of the photos choose; the others are measured without having had a say.
+    assert len(ladder["chosen_on"]) == ladder["held_out"]["n"] == 20
+    assert run.document["rows"][-1]["n"] == 40
+    folder = next((tmp_path / "out" / "stages").glob("climb*"))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "float.graph",
+        "ladder.json",
+        "model.graph",
+        "stage.json",
+    ]
+
+
+def test_no_rung_within_the_budget_keeps_the_best_and_ends_with_5(tmp_path, strict):
+    run = edgekit.build(
+        "lite0", quantize="auto", targets=["tflite", "edgetpu"], out=tmp_path / "out",
+        compile=False, **SMALL,
+    )  # fmt: skip
+    ladder = run.document["quantization"]["ladder"]
+    # The Edge TPU takes no layer in float, so that the last rungs are left out, and said to be.
+    assert [rung["name"] for rung in ladder["rungs"]] == INT8
+    assert "mixed precision" in ladder["skipped"][0]
+    assert not ladder["met"]
+    best = min(ladder["rungs"], key=lambda rung: rung["kl"])
+    assert ladder["chosen"] == best["name"]
+    assert isinstance(run.problem, GateError)
+    assert run.problem.exit_code == 5
+    assert "loses 7.50 points" in run.problem.message
+    assert "7.20 too many" in run.problem.cause
+    assert run.files["w8a8-static"].exists()
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(name in page for name in INT8)
+
+
+def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
+    judge = climbing._Judge.__call__
+
+    def judged(self, name, graph, seconds):
+        rung = judge(self, name, graph, seconds)
+        return Rung(**{**vars(rung), "met": name.endswith("in float")})
+
+    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    run = edgekit.build("b0", quantize="auto", out=tmp_path / "out", **SMALL)
+    ladder = run.document["quantization"]["ladder"]
+    assert [rung["name"] for rung in ladder["rungs"]] == [*INT8, "2 tensors in float"]
+    assert ladder["chosen"] == "2 tensors in float"
+    assert run.document["quantization"]["scheme"] == "w8a8-mixed"
+    assert [row["stage"] for row in run.rows][-2:] == ["w8a8-mixed-sim", "w8a8-mixed-tflite"]
+    assert run.files["w8a8-mixed"].name == "b0-w8a8-mixed.tflite"
+    assert not list((tmp_path / "out").glob("*w8a8-static*"))
+    assert any("mixed precision" in text for text in run.document["warnings"])
+
+
+def test_an_interrupted_climb_goes_on_where_it_stopped(tmp_path, strict, monkeypatch):
+    options = {"quantize": "auto", "out": tmp_path / "out", **SMALL}
+    tried = []
+
+    def judged(self, name, graph, seconds, judge=climbing._Judge.__call__):
+        tried.append(name)
+        if tried.count("equalization") == 1 and name == "equalization":
+            raise KeyboardInterrupt
+        return judge(self, name, graph, seconds)
+
+    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    with pytest.raises(KeyboardInterrupt):
+        edgekit.build("lite0", **options)
+    run = edgekit.build("lite0", **options)
+    assert tried == [*INT8[:4], *INT8[3:], "2 tensors in float"]
+    names = [rung["name"] for rung in run.document["quantization"]["ladder"]["rungs"]]
+    assert names == [*INT8, "2 tensors in float"]
+
+
+def test_an_equalized_network_is_compared_with_its_own_float_self(tmp_path, monkeypatch):
+    judge = climbing._Judge.__call__
+
+    def judged(self, name, graph, seconds):
+        rung = judge(self, name, graph, seconds)
+        return Rung(**{**vars(rung), "met": name == "equalization"})
+
+    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
+    from edgekit.executions import find_subject
+
+    subject = find_subject(run.folder)
+    kept = Graph.load(next((run.folder / "stages").glob("climb*")) / "float.graph")
+    plain = Graph.load(next((run.folder / "stages").glob("calibrate*")) / "model.graph")
+    same = [np.array_equal(a, subject.reference.weights[n]) for n, a in kept.weights.items()]
+    assert all(same)
+    assert not all(np.array_equal(a, plain.weights[n]) for n, a in kept.weights.items())
+
+
+@pytest.mark.slow
+def test_an_embedding_is_judged_by_the_networks_classifier(tmp_path):
+    run = edgekit.build(
+        "lite0", quantize="auto", max_drop=100, head="none", out=tmp_path / "out", **SMALL
+    )
+    assert 0 <= run.document["quantization"]["ladder"]["rungs"][0]["agreement"] <= 1
+
+
+def rung(name, kl, met=False):
+    return Rung(name, 1.25, 0.9, 0.5, 0.975, kl, met)
+
+
+def test_the_next_rung_starts_from_the_best_that_is_int8_throughout():
+    ladder = Ladder(0.3, [1, 2, 3])
+    for name, kl, int8 in (("a", 0.03, True), ("b", 0.01, True), ("c", 0.02, True)):
+        ladder.add(rung(name, kl), int8=int8)
+    assert (ladder.base, ladder.best, ladder.chosen) == (1, 1, "b")
+    ladder.add(rung("d in float", 0.005), int8=False)
+    assert (ladder.base, ladder.best) == (1, 3)
+    ladder.add(rung("e in float", 0.006, met=True), int8=False)
+    assert (ladder.base, ladder.chosen, ladder.met) == (1, "e in float", True)
+
+
+def test_photos_that_chose_are_not_held_out():
+    fp32, int8 = np.eye(4)[[0, 1, 2, 3]], np.eye(4)[[0, 1, 0, 3]]
+    found = held_out({"chosen_on": [0, 1]}, fp32, int8, np.arange(4))
+    assert found["n"] == 2
+    assert found["drop_pp"] == 50
+    assert found["agreement"] == 0.5
+    assert held_out({"chosen_on": [0, 1, 2, 3]}, fp32, int8, np.arange(4)) is None
+
+
+def test_a_climb_in_words():
+    ladder = {
+        "chosen_on": [1, 2, 3],
+        "rungs": [vars(rung("ranges", 0.0123))],
+        "skipped": ["mixed precision: a target takes int8 throughout"],
+    }
+    assert describe_climb(ladder) == [
+        "on the 3 validation photos that choose:",
+        "  ranges: drop 0.50 pp, agrees 97.50 %, KL 0.0123, 1.2 s",
+        "  left out: mixed precision: a target takes int8 throughout",
+    ]
+    assert describe_climb(None) == []
