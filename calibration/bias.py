@@ -15,6 +15,8 @@ from edgekit.graph import Array, Graph
 
 #: Share of an average channel's weight that is added to every channel's, against division by 0.
 RIDGE = 1e-3
+#: Rows and columns of a map that are read, about.
+SIDE = 14
 
 
 def correct_biases(
@@ -39,23 +41,23 @@ def correct_biases(
     """
 
     def repair(layer: Layer, rerun: Rerun) -> tuple[dict[str, Array], Tensor]:
-        shift = mean_error(layer.found - layer.wanted, layer.slope)
+        shift = mean_error(layer)
         bias = quantized.weights[f"{layer.node.name}/bias"] - shift.cpu().numpy()
-        return {"bias": bias}, layer.found - shift.view(1, -1, *(1,) * (layer.found.dim() - 2))
+        return {"bias": bias}, layer.found.sub_(of_channels(shift, layer.found))
 
     return repair_layers(graph, quantized, inputs, repair, device=device, advance=advance)
 
 
-def mean_error(error: Tensor, slope: Tensor | None) -> Tensor:
-    """The constant per channel that takes most of the error out, in the least squares sense.
+def mean_error(layer: Layer) -> Tensor:
+    """The constant per channel that takes most of a layer's error out, in the least squares sense.
 
-    Args:
-        error: of a layer's output, [n, C, …].
-        slope: of the activation behind it, likewise; None where there is none.
+    Of large maps a part of the rows and columns is read: neighbours tell the same.
 
     Returns:
         [C].
     """
+    wanted, found = thinned(layer.wanted), thinned(layer.found)
+    error, slope = found - wanted, layer.slope(wanted)
     axes = [axis for axis in range(error.dim()) if axis != 1]
     if slope is None:
         return error.mean(axes)
@@ -63,3 +65,16 @@ def mean_error(error: Tensor, slope: Tensor | None) -> Tensor:
     # Where the activation is flat nearly everywhere, a few values would decide: do little.
     doubt = RIDGE * weight.mean() * weight[:, 0].numel()
     return (error * weight).sum(axes) / (weight.sum(axes) + doubt)
+
+
+def thinned(maps: Tensor) -> Tensor:
+    """About `SIDE` rows and columns of NCHW maps; vectors as they are."""
+    if maps.dim() < 4:
+        return maps
+    down, right = (max(1, side // SIDE) for side in maps.shape[2:])
+    return maps[:, :, ::down, ::right]
+
+
+def of_channels(values: Tensor, like: Tensor) -> Tensor:
+    """Values of the channels, [C], in a shape that is broadcast over a tensor [n, C, …]."""
+    return values.view(1, -1, *(1,) * (like.dim() - 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 BINS = 8192
 
 #: Values a photo gives to a tensor's histogram; extremes are taken from all values.
-SAMPLES_PER_PHOTO = 16384
+SAMPLES_PER_PHOTO = 4096
 
 
 @dataclass
@@ -86,7 +87,9 @@ class HistogramTap:
         return tensor
 
     def _add(self, name: str, tensor: Tensor) -> None:
-        minimum, maximum = (float(value) for value in tensor.aminmax())
+        photos = _rows(tensor)
+        # Flat: over a view in another order of axes, aminmax is 20 times slower.
+        minimum, maximum = (float(value) for value in photos.reshape(-1).aminmax())
         if not np.isfinite([minimum, maximum]).all():
             raise FloatingPointError(name)
         histogram = self.histograms.setdefault(name, Histogram.starting(minimum, maximum))
@@ -94,21 +97,30 @@ class HistogramTap:
         histogram.batches.append((minimum, maximum))
         histogram.minimum = min(histogram.minimum, minimum)
         histogram.maximum = max(histogram.maximum, maximum)
-        counts = torch.histc(_sample(tensor), BINS, histogram.low, histogram.high)
+        counts = torch.histc(_sample(photos), BINS, histogram.low, histogram.high)
         histogram.counts += counts.double().cpu().numpy()
 
 
-def _sample(tensor: Tensor) -> Tensor:
-    """The same random positions of each photo, at most `SAMPLES_PER_PHOTO` of them."""
+def _rows(tensor: Tensor) -> Tensor:
+    """A row per photo, [n, values]."""
     if tensor.dim() == 4:
         tensor = tensor.permute(0, 2, 3, 1)  # a view of channels-last memory, not a copy
-    flat = tensor.reshape(len(tensor), -1)
-    length = flat.shape[1]
+    return tensor.reshape(len(tensor), -1)
+
+
+def _sample(photos: Tensor) -> Tensor:
+    """The same random positions of each row, at most `SAMPLES_PER_PHOTO` of them."""
+    length = photos.shape[1]
     if length > SAMPLES_PER_PHOTO:
-        generator = torch.Generator().manual_seed(length)
-        chosen = torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator)
-        flat = flat.index_select(1, chosen.to(flat.device))
-    return flat.float()
+        photos = photos.index_select(1, _positions(length).to(photos.device))
+    return photos.float()
+
+
+@lru_cache
+def _positions(length: int) -> Tensor:
+    """Random positions, in order: the same values at twice the speed."""
+    generator = torch.Generator().manual_seed(length)
+    return torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator).sort().values
 
 
 def save_histograms(histograms: Mapping[str, Histogram], path: Path) -> None:

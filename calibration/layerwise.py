@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -24,14 +25,15 @@ from edgekit.devices import place
 from edgekit.graph import Activation, Array, Graph, Mul, Node, SpatialNode, WeightedNode
 from edgekit.network import ACTIVATIONS, Network
 
-#: Photos whose tensors are compared. EfficientNetV2-B0's divergence from fp32 after bias
-#: correction with 16, 32, 64, 128 and 200 of them: 0.0130, 0.0110, 0.0105, 0.0095, 0.0098.
-PHOTOS = 128
+#: Photos whose tensors are compared, and how many where time matters less: EfficientNetV2-B0's
+#: divergence from fp32 after bias correction with 16, 32, 64, 128 and 200 of them: 0.0130,
+#: 0.0110, 0.0105, 0.0095, 0.0098.
+PHOTOS, MANY_PHOTOS = 64, 128
 #: Bytes that the tensors of all photos may take, of both networks.
 MEMORY = 2**31
-#: Photos that run through a layer at once.
-CHUNK = 16
 
+#: The derivative of an activation at what a layer gives it; None without an activation.
+Slope = Callable[[Tensor], Tensor | None]
 #: Computes a layer's output with the present weights of its module.
 Rerun = Callable[[], Tensor]
 #: Told the layers done and the layers in all.
@@ -47,7 +49,7 @@ class Layer:
         inputs: what the quantized network gives it.
         wanted: its output in the float network.
         found: its output in the quantized network, before rounding.
-        slope: of the activation that reads it, at ``wanted``; None where none does.
+        slope: of the activation that reads it, at given outputs; None where none does.
         module: the torch layer of the quantized network; a repair may change its parameters.
     """
 
@@ -55,20 +57,23 @@ class Layer:
     inputs: Tensor
     wanted: Tensor
     found: Tensor
-    slope: Tensor | None
+    slope: Slope
     module: torch.nn.Module
 
 
 class Repair(Protocol):
-    """Changes a layer; returns its new weights by short name, and its new output."""
+    """Changes a layer; returns its new weights by short name, and its new output.
+
+    The output is given away: it is rounded in place.
+    """
 
     def __call__(self, layer: Layer, rerun: Rerun) -> tuple[dict[str, Array], Tensor]:
         """Repairs ``layer``; ``rerun`` computes its output anew."""
 
 
-def photos_for(graph: Graph) -> int:
-    """How many photos are used: `PHOTOS`, or fewer where a network's maps are very large."""
-    return int(np.clip(MEMORY // (2 * 4 * peak_activation(graph)), 8, PHOTOS))
+def photos_for(graph: Graph, most: int = PHOTOS) -> int:
+    """How many photos are used: ``most``, or fewer where a network's maps are very large."""
+    return int(np.clip(MEMORY // (2 * 4 * peak_activation(graph)), 8, most))
 
 
 def repair_layers(
@@ -108,12 +113,13 @@ def repair_layers(
             z = _run(rounded.network, node, found)
         if isinstance(node, WeightedNode):
             module = rounded.network.layers[node.name]
-            layer = Layer(node, found[node.inputs[0]], y, z, readers.slope(node, y), module)
-            changed, z = repair(layer, lambda node=node: _run(rounded.network, node, found))  # type: ignore[misc]
+            slope = partial(readers.slope, node)
+            layer = Layer(node, found[node.inputs[0]], y, z, slope, module)
+            changed, z = repair(layer, partial(_run, rounded.network, node, found))
             weights |= {f"{node.name}/{name}": array for name, array in changed.items()}
         if isinstance(node, SpatialNode):
             y, z = ACTIVATIONS[node.activation](y), ACTIVATIONS[node.activation](z)
-        wanted[node.name], found[node.name] = y, rounded.round(node.name, z)
+        wanted[node.name], found[node.name] = y, rounded.round_(node.name, z)
         for name in {name for name in node.inputs if last[name] == node.name}:
             del wanted[name], found[name]
         if advance:
@@ -123,10 +129,8 @@ def repair_layers(
 
 @torch.no_grad()
 def _run(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor:
-    """One node on all photos, a chunk at a time."""
-    inputs = [values[name] for name in node.inputs]
-    chunks = range(0, len(inputs[0]), CHUNK)
-    return torch.cat([network.run_node(node, [x[i : i + CHUNK] for x in inputs]) for i in chunks])
+    """One node on all photos."""
+    return network.run_node(node, [values[name] for name in node.inputs])
 
 
 def _bare(graph: Graph) -> Graph:

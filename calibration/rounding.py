@@ -10,7 +10,7 @@ layer sees what the repaired layers before it give. The activation enters by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgekit.calibration.affine import WEIGHT_MAX
-from edgekit.calibration.bias import mean_error
+from edgekit.calibration.bias import mean_error, of_channels
 from edgekit.calibration.layerwise import Advance, Layer, Rerun, repair_layers
 from edgekit.graph import Array, DepthwiseConv2D, Graph, QuantParams, SpatialNode
 from edgekit.network import from_torch, to_torch
@@ -89,8 +89,8 @@ def learn_rounding(
         cast(Tensor, module.kernel).data.copy_(rounded)
         found = rerun()
         # The part of the error that is the same everywhere is the bias's.
-        shift = mean_error(found - layer.wanted, layer.slope)
-        found = found - shift.view(1, -1, *(1,) * (found.dim() - 2))
+        shift = mean_error(replace(layer, found=found))
+        found = found.sub_(of_channels(shift, found))
         bias = quantized.weights[f"{name}/bias"] - shift.cpu().numpy()
         array = np.ascontiguousarray(from_torch(layer.node, rounded).cpu().numpy())
         return {"kernel": array, "bias": bias}, found
@@ -168,9 +168,8 @@ def _sample(layer: Layer, count: int, generator: torch.Generator) -> tuple[Tenso
         [n, C, k * k]; wanted outputs, [n, filters]; weights of their squared errors, likewise.
     """
     node, x, y = layer.node, layer.inputs, layer.wanted
-    weight = torch.ones_like(y) if layer.slope is None else layer.slope.square()
     if not isinstance(node, SpatialNode):
-        return x, y, weight
+        return x, y, _weight(layer, y)
     photos, _, height, width = y.shape
     n = min(count, photos * height * width)
     at = torch.randperm(photos * height * width, generator=generator)[:n]
@@ -185,4 +184,10 @@ def _sample(layer: Layer, count: int, generator: torch.Generator) -> tuple[Tenso
     patches = torch.stack(columns, 2)  # [n, C, k * k]
     if not isinstance(node, DepthwiseConv2D):
         patches = patches.flatten(1)
-    return patches, y[photo, :, row, column], weight[photo, :, row, column]
+    wanted = y[photo, :, row, column]
+    return patches, wanted, _weight(layer, wanted)
+
+
+def _weight(layer: Layer, wanted: Tensor) -> Tensor:
+    slope = layer.slope(wanted)
+    return torch.ones_like(wanted) if slope is None else slope.square()

@@ -162,10 +162,10 @@ def _quiet() -> Iterator[None]:
 
 def _module(tf: Any, graph: Graph) -> Any:
     """A tf.Module whose only function executes the Graph on one photo."""
-    shape = [1, *graph.shapes[graph.input]]
+    spec = tf.TensorSpec([1, *graph.shapes[graph.input]], tf.float32, name="image")
 
     class GraphModule(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False, input_signature=[spec])  # type: ignore[untyped-decorator]
         def run(self, image: Any) -> dict[str, Any]:
             return {graph.output: _execute(tf, graph, image)}
 

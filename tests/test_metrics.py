@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.metrics import agreement, kl_divergence, paired_drop, top_k, wilson_interval
+from edgekit.metrics import (
+    agreement,
+    expected_drop,
+    kl_divergence,
+    paired_drop,
+    top_k,
+    wilson_interval,
+)
 
 
 def test_top_k_equals_a_stable_sort() -> None:
@@ -112,6 +119,17 @@ def test_kl_divergence_against_its_definition() -> None:
     found = kl_divergence(np.log(p) + 3.0, np.log(q) - 700.0)
     assert found == pytest.approx(expected, rel=1e-12)
     assert kl_divergence(np.log(q), np.log(p)) != pytest.approx(expected, rel=1e-3)
+
+
+def test_an_expected_drop_counts_how_sure_the_reference_was() -> None:
+    p = np.array([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05], [0.2, 0.3, 0.5]])
+    reference, same = np.log(p) + 7, np.array([[9.0, 1, 0], [3, 1, 0], [0, 1, 2]])
+    assert expected_drop(reference, same) == 0
+    other = np.array([[1.0, 9, 0], [3, 1, 0], [9, 1, 2]])  # 0.5 for 0.4, and 0.5 for 0.2
+    assert expected_drop(reference, other) == pytest.approx((0.1 + 0.3) / 3)
+    assert np.isnan(expected_drop(reference * np.nan, same))
+    with pytest.raises(UsageError):
+        expected_drop(reference, same[:2])
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e30])

@@ -146,7 +146,7 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
     drop = document["rows"][-1]["drop_pp"]
     if ladder is not None:
         chosen = next(rung for rung in ladder["rungs"] if rung["name"] == ladder["chosen"])
-        drop = chosen["drop_pp"]
+        drop = max(chosen["drop_pp"], chosen["expected_pp"])
     if budget is None or drop is None or drop <= budget:
         return None
     return GateError(

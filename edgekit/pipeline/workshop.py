@@ -78,16 +78,24 @@ class Workshop:
         scratch: where a repair that takes long keeps its checkpoint.
         device: torch device, or ``auto``.
         seed: of everything random.
+        thorough: whether layers are compared on more photos, where minutes do not matter.
         progress: told how far a repair is.
     """
 
     def __init__(
-        self, folders: Folders, scratch: Path, device: str, seed: int, progress: Progress
+        self,
+        folders: Folders,
+        scratch: Path,
+        device: str,
+        seed: int,
+        progress: Progress,
+        thorough: bool = False,
     ) -> None:
         from edgekit.devices import pick_device
 
         self.folders, self.scratch = folders, scratch
         self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
+        self.thorough = thorough
         self.photos = read_splits(folders.data).calibration
         self.preprocessing = with_input_of(folders.calibration, read_preprocessing(folders.weights))
         self.record = read_json(folders.calibration / CALIBRATION)
@@ -113,12 +121,11 @@ class Workshop:
     def correct_biases(self, best: Candidate) -> Candidate:
         """Takes the mean error out of every layer."""
         from edgekit.calibration.bias import correct_biases
-        from edgekit.calibration.layerwise import photos_for
 
         corrected = correct_biases(
             best.graph,
             best.quantized,
-            self.inputs(photos_for(best.graph)),
+            self._compared(best.graph),
             device=self.device,
             advance=lambda done, total: self.progress("correct biases", done, total),
         )
@@ -158,13 +165,12 @@ class Workshop:
 
     def learn_rounding(self, best: Candidate) -> Candidate:
         """Learns which way every weight rounds."""
-        from edgekit.calibration.layerwise import photos_for
         from edgekit.calibration.rounding import Rounding, learn_rounding
 
         learned = learn_rounding(
             best.graph,
             best.quantized,
-            self.inputs(photos_for(best.graph)),
+            self._compared(best.graph),
             Rounding(steps=ROUNDING_STEPS),
             seed=self.seed,
             device=self.device,
@@ -207,6 +213,12 @@ class Workshop:
         worst = [cost.name for cost in costs if cost.kind == "activation"][:count]
         mixed = keep_float(best.quantized, worst)
         return self.correct_biases(Candidate(best.graph, mixed))
+
+    def _compared(self, graph: Graph) -> NDArray[np.float32]:
+        """The photos on which layers are compared."""
+        from edgekit.calibration.layerwise import MANY_PHOTOS, PHOTOS, photos_for
+
+        return self.inputs(photos_for(graph, MANY_PHOTOS if self.thorough else PHOTOS))
 
     def _weighed(self, graph: Graph, histograms: dict[str, Histogram]) -> Candidate:
         from edgekit.calibration import quantize as ptq

@@ -391,7 +391,7 @@ def test_a_dry_run_writes_nothing(photos, tmp_path):
     )
     assert run.document is None
     assert not (tmp_path / "out").exists()
-    assert "[3/16] train  to run" in run.planned
+    assert "[3/17] train  to run" in run.planned
     assert "edgetpu_compiler --out_dir" in run.planned[-2]
 
 

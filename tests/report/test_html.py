@@ -173,7 +173,8 @@ def test_keeps_the_old_report_when_it_cannot_write(tmp_path: Path, document: Doc
 
 
 def test_a_climb_is_a_table_with_the_photos_that_were_held_out(document):
-    rung = {"seconds": 1.5, "top1": 0.9, "drop_pp": 0.61, "agreement": 0.97, "kl": 0.0234}
+    rung = {"seconds": 1.5, "top1": 0.9, "drop_pp": 0.61, "agreement": 0.97}
+    rung |= {"kl": 0.0234, "expected_pp": 0.25}
     document["quantization"]["repair"] = "auto"
     document["quantization"]["ladder"] = {
         "max_drop": 0.3,
