@@ -184,6 +184,8 @@ class BuildOptions:
             "--qat-rate must be positive": 0 < self.qat_rate < float("inf"),
             "--qat-epochs and --distill-only need --quantize qat": self.quantize == "qat"
             or (self.qat_epochs is None and not self.distill_only),
+            "--quantize qat needs --head classifier": self.quantize != "qat"
+            or self.head == "classifier",
             "--keep-float must not be negative": self.keep_float >= 0,
             "--keep-float needs --bias-from photos": not self.keep_float
             or self.bias_from == "photos",

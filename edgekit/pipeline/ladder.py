@@ -21,16 +21,15 @@ from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
 from edgekit.data import PhotoSet
 from edgekit.graph import Graph
+from edgekit.pipeline.evaluation import classify, run_file
 from edgekit.pipeline.stage import Outcome
 from edgekit.pipeline.steps import (
     FLOAT,
     GRAPH,
     LADDER,
     MODEL,
-    classify,
     read_preprocessing,
     read_splits,
-    run_file,
 )
 from edgekit.pipeline.workshop import Candidate, Folders, Workshop
 
@@ -159,14 +158,18 @@ def climb(
         threads: of the runtime.
         seed: of everything random.
     """
+    from edgekit.calibration.mixed import is_mixed
+
     workshop = Workshop(folders, folder, device, seed, progress, thorough=True)
     ladder = _resume(folder, read_splits(folders.data).val, max_drop, seed)
     judge = _Judge(folder, folders, head, ladder, device, threads, progress)
     rungs = list(RUNGS)
     if mixed:
         rungs += [(f"{k} tensors in float", partial(Workshop.keep_float, count=k)) for k in MIXED]
-    else:
-        ladder.skipped = ["mixed precision: a target takes int8 throughout"]
+    ladder.skipped = ["mixed precision: a target takes int8 throughout"] if not mixed else []
+    if head == "none":
+        rungs = [(name, repair) for name, repair in rungs if repair is not Workshop.distil]
+        ladder.skipped.append("distillation: an embedding has no answers to learn")
     for place, (name, repair) in enumerate(rungs):
         if ladder.met:
             break
@@ -177,7 +180,8 @@ def climb(
         candidate = repair(workshop, base)
         seconds = time.perf_counter() - began
         candidate.save(_kept(folder, place))
-        ladder.add(judge(name, candidate.quantized, seconds), int8=place < len(RUNGS))
+        int8 = not is_mixed(candidate.quantized)
+        ladder.add(judge(name, candidate.quantized, seconds), int8=int8)
         write_json(folder / LADDER, asdict(ladder))
         _tidy(folder, {ladder.best, ladder.base})
     return _finish(folder, ladder)

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.data import fingerprint
 from edgekit.options import QAT_EPOCHS, BuildOptions
-from edgekit.pipeline import repair, steps
+from edgekit.pipeline import evaluation, repair, steps
 from edgekit.pipeline.ladder import climb
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
@@ -221,11 +221,11 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
         tensorflow=writer,
     )
     common: dict[str, Any] = {"data": data, "weights": weights}
-    torch_row = partial(steps.evaluate_torch, **common, model=model, device=options.device)
+    torch_row = partial(evaluation.evaluate_torch, **common, model=model, device=options.device)
     rows = {**common, "model": model, "head": options.head}
     add("evaluate fp32-torch", "evaluate fp32-torch", torch_row, (trained,))
     simulation = partial(
-        steps.evaluate_simulation,
+        evaluation.evaluate_simulation,
         **rows,
         calibration=calibration,
         quantized=quantized,
@@ -236,17 +236,25 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
     for role, folder in files.items():
         on_file: dict[str, Any] = {"converted": folder, "threads": threads}
         name = f"evaluate {role}-tflite"
-        add(name, name, partial(steps.evaluate_tflite, **rows, **on_file), (role,), litert=runtime)
+        add(
+            name,
+            name,
+            partial(evaluation.evaluate_tflite, **rows, **on_file),
+            (role,),
+            litert=runtime,
+        )
         name = f"bench {role}-tflite"
         add(
             name,
             name,
-            partial(steps.bench, **common, **on_file),
+            partial(evaluation.bench, **common, **on_file),
             (role,),
             litert=runtime,
             threads=threads,
         )
-    builtin_row = partial(steps.evaluate_builtin, **rows, converted=files["w8a8"], threads=threads)
+    builtin_row = partial(
+        evaluation.evaluate_builtin, **rows, converted=files["w8a8"], threads=threads
+    )
     add("kernels", "evaluate built-in kernels", builtin_row, ("w8a8",), litert=runtime)
     return Plan(spec, recipe, resolution, threads, start, stages)
 

@@ -21,6 +21,7 @@ from edgekit.hashing import hash_file
 from edgekit.metrics import top_k
 from edgekit.options import SCHEMES, BuildOptions, option_name
 from edgekit.pipeline import steps
+from edgekit.pipeline.evaluation import spread_photos
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
@@ -187,7 +188,7 @@ def noise_floor(outcomes: Outcomes) -> NoiseFloor:
 
     builtin = np.load(outcomes["kernels"].folder / steps.LOGITS, allow_pickle=False)
     row = read_logits(outcomes, "w8a8-tflite")
-    xnnpack = row[steps.spread_photos(len(row))]
+    xnnpack = row[spread_photos(len(row))]
     return NoiseFloor(
         n=len(builtin),
         agreement=agreement(builtin.argmax(1), xnnpack.argmax(1)),

@@ -125,6 +125,7 @@ def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"quantize": "qat", "head": "none"}, "needs --head classifier"),
         ({"qat_epochs": 2}, "need --quantize qat"),
         ({"distill_only": True}, "need --quantize qat"),
         ({"quantize": "qat", "qat_epochs": 0}, "at least 1"),

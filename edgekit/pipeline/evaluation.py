@@ -1,0 +1,178 @@
+"""The stages that measure: every form of the model on the validation photos, and its latency.
+
+They write into ``folder``, tell ``progress``, and return a detail; see `edgekit.pipeline.steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.atomic import write_json
+from edgekit.console import Progress
+from edgekit.data import PhotoSet
+from edgekit.graph import Graph
+from edgekit.pipeline.steps import (
+    GRAPH,
+    LATENCY,
+    LOGITS,
+    MODEL,
+    read_preprocessing,
+    read_splits,
+    with_input_of,
+)
+from edgekit.preprocessing import Preprocessing
+
+#: Validation photos on which kernels are compared.
+SPREAD_PHOTOS = 100
+
+
+def evaluate_torch(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, device: str
+) -> str:
+    """The float network, as trained."""
+    from edgekit.network import Network
+
+    network = Network(Graph.load(model / GRAPH))
+    logits = _predict(network, data, read_preprocessing(weights), device, progress)
+    return _keep_logits(folder, logits, read_splits(data).val.labels)
+
+
+def evaluate_simulation(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    calibration: Path,
+    quantized: Path,
+    device: str,
+) -> str:
+    """The quantized network in float arithmetic."""
+    from edgekit.calibration.simulate import Simulation
+
+    preprocessing = with_input_of(calibration, read_preprocessing(weights))
+    network = Simulation(Graph.load(quantized / GRAPH))
+    outputs = _predict(network, data, preprocessing, device, progress)
+    logits = classify(outputs, model) if head == "none" else outputs
+    return _keep_logits(folder, logits, read_splits(data).val.labels)
+
+
+def _predict(
+    network: Any, data: Path, preprocessing: Preprocessing, device: str, progress: Progress
+) -> NDArray[np.float32]:
+    from edgekit.devices import pick_device
+    from edgekit.inference import predict
+
+    return predict(
+        network,
+        read_splits(data).val,
+        preprocessing,
+        device=pick_device(device),
+        advance=lambda done, total: progress("evaluate", done, total),
+    )
+
+
+def evaluate_tflite(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    converted: Path,
+    threads: int,
+) -> str:
+    """A finished file in LiteRT, fed as on the device."""
+    photos = read_splits(data).val
+    advance = partial(progress, "evaluate")
+    logits = run_file(converted / MODEL, photos, read_preprocessing(weights), threads, advance)
+    if head == "none":
+        logits = classify(logits, model)
+    return _keep_logits(folder, logits, photos.labels)
+
+
+def evaluate_builtin(
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    converted: Path,
+    threads: int,
+) -> str:
+    """The int8 file in LiteRT's built-in kernels: how far two correct runtimes are apart."""
+    photos = read_splits(data).val
+    some = photos.subset(spread_photos(len(photos)))
+    advance = partial(progress, "evaluate")
+    preprocessing = read_preprocessing(weights)
+    outputs = run_file(converted / MODEL, some, preprocessing, threads, advance, kernels="builtin")
+    logits = classify(outputs, model) if head == "none" else outputs
+    return _keep_logits(folder, logits, some.labels)
+
+
+def spread_photos(count: int) -> list[int]:
+    """The validation photos that the slow built-in kernels run on: evenly spread."""
+    step = max(1, count // SPREAD_PHOTOS)
+    return list(range(0, count, step))[:SPREAD_PHOTOS]
+
+
+def run_file(
+    path: Path,
+    photos: PhotoSet,
+    preprocessing: Preprocessing,
+    threads: int,
+    advance: Callable[[int, int], None],
+    kernels: str = "xnnpack",
+) -> NDArray[np.float32]:
+    """What a file answers in LiteRT, float32 [n, outputs]; ``advance`` is told of the photos done.
+
+    Fed by the file's own metadata, as on the device: a wrong record would show here.
+    """
+    from edgekit.batches import eval_batches
+    from edgekit.runtime import LiteRT
+
+    runtime = LiteRT(path, threads=threads, kernels=kernels)
+    outputs: list[NDArray[np.float32]] = []
+    for pixels, _ in eval_batches(photos, preprocessing, 16):
+        outputs.append(runtime.run(pixels))
+        advance(sum(map(len, outputs)), len(photos))
+    return np.concatenate(outputs)
+
+
+def classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
+    """Logits from embeddings, by the trained network's own float classifier."""
+    graph = Graph.load(model / GRAPH)
+    head = graph.node_weights(graph.nodes[-1])
+    logits: NDArray[Any] = embeddings @ head["kernel"] + head["bias"]
+    return logits
+
+
+def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) -> str:
+    from edgekit.metrics import top_k
+
+    np.save(folder / LOGITS, logits.astype(np.float32))
+    return f"top-1 {top_k(logits, labels, 1).mean():.4f}"
+
+
+def bench(
+    folder: Path, progress: Progress, *, data: Path, weights: Path, converted: Path, threads: int
+) -> str:
+    """Load, first and warm latency of a file on this host."""
+    from edgekit.runtime import measure_latency
+
+    preprocessing = read_preprocessing(weights)
+    pixels = preprocessing.pixels(read_splits(data).val.load(0))
+    latency = measure_latency(converted / MODEL, pixels, threads=threads)
+    write_json(folder / LATENCY, latency)
+    return f"median {latency['median']:.1f} ms"
