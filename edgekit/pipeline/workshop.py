@@ -181,6 +181,7 @@ class Workshop:
     def distil(self, best: Candidate) -> Candidate:
         """Quantization-aware training on the calibration photos, with the float network alone."""
         from edgekit.calibration.qat import QuantizedTrainer
+        from edgekit.devices import pick_device
         from edgekit.recipe import TEACHER_ALONE, QatRecipe
 
         batch = min(DISTILLATION_BATCH, len(self.photos))
@@ -200,6 +201,7 @@ class Workshop:
             self.preprocessing,
             recipe,
             self.scratch,
+            device=pick_device(self.device),
             advance=lambda done, total, note: self.progress("distil", done, total, note),
         )
         return Candidate(best.graph, trainer.run()[0])

@@ -73,6 +73,7 @@ def test_no_rung_within_the_budget_keeps_the_best_and_ends_with_5(tmp_path, stri
     assert "loses 7.50 points" in run.problem.message
     assert "7.20 too many" in run.problem.cause
     assert run.files["w8a8-static"].exists()
+    assert not list((tmp_path / "out" / "stages").glob("climb*/checkpoint*"))
     assert json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(name in page for name in INT8)
