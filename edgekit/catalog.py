@@ -45,7 +45,7 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
     graph = build_graph(spec, seed=None)
     channels, weights = int8_size(graph)
     published = _figures("accuracy", spec.name)
-    level, reason = quantization_risk(spec, post_training_drops(published))
+    level, reason = known_risk(spec)
     return {
         "name": spec.name,
         **asdict(cost(graph)),
@@ -64,6 +64,11 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
         "published": published,
         "latency": _figures("latency", spec.name),
     }
+
+
+def known_risk(spec: ModelSpec) -> tuple[str, str]:
+    """`quantization_risk` with all that is published on a variant."""
+    return quantization_risk(spec, post_training_drops(_figures("accuracy", spec.name)))
 
 
 def int8_size(graph: Graph) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.atomic import read_json, write_bytes
+from edgekit.catalog import known_risk
 from edgekit.console import Console, NullConsole
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
 from edgekit.options import BuildOptions
@@ -134,6 +135,10 @@ class _Build:
                 "no --data given: using the built-in dataset of rendered shapes, "
                 f"{self.plan.resolution} px"
             )
+        level, reason = known_risk(self.plan.spec)
+        if level == "high":
+            advice = "" if self.options.quantize == "auto" else "; --quantize auto repairs a loss"
+            self.console.note(f"int8 risk of {self.plan.spec.name}: high, {reason}{advice}")
         for role, stage in self.plan.stages.items():
             self.outcomes[role] = self._stage(stage)
             self._after(role)

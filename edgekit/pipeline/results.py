@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgekit import __version__
 from edgekit.atomic import read_json, write_json
 from edgekit.calibration.checks import listed
+from edgekit.catalog import known_risk
 from edgekit.data import Splits
 from edgekit.errors import GateError
 from edgekit.hashing import hash_file
@@ -113,6 +114,7 @@ def collect_document(
         training={"history": read_json(history)} if history else None,
         quantization={
             "scheme": scheme,
+            "risk": ": ".join(known_risk(plan.spec)),
             "float_layers": kept_in_float(outcomes),
             "method": options.ranges,
             "repair": options.quantize,

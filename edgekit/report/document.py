@@ -122,6 +122,7 @@ class Quantization(RangeSummary):
     """How the integers were chosen."""
 
     scheme: str  # w8a8-static, w8a8-mixed
+    risk: str  # of losing accuracy, as far as it was known before: level and reason
     float_layers: list[str]  # operators that mixed precision keeps in float
     method: str  # mse, percentile, minmax, moving-average, entropy, auto
     repair: str  # ranges (none), ptq (biases corrected), qat, auto

@@ -7,6 +7,7 @@ import pytest
 
 import edgekit
 from edgekit import synthetic
+from edgekit.console import NullConsole
 from edgekit.converters.tflite_file import read
 from edgekit.errors import GateError, UsageError
 from edgekit.inspection import scheme
@@ -73,7 +74,14 @@ def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(tmp_path):
 
 
 def test_layers_in_float_make_a_file_of_another_name(tmp_path):
-    run = edgekit.build("b0", keep_float=2, out=tmp_path / "out", **SMALL)
+    class Listening(NullConsole):
+        def note(self, text):
+            said.append(text)
+
+    said = []
+    run = edgekit.build("b0", keep_float=2, out=tmp_path / "out", console=Listening(), **SMALL)
+    assert any(text.startswith("int8 risk of b0: high") for text in said)
+    assert run.document["quantization"]["risk"].startswith("high: swish and squeeze-excite")
     assert scheme(read(run.files["w8a8-mixed"])) == "mixed"
     layers = run.document["quantization"]["float_layers"]
     assert len(layers) >= 3

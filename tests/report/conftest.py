@@ -102,6 +102,7 @@ DOCUMENT = Document(
     },
     quantization={
         "scheme": "w8a8-static",
+        "risk": "low: relu6 without squeeze-excite quantizes well",
         "float_layers": [],
         "method": "mse",
         "repair": "ptq",
