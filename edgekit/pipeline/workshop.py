@@ -96,6 +96,8 @@ class Workshop:
         self.folders, self.scratch = folders, scratch
         self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
         self.thorough = thorough
+        #: Every later network of a climb that is int8 in part starts from the same one.
+        self.costliest: list[str] = []
         self.photos = read_splits(folders.data).calibration
         self.preprocessing = with_input_of(folders.calibration, read_preprocessing(folders.weights))
         self.record = read_json(folders.calibration / CALIBRATION)
@@ -209,12 +211,24 @@ class Workshop:
     def keep_float(self, best: Candidate, count: int) -> Candidate:
         """Keeps the costliest activations, and the layers round them, in float."""
         from edgekit.calibration.mixed import keep_float
+
+        self.costliest = self.costliest or self._rank(best.quantized)
+        mixed = keep_float(best.quantized, self.costliest[:count])
+        return self.correct_biases(Candidate(best.graph, mixed))
+
+    def _rank(self, quantized: Graph) -> list[str]:
+        """Activations, the one whose rounding costs most first."""
         from edgekit.calibration.sensitivity import measure
 
-        costs = measure(best.quantized, list(self.batches(WEIGHING_PHOTOS)), exact=0)
-        worst = [cost.name for cost in costs if cost.kind == "activation"][:count]
-        mixed = keep_float(best.quantized, worst)
-        return self.correct_biases(Candidate(best.graph, mixed))
+        batches = list(self.batches(WEIGHING_PHOTOS))
+        costs = measure(
+            quantized,
+            batches,
+            exact=0,
+            seed=self.seed,
+            advance=lambda done, total: self.progress("find the costliest", done, total),
+        )
+        return [cost.name for cost in costs if cost.kind == "activation"]
 
     def _compared(self, graph: Graph) -> NDArray[np.float32]:
         """The photos on which layers are compared."""
