@@ -146,14 +146,15 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
     With a ladder, the photos that chose decide; the others stand in the report.
     """
     ladder = document["quantization"]["ladder"] if document["quantization"] else None
-    drop = document["rows"][-1]["drop_pp"]
+    drop, loses = document["rows"][-1]["drop_pp"], "loses"
     if ladder is not None:
         chosen = next(rung for rung in ladder["rungs"] if rung["name"] == ladder["chosen"])
         drop = max(chosen["drop_pp"], chosen["expected_pp"])
+        loses = "loses" if drop == chosen["drop_pp"] else "is expected to lose"
     if budget is None or drop is None or drop <= budget:
         return None
     return GateError(
-        f"int8 loses {drop:.2f} points of top-1, and {budget:g} are allowed",
+        f"int8 {loses} {drop:.2f} points of top-1, and {budget:g} are allowed",
         cause=f"that is {drop - budget:.2f} too many; the best model and the report are kept",
         hint="--quantize auto, more calibration photos, or a larger --max-drop"
         if ladder is None

@@ -36,7 +36,8 @@ def verdict(rows: Sequence[Row]) -> str:
             f"(95 % interval {percent(low)} to {percent(high)} %); nothing was quantized."
         )
     row = quantized[-1]  # the emitted file comes after its simulation
-    name = "int8" if row["stage"].startswith("w8a8") else row["stage"].rsplit("-", 1)[0]
+    form = row["stage"].rsplit("-", 1)[0]
+    name = "int8" if form == "w8a8" else form
     if reference is None or row["drop_pp"] is None:
         return f"{name} is right on {percent(row['top1'])} % of {row['n']} photos."
     drop = row["drop_pp"]

@@ -13,7 +13,9 @@ from edgekit.pipeline import ladder as climbing
 from edgekit.pipeline import workshop
 from edgekit.pipeline.ladder import Ladder, Rung, describe_climb, held_out
 
+#: A network of few and narrow layers, which TensorFlow converts in a second.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
+SMALL |= {"width": 0.1, "depth": 0.1}
 INT8 = [name for name, _ in climbing.RUNGS]
 
 
@@ -93,7 +95,7 @@ def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
     assert ladder["chosen"] == "2 tensors in float"
     assert run.document["quantization"]["scheme"] == "w8a8-mixed"
     assert [row["stage"] for row in run.rows][-2:] == ["w8a8-mixed-sim", "w8a8-mixed-tflite"]
-    assert run.files["w8a8-mixed"].name == "b0-w8a8-mixed.tflite"
+    assert run.files["w8a8-mixed"].name.endswith("-w8a8-mixed.tflite")
     assert not list((tmp_path / "out").glob("*w8a8-static*"))
     assert any("mixed precision" in text for text in run.document["warnings"])
 

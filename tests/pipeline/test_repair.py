@@ -12,7 +12,9 @@ from edgekit.converters.tflite_file import read
 from edgekit.errors import GateError, UsageError
 from edgekit.inspection import scheme
 
+#: A network of few and narrow layers, which TensorFlow converts in a second.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
+SMALL |= {"width": 0.1, "depth": 0.1}
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,7 @@ def test_layers_in_float_make_a_file_of_another_name(tmp_path):
 
     said = []
     run = edgekit.build("b0", keep_float=2, out=tmp_path / "out", console=Listening(), **SMALL)
-    assert any(text.startswith("int8 risk of b0: high") for text in said)
+    assert any(text.startswith("int8 risk of b0-w0.1-d0.1: high") for text in said)
     assert run.document["quantization"]["risk"].startswith("high: swish and squeeze-excite")
     assert scheme(read(run.files["w8a8-mixed"])) == "mixed"
     layers = run.document["quantization"]["float_layers"]
@@ -115,7 +117,7 @@ def test_other_schemes_stand_beside_the_int8_file(tmp_path):
         assert rows[f"{name}-tflite"]["kl"] < 0.01
     assert rows["w8a16-static-tflite"]["kl"] < rows["w8a8-tflite"]["kl"]
     assert rows["fp16-tflite"]["size_bytes"] < 0.6 * rows["fp32-tflite"]["size_bytes"]
-    assert rows["w8-dynamic-tflite"]["size_bytes"] < 0.4 * rows["fp32-tflite"]["size_bytes"]
+    assert rows["w8-dynamic-tflite"]["size_bytes"] < 0.5 * rows["fp32-tflite"]["size_bytes"]
 
 
 def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
