@@ -16,6 +16,7 @@ from edgekit.report.document import REFERENCE, Row
 from edgekit.report.format import percent
 
 WIDTH = 460  # user units; the page scales the drawing, so about one unit is one pixel
+CHARACTER = 7  # about the width of one, likewise
 
 
 class Scale(NamedTuple):
@@ -46,7 +47,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def accuracy_plot(rows: Sequence[Row]) -> Markup:
     """Top-1 of each stage with its 95 % interval, and a line at the reference."""
-    left, right, pitch, top = 96, WIDTH - 56, 30, 8
+    longest = max(len(row["stage"]) for row in rows)
+    left, right, pitch, top = max(96, 16 + CHARACTER * longest), WIDTH - 56, 30, 8
     bottom = top + pitch * len(rows)
     values = ticks(
         100 * min(row["top1_ci95"][0] for row in rows),

@@ -73,3 +73,10 @@ def test_long_curves_stay_small() -> None:
     svg = line_chart("Loss", "", range(1, 1001), [1 / (i + 1) for i in range(1000)])
     assert not parts(svg, "circle")
     assert len(parts(svg, "text")) < 24
+
+
+def test_a_long_name_has_room(document):
+    document["rows"][-1]["stage"] = "w8a8-mixed-tflite"
+    page = str(accuracy_plot(document["rows"]))
+    at = float(re.search(r'class="name" x="([0-9.]+)"', page)[1])
+    assert at >= 7 * len("w8a8-mixed-tflite")
