@@ -97,8 +97,8 @@ def _subject_of_run(folder: Path) -> Subject:
         splits = read_splits(folder / STAGES / folder_name(stage["name"], stage["key"]))
         preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         headless = manifest["options"]["head"] == "none"
-        repaired = manifest["stages"].get("repair", manifest["stages"]["quantize"])
-        repair = folder / STAGES / folder_name(repaired["name"], repaired["key"])
+        repaired = manifest["stages"].get("repair", stage)
+        equalized = folder / STAGES / folder_name(repaired["name"], repaired["key"]) / FLOAT
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} holds no finished run",
@@ -112,8 +112,8 @@ def _subject_of_run(folder: Path) -> Subject:
             f"{folder} holds no file that is int8 throughout",
             cause="some of its layers are kept in float, which the integer simulation cannot run",
         )
-    if (repair / FLOAT).exists():  # its channels may be equalized: other scales, same answers
-        reference = Graph.load(repair / FLOAT)
+    if equalized.exists():  # its channels may have other scales, with the same answers
+        reference = Graph.load(equalized)
     else:
         mean, std = preprocessing.mean, preprocessing.std
         reference, _, _ = absorb_normalization(prepare(graph), mean, std, INPUT_METHOD)
