@@ -12,18 +12,10 @@ from typing import Any
 
 from edgekit.calibration.mixed import is_float
 from edgekit.converters.tflite_file import MAGIC, TFLiteModel, parse, schema
+from edgekit.converters.tflite_matching import OPERATORS
 from edgekit.errors import EdgekitError
 from edgekit.graph import Graph, Mean, Node, WeightedNode
 
-_OPERATORS = {
-    "Conv2D": "CONV_2D",
-    "DepthwiseConv2D": "DEPTHWISE_CONV_2D",
-    "FullyConnected": "FULLY_CONNECTED",
-    "Activation": "LOGISTIC",
-    "Add": "ADD",
-    "Mul": "MUL",
-    "Mean": "MEAN",
-}
 #: Operators that belong to no node: borders, and torch's padding.
 _BETWEEN = ("QUANTIZE", "DEQUANTIZE", "PAD")
 
@@ -40,10 +32,10 @@ def finish(data: bytes, graph: Graph) -> bytes:
     """
     data = _with_borders(data)
     nodes = [node for node in graph.nodes if is_float(graph, node)]
-    wanted = Counter(_OPERATORS[type(node).__name__] for node in nodes)
+    wanted = Counter(OPERATORS[type(node).__name__] for node in nodes)
     # A kernel of zeros the converter leaves in float, whatever its range.
     allowed = wanted + Counter(
-        _OPERATORS[type(node).__name__] for node in graph.nodes if _is_dead(graph, node)
+        OPERATORS[type(node).__name__] for node in graph.nodes if _is_dead(graph, node)
     )
     # The converter leaves out the mean that keeps the shape of a map of one pixel.
     needed = wanted - Counter("MEAN" for node in nodes if _is_no_mean(graph, node))

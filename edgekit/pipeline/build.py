@@ -194,7 +194,9 @@ class _Build:
 
     def _quantized(self, folder: Path) -> None:
         """Hands out the quantized network of a stage, under the name of its scheme."""
-        self.scheme = steps.scheme_of(folder)
+        from edgekit.graph import Graph
+
+        self.scheme = steps.scheme_of(Graph.load(folder / steps.GRAPH))
         earlier = self.files.get("quantized")
         name = f"{self.plan.spec.name}-{self.scheme}.graph"
         self._publish("quantized", folder / steps.GRAPH, name)

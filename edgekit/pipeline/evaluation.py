@@ -90,35 +90,18 @@ def evaluate_tflite(
     head: str,
     converted: Path,
     threads: int,
+    kernels: str = "xnnpack",
 ) -> str:
-    """A finished file in LiteRT, fed as on the device."""
+    """A finished file in LiteRT, fed as on the device; in the slow built-in kernels, on a part."""
     photos = read_splits(data).val
+    if kernels == "builtin":
+        photos = photos.subset(spread_photos(len(photos)))
     advance = partial(progress, "evaluate")
-    logits = run_file(converted / MODEL, photos, read_preprocessing(weights), threads, advance)
+    preprocessing = read_preprocessing(weights)
+    logits = run_file(converted / MODEL, photos, preprocessing, threads, advance, kernels)
     if head == "none":
         logits = classify(logits, model)
     return _keep_logits(folder, logits, photos.labels)
-
-
-def evaluate_builtin(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    weights: Path,
-    model: Path,
-    head: str,
-    converted: Path,
-    threads: int,
-) -> str:
-    """The int8 file in LiteRT's built-in kernels: how far two correct runtimes are apart."""
-    photos = read_splits(data).val
-    some = photos.subset(spread_photos(len(photos)))
-    advance = partial(progress, "evaluate")
-    preprocessing = read_preprocessing(weights)
-    outputs = run_file(converted / MODEL, some, preprocessing, threads, advance, kernels="builtin")
-    logits = classify(outputs, model) if head == "none" else outputs
-    return _keep_logits(folder, logits, some.labels)
 
 
 def spread_photos(count: int) -> list[int]:

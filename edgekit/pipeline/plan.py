@@ -99,7 +99,7 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
 
     Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, further
     schemes, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
-    ``qat``, ``w8a8``, then ``evaluate ROW``, ``bench FILE`` and ``kernels``.
+    ``qat``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``.
 
     Args:
         options: of the build.
@@ -252,10 +252,10 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
             litert=runtime,
             threads=threads,
         )
-    builtin_row = partial(
-        evaluation.evaluate_builtin, **rows, converted=files["w8a8"], threads=threads
-    )
-    add("kernels", "evaluate built-in kernels", builtin_row, ("w8a8",), litert=runtime)
+    on_int8: dict[str, Any] = {"converted": files["w8a8"], "threads": threads}
+    builtin_row = partial(evaluation.evaluate_tflite, **rows, **on_int8, kernels="builtin")
+    name = "evaluate built-in kernels"
+    add("evaluate w8a8-builtin", name, builtin_row, ("w8a8",), litert=runtime)
     return Plan(spec, recipe, resolution, threads, start, stages)
 
 

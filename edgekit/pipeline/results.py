@@ -75,13 +75,12 @@ def collect_document(
     splits = steps.read_splits(outcomes["data"].folder)
     calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
     rows = make_rows(outcomes, splits, files)
-    scheme = scheme_written(files)
+    scheme, in_float = scheme_written(files), kept_in_float(outcomes)
     ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
     warnings = [*splits.warnings, *ranges["warnings"]]
     if scheme == steps.MIXED:
-        layers = kept_in_float(outcomes)
         warnings.append(
-            f"mixed precision: {len(layers)} operators are computed in float: {listed(layers)}"
+            f"mixed precision: {len(in_float)} operators are computed in float: {listed(in_float)}"
         )
     diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
     if diagnosis:
@@ -115,7 +114,7 @@ def collect_document(
         quantization={
             "scheme": scheme,
             "risk": ": ".join(known_risk(plan.spec)),
-            "float_layers": kept_in_float(outcomes),
+            "float_layers": in_float,
             "method": options.ranges,
             "repair": options.quantize,
             "ladder": judged(outcomes, splits),
@@ -189,7 +188,7 @@ def noise_floor(outcomes: Outcomes) -> NoiseFloor:
     """How far two correct runtimes are apart on the same int8 file: rounding, and nothing else."""
     from edgekit.metrics import agreement, kl_divergence
 
-    builtin = np.load(outcomes["kernels"].folder / steps.LOGITS, allow_pickle=False)
+    builtin = read_logits(outcomes, "w8a8-builtin")
     row = read_logits(outcomes, "w8a8-tflite")
     xnnpack = row[spread_photos(len(row))]
     return NoiseFloor(

@@ -59,11 +59,11 @@ def read_preprocessing(weights: Path) -> Preprocessing:
     return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
 
 
-def scheme_of(quantized: Path) -> str:
-    """The scheme of a finished quantized network."""
-    from edgekit.calibration.mixed import float_nodes
+def scheme_of(quantized: Graph) -> str:
+    """The scheme of a quantized network."""
+    from edgekit.calibration.mixed import is_mixed
 
-    return MIXED if float_nodes(Graph.load(quantized / GRAPH)) else W8A8
+    return MIXED if is_mixed(quantized) else W8A8
 
 
 def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
@@ -230,7 +230,8 @@ def convert_int8(
     from edgekit.converters.tflite_checks import check_int8, check_mixed
     from edgekit.converters.tflite_file import read
 
-    graph, scheme = Graph.load(quantized / GRAPH), scheme_of(quantized)
+    graph = Graph.load(quantized / GRAPH)
+    scheme = scheme_of(graph)
     preprocessing = read_preprocessing(weights)
     if io == "float32":  # bytes need no normalization, floats the one that the network was left
         preprocessing = with_input_of(calibration, preprocessing)
