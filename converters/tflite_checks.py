@@ -203,7 +203,8 @@ def _activation_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
             yield at(tensor), f"its zero point {tensor.zero_point} is no {tensor.dtype}"
 
 
-def _fixed_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+def fixed_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    """Operators whose int8 kernels prescribe the output's scale, and which have another."""
     for op in model.operators:
         output = model.tensors[op.outputs[0]] if op.outputs else None
         if op.name not in _FIXED or output is None or output.dtype != "int8":
@@ -292,7 +293,7 @@ INT8_RULES = (
     Rule("no-custom", _custom, "use built-in operators only"),
     Rule("op-version", too_new, "older runtimes and the Edge TPU compiler cannot read it"),
     Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
-    Rule("fixed-scale", _fixed_scale, "give a sigmoid the range 0 to 255/256"),
+    Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("same-scale", _same_scale, "give both sides of the operator one range"),
     Rule("weights", _weights, "symmetric int8 weights, -127 to 127, per output channel"),
     Rule("bias", _bias, "int32 bias with scale = input scale x weight scale"),

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.converters.tflite_checks import Finding
+
+if TYPE_CHECKING:
+    from edgekit.targets.edgetpu_mapping import Prediction
 
 __all__ = ["Compiled", "Finding", "Target"]
 
@@ -54,6 +57,14 @@ class Target(ABC):
         Raises:
             UsageError: the file cannot be read.
         """
+
+    def predict(self, path: Path) -> Prediction | None:
+        """Returns what the target's compiler will make of the file; None where it has none.
+
+        Raises:
+            UsageError: the file cannot be read, or has been compiled already.
+        """
+        return None
 
     def command(self, path: Path, out_dir: Path) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""

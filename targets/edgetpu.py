@@ -6,10 +6,11 @@ from pathlib import Path
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import ERROR
-from edgekit.errors import CompileError
+from edgekit.errors import CompileError, UsageError
 from edgekit.targets import edgetpu_compiler
 from edgekit.targets.base import Compiled, Finding, Target
-from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.targets.edgetpu_mapping import Prediction, predict
+from edgekit.targets.edgetpu_rules import CUSTOM_OP, check_edgetpu
 
 
 class EdgeTPUTarget(Target):
@@ -28,6 +29,17 @@ class EdgeTPUTarget(Target):
     def check(self, path: Path) -> list[Finding]:
         """Returns what the compiler will refuse (errors) or leave on the CPU (warnings)."""
         return check_edgetpu(tflite_file.read(path))
+
+    def predict(self, path: Path) -> Prediction:
+        """Returns the predicted mapping and memory of a file that is not compiled yet."""
+        model = tflite_file.read(path)
+        if CUSTOM_OP in model.custom_codes:
+            raise UsageError(
+                f"{path} has been compiled for the Edge TPU already",
+                cause=f"it holds an {CUSTOM_OP}",
+                hint=f"edgekit inspect {path}",
+            )
+        return predict(model)
 
     def command(self, path: Path, out_dir: Path) -> list[str]:
         """Returns the compiler's command line."""

@@ -175,3 +175,31 @@ def float_io() -> TinyModel:
     operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
     operator.builtinOptions = schema.DequantizeOptionsT()
     return tiny
+
+
+def with_op(
+    name: str, shape: list, to: list, options: str | None = None, **fields: Any
+) -> TinyModel:
+    """The tiny model with one more operator, from an int8 tensor of `shape` to one of `to`.
+
+    `constant` is an int32 array that the operator reads; `int8` an int8 one; `repeat` how often
+    it reads the first tensor.
+    """
+    tiny = TinyModel()
+    tiny.add("from", shape, "INT8", 0.1, 0)
+    tiny.add("to", to, "INT8", 0.1, 0)
+    inputs = ["from"] * fields.pop("repeat", 1)
+    for i, values in enumerate(fields.pop("constants", [])):
+        values = np.asarray(values)
+        kind = "INT8" if values.dtype == np.int8 else "INT32"
+        tiny.add(f"constant{i}", None, kind, 0.1, 0, values if kind == "INT8" else np.int32(values))
+        inputs.append(f"constant{i}")
+    tiny.add_op(name, 1, inputs, "to", options, **fields)
+    return tiny
+
+
+def edit(change: Any) -> TinyModel:
+    """The tiny model after a change."""
+    tiny = TinyModel()
+    change(tiny)
+    return tiny

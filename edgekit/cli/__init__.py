@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from edgekit import __version__
-from edgekit.cli import build, inspect, models, parity, pretrained, scale, sensitivity, weights
+from edgekit.cli import (
+    build,
+    check,
+    inspect,
+    models,
+    parity,
+    pretrained,
+    scale,
+    sensitivity,
+    weights,
+)
 from edgekit.console import Console
 from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
 
@@ -26,6 +36,7 @@ app = typer.Typer(
 )
 app.command("build")(build.command)
 app.command("models")(models.command)
+app.command("check")(check.check)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
 app.command("scale")(scale.command)

@@ -1,0 +1,178 @@
+"""Predicts what the Edge TPU compiler will make of a .tflite file: per operator, and as a whole.
+
+The compiler is a TFLite delegate: it claims the operators that it supports, and TFLite's
+partitioner joins them into subgraphs (tensorflow/lite/graph_info.cc). Only the first of these is
+compiled, unless it is asked for all of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from heapq import heappop, heappush
+from typing import Any
+
+from edgekit.converters.tflite_cost import macs
+from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.targets.edgetpu_memory import Memory, estimate_memory
+from edgekit.targets.edgetpu_rules import refusals, unmapped
+from edgekit.targets.edgetpu_status import BEHIND, FAILED, MAPPED, MEANINGS
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One operator's fate.
+
+    Attributes:
+        status: the compiler's words (`edgekit.targets.edgetpu_status`).
+        reason: what exactly keeps it off the Edge TPU; None where nothing does.
+        fix: what to do about it; likewise.
+        macs: multiply-accumulates.
+    """
+
+    index: int
+    name: str
+    status: str
+    reason: str | None
+    fix: str | None
+    macs: int
+
+    @property
+    def is_mapped(self) -> bool:
+        """True when it runs on the Edge TPU."""
+        return self.status == MAPPED
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the compiler will make of a file.
+
+    Attributes:
+        operators: in the file's order.
+        refused: why the compiler will refuse the file, or map nothing of it; empty where it won't.
+        possible_subgraphs: how many Edge TPU subgraphs the file falls into; the compiler makes one
+            of them, or all with ``--enable_multiple_subgraphs``.
+        memory: of what is mapped.
+    """
+
+    operators: tuple[Predicted, ...]
+    refused: tuple[str, ...]
+    possible_subgraphs: int
+    memory: Memory
+
+    @cached_property
+    def on_tpu(self) -> int:
+        """Operators on the Edge TPU."""
+        return sum(op.is_mapped for op in self.operators)
+
+    @property
+    def on_cpu(self) -> int:
+        """Operators on the CPU."""
+        return len(self.operators) - self.on_tpu
+
+    @property
+    def subgraphs(self) -> int:
+        """Edge TPU subgraphs in the compiled file: 1, or 0 where nothing is mapped."""
+        return int(self.on_tpu > 0)
+
+    @property
+    def first_blocking(self) -> Predicted | None:
+        """The first operator that is left out for its own sake; None where all are mapped."""
+        blocked = (op for op in self.operators if op.status not in (MAPPED, BEHIND, FAILED))
+        return next(blocked, None)
+
+    @property
+    def share_of_operators(self) -> float:
+        """Mapped operators among all, 0 to 1."""
+        return self.on_tpu / len(self.operators) if self.operators else 0.0
+
+    @property
+    def share_of_macs(self) -> float:
+        """Multiply-accumulates of mapped operators among all, 0 to 1."""
+        total = sum(op.macs for op in self.operators)
+        mapped = sum(op.macs for op in self.operators if op.is_mapped)
+        return mapped / total if total else self.share_of_operators
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the prediction as JSON values; the keys are those of ``edgekit check --json``."""
+        blocking = self.first_blocking
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "refused": list(self.refused),
+            "operators_total": len(self.operators),
+            "operators_on_tpu": self.on_tpu,
+            "operators_on_cpu": self.on_cpu,
+            "share_of_operators": self.share_of_operators,
+            "share_of_macs": self.share_of_macs,
+            "subgraphs": self.subgraphs,
+            "possible_subgraphs": self.possible_subgraphs,
+            "first_blocking": blocking.index if blocking else None,
+            **self.memory.to_dict(),
+            "operators": [asdict(op) for op in self.operators],
+        }
+
+
+def predict(model: TFLiteModel) -> Prediction:
+    """Predicts the mapping of a file that has not been compiled yet."""
+    reasons = unmapped(model)
+    refused = tuple(f"{finding.where}: {finding.message}" for finding in refusals(model))
+    parts = partition(model, {op.index for op in model.operators} - reasons.keys())
+    mapped = parts[0] if parts and not refused else frozenset()
+    operators = []
+    for op in model.operators:
+        own = reasons.get(op.index)
+        if own:
+            status, text, fix = own.status, own.text, own.fix
+        elif op.index in mapped:
+            status, text, fix = MAPPED, None, None
+        else:
+            status = FAILED if refused else BEHIND
+            text = refused[0] if refused else MEANINGS[BEHIND].text
+            fix = MEANINGS[status].fix
+        operators.append(Predicted(op.index, op.name, status, text, fix, macs(model, op)))
+    memory = estimate_memory(model, [op for op in model.operators if op.index in mapped])
+    return Prediction(tuple(operators), refused, len(parts), memory)
+
+
+def partition(model: TFLiteModel, supported: set[int]) -> list[frozenset[int]]:
+    """Joins the supported operators into subgraphs, in the order in which they would run.
+
+    TFLite collects in rounds: each takes all operators of one kind, supported or not, whose
+    inputs are ready or become so within it. The kind of a round is that of the first operator
+    that is ready.
+
+    Args:
+        model: the file.
+        supported: operators that the delegate claims, by index.
+
+    Returns:
+        The supported rounds: operators by index.
+    """
+    makers = {tensor: op.index for op in model.operators for tensor in op.outputs}
+    needs = [{makers[i] for i in op.inputs if i in makers} for op in model.operators]
+    readers: dict[int, list[int]] = defaultdict(list)
+    for index, own in enumerate(needs):
+        for maker in own:
+            readers[maker].append(index)
+    waits = [len(own) for own in needs]
+    ready: dict[bool, list[int]] = {True: [], False: []}  # heaps
+    for index, count in enumerate(waits):
+        if count == 0:
+            heappush(ready[index in supported], index)
+    parts = []
+    while ready[True] or ready[False]:
+        kind = bool(ready[True]) and (not ready[False] or ready[True][0] < ready[False][0])
+        taken = []
+        while ready[kind]:
+            index = heappop(ready[kind])
+            taken.append(index)
+            for reader in readers[index]:
+                waits[reader] -= 1
+                if waits[reader] == 0:
+                    heappush(ready[reader in supported], reader)
+        if kind:
+            parts.append(frozenset(taken))
+    return parts
