@@ -58,7 +58,10 @@ def test_findings_are_listed_by_target(save):
     tiny.op("CONV_2D").builtinOptions.dilationWFactor = 2
     findings = inspect_file(save(tiny.pack()))["findings"]
     assert [f["rule"] for f in findings["tflite"]] == ["fixed-scale"]
-    assert [(f["rule"], f["severity"]) for f in findings["edgetpu"]] == [("operator", "warning")]
+    assert [(f["rule"], f["severity"]) for f in findings["edgetpu"]] == [
+        ("fixed-scale", "error"),
+        ("operator", "warning"),
+    ]
 
 
 def retype(weights: str, activations: str) -> TinyModel:

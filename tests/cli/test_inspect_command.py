@@ -34,7 +34,7 @@ def test_text_names_types_operators_and_findings(path, capsys):
     assert "labels      none in the file" in out
     assert f"{'DEPTHWISE_CONV_2D':28} {3:>7} {6:>7} {1:>6}" in out
     assert "tflite: 1 finding\n  error: 3 LOGISTIC" in out
-    assert "edgetpu: no findings" in out
+    assert "edgetpu: 1 finding\n  error: 3 LOGISTIC" in out
     assert "model.invoke()" in out
 
 
