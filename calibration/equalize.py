@@ -50,8 +50,10 @@ from edgekit.graph import (
     Activation,
     Add,
     Array,
+    AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    Flatten,
     FullyConnected,
     Graph,
     Mean,
@@ -168,7 +170,7 @@ def _passage(node: Node) -> tuple[tuple[str, ...], set[str]]:
             return (), set()
         case Activation() if node.kind not in POSITIVELY_HOMOGENEOUS:
             return (), {node.name, *node.inputs}
-        case Add() | Mean() | Activation():
+        case Add() | Mean() | AveragePool2D() | Flatten() | Activation():
             return (node.name, *node.inputs), set()
         case Mul():
             x, gate = node.inputs

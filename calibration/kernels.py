@@ -14,6 +14,7 @@ What the specification leaves open was found by comparison with LiteRT 2.3 on x8
 | MUL | ties away from zero | factor in float32 |
 | MEAN that keeps its dimensions | ties up for whole vectors of 16, else away from zero | |
 | other MEAN | ties away from zero | the division by the count is part of the factor |
+| AVERAGE_POOL_2D | ties away from the integer zero, whatever the zero point | |
 | QUANTIZE | ties up for whole vectors of 16, else away from zero | |
 | LOGISTIC | a table of 256 entries computed in float32 | |
 """
@@ -149,18 +150,39 @@ def _scale_sums(
 
 def _windows(op: Operator, tensor: Tensor, x: Array, height: int, width: int) -> Array:
     """Every window of a padded input less its zero point: a view [n, rows, columns, c, h, w]."""
-    strides = (op.options["stride_h"], op.options["stride_w"])
     if (op.options["dilation_h_factor"], op.options["dilation_w_factor"]) != (1, 1):
         raise UsageError(f"no integer kernel for {op.index} {op.name} with dilation")
-    centred = x.astype(np.int16) - np.int16(tensor.zero_point or 0)
+    return _strided(op, x.astype(np.int16) - np.int16(tensor.zero_point or 0), height, width)
+
+
+def _strided(op: Operator, x: Array, height: int, width: int) -> Array:
+    """Every window of an input, padded with 0: a view [n, rows, columns, c, h, w]."""
+    strides = (op.options["stride_h"], op.options["stride_w"])
     if op.options["padding"] == 0:  # SAME
         pads = []
         for side, kernel, stride in zip(x.shape[1:3], (height, width), strides, strict=True):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             pads.append((total // 2, total - total // 2))
-        centred = np.pad(centred, [(0, 0), *pads, (0, 0)])
-    windows = sliding_window_view(centred, (height, width), (1, 2))
+        x = np.pad(x, [(0, 0), *pads, (0, 0)])
+    windows = sliding_window_view(x, (height, width), (1, 2))
     return windows[:, :: strides[0], :: strides[1]]
+
+
+def _average_pool(
+    op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
+) -> Array:
+    sides = (op.options["filter_height"], op.options["filter_width"])
+    sums = _strided(op, arrays[0].astype(np.int64), *sides).sum((-2, -1))
+    # Padding does not count.
+    counts = _strided(op, np.ones_like(arrays[0][:1], np.int64), *sides).sum((-2, -1))
+    means = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
+    return _clamp(op, output, means - (output.zero_point or 0))
+
+
+def _reshape(
+    op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
+) -> Array:
+    return arrays[0].reshape(len(arrays[0]), *output.shape[1:])
 
 
 def _add(op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]) -> Array:
@@ -274,6 +296,7 @@ def _scale(tensor: Tensor) -> float:
 
 KERNELS: dict[str, Kernel] = {
     "ADD": _add,
+    "AVERAGE_POOL_2D": _average_pool,
     "CONV_2D": _convolve,
     "DEPTHWISE_CONV_2D": _convolve_depthwise,
     "DEQUANTIZE": _dequantize,
@@ -283,4 +306,5 @@ KERNELS: dict[str, Kernel] = {
     "MUL": _multiply,
     "PAD": _pad,
     "QUANTIZE": _quantize,
+    "RESHAPE": _reshape,
 }

@@ -42,6 +42,8 @@ def collect(
 ) -> dict[str, Histogram]:
     """Runs calibration photos through the float network and keeps a histogram per tensor.
 
+    Tensors that have their scale from another have none: nothing is chosen for them.
+
     Args:
         graph: a prepared network (`edgekit.passes.prepare`).
         batches: network inputs, float32 NHWC.
@@ -58,7 +60,7 @@ def collect(
                 cause="the file that it came from is damaged, or its training diverged",
             )
     network = place(Network(graph), device).eval()
-    tap = HistogramTap(frozenset(skip))
+    tap = HistogramTap(frozenset(skip) | graph.scale_owners().keys())
     with torch.inference_mode():
         for batch in batches:
             photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
@@ -108,17 +110,20 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
 
     Args:
         graph: batch normalizations folded, activations written out.
-        ranges: of the input and of every node's output.
+        ranges: of the input and of every node's output, but for those that have their scale from
+            another tensor (`Graph.scale_owners`).
 
     Raises:
         ValueError: a tensor has no range.
     """
-    missing = {graph.input, *(node.name for node in graph.nodes)} - ranges.keys()
+    owners = graph.scale_owners()
+    missing = {graph.input, *(node.name for node in graph.nodes)} - owners.keys() - ranges.keys()
     if missing:
         raise ValueError(f"no range for {sorted(missing)[:3]}")
     quant: dict[str, QuantParams] = {
         name: activation_params(low, high) for name, (low, high) in ranges.items()
     }
+    quant |= {name: quant[owner] for name, owner in owners.items()}
     for node in graph.nodes:
         if isinstance(node, WeightedNode):
             weights = graph.node_weights(node)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params
+from edgekit.calibration.simulate import Rounding, roundings
 from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
 from edgekit.network import GraphModule, Network
 
@@ -29,9 +30,11 @@ class _Round(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor, low: int, high: int, round_: Rounding
+    ) -> Tensor:
         steps = x / scale
-        rounded = steps.round().clamp_(low, high)
+        rounded = round_(steps.clone()).clamp_(low, high)
         inside = (steps >= low) & (steps <= high)
         ctx.save_for_backward(inside, torch.where(inside, rounded - steps, rounded))
         return rounded * scale
@@ -40,7 +43,7 @@ class _Round(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         inside, slope = ctx.saved_tensors
-        return grad * inside, (grad * slope).sum(), None, None
+        return grad * inside, (grad * slope).sum(), None, None, None
 
 
 class _Grid(nn.Module):
@@ -76,8 +79,8 @@ class QuantizedNetwork(GraphModule):
     """A quantized Graph that can learn: kernels, biases and the scales of activations.
 
     Zero points stay; a scale moves both ends of its range alike. Fixed ranges stay: the input's,
-    which is that of its bytes, and the sigmoids', which the operator prescribes. Nothing is
-    dropped out in training.
+    which is that of its bytes, and the sigmoids', which the operator prescribes. A tensor that has
+    its scale from another learns with that one. Nothing is dropped out in training.
 
     Args:
         graph: with `QuantParams` on every tensor and weight.
@@ -89,6 +92,8 @@ class QuantizedNetwork(GraphModule):
         self.network = Network(_without_dropout(graph))
         self.network.drop_connect = False
         fixed = {graph.input, *(n.name for n in graph.nodes if isinstance(n, Activation))}
+        self.owners = graph.scale_owners()
+        self.roundings = roundings(graph)
         self.params = {
             name: graph.quant[name] for name in (graph.input, *(n.name for n in graph.nodes))
         }
@@ -96,7 +101,7 @@ class QuantizedNetwork(GraphModule):
             {
                 name: nn.Parameter(torch.tensor(math.log(params.scale[0])))
                 for name, params in self.params.items()
-                if name not in fixed
+                if name not in fixed and name not in self.owners
             }
         )
         for node in graph.nodes:
@@ -116,12 +121,14 @@ class QuantizedNetwork(GraphModule):
     def _round(self, name: str, tensor: Tensor) -> Tensor:
         params = self.params[name]
         zero_point = params.zero_point[0]
-        if name in self.log_scales:
-            scale = self.log_scales[name].exp()
+        owner = self.owners.get(name, name)
+        if owner in self.log_scales:
+            scale = self.log_scales[owner].exp()
         else:
             scale = torch.tensor(params.scale[0], device=tensor.device)
         low, high = INT8_MIN - zero_point, INT8_MAX - zero_point
-        return cast(Tensor, _Round.apply(tensor, scale, low, high))  # type: ignore[no-untyped-call]
+        round_ = self.roundings.get(name, Tensor.round_)
+        return cast(Tensor, _Round.apply(tensor, scale, low, high, round_))  # type: ignore[no-untyped-call]
 
     def to_graph(self) -> Graph:
         """Returns the quantized Graph with the present weights and scales."""
@@ -129,6 +136,7 @@ class QuantizedNetwork(GraphModule):
         for name, log_scale in self.log_scales.items():
             scale = float(np.float32(math.exp(float(log_scale.detach()))))
             quant[name] = QuantParams((scale,), self.params[name].zero_point)
+        quant |= {name: quant[owner] for name, owner in self.owners.items()}
         for node in self.graph.nodes:
             if isinstance(node, WeightedNode):
                 quant[f"{node.name}/bias"] = bias_params(

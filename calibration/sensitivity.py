@@ -21,7 +21,7 @@ from torch import Tensor
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, reals
 from edgekit.calibration.ranges import sqnr_db
-from edgekit.graph import Graph, QuantParams, WeightedNode
+from edgekit.graph import Flatten, Graph, QuantParams, WeightedNode
 from edgekit.network import Network
 
 #: Told how much of how much is done.
@@ -167,7 +167,8 @@ class _Probe(Network):
                 with torch.no_grad():
                     error = self.rounded.run_node(node, inputs) - y
                 self._watch(f"weight {node.name}", y, error)
-            self._watch(f"activation {node.name}", y, self._error(node.name, y))
+            if not isinstance(node, Flatten):  # its values are on their grid already
+                self._watch(f"activation {node.name}", y, self._error(node.name, y))
         logits = values.pop(self.graph.output)
         values.clear()
         p = logits.detach().softmax(1)

@@ -21,6 +21,8 @@ from edgekit.calibration.affine import Reals, reals
 from edgekit.graph import (
     Activation,
     Add,
+    AveragePool2D,
+    Flatten,
     Graph,
     Mean,
     Mul,
@@ -75,7 +77,7 @@ def _mean(graph: Graph, node: Node, inputs: list[Reals]) -> Reals:
             return inputs[0] + inputs[1]
         case Mul():
             return inputs[0] * inputs[1]
-        case Mean():
+        case Mean() | AveragePool2D() | Flatten():
             return inputs[0]
         case Activation():
             return ACTIVATIONS[node.kind](inputs[0])

@@ -26,8 +26,10 @@ from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import (
     Activation,
     Add,
+    AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    Flatten,
     FullyConnected,
     Graph,
     Mean,
@@ -203,6 +205,10 @@ def _run(tf: Any, graph: Graph, node: Node, inputs: list[Any]) -> Any:
             return inputs[0] * inputs[1]
         case Mean():
             return tf.reduce_mean(x, (1, 2), keepdims=node.keep_dims)
+        case AveragePool2D():
+            return tf.nn.avg_pool2d(x, node.kernel, node.kernel, "VALID")
+        case Flatten():
+            return tf.squeeze(x, (1, 2))
         case Activation():
             return _activations(tf)[node.kind](x)
     raise TypeError(f"no TFLite operator for {type(node).__name__}")

@@ -14,7 +14,15 @@ import numpy as np
 
 from edgekit.calibration.affine import integers
 from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
-from edgekit.graph import Graph, Node, QuantParams, SpatialNode, WeightedNode
+from edgekit.graph import (
+    AveragePool2D,
+    Flatten,
+    Graph,
+    Node,
+    QuantParams,
+    SpatialNode,
+    WeightedNode,
+)
 
 OPERATORS = {
     "Conv2D": "CONV_2D",
@@ -24,6 +32,8 @@ OPERATORS = {
     "Add": "ADD",
     "Mul": "MUL",
     "Mean": "MEAN",
+    "AveragePool2D": "AVERAGE_POOL_2D",
+    "Flatten": "RESHAPE",
 }
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 #: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
@@ -40,8 +50,8 @@ class Difference:
 
     Attributes:
         tensor: the Graph's name of the tensor or weight.
-        kind: ``scale``, ``zero point``, ``weights``, ``activation``, ``stride``, ``padding``,
-            ``shape`` or ``structure``.
+        kind: ``scale``, ``zero point``, ``weights``, ``activation``, ``kernel``, ``stride``,
+            ``padding``, ``shape`` or ``structure``.
         message: what is there and what should be.
     """
 
@@ -107,6 +117,9 @@ class _Matcher:
             if op.name == kind and op.index not in taken and self.reads(op) == wanted:
                 break
         else:
+            if isinstance(node, Flatten):  # FULLY_CONNECTED flattens its input itself
+                self.tensors[node.name] = wanted.pop()
+                return
             reads = " and ".join(node.inputs)
             message = f"the file has no {kind} that reads {reads}"
             self.missing.append(Difference(node.name, "structure", message))
@@ -198,6 +211,8 @@ class _Comparison:
             yield Difference(node.name, "shape", message)
         if isinstance(node, SpatialNode):
             yield from self._geometry(node, op)
+        if isinstance(node, AveragePool2D):
+            yield from self._windows(node, op)
         if isinstance(node, WeightedNode):
             for name in node.weight_names():
                 if name in self.found.tensors:
@@ -222,6 +237,16 @@ class _Comparison:
             found = [(0, 0), (0, 0)]
         if found != wanted:
             yield Difference(node.name, "padding", f"padding {found} in the file, not {wanted}")
+
+    def _windows(self, node: AveragePool2D, op: Operator) -> Iterator[Difference]:
+        sizes = {
+            "kernel": (op.options["filter_height"], op.options["filter_width"]),
+            "stride": (op.options["stride_h"], op.options["stride_w"]),
+        }
+        for kind, found in sizes.items():
+            if found != node.kernel:
+                message = f"{kind} {list(found)} in the file, not {list(node.kernel)}"
+                yield Difference(node.name, kind, message)
 
     def _weight_params(self, node: WeightedNode, name: str) -> QuantParams:
         """The Graph's, but for channels without any weight the scales of the file.

@@ -37,8 +37,9 @@ def finish(data: bytes, graph: Graph) -> bytes:
     allowed = wanted + Counter(
         OPERATORS[type(node).__name__] for node in graph.nodes if _is_dead(graph, node)
     )
-    # The converter leaves out the mean that keeps the shape of a map of one pixel.
-    needed = wanted - Counter("MEAN" for node in nodes if _is_no_mean(graph, node))
+    needed = wanted - Counter(
+        OPERATORS[type(node).__name__] for node in nodes if _may_be_left_out(graph, node)
+    )
     found = float_operators(parse(data))
     if found - allowed or needed - found:
         raise EdgekitError(
@@ -55,8 +56,14 @@ def _is_dead(graph: Graph, node: Node) -> bool:
     return not graph.weights[f"{node.name}/kernel"].any()
 
 
-def _is_no_mean(graph: Graph, node: Node) -> bool:
-    return isinstance(node, Mean) and graph.shapes[node.name] == graph.shapes[node.inputs[0]]
+def _may_be_left_out(graph: Graph, node: Node) -> bool:
+    """Whether the file may have no float operator for a float node.
+
+    The converter leaves out means that keep the shape, and it may round before an operator that
+    keeps the scale instead of behind it.
+    """
+    same = graph.shapes[node.name] == graph.shapes[node.inputs[0]]
+    return node.keeps_scale or (isinstance(node, Mean) and same)
 
 
 def float_operators(model: TFLiteModel) -> Counter[str]:

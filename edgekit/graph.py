@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,11 @@ class Node:
     Attributes:
         name: unique; also the name of the output tensor.
         inputs: the tensors it reads.
+        keeps_scale: whether TFLite's 8-bit specification gives the output the scale and the zero
+            point of the input.
     """
+
+    keeps_scale: ClassVar[bool] = False
 
     name: str
     inputs: tuple[str, ...]
@@ -154,9 +158,39 @@ class Mean(Node):
     keep_dims: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class AveragePool2D(Node):
+    """The mean of each window; windows lie side by side, so the output is [H/kh, W/kw, C].
+
+    Attributes:
+        kernel: rows and columns of a window; they divide those of the map.
+    """
+
+    keeps_scale: ClassVar[bool] = True
+
+    kernel: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatten(Node):
+    """The values of a map of one pixel, [1, 1, C], as a vector, [C]."""
+
+    keeps_scale: ClassVar[bool] = True
+
+
 NODE_TYPES: dict[str, type[Node]] = {
     cls.__name__: cls
-    for cls in (Conv2D, DepthwiseConv2D, FullyConnected, Activation, Add, Mul, Mean)
+    for cls in (
+        Conv2D,
+        DepthwiseConv2D,
+        FullyConnected,
+        Activation,
+        Add,
+        Mul,
+        Mean,
+        AveragePool2D,
+        Flatten,
+    )
 }
 
 
@@ -226,6 +260,15 @@ class Graph:
         """Maps each tensor to the last node that reads it, so that it can be freed there."""
         return {name: node.name for node in self.nodes for name in node.inputs}
 
+    def scale_owners(self) -> dict[str, str]:
+        """Maps each tensor that has its scale from another to the tensor that the scale is of."""
+        owners: dict[str, str] = {}
+        for node in self.nodes:
+            if node.keeps_scale:
+                (source,) = node.inputs
+                owners[node.name] = owners.get(source, source)
+        return owners
+
     def with_weights(self, weights: Mapping[str, Array]) -> Graph:
         """Returns the same network with other weights.
 
@@ -287,9 +330,8 @@ class Graph:
 
 
 def _node_from_json(item: dict[str, Any]) -> Node:
-    fields = dict(item)
-    op = fields.pop("op")
-    return NODE_TYPES[op](**{**fields, "inputs": tuple(fields["inputs"])})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+    return NODE_TYPES[fields.pop("op")](**fields)
 
 
 def spec_from_json(item: Mapping[str, Any] | None) -> ModelSpec | None:

@@ -15,8 +15,10 @@ from edgekit.graph import (
     Activation,
     Add,
     Array,
+    AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    Flatten,
     FullyConnected,
     Graph,
     Mean,
@@ -103,6 +105,10 @@ class Network(GraphModule):
                 return inputs[0] * inputs[1]
             case Mean():
                 return inputs[0].mean((2, 3), keepdim=node.keep_dims)
+            case AveragePool2D():
+                return F.avg_pool2d(inputs[0], node.kernel)
+            case Flatten():
+                return inputs[0].flatten(1)
             case Activation():
                 return ACTIVATIONS[node.kind](inputs[0])
         raise TypeError(f"no execution for {type(node).__name__}")

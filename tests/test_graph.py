@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from pooled import pooled, quantized
 
 from edgekit.architecture import build_graph, replace_head
 from edgekit.errors import UsageError
-from edgekit.graph import Graph, QuantParams
+from edgekit.graph import Add, AveragePool2D, Flatten, Graph, QuantParams
 from edgekit.passes import prepare
 from edgekit.spec import SPECS
 
@@ -36,6 +37,29 @@ def test_a_graph_is_the_same_after_a_file(graph, tmp_path):
     for name, array in stored.weights.items():
         np.testing.assert_array_equal(loaded.weights[name], array)
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_pools_are_the_same_after_a_file(name, tmp_path):
+    stored = quantized(pooled(name))
+    stored.save(tmp_path / "g")
+    loaded = Graph.load(tmp_path / "g")
+    assert (loaded.nodes, loaded.shapes, loaded.quant) == (
+        stored.nodes,
+        stored.shapes,
+        stored.quant,
+    )
+
+
+def test_a_scale_is_owned_by_the_tensor_before_all_pools():
+    nodes = (
+        Add(name="sum", inputs=("x", "x")),
+        AveragePool2D(name="quarter", inputs=("sum",), kernel=(2, 2)),
+        AveragePool2D(name="whole", inputs=("quarter",), kernel=(3, 3)),
+        Flatten(name="vector", inputs=("whole",)),
+    )
+    graph = Graph("pools", "x", nodes, {}, {})
+    assert graph.scale_owners() == dict.fromkeys(("quarter", "whole", "vector"), "sum")
 
 
 def test_the_same_graph_gives_the_same_bytes(graph, tmp_path):

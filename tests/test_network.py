@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from edgekit.architecture import build_graph
 from edgekit.devices import place
-from edgekit.graph import Add, Conv2D, DepthwiseConv2D, Graph
+from edgekit.graph import Add, AveragePool2D, Conv2D, DepthwiseConv2D, Flatten, Graph
 from edgekit.network import Network, _pad
 from edgekit.spec import SPECS
 
@@ -60,6 +60,23 @@ def test_widened_maps_give_the_same_sums_and_gradients(side, kernel, stride):
         x.grad = layer.kernel.grad = None
     assert found[0][0].shape[2:] == (out, out)
     torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (2, 3), (6, 6)])
+def test_a_pool_takes_the_mean_of_windows_side_by_side(kernel):
+    x = torch.randn(2, 5, 6, 6)
+    rows, columns = 6 // kernel[0], 6 // kernel[1]
+    node = AveragePool2D(name="pool", inputs=("x",), kernel=kernel)
+    graph = Graph("small", "x", (node,), {"x": (6, 6, 5), "pool": (rows, columns, 5)}, {})
+    expected = x.reshape(2, 5, rows, kernel[0], columns, kernel[1]).mean((3, 5))
+    torch.testing.assert_close(Network(graph)(x), expected)
+
+
+def test_a_flattened_pixel_is_a_vector():
+    nodes = (Flatten(name="vector", inputs=("x",)),)
+    x = torch.randn(2, 5, 1, 1)
+    found = Network(Graph("small", "x", nodes, {"x": (1, 1, 5), "vector": (5,)}, {}))(x)
+    assert torch.equal(found, x[:, :, 0, 0])
 
 
 def test_weights_come_back_as_they_went_in(graph):

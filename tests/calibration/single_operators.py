@@ -27,6 +27,11 @@ class Blank(TinyModel):
         self.add(name, shape, dtype, scale or self.scale(), zero)
         return name
 
+    def add_as(self, name: str, shape: list[int], other: str) -> None:
+        """Adds an int8 tensor with the scale and zero point of another."""
+        params: Any = self.tensor(other).quantization
+        self.add(name, shape, "INT8", params.scale[0], params.zeroPoint[0])
+
     def scale(self) -> float:
         """A scale between 0.005 and 0.5, as float32."""
         return float(np.float32(np.exp(self.rng.uniform(np.log(0.005), np.log(0.5)))))
@@ -122,12 +127,36 @@ def mean(seed: int, side=7, channels=21, keep=True, same=False):
     return b.finish(["x"], "y")
 
 
+def average_pool(seed: int, kernel=(2, 2), side=8, stride=None, pad=1, act="NONE"):
+    b = Blank(seed)
+    strides = (stride, stride) if stride else kernel
+    rows, columns = (
+        -(-side // s) if pad == 0 else (side - k) // s + 1
+        for k, s in zip(kernel, strides, strict=True)
+    )
+    b.activation("x", [1, side, side, 21])
+    b.add_as("y", [1, rows, columns, 21], "x")
+    options = {"padding": pad, "filterHeight": kernel[0], "filterWidth": kernel[1]}
+    options |= {"strideH": strides[0], "strideW": strides[1]}
+    options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
+    b.add_op("AVERAGE_POOL_2D", 2, ["x"], "y", "Pool2DOptions", **options)
+    return b.finish(["x"], "y")
+
+
+def reshape(seed: int):
+    b = Blank(seed)
+    b.activation("x", [1, 3, 2, 35])
+    b.add("shape", None, "INT32", 0, 0, np.array([1, 210], np.int32))
+    b.add_as("y", [1, 210], "x")
+    b.add_op("RESHAPE", 1, ["x", "shape"], "y")
+    return b.finish(["x"], "y")
+
+
 def pad(seed: int):
     b = Blank(seed)
     b.activation("x", [1, 5, 6, 3])
     b.add("pads", None, "INT32", 0, 0, np.array([[0, 0], [1, 2], [0, 1], [0, 0]], np.int32))
-    x: Any = b.tensor("x").quantization
-    b.add("y", [1, 8, 7, 3], "INT8", x.scale[0], x.zeroPoint[0])
+    b.add_as("y", [1, 8, 7, 3], "x")
     b.add_op("PAD", 2, ["x", "pads"], "y", "PadOptions")
     return b.finish(["x"], "y")
 

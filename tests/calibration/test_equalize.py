@@ -31,6 +31,7 @@ from edgekit.graph import (
 from edgekit.network import Network
 from edgekit.passes import prepare
 from edgekit.spec import SPECS
+from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
 
 CHANNELS = 6
 MARGIN = 0.1
@@ -182,6 +183,18 @@ def test_groups_follow_ties_and_stop_at_input_and_output():
     assert [group.clipped for group in groups(small("relu6"))] == [(), ("a",), ("b",)]
     embedding = replace(small(), nodes=small().nodes[:5])  # the sum is the output: its chain stays
     assert [group.tensors for group in groups(embedding)] == [("a",), ("b",)]
+
+
+def test_factors_pass_pools_as_they_pass_means():
+    graph = small()
+    assert split_large_means(graph, 1000) == graph
+    for changed in (pool_globally(graph), pool_globally(uneven("lite0", 64))):
+        inputs = photos(changed)
+        tensors = next(g.tensors for g in groups(changed) if "pool" in g.tensors)
+        assert tensors[-2:] == ("pool_average", "pool")
+        equal = equalize(changed, extremes_of(changed, inputs), margin=MARGIN)
+        assert not np.array_equal(equal.weights["logits/kernel"], changed.weights["logits/kernel"])
+        assert_same(changed, equal, inputs, share=5e-4)
 
 
 def test_a_swish_network_keeps_its_residual_chains():

@@ -43,7 +43,15 @@ CASES = {
     "MEAN keeping": lambda s: files.mean(s, side=1 + s % 9, channels=CHANNELS[s % 9]),
     "MEAN": lambda s: files.mean(s, side=1 + s % 9, channels=CHANNELS[s % 9], keep=False),
     "MEAN same scale": lambda s: files.mean(s, side=1 + s % 9, keep=False, same=True),
+    # Windows of odd and of even size, where sums have ties, up to a whole map.
+    "AVERAGE_POOL_2D": lambda s: files.average_pool(
+        s, kernel=((2, 2), (4, 2), (3, 3), (1, 1), (7, 7))[s % 5], side=(8, 8, 9, 5, 7)[s % 5]
+    ),
+    "AVERAGE_POOL_2D overlapping": lambda s: files.average_pool(
+        s, kernel=(3, 2), side=7 + s % 3, stride=1 + s % 2, pad=s // 2 % 2, act=ACTIVATIONS[s % 3]
+    ),
     "PAD": files.pad,
+    "RESHAPE": files.reshape,
     "QUANTIZE": lambda s: files.quantize(s, channels=CHANNELS[s % 9], same=False),
     "QUANTIZE to uint8": lambda s: files.quantize(s, "INT8", "UINT8", channels=CHANNELS[s % 9]),
 }

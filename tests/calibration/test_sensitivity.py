@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from pooled import inputs, plain
+from pooled import quantized as quantize_pooled
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.affine import reals
@@ -13,6 +15,7 @@ from edgekit.metrics import kl_divergence
 from edgekit.network import Network
 from edgekit.passes import absorb_normalization, prepare
 from edgekit.spec import SPECS
+from edgekit.targets.edgetpu_passes import pool_globally
 
 SIZE = 32
 
@@ -48,6 +51,11 @@ def test_every_tensor_and_kernel_is_measured(case):
     assert set(kernels) == {name for name in graph.weights if name.endswith("/kernel")}
     assert len(costs) == len(tensors) + len(kernels)
     assert [cost.cost for cost in costs] == sorted((cost.cost for cost in costs), reverse=True)
+
+
+def test_a_flattened_pool_is_measured_once():
+    costs = measure(quantize_pooled(pool_globally(plain("lite0"))), [inputs(4)], exact=0)
+    assert [cost.name for cost in costs if cost.name.startswith("pool")] == ["pool_average"]
 
 
 def test_the_coarse_tensor_is_found(case):

@@ -15,6 +15,7 @@ from edgekit.network import ACTIVATIONS as TORCH_ACTIVATIONS
 from edgekit.network import Network
 from edgekit.passes import prepare
 from edgekit.spec import SPECS
+from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
 
 SIZE, CLASSES = 64, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.float32)
@@ -64,6 +65,15 @@ def test_means_are_those_of_the_photos(graph):
     for name in ("stem", "block1a_depthwise", "block2a_project", "block2b_add", "block3a_expand"):
         spread = np.abs(found[name]).mean()
         assert np.abs(expected[name] - found[name]).mean() < 0.25 * spread, name
+
+
+def test_pools_have_the_means_of_what_they_read(graph):
+    pooled = pool_globally(split_large_means(graph, 256))
+    mean = BATCH.mean((0, 2, 3)).numpy()
+    plain, expected = expected_means(graph, mean), expected_means(pooled, mean)
+    assert expected.keys() - plain.keys() >= {"pool_average"}
+    for name, of_plain in plain.items():
+        np.testing.assert_array_equal(expected[name], of_plain)
 
 
 def test_coarse_kernels_shift_their_outputs_less(graph):

@@ -6,15 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pooled import pixels, pooled
+from pooled import quantized as quantize_pooled
 
-from edgekit.architecture import build_graph
+from edgekit.architecture import build_graph, without_classifier
 from edgekit.calibration.affine import integers
+from edgekit.calibration.kernels import run_model
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
 from edgekit.converters.tflite import convert
 from edgekit.converters.tflite_checks import check_int8
 from edgekit.converters.tflite_file import parse
 from edgekit.errors import UsageError
+from edgekit.executions import trace
 from edgekit.graph import Graph, SpatialNode
 from edgekit.inspection import inspect_file
 from edgekit.network import Network
@@ -204,6 +208,31 @@ def test_a_normalization_in_front_takes_raw_pixels():
     assert (source.scale, source.zero_point) == (1.0, 0)
     assert Counter(op.name for op in model.operators)["DEPTHWISE_CONV_2D"] == 17
     assert [str(finding) for finding in check_int8(model)] == []
+
+
+@pytest.mark.parametrize("head", ["classifier", "none"])
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_pools_are_average_pools_of_one_scale(name, head):
+    graph = pooled(name)
+    graph = quantize_pooled(without_classifier(graph) if head == "none" else graph)
+    contents = convert(graph, io="uint8")
+    model = parse(contents)
+    # FULLY_CONNECTED flattens its input itself; without one, the vector needs an operator.
+    last = ["AVERAGE_POOL_2D", "RESHAPE" if head == "none" else "FULLY_CONNECTED", "QUANTIZE"]
+    assert [op.name for op in model.operators][-3:] == last
+    pools = [op for op in model.operators if op.name in ("AVERAGE_POOL_2D", "RESHAPE")]
+    assert len(pools) == (name == "b0") + 1 + (head == "none")
+    for op in pools:
+        source, result = model.tensors[op.inputs[0]], model.tensors[op.outputs[0]]
+        assert (result.scale, result.zero_point) == (source.scale, source.zero_point)
+        assert op.fused_activation == "NONE"
+    assert model.tensors[model.outputs[0]].shape == (1, *graph.shapes[graph.output])
+    assert check_int8(model) == []
+    fed = pixels(4)
+    expected, found = run_model(model, fed), trace(contents, model, np.split(fed, len(fed)))
+    assert len(np.unique(expected[pools[-1].outputs[0]])) > 20
+    for index, values in found.items():
+        np.testing.assert_array_equal(values, expected[index], model.tensors[index].name)
 
 
 def test_two_conversions_give_the_same_bytes(int8):

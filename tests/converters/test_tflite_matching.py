@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 from planted import Plant, quantized
+from pooled import pooled
+from pooled import quantized as quantize_pooled
 
 from edgekit.converters.tflite import convert
 from edgekit.converters.tflite_file import parse
@@ -93,3 +95,31 @@ def test_another_network_is_told_by_its_nodes(pair):
     shorter[-1] = replace(shorter[-1], inputs=("head",))
     missing = differences(replace(graph, nodes=tuple(shorter)), contents)
     assert missing == [("logits", "structure")]
+
+
+@pytest.fixture(scope="module", params=["b0", "lite0"])
+def pools(request):
+    graph = quantize_pooled(pooled(request.param))
+    return graph, convert(graph, io="uint8")
+
+
+def test_every_pool_is_found_and_a_vector_is_what_was_flattened(pools):
+    graph, contents = pools
+    found = match(graph, parse(contents))
+    assert not found.missing
+    assert {node.name for node in graph.nodes} - found.operators.keys() == {"pool"}
+    assert found.tensors["pool"] == found.tensors["pool_average"]
+    assert differences(graph, contents) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"), [("filterWidth", "kernel"), ("strideH", "stride"), (None, "scale")]
+)
+def test_a_pools_windows_and_scale_are_compared(pools, field, kind):
+    graph, contents = pools
+    plant = Plant(contents, graph)
+    if field:
+        setattr(plant.operator("pool_average").builtinOptions, field, 1)
+    else:
+        plant.quantization("pool_average").scale[0] *= 1.01
+    assert differences(graph, plant.pack()) == [("pool_average", kind)]

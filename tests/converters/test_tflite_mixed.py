@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pooled import inputs, pixels, pooled
+from pooled import quantized as quantize_pooled
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.affine import integers
@@ -21,11 +23,13 @@ from edgekit.graph import Mean
 from edgekit.inspection import scheme
 from edgekit.network import Network
 from edgekit.passes import absorb_normalization, prepare
+from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT
 from edgekit.spec import SPECS
 from edgekit.targets.edgetpu_rules import unmapped
 
 SIZE, CLASSES = 32, 6
+RECORD = Preprocessing(64, (127.0,) * 3, (128.0,) * 3, ())
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
 
 
@@ -102,6 +106,20 @@ def test_float_operators_have_the_weights_of_the_float_network(case):
         for n, a in mixed.weights.items()
         if n in mixed.quant and n.endswith("/kernel")
     )
+
+
+@pytest.mark.parametrize("kept", ["pool", "pool_average", "head"])
+def test_float_pools_follow_the_simulation(kept, tmp_path):
+    quantized = quantize_pooled(pooled("lite0"))
+    mixed = keep_float(quantized, [kept])
+    assert ("pool_average" in float_nodes(mixed)) == (kept != "pool")
+    contents = convert(mixed, io="uint8")
+    assert check_mixed(parse(contents)) == []
+    found = LiteRT(save(tmp_path, contents), preprocessing=RECORD).run(pixels())
+    with torch.inference_mode():
+        batch = torch.from_numpy(inputs()).permute(0, 3, 1, 2)
+        simulated = Simulation(mixed).eval()(batch).numpy()
+    assert np.abs(found - simulated).mean() < 1.5 * mixed.quant["logits"].scale[0]
 
 
 @pytest.mark.slow

@@ -1,0 +1,67 @@
+"""Pools are rounded as the integer kernel rounds them, and share their input's scale."""
+
+import numpy as np
+import pytest
+import single_operators as files
+import torch
+from pooled import pooled, quantized
+
+from edgekit.calibration.kernels import run_operator
+from edgekit.calibration.quantize import collect, quantize
+from edgekit.calibration.quantized_network import QuantizedNetwork
+from edgekit.calibration.simulate import Simulation
+from edgekit.converters.tflite_file import parse
+from edgekit.graph import AveragePool2D, Graph, QuantParams
+
+
+@pytest.mark.parametrize("module", [Simulation, QuantizedNetwork])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (4, 2), (3, 3), (7, 7), (32, 32)])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pool_is_the_integer_kernels(module, kernel, seed):
+    side = 2 * max(kernel)
+    model = parse(files.average_pool(seed, kernel, side))
+    source = model.tensors[model.inputs[0]]
+    fed = np.random.default_rng(seed).integers(-128, 128, (3, side, side, 21)).astype(np.int8)
+    expected = run_operator(model, model.operators[0], {model.inputs[0]: fed})
+    params = QuantParams(source.scales, source.zero_points)
+    node = AveragePool2D(name="pool", inputs=("x",), kernel=kernel)
+    shapes = {"x": fed.shape[1:], "pool": expected.shape[1:]}
+    graph = Graph("pool", "x", (node,), shapes, {}, {"x": params, "pool": params})
+    reals = (fed.astype(np.float32) - source.zero_point) * np.float32(source.scale)
+    with torch.inference_mode():
+        found = module(graph)(torch.from_numpy(reals).permute(0, 3, 1, 2))
+    steps = found.permute(0, 2, 3, 1).numpy() / source.scale + source.zero_point
+    np.testing.assert_allclose(steps, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_a_pool_has_its_inputs_scale_whatever_ranges_say(name):
+    graph = pooled(name)
+    owners = graph.scale_owners()
+    assert owners["pool"] == owners["pool_average"] == graph.node("pool_average").inputs[0]
+    assert ("block1a_se_squeeze_pool" in owners) == (name == "b0")
+    assert not owners.keys() & collect(graph, [np.zeros((1, 64, 64, 3), np.float32)]).keys()
+    ranges = {key: (-1.0, 1 + index) for index, key in enumerate(graph.shapes)}
+    for found in (quantized(graph), quantize(graph, ranges)):
+        for tensor, owner in owners.items():
+            assert found.quant[tensor] == found.quant[owner]
+    # What is behind a pool counts in its steps.
+    assert found.quant["logits/bias"].scale[0] == pytest.approx(
+        found.quant[owners["pool"]].scale[0] * found.quant["logits/kernel"].scale[0]
+    )
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0"])
+def test_a_pools_scale_learns_with_its_inputs(name):
+    graph = quantized(pooled(name))
+    network = QuantizedNetwork(graph)
+    owners = graph.scale_owners()
+    assert not owners.keys() & set(network.log_scales)
+    with torch.no_grad():
+        for owner in set(owners.values()):
+            network.log_scales[owner] += 0.1
+    learned = network.to_graph()
+    for tensor, owner in owners.items():
+        assert learned.quant[tensor] == learned.quant[owner]
+        ratio = learned.quant[tensor].scale[0] / graph.quant[tensor].scale[0]
+        assert ratio == pytest.approx(np.exp(0.1), rel=1e-5)
