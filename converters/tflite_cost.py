@@ -28,8 +28,9 @@ def macs(model: TFLiteModel, op: Operator) -> int:
 
 
 def parameter_bytes(model: TFLiteModel, op: Operator) -> int:
-    """Bytes of the constants that one operator reads: weights, biases, axes and the like."""
-    return sum(model.tensors[i].nbytes for i in sorted({*op.inputs}) if i >= 0)
+    """Bytes of the weights and biases that one operator reads; axes and sizes are none."""
+    constants = (model.tensors[i] for i in sorted({*op.inputs}) if i >= 0)
+    return sum(tensor.nbytes for tensor in constants if tensor.scales or "float" in tensor.dtype)
 
 
 def activation_bytes(tensor: Tensor) -> int:

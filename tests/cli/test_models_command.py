@@ -53,3 +53,22 @@ def test_a_card_gives_figures_with_their_sources(capsys):
 def test_every_variant_has_a_card(name, capsys):
     assert run(["models", name]) == 0
     assert capsys.readouterr().out.startswith(f"{name}\n")
+
+
+def test_costs_on_a_target(capsys):
+    assert run(["models", "--target", "edgetpu"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in lines[: len(SPECS)]}
+    assert list(rows) == list(SPECS)
+    assert "0 B" in rows["lite0"]
+    assert "0 B" not in rows["lite4"]
+    assert run(["models", "es", "--target", "edgetpu", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["name"] == "es"
+    assert row["measured_ms"] == 5.1
+    assert row["parameter_bytes"] > row["file_parameter_bytes"]
+
+
+def test_costs_on_a_target_without_any(capsys):
+    assert run(["models", "--target", "tflite"]) == 2
+    assert "--target edgetpu" in capsys.readouterr().err

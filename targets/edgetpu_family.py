@@ -1,0 +1,136 @@
+"""What each variant costs on an Edge TPU, read off its Graph: before anything is trained.
+
+Memory is an estimate (`edgekit.targets.edgetpu_memory`); latencies are what others measured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.architecture import build_graph
+from edgekit.catalog import list_models
+from edgekit.cost import macs
+from edgekit.errors import UsageError
+from edgekit.graph import DepthwiseConv2D, Flatten, Graph, Node, WeightedNode
+from edgekit.passes import expand_activations
+from edgekit.report.format import size
+from edgekit.spec import SPECS, ModelSpec, find_spec
+from edgekit.targets.edgetpu_memory import Memory, laid_out
+from edgekit.targets.edgetpu_passes import prepare
+
+#: What to compare with: the variants that Google made for such chips, without swish and
+#: squeeze-excite, which it left out for "hardware/software stack limitations" (tensorflow/tpu 556).
+MADE_FOR_IT = ("lite0", "es")
+STICK = "Coral USB Accelerator"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A variant on the Edge TPU.
+
+    Attributes:
+        name: of the variant.
+        resolution: side of its input in pixels.
+        operators: that its int8 file will have, without the conversions at its ends.
+        gates: sigmoids among them, of swish and of squeeze-excite.
+        macs: multiply-accumulates.
+        memory: estimated.
+        measured_ms: per inference on a Coral USB Accelerator, as published; None where nobody did.
+        problem: why the target refuses it at this resolution; None where it does not.
+    """
+
+    name: str
+    resolution: int
+    operators: int
+    gates: int
+    macs: int
+    memory: Memory
+    measured_ms: float | None
+    problem: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the costs as JSON values."""
+        own = {name: value for name, value in vars(self).items() if name != "memory"}
+        return {**own, **self.memory.to_dict()}
+
+
+def costs(spec: ModelSpec, resolution: int | None = None) -> Costs:
+    """Estimates a variant at 1000 classes.
+
+    Args:
+        spec: the variant.
+        resolution: side of its input in pixels; its own by default.
+    """
+    graph = expand_activations(build_graph(spec, seed=None, resolution=resolution))
+    problem = None
+    try:
+        graph = prepare(graph)
+    except UsageError as error:
+        problem = f"{error.message}; {error.hint}"
+    published = list_models(spec.name)[0]["latency"] if spec.name in SPECS else []
+    own_size = resolution in (None, spec.resolution)
+    measured = [row["ms"] for row in published if row["device"] == STICK and own_size]
+    return Costs(
+        spec.name,
+        graph.resolution,
+        sum(not isinstance(node, Flatten) for node in graph.nodes),  # the writer drops it
+        sum(getattr(node, "kind", "") == "sigmoid" or _gated(node) for node in graph.nodes),
+        sum(macs(graph, node) for node in graph.nodes),
+        graph_memory(graph),
+        min(measured, default=None),
+        problem,
+    )
+
+
+def _gated(node: Node) -> bool:
+    return getattr(node, "activation", "") == "sigmoid"
+
+
+def graph_memory(graph: Graph) -> Memory:
+    """Estimates an int8 network: a byte per kernel element, four per bias, one per activation."""
+    layers = []
+    for node in graph.nodes:
+        if isinstance(node, WeightedNode):
+            kernel = graph.weights[f"{node.name}/kernel"].shape
+            channels = graph.shapes[node.name][-1]
+            depthwise = isinstance(node, DepthwiseConv2D)
+            whole = (*kernel, channels) if depthwise else (1, 1, *kernel)[-4:]
+            layers.append((math.prod(kernel) + 4 * channels, laid_out(whole, depthwise=depthwise)))
+    largest = max(
+        sum(math.prod(graph.shapes[name]) for name in {*node.inputs, node.name})
+        for node in graph.nodes
+    )
+    return Memory.of(layers, largest)
+
+
+def advice(spec: ModelSpec, resolution: int) -> list[str]:
+    """What a variant costs on an Edge TPU, and what those made for it cost, a line each.
+
+    Args:
+        spec: the variant that is to be built.
+        resolution: side of its input in pixels.
+    """
+    own = costs(spec, resolution)
+    lines = [_line(own)]
+    if own.gates:
+        others = [costs(find_spec(name)) for name in MADE_FOR_IT if name != spec.name]
+        lines += [f"for comparison, {_line(other)}" for other in others]
+    return lines
+
+
+def _line(found: Costs) -> str:
+    memory = found.memory
+    text = f"{found.name} at {found.resolution} px: {found.operators} operators"
+    text += f", {found.gates} of them sigmoids" if found.gates else ""
+    text += f"; {found.macs / 1e6:,.0f} M MACs; {size(memory.parameter_bytes)} of parameters"
+    if memory.fits:
+        text += ", which fit on the chip"
+    else:
+        ms = memory.streaming_ms()
+        text += f", {size(memory.streamed_bytes)} of them streamed: at least {ms['usb3']:.1f} ms"
+        text += f" per inference over USB 3, {ms['usb2']:.0f} ms over USB 2 (an estimate)"
+    if found.measured_ms is not None:
+        text += f"; {found.measured_ms:g} ms on the USB stick, as published"
+    return text
