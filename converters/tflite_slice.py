@@ -1,4 +1,4 @@
-"""Cuts single operators out of a .tflite file, each into a file of its own."""
+"""Cuts operators out of a .tflite file, one or the first few, into a file of their own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 from edgekit.converters.tflite_file import MAGIC, parse, schema
+from edgekit.errors import UsageError
 
 
 class Slicer:
-    """A file whose operators can be had one by one.
+    """A file whose operators can be had one by one, or from the first up to any.
 
     Args:
         data: the bytes of a .tflite file.
@@ -39,30 +40,79 @@ class Slicer:
         Its tensors keep their names, types, shapes and quantization. Constants stay constants;
         the other inputs are the file's inputs, in the operator's order.
         """
-        import flatbuffers
-
-        api = schema()
         operator = self.model.subgraphs[0].operators[index]
-        part = api.ModelT()
-        part.version, part.description, part.metadata = 3, b"", []
-        part.operatorCodes = [self.model.operatorCodes[operator.opcodeIndex]]
-        part.buffers = [api.BufferT()]
-        graph = api.SubGraphT()
+        graph = schema().SubGraphT()
         graph.tensors = [copy.copy(tensor) for tensor in self.tensors(index)]
-        for tensor in graph.tensors:
-            buffer = self.model.buffers[tensor.buffer]
-            tensor.buffer = 0
-            if buffer.data is not None and len(buffer.data):
-                part.buffers.append(buffer)
-                tensor.buffer = len(part.buffers) - 1
         count = sum(i >= 0 for i in operator.inputs)
-        graph.inputs = [i for i in range(count) if graph.tensors[i].buffer == 0]
-        graph.outputs = list(range(count, len(graph.tensors)))
         step = copy.copy(operator)
         places = iter(range(count))
         step.inputs = [next(places) if i >= 0 else -1 for i in operator.inputs]
-        step.opcodeIndex, step.outputs = 0, graph.outputs
-        graph.operators, part.subgraphs = [step], [graph]
+        step.outputs = list(range(count, len(graph.tensors)))
+        graph.inputs = [i for i in range(count) if not self._is_constant(graph.tensors[i])]
+        graph.operators, graph.outputs = [step], step.outputs
+        return self._pack(graph)
+
+    def prefix(self, count: int) -> bytes:
+        """Returns a file that holds the first ``count`` operators in the order of execution.
+
+        Its inputs are those of the model that these operators read, and its outputs are the
+        tensors that they write and none of them reads.
+
+        Args:
+            count: from 1 to the number of operators.
+
+        Raises:
+            UsageError: the model has further subgraphs, which its operators may call.
+        """
+        if len(self.model.subgraphs) != 1:
+            raise UsageError(
+                "the model cannot be cut",
+                cause=f"it has {len(self.model.subgraphs)} subgraphs that call each other",
+            )
+        whole = self.model.subgraphs[0]
+        steps = [copy.copy(operator) for operator in whole.operators[:count]]
+        ends = ("inputs", "outputs", "intermediates")  # the last are an LSTM's scales
+        lists = {end: [list(_given(getattr(step, end))) for step in steps] for end in ends}
+        read = {i for step in lists["inputs"] for i in step}
+        written = [i for step in lists["outputs"] for i in step]
+        others = {i for step in lists["intermediates"] for i in step}
+        kept = sorted({*read, *written, *others} - {-1})
+        place = {-1: -1} | {old: new for new, old in enumerate(kept)}
+        graph = schema().SubGraphT()
+        graph.tensors = [copy.copy(whole.tensors[i]) for i in kept]
+        graph.inputs = [place[i] for i in _given(whole.inputs) if i in read]
+        graph.outputs = [place[i] for i in written if i not in read]
+        for end in ends:
+            for step, old in zip(steps, lists[end], strict=True):
+                setattr(step, end, [place[i] for i in old])
+        graph.operators = steps
+        return self._pack(graph)
+
+    def _is_constant(self, tensor: Any) -> bool:
+        data = self.model.buffers[tensor.buffer].data
+        return data is not None and len(data) > 0
+
+    def _pack(self, graph: Any) -> bytes:
+        """Returns a file with this graph and what it needs of the model's constants and codes."""
+        import flatbuffers
+
+        part = schema().ModelT()
+        part.version, part.description, part.metadata = 3, b"", []
+        constants = sorted({t.buffer for t in graph.tensors if self._is_constant(t)})
+        part.buffers = [schema().BufferT(), *(self.model.buffers[i] for i in constants)]
+        place = {old: new for new, old in enumerate(constants, start=1)}
+        for tensor in graph.tensors:
+            tensor.buffer = place.get(tensor.buffer, 0)
+        codes = sorted({step.opcodeIndex for step in graph.operators})
+        part.operatorCodes = [self.model.operatorCodes[code] for code in codes]
+        for step in graph.operators:
+            step.opcodeIndex = codes.index(step.opcodeIndex)
+        part.subgraphs = [graph]
         builder = flatbuffers.Builder(4096)
         builder.Finish(part.Pack(builder), MAGIC)
         return bytes(builder.Output())
+
+
+def _given(indices: Any) -> Any:
+    """A list of the schema's that is left out where it is empty."""
+    return [] if indices is None else indices

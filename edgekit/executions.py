@@ -85,20 +85,21 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
 def _subject_of_run(folder: Path) -> Subject:
     from edgekit.architecture import without_classifier
     from edgekit.graph import Graph
-    from edgekit.passes import absorb_normalization, prepare
     from edgekit.pipeline.stage import folder_name
-    from edgekit.pipeline.steps import FLOAT, FP32, INPUT_METHOD, W8A8, read_splits
+    from edgekit.pipeline.steps import FLOAT, FP32, GRAPH, W8A8, read_splits
     from edgekit.pipeline.workspace import STAGES
 
     try:
         manifest = read_json(folder / "manifest.json")
         name = manifest["model"]["name"]
-        stage = manifest["stages"]["data"]
-        splits = read_splits(folder / STAGES / folder_name(stage["name"], stage["key"]))
+        stages = {
+            role: folder / STAGES / folder_name(stage["name"], stage["key"])
+            for role, stage in manifest["stages"].items()
+        }
+        splits = read_splits(stages["data"])
         preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         headless = manifest["options"]["head"] == "none"
-        repaired = manifest["stages"].get("repair", stage)
-        equalized = folder / STAGES / folder_name(repaired["name"], repaired["key"]) / FLOAT
+        reference = stages["calibrate"] / GRAPH
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} holds no finished run",
@@ -112,11 +113,8 @@ def _subject_of_run(folder: Path) -> Subject:
             f"{folder} holds no file that is int8 throughout",
             cause="some of its layers are kept in float, which the integer simulation cannot run",
         )
-    if equalized.exists():  # its channels may have other scales, with the same answers
-        reference = Graph.load(equalized)
-    else:
-        mean, std = preprocessing.mean, preprocessing.std
-        reference, _, _ = absorb_normalization(prepare(graph), mean, std, INPUT_METHOD)
+    if "repair" in stages and (stages["repair"] / FLOAT).exists():
+        reference = stages["repair"] / FLOAT  # its channels may have other scales
     return Subject(
         folder / f"{name}-{W8A8}.tflite",
         preprocessing,
@@ -125,7 +123,7 @@ def _subject_of_run(folder: Path) -> Subject:
         folder / f"{name}-{FP32}.tflite",
         graph,
         Graph.load(folder / f"{name}-{W8A8}.graph"),
-        reference,
+        Graph.load(reference),
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.converters.tflite_checks import Finding
+from edgekit.graph import Graph
+from edgekit.spec import ModelSpec
 
 if TYPE_CHECKING:
     from edgekit.targets.edgetpu_mapping import Prediction
@@ -49,6 +51,30 @@ class Target(ABC):
     scheme: ClassVar[str]
     accepts_mixed: ClassVar[bool] = False
     timeout_s: int = 180
+
+    def prepare(self, graph: Graph) -> Graph:
+        """Rewrites a network as the target wants it, before its ranges are chosen.
+
+        Args:
+            graph: float, prepared (`edgekit.passes.prepare`).
+
+        Returns:
+            The same function in reals with the same weights; the same Graph where nothing is to be
+            rewritten.
+
+        Raises:
+            UsageError: the target cannot run the network at this resolution.
+        """
+        return graph
+
+    def advice(self, spec: ModelSpec, resolution: int) -> list[str]:
+        """Returns what one should know before a variant is built for the target, a line each.
+
+        Args:
+            spec: the variant.
+            resolution: side of its input in pixels.
+        """
+        return []
 
     @abstractmethod
     def check(self, path: Path) -> list[Finding]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import ERROR
+from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.errors import CompileError, UsageError
-from edgekit.targets import edgetpu_compiler
+from edgekit.graph import Graph
+from edgekit.spec import ModelSpec
+from edgekit.targets import edgetpu_compiler, edgetpu_family, edgetpu_passes
 from edgekit.targets.base import Compiled, Finding, Target
+from edgekit.targets.edgetpu_compiler import CompiledFile
 from edgekit.targets.edgetpu_mapping import Prediction, predict
-from edgekit.targets.edgetpu_rules import CUSTOM_OP, check_edgetpu
+from edgekit.targets.edgetpu_options import TIMEOUT_S, CompilerOptions
+from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.hosts import Host
 
 
 class EdgeTPUTarget(Target):
@@ -23,8 +31,16 @@ class EdgeTPUTarget(Target):
     name = "edgetpu"
     scheme = "w8a8-static"
 
-    def __init__(self, timeout_s: int = edgetpu_compiler.TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: int = TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
+
+    def prepare(self, graph: Graph) -> Graph:
+        """Divides means over large maps; gives Lite and EdgeTPU networks the pool of Google's."""
+        return edgetpu_passes.prepare(graph)
+
+    def advice(self, spec: ModelSpec, resolution: int) -> list[str]:
+        """Returns what the variant costs there, against those that were made for it."""
+        return edgetpu_family.advice(spec, resolution)
 
     def check(self, path: Path) -> list[Finding]:
         """Returns what the compiler will refuse (errors) or leave on the CPU (warnings)."""
@@ -32,18 +48,11 @@ class EdgeTPUTarget(Target):
 
     def predict(self, path: Path) -> Prediction:
         """Returns the predicted mapping and memory of a file that is not compiled yet."""
-        model = tflite_file.read(path)
-        if CUSTOM_OP in model.custom_codes:
-            raise UsageError(
-                f"{path} has been compiled for the Edge TPU already",
-                cause=f"it holds an {CUSTOM_OP}",
-                hint=f"edgekit inspect {path}",
-            )
-        return predict(model)
+        return predict(_uncompiled(path))
 
     def command(self, path: Path, out_dir: Path) -> list[str]:
         """Returns the compiler's command line."""
-        return edgetpu_compiler.command(path, out_dir, self.timeout_s)
+        return CompilerOptions(timeout_s=self.timeout_s).command([str(path)], str(out_dir))
 
     def compile(self, path: Path, out_dir: Path) -> Compiled:
         """Compiles the file to ``out_dir/NAME_edgetpu.tflite`` and verifies the outcome.
@@ -53,11 +62,53 @@ class EdgeTPUTarget(Target):
             MissingToolError: the compiler is not on PATH.
             UsageError: the file cannot be read.
         """
-        errors = [f for f in self.check(path) if f.severity == ERROR]
-        if errors:
-            raise CompileError(
-                f"{path} cannot be compiled for the Edge TPU",
-                cause="; ".join(f"{f.where}: {f.message}" for f in errors),
-                hint=errors[0].fix,
-            )
-        return edgetpu_compiler.compile_model(path, out_dir, self.timeout_s)
+        options = CompilerOptions(timeout_s=self.timeout_s)
+        (made,) = self.compile_files([path], out_dir, options)
+        figures = made.figures[0].to_dict()
+        return Compiled(made.outputs[0], made.log, made.mapped, made.on_cpu, figures)
+
+    def compile_files(
+        self,
+        paths: Sequence[Path],
+        out_dir: Path,
+        options: CompilerOptions,
+        host: Host | None = None,
+        force: bool = False,
+    ) -> list[CompiledFile]:
+        """Compiles files, together where that is possible; see `edgetpu_compiler.compile_files`.
+
+        Args:
+            paths: .tflite files that are not compiled yet.
+            out_dir: where the results and the logs go.
+            options: what the compiler is asked for.
+            host: where the compiler runs; on this machine by default.
+            force: compile even where a rule says that the compiler will refuse.
+
+        Raises:
+            CompileError: a rule is broken, the compiler failed, or its output is no compiled model.
+            DeviceError: the connection to the host died.
+            MissingToolError: the compiler is not there.
+            UsageError: a file cannot be read, is compiled already, or shares its name with another.
+        """
+        for path in paths:
+            _uncompiled(path)
+            errors = [] if force else [f for f in self.check(path) if f.severity == ERROR]
+            if errors:
+                raise CompileError(
+                    f"{path} cannot be compiled for the Edge TPU",
+                    cause="; ".join(f"{f.where}: {f.message}" for f in errors),
+                    hint=errors[0].fix,
+                )
+        return edgetpu_compiler.compile_files(paths, out_dir, options, host)
+
+
+def _uncompiled(path: Path) -> TFLiteModel:
+    """Reads a file that is not compiled yet."""
+    model = tflite_file.read(path)
+    if CUSTOM_OP in model.custom_codes:
+        raise UsageError(
+            f"{path} has been compiled for the Edge TPU already",
+            cause=f"it holds an {CUSTOM_OP}",
+            hint=f"edgekit inspect {path}",
+        )
+    return model

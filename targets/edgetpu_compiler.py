@@ -1,141 +1,274 @@
 """Runs `edgetpu_compiler` in bounded time, reads what it prints, and verifies what it made.
 
 The compiler's exit code is not enough: it is 0 when most operators stay on the CPU, and older
-versions die without a word. So the output must exist, load, hold an `edgetpu-custom-op` and have
-mapped operators; anything else is a :class:`CompileError` that names the cause.
+versions die without a word. So every output must exist, load, hold an `edgetpu-custom-op` and
+have mapped operators; anything else is a :class:`CompileError` that names the cause.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import shutil
 import signal
-import subprocess
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from edgekit import atomic
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_container import copy_files
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
-from edgekit.targets.base import Compiled
-from edgekit.targets.edgetpu_log import CompilerOutput, known_failure, parse_output
+from edgekit.targets.edgetpu_log import (
+    CompilerOutput,
+    is_silent,
+    known_failure,
+    parse_output,
+    parse_outputs,
+)
+from edgekit.targets.edgetpu_options import CompilerOptions
+from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.hosts import Host, LocalHost, Ran
 
-TOOL = "edgetpu_compiler"
-CUSTOM_OP = "edgetpu-custom-op"
-TIMEOUT_S = 180  # the compiler's own default
-GRACE_S = 30  # what it gets to stop by itself before it is killed
+GRACE_S = 30  # what the compiler gets to stop by itself before it is killed
 
 
-def command(model: Path, out_dir: Path, timeout_s: int = TIMEOUT_S) -> list[str]:
-    """Returns the command line that compiles ``model`` into ``out_dir``."""
-    options = ["--out_dir", str(out_dir), "--show_operations", "--timeout_sec", str(timeout_s)]
-    return [TOOL, *options, str(model)]
+class NothingMappedError(CompileError):
+    """The compiler ran, and left all of the model on the CPU."""
 
 
-def compile_model(
-    model: Path, out_dir: Path, timeout_s: int = TIMEOUT_S, grace_s: float = GRACE_S
-) -> Compiled:
-    """Compiles ``model`` to ``out_dir/NAME_edgetpu.tflite``; what it prints goes to the .log.
+@dataclass(frozen=True)
+class CompiledFile:
+    """What the compiler made of a model.
+
+    Attributes:
+        outputs: the compiled files; several where the model was split into segments.
+        log: what the compiler printed.
+        figures: the compiler's figures, one per block that it printed about the model.
+    """
+
+    source: Path
+    outputs: tuple[Path, ...]
+    log: Path
+    figures: tuple[CompilerOutput, ...]
+
+    @property
+    def mapped(self) -> int:
+        """How many operators run on the Edge TPU."""
+        return sum(output.mapped or 0 for output in self.figures)
+
+    @property
+    def on_cpu(self) -> int:
+        """How many operators stay on the CPU."""
+        return sum(output.on_cpu or 0 for output in self.figures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as JSON values."""
+        return {
+            "input": str(self.source),
+            "outputs": [str(path) for path in self.outputs],
+            "log": str(self.log),
+            "mapped": self.mapped,
+            "on_cpu": self.on_cpu,
+            "compiler": [output.to_dict() for output in self.figures],
+        }
+
+
+def compile_files(
+    files: Sequence[Path],
+    out_dir: Path,
+    options: CompilerOptions,
+    host: Host | None = None,
+    grace_s: float = GRACE_S,
+) -> list[CompiledFile]:
+    """Compiles models to ``out_dir/NAME_edgetpu.tflite``; what is printed goes to the .log there.
+
+    Several are compiled together, so that they share the Edge TPU's cache, unless the options
+    concern a single model.
 
     Args:
-        model: a .tflite file that suits the Edge TPU.
+        files: .tflite files that suit the Edge TPU, of different names.
         out_dir: is made when it does not exist; an earlier output is replaced on success only.
-        timeout_s: how long the compiler may take by its own clock.
-        grace_s: how many seconds more before it is killed with all its children.
+        options: what the compiler is asked for.
+        host: where it runs; on this machine by default.
+        grace_s: seconds beyond its own time limit before it is killed with all its children.
 
     Raises:
-        MissingToolError: the compiler is not on PATH.
+        UsageError: two files would have the same output.
+        MissingToolError: the compiler is not there.
         CompileError: it failed, took too long, or made nothing that runs on an Edge TPU.
+        DeviceError: the connection to the host died.
         EdgekitError: ``out_dir`` cannot be written.
     """
-    tool = shutil.which(TOOL)
-    if tool is None:
-        raise MissingToolError(
-            f"the Edge TPU compiler is not installed; {model} is ready to compile",
-            cause=f"{TOOL} is not on PATH (Google builds it for x86-64 Linux alone)",
-            hint=shlex.join(command(model, out_dir, timeout_s)),
-        )
+    _demand_different(files, options)
+    host = host or LocalHost()
+    program = host.which(options.compiler)
+    if program is None:
+        raise _missing(files, out_dir, options, host)
+    options = replace(options, compiler=program)
+    groups = [[file] for file in files] if options.one_by_one else [list(files)]
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".edgetpu-", dir=out_dir) as work:
-            return _compile(tool, model.resolve(), out_dir, Path(work), timeout_s, grace_s)
+        return [
+            made
+            for group in groups
+            for made in _compile(group, out_dir, options, host, options.timeout_s + grace_s)
+        ]
     except OSError as error:
         raise EdgekitError(f"cannot compile into {out_dir}", cause=str(error)) from error
 
 
 def _compile(
-    tool: str, model: Path, out_dir: Path, work: Path, timeout_s: int, grace_s: float
-) -> Compiled:
-    log = out_dir / f"{model.stem}_edgetpu.log"
-    with log.open("wb") as file:
-        code = _run(
-            [tool, *command(model, work, timeout_s)[1:]], file.fileno(), timeout_s + grace_s
-        )
-    text = log.read_text(encoding="utf-8", errors="replace")
-    if code is None:
-        raise _rejected(model, log, f"it was stopped after {timeout_s + grace_s:g} s", None)
-    if code != 0:
-        cause, hint = known_failure(text) or (_exit(code, text), None)
-        raise _rejected(model, log, cause, hint)
-    output = parse_output(text)
-    made = work / f"{model.stem}_edgetpu.tflite"
-    _verify(model, log, made, output, text)
-    # The compiler writes the model anew; labels that lay behind it are put back.
-    made.write_bytes(copy_files(model.read_bytes(), made.read_bytes()))
-    final = out_dir / made.name
-    os.replace(made, final)
-    return Compiled(final, log, output.mapped, output.on_cpu, output.to_dict())
+    files: list[Path], out_dir: Path, options: CompilerOptions, host: Host, limit_s: float
+) -> list[CompiledFile]:
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as stage:
+        ran = _run(files, Path(stage), options, host, limit_s)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        logs = [out_dir / _log_name(f"{file.stem}_edgetpu.tflite") for file in files]
+        for log in logs:
+            atomic.write_bytes(log, ran.text.encode())
+        if ran.code != 0:
+            raise _rejected(files, logs[0], *_why(ran, limit_s))
+        figures = _figures(files, Path(stage), options, ran.text)
+        made = [
+            [_verified(file, log, Path(stage) / name, of, ran) for name in options.outputs(stem)]
+            for file, log, of in zip(files, logs, figures, strict=True)
+            for stem in [file.stem]
+        ]
+    # Nothing is replaced before everything is verified.
+    compiled = []
+    for file, log, of, contents in zip(files, logs, figures, made, strict=True):
+        outputs = tuple(out_dir / name for name in options.outputs(file.stem))
+        for path, content in zip(outputs, contents, strict=True):
+            atomic.write_bytes(path, content)
+        compiled.append(CompiledFile(file, outputs, log, of))
+    return compiled
 
 
-def _run(arguments: list[str], output: int, timeout_s: float) -> int | None:
-    """Runs a program in a session of its own; returns its exit code, None when it was killed."""
-    process = subprocess.Popen(  # noqa: S603 - a list, no shell
-        arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if process.returncode is None:  # too slow, or we were interrupted
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # it compiles in a child process
-            process.wait()
+def _run(
+    files: list[Path], stage: Path, options: CompilerOptions, host: Host, limit_s: float
+) -> Ran:
+    """Runs the compiler in a fresh folder of the host, and fetches what it made into ``stage``."""
+    with host.folder() as folder:
+        for file in files:
+            host.put(file, f"{folder}/{file.name}")
+        models = [f"{folder}/{file.name}" for file in files]
+        ran = host.run(options.command(models, folder), folder, limit_s)
+        for name in [name for file in files for name in options.outputs(file.stem)]:
+            if ran.code == 0 and host.get(f"{folder}/{name}", stage / name):
+                host.get(f"{folder}/{_log_name(name)}", stage / _log_name(name))
+    return ran
 
 
-def _verify(model: Path, log: Path, made: Path, output: CompilerOutput, text: str) -> None:
-    """Raises CompileError unless ``made`` is a model that runs on an Edge TPU."""
+def _log_name(output: str) -> str:
+    """Where the compiler writes the table of an output's operators."""
+    return output.removesuffix(".tflite") + ".log"
+
+
+def _figures(
+    files: list[Path], stage: Path, options: CompilerOptions, text: str
+) -> list[tuple[CompilerOutput, ...]]:
+    """The figures of each file: by the names in the blocks, else by their order."""
+    blocks = parse_outputs(text)
+    figures = []
+    for place, file in enumerate(files):
+        found = [b for b in blocks if b.input_model == file.name] if len(files) > 1 else blocks
+        found = found or blocks[place : place + 1]
+        if not any(block.rows for block in found):  # the table is in the compiler's own log too
+            logs = [stage / _log_name(name) for name in options.outputs(file.stem)]
+            tables = [parse_output(log.read_text(errors="replace")) for log in logs if log.exists()]
+            rows = tuple(row for table in tables for row in table.rows)
+            found = [replace(found[0], rows=rows), *found[1:]]
+        figures.append(tuple(found))
+    return figures
+
+
+def _verified(
+    model: Path, log: Path, made: Path, figures: tuple[CompilerOutput, ...], ran: Ran
+) -> bytes:
+    """Returns the contents of an output that runs on an Edge TPU, with the model's labels.
+
+    Raises:
+        CompileError: it is no such file.
+    """
     if not made.is_file():
-        cause, hint = known_failure(text) or ("it ended without an error and without output", None)
-        raise _rejected(model, log, cause, hint)
+        cause, hint = _why(ran, 0)
+        raise _rejected([model], log, f"{made.name} is missing: {cause}", hint)
+    contents = made.read_bytes()
     try:
-        codes = tflite_file.read(made).custom_codes
+        codes = tflite_file.parse(contents, name=made.name).custom_codes
     except UsageError as error:
-        raise _rejected(model, log, f"its output is damaged: {error.cause}", None) from error
-    if CUSTOM_OP not in codes or output.mapped == 0:
-        blocking = "; ".join(f"{r.name}: {r.status}" for r in output.rows if not r.is_mapped)
+        raise _rejected([model], log, f"its output is damaged: {error.cause}", None) from error
+    if CUSTOM_OP not in codes or not sum(output.mapped or 0 for output in figures):
+        rows = [row for output in figures for row in output.rows if not row.is_mapped]
+        blocking = "; ".join(f"{row.name}: {row.status}" for row in rows)
         cause = "no operator was mapped to the Edge TPU"
-        raise _rejected(model, log, f"{cause} ({blocking})" if blocking else cause, None)
+        found = _rejected([model], log, f"{cause} ({blocking})" if blocking else cause, None)
+        raise NothingMappedError(found.message, cause=found.cause, hint=found.hint)
+    # The compiler writes the model anew; labels that lay behind it are put back.
+    return copy_files(model.read_bytes(), contents)
 
 
-def _exit(code: int, text: str) -> str:
-    """Says how the compiler ended when it did not say why."""
+def _why(ran: Ran, limit_s: float) -> tuple[str, str | None]:
+    """Returns why the compiler failed, and what to do if that is known."""
+    if ran.code is None:
+        return f"it was stopped after {limit_s:g} s", "allow it more time with --timeout"
+    known = known_failure(ran.text)
+    if known:
+        return known
+    ending = _ending(ran.code)
+    if is_silent(ran.text):
+        hint = "find the operator with `edgekit compile --bisect`; older compilers die like that"
+        return f"{ending}, and without a word", f"{hint} with --num-segments"
+    return f"{ending}; it printed:\n{ran.text.strip()}", None
+
+
+def _ending(code: int) -> str:
+    if code == 0:
+        return "the compiler ended without an error and without output"
     number = -code if code < 0 else code - 128  # its wrapper script adds 128 to a signal
     with contextlib.suppress(ValueError):
-        return f"it was killed by {signal.Signals(number).name}"
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "nothing")
-    return f"it ended with exit code {code}; its last words: {last.strip()}"
+        return f"the compiler was killed by {signal.Signals(number).name}"
+    return f"the compiler ended with exit code {code}"
 
 
-def _rejected(model: Path, log: Path, cause: str, hint: str | None) -> CompileError:
+def _rejected(files: Sequence[Path], log: Path, cause: str, hint: str | None) -> CompileError:
     return CompileError(
-        f"the Edge TPU compiler did not compile {model}",
+        f"the Edge TPU compiler did not compile {_names(files)}",
         cause=cause,
         hint=f"{hint}; see {log}" if hint else f"see {log}",
     )
+
+
+def _missing(
+    files: Sequence[Path], out_dir: Path, options: CompilerOptions, host: Host
+) -> MissingToolError:
+    is_local = isinstance(host, LocalHost)
+    line = shlex.join(options.command([str(file) for file in files], str(out_dir)))
+    where = "" if is_local else f" on {host.name}"
+    ready = "is ready" if len(files) == 1 else "are ready"
+    return MissingToolError(
+        f"the Edge TPU compiler is not installed{where}; {_names(files)} {ready} to compile",
+        cause=f"{options.compiler} is not to be found on {'PATH' if is_local else host.name} "
+        "(Google builds it for x86-64 Linux alone)",
+        hint=line if is_local else "install it there, or say with --compiler where it is",
+    )
+
+
+def _demand_different(files: Sequence[Path], options: CompilerOptions) -> None:
+    """Raises UsageError where an output would overwrite another, or a model."""
+    seen: set[str] = set()
+    for name in [file.name for file in files] + [
+        name for file in files for name in options.outputs(file.stem)
+    ]:
+        if name in seen:
+            raise UsageError(
+                f"{_names(files)} cannot be compiled together",
+                cause=f"there would be two files of the name {name}",
+                hint="compile them one by one, each with its own --out",
+            )
+        seen.add(name)
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(str(file) for file in files)

@@ -15,6 +15,7 @@ from typing import Any
 
 from edgekit.converters.tflite_cost import macs
 from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.report.format import size
 from edgekit.targets.edgetpu_memory import Memory, estimate_memory
 from edgekit.targets.edgetpu_rules import refusals, unmapped
 from edgekit.targets.edgetpu_status import BEHIND, FAILED, MAPPED, MEANINGS
@@ -95,6 +96,14 @@ class Prediction:
         total = sum(op.macs for op in self.operators)
         mapped = sum(op.macs for op in self.operators if op.is_mapped)
         return mapped / total if total else self.share_of_operators
+
+    def __str__(self) -> str:
+        memory = self.memory
+        streamed = f", {size(memory.streamed_bytes)} of them streamed" if not memory.fits else ""
+        return (
+            f"predicted: {self.on_tpu} of {len(self.operators)} operators mapped in "
+            f"{self.subgraphs} subgraph; {size(memory.parameter_bytes)} of parameters{streamed}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the prediction as JSON values; the keys are those of ``edgekit check --json``."""

@@ -23,8 +23,8 @@ from edgekit.converters.tflite_checks import (
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.targets.edgetpu_limits import Reason, why_not
 from edgekit.targets.edgetpu_memory import MIB, SRAM_BYTES, activations
+from edgekit.targets.edgetpu_status import CUSTOM_OP
 
-CUSTOM_OP = "edgetpu-custom-op"
 _INT32_MAX = 2**31 - 1
 _BOUNDS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
 

@@ -190,11 +190,17 @@ def run_folder(lite0, tmp_path_factory) -> Path:
     stage = folder / "stages" / "data-0123456789ab"
     stage.mkdir(parents=True)
     write_json(stage / "splits.json", splits.to_dict())
+    calibrated = folder / "stages" / "calibrate-abcdefabcdef"
+    calibrated.mkdir()
+    replace(lite0.quantized, quant={}).save(calibrated / "model.graph")
     manifest = {
         "model": {"name": "lite0"},
         "options": {"head": "classifier"},
         "preprocessing": lite0.preprocessing.to_dict(),
-        "stages": {"data": {"name": "data", "key": "0123456789abcdef"}},
+        "stages": {
+            "data": {"name": "data", "key": "0123456789abcdef"},
+            "calibrate": {"name": "calibrate", "key": "abcdefabcdefabcd"},
+        },
     }
     write_json(folder / "manifest.json", manifest)
     return folder

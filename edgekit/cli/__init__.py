@@ -13,6 +13,7 @@ from edgekit import __version__
 from edgekit.cli import (
     build,
     check,
+    compile,
     inspect,
     models,
     parity,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("build")(build.command)
 app.command("models")(models.command)
 app.command("check")(check.check)
+app.command("compile")(compile.command)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
 app.command("scale")(scale.command)

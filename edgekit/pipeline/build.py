@@ -94,7 +94,7 @@ def run_build(options: BuildOptions, console: Console) -> Run:
     with translated(options.out or RUNS):
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
-        plan = make_plan(options, store, mixed=all(target.accepts_mixed for target in targets))
+        plan = make_plan(options, store, targets=targets)
     if options.dry_run:
         return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):
@@ -139,6 +139,9 @@ class _Build:
         if level == "high":
             advice = "" if self.options.quantize == "auto" else "; --quantize auto repairs a loss"
             self.console.note(f"int8 risk of {self.plan.spec.name}: high, {reason}{advice}")
+        for target in self.targets:
+            for text in target.advice(self.plan.spec, self.plan.resolution):
+                self.console.note(f"{target.name}: {text}")
         for role, stage in self.plan.stages.items():
             self.outcomes[role] = self._stage(stage)
             self._after(role)
@@ -243,6 +246,9 @@ class _Build:
             "message": "checked against the target's rules",
             "files": [source.name],
         }
+        prediction = target.predict(source)
+        if prediction is not None:
+            entry["message"] += f"; {prediction}"
         command = target.command(source, self.folder)
         if command is None:
             return entry

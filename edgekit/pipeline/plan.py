@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from edgekit.pipeline.workshop import Folders
 from edgekit.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
 from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
+from edgekit.targets.base import Target
 
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
@@ -94,7 +95,7 @@ def make_qat_recipe(options: BuildOptions) -> QatRecipe:
     )
 
 
-def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -> Plan:
+def make_plan(options: BuildOptions, store: StageStore, *, targets: Sequence[Target] = ()) -> Plan:
     """Lays out a build without running any of it.
 
     Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, further
@@ -104,10 +105,10 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
     Args:
         options: of the build.
         store: where its stages lie.
-        mixed: whether all targets take files that are float in part.
+        targets: that the files are for.
 
     Raises:
-        UsageError: the model, a path or a value cannot be used.
+        UsageError: the model, a path or a value cannot be used, or a target cannot run the network.
     """
     spec, start = options.spec, find_start(options)
     recipe = make_recipe(options)
@@ -115,6 +116,10 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
     resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
     crop = options.crop or (1.0 if builtin else None)
     threads = options.threads or usable_cores()
+    mixed = all(target.accepts_mixed for target in targets)
+    preparing = [target for target in targets if type(target).prepare is not Target.prepare]
+    if preparing:
+        _check_preparation(spec, resolution, preparing)
     stages: dict[str, Stage] = {}
 
     def add(role: str, name: str, work: Any, needs: tuple[str, ...] = (), **reads: Any) -> Path:
@@ -181,11 +186,20 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
     calibration = add(
         "calibrate",
         "calibrate",
-        partial(steps.calibrate, data=data, weights=weights, model=model, head=options.head),
+        partial(
+            steps.calibrate,
+            data=data,
+            weights=weights,
+            model=model,
+            head=options.head,
+            targets=preparing,
+        ),
         (trained,),
         head=options.head,
         method=steps.INPUT_METHOD,
         record=2,  # of the histograms and warnings
+        # Where no target rewrites the network, its files are the same whatever the targets.
+        **({"targets": [target.name for target in preparing]} if preparing else {}),
     )
     quantized = add(
         "quantize",
@@ -257,6 +271,16 @@ def make_plan(options: BuildOptions, store: StageStore, *, mixed: bool = True) -
     name = "evaluate built-in kernels"
     add("evaluate w8a8-builtin", name, builtin_row, ("w8a8",), litert=runtime)
     return Plan(spec, recipe, resolution, threads, start, stages)
+
+
+def _check_preparation(spec: ModelSpec, resolution: int, targets: Sequence[Target]) -> None:
+    """Refuses a network that a target cannot run before hours of training, not after."""
+    from edgekit.architecture import build_graph
+    from edgekit.passes import expand_activations
+
+    graph = expand_activations(build_graph(spec, resolution=resolution, seed=None))
+    for target in targets:
+        target.prepare(graph)
 
 
 def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair]:

@@ -23,6 +23,7 @@ from edgekit.passes import InputMethod
 from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
 from edgekit.report.format import size
+from edgekit.targets.base import Target
 
 SPLITS = "splits.json"
 GRAPH = "model.graph"
@@ -121,9 +122,16 @@ def train(
 
 
 def calibrate(
-    folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, head: str
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    model: Path,
+    head: str,
+    targets: Sequence[Target] = (),
 ) -> str:
-    """Prepares the network for integers and collects a histogram of each of its tensors."""
+    """Prepares the network for integers and the targets; collects a histogram of each tensor."""
     from edgekit.batches import eval_batches
     from edgekit.calibration.checks import check_photos
     from edgekit.calibration.histogram import save_histograms
@@ -132,8 +140,11 @@ def calibrate(
 
     photos = read_splits(data).calibration
     preprocessing = read_preprocessing(weights)
+    prepared = prepare(to_convert(model, head))
+    for target in targets:
+        prepared = target.prepare(prepared)
     graph, mean, std = absorb_normalization(
-        prepare(to_convert(model, head)), preprocessing.mean, preprocessing.std, INPUT_METHOD
+        prepared, preprocessing.mean, preprocessing.std, INPUT_METHOD
     )
     fixed = fixed_ranges(graph, mean, std)
     plain = 0

@@ -69,3 +69,56 @@ def test_an_absent_bias_stays_absent():
 def test_what_is_no_model_is_refused():
     with pytest.raises(UsageError):
         Slicer(b"nothing")
+
+
+def test_each_prefix_gives_what_the_network_gave():
+    contents = TinyModel().pack()
+    model, slicer = parse(contents), Slicer(contents)
+    whole = interpreter(contents)
+    image = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    whole.set_tensor(model.inputs[0], image)
+    whole.invoke()
+    sizes = []
+    for count in range(1, len(slicer) + 1):
+        data = slicer.prefix(count)
+        sizes.append(len(data))
+        part = parse(data)
+        assert [op.name for op in part.operators] == [op.name for op in model.operators[:count]]
+        alone = interpreter(data)
+        (entry,) = alone.get_input_details()
+        alone.set_tensor(entry["index"], image)
+        alone.invoke()
+        (end,) = alone.get_output_details()
+        wanted = model.operators[count - 1].outputs[0]
+        assert end["name"] == model.tensors[wanted].name
+        np.testing.assert_array_equal(alone.get_tensor(end["index"]), whole.get_tensor(wanted))
+    assert sizes == sorted(sizes)  # no constant that is not needed
+    assert sizes[0] < len(contents) / 4
+
+
+def test_outputs_of_a_prefix_are_what_nothing_in_it_reads():
+    tiny = TinyModel()  # with a second branch from `depth`, whose end nothing reads yet
+    tiny.add("side", [1, 4, 4, 8], "INT8", 1 / 256, -128)
+    tiny.add_op("LOGISTIC", 2, ["depth"], "side")
+    tiny.graph.operators.insert(3, tiny.graph.operators.pop())
+    part = parse(Slicer(tiny.pack()).prefix(5))
+    assert [part.tensors[i].name for i in part.outputs] == ["side", "gate"]
+
+
+def test_a_prefix_keeps_an_absent_bias_absent_and_a_shared_constant_single():
+    tiny = TinyModel()
+    tiny.op("CONV_2D").inputs[2] = -1
+    tiny.tensor("depth_b").buffer = tiny.tensor("stem_b").buffer
+    slicer = Slicer(tiny.pack())
+    assert parse(slicer.prefix(2)).operators[1].inputs[2] == -1
+    tiny.op("CONV_2D").inputs[2] = tiny.index("stem_b")
+    shared = Slicer(tiny.pack()).prefix(3)
+    tiny.data("depth_b", np.arange(8, dtype=np.int32))
+    assert len(shared) < len(Slicer(tiny.pack()).prefix(3))
+
+
+def test_a_model_of_several_graphs_has_no_prefix():
+    tiny = TinyModel()
+    tiny.model.subgraphs.append(tiny.graph)
+    with pytest.raises(UsageError, match="cannot be cut"):
+        Slicer(tiny.pack()).prefix(2)

@@ -12,10 +12,11 @@ from tiny_tflite import TinyModel, schema
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import embed, read_metadata
-from edgekit.errors import CompileError, MissingToolError
+from edgekit.errors import CompileError, MissingToolError, UsageError
 from edgekit.preprocessing import Preprocessing
-from edgekit.targets import edgetpu_compiler
 from edgekit.targets.edgetpu import EdgeTPUTarget
+from edgekit.targets.edgetpu_compiler import compile_files
+from edgekit.targets.edgetpu_options import CompilerOptions
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PAIRS = SHARED / "edgetpu/pairs"
@@ -156,17 +157,19 @@ def failure(tmp_path: Path, model: Path) -> CompileError:
     ("body", "cause"),
     [
         ("", "without an error and without output"),
+        ("made.write_bytes(b'')", "damaged"),
         ("made.write_bytes(b'half')", "damaged"),
         ("shutil.copy(model, made)", "no operator was mapped"),
         ("print('Internal compiler error. Aborting!'); sys.exit(1)", "internal error"),
         ("print('Model not quantized'); sys.exit(1)", "not fully quantized"),
-        ("print('Compilation failed!'); sys.exit(1)", "exit code 1; its last words: Compilation"),
+        ("print('Compilation failed!'); sys.exit(1)", "exit code 1; it printed:"),
         ("print('Internal compiler error. Aborting!')", "internal error"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("sys.exit(139)", "killed by SIGSEGV"),
     ],
     ids=[
         "silent death",
+        "an empty file",
         "half a file",
         "no custom op",
         "internal error",
@@ -199,7 +202,7 @@ def test_a_hang_is_ended_with_its_children(tmp_path, stand_in, model):
     )
     began = time.monotonic()
     with pytest.raises(CompileError) as caught:
-        edgetpu_compiler.compile_model(model, tmp_path / "out", timeout_s=1, grace_s=0.5)
+        compile_files([model], tmp_path / "out", CompilerOptions(timeout_s=1), grace_s=0.5)
     assert time.monotonic() - began < 30
     assert "stopped after 1.5 s" in caught.value.cause
     assert _ends(int(pid.read_text()))
@@ -249,3 +252,118 @@ def test_a_broken_rule_stops_before_the_compiler(tmp_path, stand_in, model):
         EdgeTPUTarget().compile(model, tmp_path / "out")
     assert "batch is 2" in caught.value.cause
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("one\ntwo\nthree", ["exit code 1", "one\ntwo\nthree"]),
+        ("", ["exit code 1, and without a word"]),
+        ("Compilation failed due to large activation tensors in model.", ["do not fit"]),
+    ],
+)
+def test_an_unknown_failure_shows_all_that_was_printed(tmp_path, stand_in, model, printed, words):
+    stand_in(f"print({printed!r}); sys.exit(1)")
+    error = failure(tmp_path, model)
+    for word in words:
+        assert word in error.cause
+
+
+SEGMENTS = """\
+count = int(args[args.index("--num_segments") + 1])
+for i in range(count - {missing}):
+    name = f"{{model.stem}}_segment_{{i}}_of_{{count}}_edgetpu"
+    shutil.copy({compiled!r}, out / (name + ".tflite"))
+    table = "Operator  Count  Status\\n\\nCONV_2D  15  Mapped to Edge TPU\\n"
+    (out / (name + ".log")).write_text(table)
+print("Model compiled successfully in 5 ms.")
+"""
+
+
+def test_segments(tmp_path, stand_in, model, compiled):
+    """With the tables in the compiler's own logs, and not printed."""
+    stand_in(SEGMENTS.format(compiled=str(compiled), missing=0))
+    (made,) = compile_files([model], tmp_path / "out", CompilerOptions(num_segments=3))
+    names = [f"tiny_segment_{i}_of_3_edgetpu.tflite" for i in range(3)]
+    assert [path.name for path in made.outputs] == names
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["tiny_edgetpu.log", *names]
+    assert (made.mapped, made.on_cpu) == (45, 0)
+
+
+def test_a_missing_segment_is_a_failure_without_results(tmp_path, stand_in, model, compiled):
+    stand_in(SEGMENTS.format(compiled=str(compiled), missing=1))
+    with pytest.raises(CompileError) as caught:
+        compile_files([model], tmp_path / "out", CompilerOptions(num_segments=3))
+    assert "tiny_segment_2_of_3_edgetpu.tflite is missing" in caught.value.cause
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["tiny_edgetpu.log"]
+
+
+TOGETHER = """\
+print("Started a compilation timeout timer of 180 seconds.\\nModels compiled successfully in 9 ms.")
+models = [pathlib.Path(a) for a in args if a.endswith(".tflite")]
+for place, model in enumerate(reversed(models)):
+    shutil.copy({compiled!r}, out / (model.stem + "_edgetpu.tflite"))
+    print(f'''
+Input model: {{model}}
+Off-chip memory used for streaming uncached model parameters: {{len(model.stem)}}.00KiB
+
+Operator                       Count      Status
+
+CONV_2D                        {{len(model.stem)}}         Mapped to Edge TPU
+''')
+print(len(models), "in one call")
+"""
+
+
+def test_several_models_are_compiled_together(tmp_path, stand_in, model, compiled):
+    stand_in(TOGETHER.format(compiled=str(compiled)))
+    other = model.rename(model.with_name("the other.tflite"))
+    model.write_bytes(other.read_bytes())
+    made = compile_files([model, other], tmp_path / "out", CompilerOptions())
+    assert [file.source for file in made] == [model, other]
+    assert [file.mapped for file in made] == [4, 9]
+    assert [file.figures[0].off_chip_bytes for file in made] == [4 << 10, 9 << 10]
+    assert [file.figures[0].milliseconds for file in made] == [9, 9]
+    for file in made:
+        assert "2 in one call" in file.log.read_text()
+        assert file.outputs[0].read_bytes() == compiled.read_bytes()
+
+
+def test_options_of_a_single_model_keep_several_apart(tmp_path, stand_in, model, compiled):
+    stand_in(TOGETHER.format(compiled=str(compiled)))
+    other = model.rename(model.with_name("other.tflite"))
+    model.write_bytes(other.read_bytes())
+    options = CompilerOptions(intermediate_tensors=("stem",))
+    made = compile_files([model, other], tmp_path / "out", options)
+    assert [file.mapped for file in made] == [4, 5]
+    assert "1 in one call" in made[0].log.read_text()
+
+
+def test_models_that_would_overwrite_each_other_are_refused(tmp_path, stand_in, model):
+    stand_in("pathlib.Path('/nonexistent/never').touch()")
+    for other in ("else/tiny.tflite", "tiny_edgetpu.tflite"):
+        with pytest.raises(UsageError) as caught:
+            compile_files([model, tmp_path / other], tmp_path / "out", CompilerOptions())
+        assert "two files of the name" in caught.value.cause
+
+
+def test_a_compiled_file_is_not_compiled_again(tmp_path, compiled):
+    with pytest.raises(UsageError, match="compiled for the Edge TPU already"):
+        EdgeTPUTarget().compile(compiled, tmp_path / "out")
+
+
+def test_force_goes_beyond_a_broken_rule(tmp_path, stand_in, model, compiled):
+    stand_in(success(compiled))
+    tiny = TinyModel()
+    tiny.tensor("image").shape = [2, 8, 8, 3]
+    model.write_bytes(tiny.pack())
+    made = EdgeTPUTarget().compile_files([model], tmp_path / "out", CompilerOptions(), force=True)
+    assert made[0].mapped == 28
+
+
+def test_file_names_that_a_shell_would_read(tmp_path, stand_in, model, compiled):
+    stand_in(success(compiled))
+    odd = model.rename(tmp_path / "-a 'b' \"$c\" `d`.tflite")
+    (made,) = compile_files([odd], tmp_path / "out", CompilerOptions())
+    assert made.outputs[0].name == "-a 'b' \"$c\" `d`_edgetpu.tflite"
+    assert made.outputs[0].read_bytes() == compiled.read_bytes()

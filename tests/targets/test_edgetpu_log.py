@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.targets.edgetpu_log import Row, known_failure, parse_output
+from edgekit.targets.edgetpu_log import (
+    Row,
+    is_silent,
+    known_failure,
+    parse_output,
+    parse_outputs,
+)
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
@@ -127,7 +133,12 @@ def test_real_logs_fully_partly_and_not_mapped(name, mapped, on_cpu):
         ("ERROR: :344 no_integer_overflow_from_quantization was not true.\n", "bias"),
         ("Internal compiler error. Aborting!\n", "internal error"),
         ("Compilation failed: Model failed in Tflite interpreter.\n", "inside the compiler"),
-        ("Didn't find op for builtin opcode 'CONV_2D' version '6'\n", "newer"),
+        ("Didn't find op for builtin opcode 'CONV_2D' version '6'\n", "CONV_2D is newer"),
+        ("Segmentation fault (core dumped)\n", "crashed"),
+        (
+            "Package requires runtime version (14), which is newer than this runtime version (13)",
+            "needs runtime 14",
+        ),
     ],
 )
 def test_known_failures(text, cause):
@@ -136,3 +147,42 @@ def test_known_failures(text, cause):
 
 def test_an_unknown_failure_has_no_cause():
     assert known_failure("Compilation failed!\n") is None
+
+
+def test_each_model_of_a_run_has_its_figures():
+    first = STDOUT + TABLE
+    second = first[first.index("Input model") :].replace("best-int8", "second").replace("220", "9")
+    one, two = parse_outputs(first + second)
+    assert one == parse_output(first)
+    assert (two.input_model, two.output_model) == ("second.tflite", "second_edgetpu.tflite")
+    assert (two.version, two.milliseconds) == (one.version, one.milliseconds)
+    assert (one.mapped, two.mapped) == (222, 11)
+
+
+@pytest.mark.parametrize("shift", ["before", "after"])
+def test_lines_of_other_versions_do_not_matter(shift):
+    noise = "Compilation child process completed within timeout period.\n"
+    version, _, rest = (STDOUT + TABLE).partition("\n")
+    text = noise * 7 + version + "\n" + rest if shift == "before" else rest + noise + version
+    assert parse_outputs(text) == parse_outputs(STDOUT + TABLE)
+
+
+def test_a_time_of_its_own_belongs_to_each_model():
+    text = "".join(
+        f"Model compiled successfully in {ms} ms.\n\nInput model: {name}\n"
+        for ms, name in ((5, "a/b.tflite"), (7, "c.tflite"))
+    )
+    outputs = parse_outputs(text)
+    assert [(o.input_model, o.milliseconds) for o in outputs] == [("b.tflite", 5), ("c.tflite", 7)]
+
+
+def test_foreign_text_is_one_output_without_figures():
+    assert parse_outputs("nothing\n") == [parse_output("nothing\n")]
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [("", True), ("Edge TPU Compiler version 15.0.1\n\n", True), ("Compilation failed!", False)],
+)
+def test_silence(text, silent):
+    assert is_silent(text) == silent

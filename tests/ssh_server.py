@@ -1,0 +1,110 @@
+"""A real OpenSSH server on a free port of this machine, with keys of its own, for tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from getpass import getuser
+from pathlib import Path
+
+SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
+MISSING = "needs OpenSSH's server (apt-get install openssh-server)"
+
+CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+Subsystem sftp internal-sftp
+SetEnv HOME={folder} PATH={folder}/bin:/usr/local/bin:/usr/bin:/bin TMPDIR={folder}/tmp
+"""
+
+
+@dataclass
+class SSHServer:
+    """A running server.
+
+    Attributes:
+        home: the HOME of its client, with `.ssh/config`, `.ssh/known_hosts` and a key it accepts.
+        bin: the folder that comes first on the PATH of what runs there.
+        tmp: where `mktemp` makes its folders there.
+    """
+
+    port: int
+    home: Path
+    bin: Path
+    tmp: Path
+
+    @property
+    def url(self) -> str:
+        """With everything in it that a client needs."""
+        return f"ssh://{getuser()}@127.0.0.1:{self.port}"
+
+    def install(self, name: str, body: str) -> Path:
+        """Puts a Python script on the server's PATH."""
+        tool = self.bin / name
+        tool.write_text(f"#!{sys.executable}\n{body}")
+        tool.chmod(0o755)
+        return tool
+
+    def left(self) -> list[str]:
+        """Names what `mktemp` has made there and is still there."""
+        return [path.name for path in self.tmp.iterdir()]
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[SSHServer]:
+    """Runs a server whose keys, configuration and files are all in ``folder``."""
+    home, known = folder / "home", folder / "home/.ssh"
+    for path in (known, folder / "bin", folder / "tmp"):
+        path.mkdir(parents=True)
+    known.chmod(0o700)
+    make_key(folder / "host_key")
+    make_key(known / "id_ed25519")
+    shutil.copy(known / "id_ed25519.pub", folder / "authorized_keys")
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd separates its privileges there
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
+    public = (folder / "host_key.pub").read_text()
+    (known / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+    try:
+        _wait_for(port, server, folder / "log")
+        yield SSHServer(port, home, folder / "bin", folder / "tmp")
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def make_key(path: Path) -> None:
+    """Makes a key without a passphrase, and its .pub file."""
+    line = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if server.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"sshd does not start: {log.read_text()}")

@@ -1,0 +1,81 @@
+"""What the target makes of our own int8 files: whole variants at their own size.
+
+The weights are random: they change nothing of what is mapped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.graph import Graph
+from edgekit.spec import SPECS, ModelSpec
+from edgekit.targets.edgetpu import EdgeTPUTarget
+from edgekit.targets.edgetpu_family import costs
+from edgekit.targets.edgetpu_mapping import predict
+from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.targets.edgetpu_status import LIMITATION
+
+MADE_FOR_IT = ("lite0", "lite1", "lite2", "lite3", "lite4", "es", "em", "el")
+ALL = ("b0", "v2-b0", *MADE_FOR_IT)
+
+
+def int8_file(spec: ModelSpec, resolution: int, *, for_edgetpu: bool = True) -> TFLiteModel:
+    """The file that `edgekit build` writes, from random weights and one random photo."""
+    from edgekit.architecture import build_graph
+    from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+    from edgekit.converters.tflite import convert
+    from edgekit.passes import absorb_normalization, prepare
+
+    graph: Graph = prepare(build_graph(spec, resolution=resolution, seed=1))
+    graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "common-zero")
+    graph = EdgeTPUTarget().prepare(graph) if for_edgetpu else graph
+    photo = np.random.default_rng(0).integers(0, 256, (1, resolution, resolution, 3))
+    fed = ((photo - np.float32(mean)) / np.float32(std)).astype(np.float32)
+    fixed = fixed_ranges(graph, mean, std)
+    ranges = choose_ranges(collect(graph, [fed], skip=fixed), "minmax")
+    return tflite_file.parse(convert(quantize(graph, {**ranges, **fixed}), io="uint8"))
+
+
+def thin(name: str) -> ModelSpec:
+    """A variant at its own size, with so few channels and blocks that it is written in seconds."""
+    return replace(SPECS[name], width=0.2, depth=0.1)
+
+
+@pytest.mark.parametrize(("name", "pools"), [("b0", 1), ("lite0", 1), ("v2-b0", 0)])
+def test_files_for_it_are_mapped_as_a_whole(name, pools):
+    model = int8_file(thin(name), SPECS[name].resolution)
+    found = predict(model)
+    assert (found.on_cpu, found.subgraphs) == (0, 1)
+    assert check_edgetpu(model) == []
+    assert sum(op.name == "AVERAGE_POOL_2D" for op in found.operators) == pools
+
+
+def test_without_its_preparation_b0_stops_at_the_first_squeeze():
+    """The mean over 112 x 112 positions lies where nobody has seen the compiler take one."""
+    found = predict(int8_file(thin("b0"), 224, for_edgetpu=False))
+    assert found.first_blocking.name == "MEAN"
+    assert found.first_blocking.status == LIMITATION
+    assert "112 x 112" in found.first_blocking.reason
+    assert found.on_tpu < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL)
+def test_whole_variants(name):
+    spec = SPECS[name]
+    model = int8_file(spec, spec.resolution)
+    found, expected = predict(model), costs(spec)
+    assert (found.on_cpu, found.subgraphs, found.refused) == (0, 1, ())
+    assert check_edgetpu(model) == []
+    # What is estimated from the variant alone is what the file turns out to need.
+    assert found.memory.parameter_bytes == pytest.approx(expected.memory.parameter_bytes, rel=1e-3)
+    ends = sum(op.name in ("QUANTIZE", "DEQUANTIZE") for op in found.operators)
+    assert len(found.operators) - ends == expected.operators
+    assert sum(op.macs for op in found.operators) == expected.macs
+    gates = sum(op.name == "LOGISTIC" for op in found.operators)
+    assert (gates > 0) == (name not in MADE_FOR_IT)
