@@ -71,7 +71,7 @@ class LiteRT:
                 f"{path} is not an image classifier",
                 cause=f"its input is {list(self.input.shape)}, not [1, height, width, 3]",
             )
-        self._table = _feed_table(self.input, path, preprocessing)
+        self._table = feed_table(self.input, path, preprocessing)
         self._interpreter, self.load_seconds = _load(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -197,7 +197,7 @@ def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
     return interpreter, time.perf_counter() - began
 
 
-def _feed_table(
+def feed_table(
     image: Tensor, path: str | Path, preprocessing: Preprocessing | None
 ) -> npt.NDArray[Any] | None:
     """What the input is fed for each byte (row) and channel (column); None for the byte itself."""

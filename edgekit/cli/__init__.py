@@ -18,6 +18,7 @@ from edgekit.cli import (
     models,
     parity,
     pretrained,
+    run_model,
     scale,
     sensitivity,
     weights,
@@ -41,6 +42,7 @@ app.command("check")(check.check)
 app.command("compile")(compile.command)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
+app.command("run")(run_model.command)
 app.command("scale")(scale.command)
 app.command("sensitivity")(sensitivity.command)
 weights.app.command("list")(pretrained.list_weights)

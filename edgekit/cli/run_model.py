@@ -1,0 +1,77 @@
+"""``edgekit run MODEL.tflite PHOTO...``: what a file answers on this host, and how fast.
+
+Not named after its command, because `edgekit.cli.run` is the function that runs the command line.
+With ``--delegate edgetpu`` it reaches for a Coral stick; that could not be tried on a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_TPU = "Which Edge TPU: usb, usb:N, pci or pci:N. [any]"
+_DELEGATE = "none, xnnpack, or edgetpu (not verified on a real Edge TPU)."
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite classifier.")],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO...", help="[a drawn test picture]")
+    ] = None,
+    delegate: Annotated[str, typer.Option("--delegate", help=_DELEGATE)] = "xnnpack",
+    library: Annotated[
+        str | None, typer.Option("--library", help="libedgetpu's path. [the usual name]")
+    ] = None,
+    tpu: Annotated[str, typer.Option("--tpu", metavar="DEVICE", help=_TPU)] = "",
+    threads: Annotated[int, typer.Option("--threads", help="Of the kernels on the CPU.")] = 1,
+    top: Annotated[int, typer.Option("--top", help="Classes shown per photo.")] = 5,
+    repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Classify photos with a .tflite file on this host, and measure it."""
+    from edgekit.classify import classify
+    from edgekit.console import CONTROLS, Console
+    from edgekit.targets.runner import Delegate
+
+    console = Console()
+    with console.stage(1, 1, f"run {delegate}") as stage:
+        found = classify(
+            model,
+            photos or [],
+            delegate=Delegate(delegate, library, tpu),
+            threads=threads,
+            top=top,
+            repeat=repeat,
+            timeout_s=timeout,
+            progress=lambda done, total: console.progress("run", done, total),
+        )
+        stage.detail = found["runtime"]
+    if json:
+        from json import dumps
+
+        print(dumps(found, indent=2, ensure_ascii=False))
+    else:  # names come from the file, and a terminal would obey control characters in them
+        print("\n".join(_lines(found)).translate(CONTROLS))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    from edgekit.report.format import NOTHING, milliseconds
+
+    for photo in found["photos"]:
+        yield photo["photo"]
+        for place in photo["top"]:
+            name = f"class {place['index']}" if place["label"] is None else place["label"]
+            score = NOTHING if place["score"] is None else f"{place['score']:.4f}"
+            yield f"  {score:>10}  {name}"
+    latency = found["latency_ms"]
+    names = ["load", "first", "median", "p5", "p95"]
+    if found["delegate"]["library"]:
+        names.insert(0, "delegate")
+    figures = ", ".join(f"{name} {milliseconds(latency[name])}" for name in names)
+    threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
+    runs = f"{latency['n']} run{'s' * (latency['n'] != 1)}"
+    yield f"latency in ms: {figures} ({runs}, {found['delegate']['name']}, {threads})"

@@ -1,0 +1,366 @@
+"""Runs a .tflite classifier in a process of its own, with or without a delegate.
+
+A delegate is native code that talks to a device: it may crash or hang, and then takes nothing but
+that process with it. The Edge TPU itself could not be tried here: what is tested is that its
+library is loaded, given its options and asked to take part, with a stand-in for libedgetpu.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError, did_you_mean
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import Pixels, feed_table
+from edgekit.targets.edgetpu_status import CUSTOM_OP
+
+CHILD = Path(__file__).with_name("runner_child.py")
+DELEGATES = ("none", "xnnpack", "edgetpu")
+LIBRARIES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
+TIMEOUT_S = 60.0
+GRACE_S = 5.0  # what the process gets to close the device after its answer
+_DEVICE = re.compile(r"(usb|pci)?(:\d+)?")
+_TOO_OLD = re.compile(r"requires runtime version \((\d+)\).*this runtime version \((\d+)\)", re.S)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """What a model's operators are handed to.
+
+    Attributes:
+        name: "none" for the runtime's own kernels, "xnnpack", or "edgetpu".
+        library: path or name of libedgetpu; None for the platform's usual name.
+        device: which Edge TPU, as libedgetpu's option takes it: "" for any, ":N", "usb", "usb:N",
+            "pci" or "pci:N".
+
+    Raises:
+        UsageError: there is no such delegate or device, or only an Edge TPU has what is given.
+    """
+
+    name: str = "xnnpack"
+    library: str | None = None
+    device: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name not in DELEGATES:
+            hint = did_you_mean(self.name, DELEGATES)
+            raise UsageError(f"there is no delegate '{self.name}'", hint=hint)
+        if self.name != "edgetpu" and (self.library or self.device):
+            raise UsageError(
+                "a library and a device are for the Edge TPU alone", hint="add --delegate edgetpu"
+            )
+        if not _DEVICE.fullmatch(self.device):
+            raise UsageError(
+                f"'{self.device}' names no Edge TPU",
+                hint="usb, usb:N, pci, pci:N or :N with N counted from 0, or nothing for any",
+            )
+
+    @property
+    def path(self) -> str | None:
+        """The shared library to load, if any."""
+        if self.name != "edgetpu":
+            return None
+        return self.library or LIBRARIES.get(platform.system(), "libedgetpu.so.1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a run.
+
+    Attributes:
+        scores: float32 [n, classes], the first output, dequantized by (q - zero_point) * scale.
+        latency: milliseconds ``delegate`` (open the device), ``load`` (the file, and plan its
+            memory), ``first`` run, and ``median``, ``p5`` and ``p95`` of the ``n`` repeated runs;
+            a run is the invocation, without copying input and output.
+        runtime: name and version of the TFLite runtime.
+    """
+
+    scores: npt.NDArray[np.float32]
+    latency: dict[str, float | int]
+    runtime: str
+
+
+def read_classifier(path: str | Path) -> TFLiteModel:
+    """Reads a model with one input [1, height, width, 3] and an output.
+
+    Raises:
+        UsageError: the file cannot be read, or is no such model.
+    """
+    model = tflite_file.read(path)
+    shapes = [model.tensors[i].shape for i in model.inputs]
+    if len(shapes) != 1 or not model.outputs or (len(shapes[0]), *shapes[0][::3]) != (4, 1, 3):
+        cause = f"its inputs are {[list(shape) for shape in shapes]}, not [1, height, width, 3]"
+        raise UsageError(f"{path} is not an image classifier", cause=cause)
+    return model
+
+
+def run(
+    path: str | Path,
+    batch: Pixels,
+    *,
+    delegate: Delegate | None = None,
+    preprocessing: Preprocessing | None = None,
+    threads: int = 1,
+    repeat: int = 10,
+    timeout_s: float = TIMEOUT_S,
+    progress: Progress | None = None,
+    compiled_only: bool = True,
+) -> Answer:
+    """Classifies photos in a process of its own: one run each, then more on the first.
+
+    Args:
+        path: the model: one input [1, height, width, 3], a score per class as its first output.
+        batch: uint8 [n, height, width, 3], RGB.
+        delegate: XNNPACK unless given.
+        preprocessing: how float values are normalised; by default as the file says.
+        threads: of the kernels on the CPU.
+        repeat: how many runs are measured.
+        timeout_s: how many seconds each step (load, run) may take.
+        progress: is called with the runs done and in all.
+        compiled_only: whether an Edge TPU takes only what its compiler made.
+
+    Raises:
+        UsageError: the arguments or the file cannot be used, or file and delegate do not match.
+        MissingToolError: there is no TFLite runtime, no libedgetpu, or one too old for the file.
+        DeviceError: no Edge TPU could be opened, or it does not answer.
+        EdgekitError: the runtime failed, crashed or hung.
+    """
+    delegate = delegate or Delegate()
+    if min(threads, repeat) < 1 or not timeout_s > 0:
+        raise UsageError("threads, repeat and timeout must be above 0")
+    model = read_classifier(path)
+    _check_pixels(path, model, batch)
+    _check_match(path, model, delegate, compiled_only)
+    table = feed_table(model.tensors[model.inputs[0]], path, preprocessing)
+    request = {
+        "model": str(Path(path).resolve()),
+        "shape": batch.shape,
+        "table": None if table is None else table.tolist(),
+        "library": delegate.path,
+        "options": {"device": delegate.device} if delegate.device else {},
+        "plain": delegate.name == "none",
+        "threads": threads,
+        "repeat": repeat,
+    }
+    data = json.dumps(request).encode() + b"\n" + batch.tobytes()
+    total = len(batch) + repeat
+
+    def done(runs: int) -> None:
+        if progress:
+            progress(runs, total)
+
+    answer = converse([sys.executable, str(CHILD)], data, delegate, timeout_s, done)
+    if "error" in answer:
+        raise _failure(path, delegate, answer["error"], answer["cause"].strip())
+    done(total)
+    return _read(answer["result"], model, len(batch))
+
+
+def converse(
+    command: Sequence[str],
+    request: bytes,
+    delegate: Delegate,
+    timeout_s: float,
+    done: Callable[[int], None],
+) -> dict[str, Any]:
+    """Starts `runner_child`, gives it a request and returns its last answer.
+
+    Args:
+        command: a list, no shell.
+        request: what it reads from stdin.
+        delegate: which the runtime uses, for what is said of a hang.
+        timeout_s: how many seconds may pass between two of its lines.
+        done: is called with how many runs are done, as they go.
+
+    Returns:
+        ``{"result": ...}`` or ``{"error": kind, "cause": text}``.
+
+    Raises:
+        DeviceError: it hung with an Edge TPU.
+        EdgekitError: it hung, or ended without an answer.
+    """
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+        stdin.write(request)  # a file: a child that dies or hangs before it reads blocks nobody
+        stdin.seek(0)
+        process = subprocess.Popen(  # noqa: S603 - a list, no shell
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+        phase = "while it started"
+        try:
+            for message in _messages(process, timeout_s):
+                if "phase" not in message:
+                    _let_end(process)
+                    return message
+                phase = message["phase"]
+                done(message["done"])
+            code = process.wait(timeout_s)
+        except (queue.Empty, subprocess.TimeoutExpired):
+            raise _hung(phase, delegate, timeout_s, _last_line(stderr)) from None
+        finally:
+            _stop(process)
+        raise _died(phase, code, _last_line(stderr))
+
+
+def _check_pixels(path: str | Path, model: TFLiteModel, batch: Pixels) -> None:
+    shape = model.tensors[model.inputs[0]].shape[1:]
+    if batch.dtype != np.uint8 or batch.shape[1:] != shape or not len(batch):
+        raise UsageError(
+            f"{path} takes uint8 pixels {list(shape)}",
+            cause=f"it was given {batch.dtype} {list(batch.shape)}",
+        )
+
+
+def _check_match(
+    path: str | Path, model: TFLiteModel, delegate: Delegate, compiled_only: bool
+) -> None:
+    """Raises UsageError where the file was made for another processor."""
+    compiled = CUSTOM_OP in model.custom_codes
+    if compiled and delegate.name != "edgetpu":
+        raise UsageError(
+            f"{path} is compiled for the Edge TPU",
+            hint="add --delegate edgetpu, or give the file before compilation",
+        )
+    if delegate.name == "edgetpu" and compiled_only and not compiled:
+        raise UsageError(
+            f"{path} is not compiled for the Edge TPU, which would run none of it",
+            hint=f"edgekit compile {path}",
+        )
+
+
+def _read(result: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
+    output = model.tensors[model.outputs[0]]
+    scores = np.array(result["outputs"], np.float32)
+    if output.scale is not None:
+        scores = (scores - np.float32(output.zero_point or 0)) * np.float32(output.scale)
+    warm = result["runs"][photos:]
+    p5, median, p95 = np.percentile(warm, [5, 50, 95])
+    seconds = {
+        "delegate": result["delegate"],
+        "load": result["load"],
+        "first": result["runs"][0],
+        "median": median,
+        "p5": p5,
+        "p95": p95,
+    }
+    latency: dict[str, float | int] = {k: round(float(v) * 1e3, 4) for k, v in seconds.items()}
+    return Answer(scores, latency | {"n": len(warm)}, result["runtime"])
+
+
+def _messages(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[dict[str, Any]]:
+    """Yields the child's messages until it closes stdout; raises queue.Empty when it is silent."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    stdout: Any = process.stdout
+
+    def read() -> None:
+        with stdout:
+            for line in stdout:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()  # select() takes no pipe on Windows
+    limit_s = min(timeout_s, threading.TIMEOUT_MAX)
+    while (line := lines.get(timeout=limit_s)) is not None:
+        with contextlib.suppress(ValueError):  # what a shell may say on login
+            message = json.loads(line)
+            if isinstance(message, dict):
+                yield message
+
+
+def _let_end(process: subprocess.Popen[bytes]) -> None:
+    """Gives a child that has answered the time to close the device."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_S)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Kills the child, and whatever it started, unless it has ended."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+
+
+def _last_line(stderr: IO[bytes]) -> str | None:
+    """The last thing that the child or its libraries said, if anything."""
+    stderr.seek(max(stderr.seek(0, os.SEEK_END) - 4096, 0))
+    lines = stderr.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), None)
+
+
+def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) -> EdgekitError:
+    message = f"the runtime hung {phase} and was stopped after {timeout_s:g} s"
+    if delegate.path:
+        hint = "unplug the Edge TPU and plug it in again; a slow one needs a larger --timeout"
+        return DeviceError(message, cause=said, hint=hint)
+    return EdgekitError(message, cause=said, hint="give a larger --timeout")
+
+
+def _died(phase: str, code: int, said: str | None) -> EdgekitError:
+    if code >= 0:
+        return EdgekitError(f"the runtime ended with exit code {code} {phase}", cause=said)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = "free some memory: Linux kills what takes too much" if name == "SIGKILL" else None
+    return EdgekitError(f"the runtime was killed by {name} {phase}", cause=said, hint=hint)
+
+
+def _failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
+    """Puts an error of the child into words."""
+    if kind == "runtime":
+        hint = "pip install ai-edge-litert"
+        return MissingToolError("there is no TFLite runtime", cause=cause, hint=hint)
+    if kind == "library":
+        return MissingToolError(
+            "the Edge TPU's library cannot be loaded",
+            cause=cause,
+            hint="install the package libedgetpu1-std (Debian, Raspberry Pi OS) from Google's "
+            "Coral repository, or give --library PATH",
+        )
+    if kind == "entry":
+        return UsageError(
+            f"{delegate.path} is not the Edge TPU's library",
+            cause=cause,
+            hint="give libedgetpu's path with --library",
+        )
+    if kind == "device":
+        return DeviceError(
+            f"no Edge TPU could be opened ({delegate.device or 'any'})",
+            cause=cause,
+            hint="is it plugged in, may this user open it (libedgetpu's udev rule and the group "
+            "plugdev), and does no other process use it?",
+        )
+    versions = _TOO_OLD.search(cause)
+    if versions:
+        return MissingToolError(
+            f"{path} needs runtime {versions[1]} of the Edge TPU, and here is {versions[2]}",
+            cause=cause,
+            hint=f"update libedgetpu, or compile with --min-runtime-version {versions[2]}",
+        )
+    doing = "load" if kind == "model" else "run"
+    return EdgekitError(f"the TFLite runtime cannot {doing} {path}", cause=cause)

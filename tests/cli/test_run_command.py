@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from stand_in import build_library, compiled_model
+from tiny_tflite import SIZE, TinyModel
+
+from edgekit.classify import TEST_PICTURE, classify, draw
+from edgekit.cli import run
+from edgekit.converters.tflite_metadata import embed
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import LiteRT
+
+LABELS = ("daisy", "rose\x1b", "tulip", "poppy", "aster")
+PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "tiny.tflite"
+    described = {"name": "n", "description": "d", "labels": LABELS}
+    path.write_bytes(embed(TinyModel().pack(), preprocessing=PREPROCESSING, **described))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for seed, path in enumerate(paths):
+        pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def test_json_names_the_best_classes_of_each_photo(model, photos, capsys):
+    assert run(["run", str(model), *map(str, photos), "--json", "--top", "2", "--repeat", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    with_litert = LiteRT(model)
+    for photo, path in zip(found["photos"], photos, strict=True):
+        scores = with_litert.run(PREPROCESSING.pixels(Image.open(path))[None])[0]
+        best = np.argsort(-scores, kind="stable")[:2]
+        assert photo["photo"] == str(path)
+        assert [place["index"] for place in photo["top"]] == best.tolist()
+        assert [place["score"] for place in photo["top"]] == scores[best].tolist()
+        assert [place["label"] for place in photo["top"]] == [LABELS[i] for i in best]
+    assert found["latency_ms"]["n"] == 3
+    assert found["delegate"] == {"name": "xnnpack", "library": None, "device": ""}
+    assert found["output"] == "logit"
+
+
+def test_text_is_for_people_and_progress_goes_to_stderr(model, capsys):
+    assert run(["run", str(model), "--delegate", "none", "--threads", "2", "--top", "9"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == TEST_PICTURE
+    assert sorted(line.split()[1] for line in lines[1:6]) == sorted(
+        label.replace("\x1b", "?") for label in LABELS
+    )
+    assert lines[6].startswith("latency in ms: load ")
+    assert lines[6].endswith("(10 runs, none, 2 threads)")
+    assert err.startswith("[1/1] run none")
+
+
+def test_without_metadata_classes_are_numbers_and_the_whole_square_is_taken(tmp_path, photos):
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(TinyModel().pack())
+    found = classify(path, photos[:1], top=1, repeat=1)
+    bilinear, square = Image.Resampling.BILINEAR, (5, 0, 25, 20)
+    pixels = Image.open(photos[0]).resize((SIZE, SIZE), bilinear, box=square)
+    scores = LiteRT(path).run(np.asarray(pixels)[None])[0]
+    assert found["photos"][0]["top"] == [
+        {"index": int(scores.argmax()), "label": None, "score": float(scores.max())}
+    ]
+
+
+def test_the_test_picture_uses_the_whole_range():
+    picture = draw(224)
+    assert (picture.shape, picture.dtype) == ((224, 224, 3), np.uint8)
+    assert picture[0, 0].tolist() == [0, 0, 0]
+    assert picture[-1, 0].tolist() == [0, 254, 254]
+    assert len(np.unique(picture)) > 200
+
+
+def refused(arguments, capsys) -> tuple[int, str]:
+    code = run(["run", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return code, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--delegate", "gpu"], "there is no delegate 'gpu'"),
+        (["--tpu", "usb:x", "--delegate", "edgetpu"], "names no Edge TPU"),
+        (["--library", "lib.so"], "add --delegate edgetpu"),
+        (["--delegate", "edgetpu"], "try:   edgekit compile"),
+        (["--top", "0"], "--top 1 or more"),
+        (["--repeat", "0"], "must be above 0"),
+        (["--timeout", "nan"], "must be above 0"),
+        (["nowhere.jpg"], "nowhere.jpg cannot be read"),
+        (["--photo"], "No such option"),
+    ],
+)
+def test_what_is_refused(model, capsys, arguments, says):
+    code, err = refused([model, *arguments], capsys)
+    assert code == 2
+    assert says in err
+
+
+def test_a_missing_library_ends_with_3(tmp_path, capsys):
+    model = tmp_path / "tiny_edgetpu.tflite"
+    model.write_bytes(compiled_model())
+    arguments = [model, "--delegate", "edgetpu", "--library", tmp_path / "libnone.so"]
+    code, err = refused(arguments, capsys)
+    assert code == 3
+    assert "cause: " + str(tmp_path / "libnone.so") in err
+    assert "libedgetpu1-std" in err
+
+
+def test_a_missing_device_ends_with_4(tmp_path, capsys):
+    model = tmp_path / "tiny_edgetpu.tflite"
+    model.write_bytes(compiled_model())
+    library = build_library(tmp_path, "NO_DEVICE")
+    arguments = [model, "--delegate", "edgetpu", "--library", library, "--tpu", "pci:0"]
+    code, err = refused(arguments, capsys)
+    assert code == 4
+    assert "no Edge TPU could be opened (pci:0)" in err
+    assert "plugdev" in err
+
+
+def test_a_compiled_model_needs_the_delegate(tmp_path, capsys):
+    model = tmp_path / "tiny_edgetpu.tflite"
+    model.write_bytes(compiled_model())
+    code, err = refused([model], capsys)
+    assert code == 2
+    assert "add --delegate edgetpu" in err
