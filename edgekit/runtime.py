@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,34 @@ KERNELS = {  # by LiteRT's names for its op resolvers
 WARM_SECONDS = 10.0  # bound of all warm runs together
 
 Pixels = npt.NDArray[np.uint8]
+
+
+class Classifier(Protocol):
+    """A classifier in a file, loaded by some runtime and ready to run.
+
+    Attributes:
+        path: of the file.
+        runtime: name and version of what runs it, for example "LiteRT 2.3.0".
+        side: height and width of its input in pixels.
+        load_seconds: what loading the file and planning its memory took.
+    """
+
+    path: Path
+    runtime: str
+    side: int
+    load_seconds: float
+
+    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
+        """Returns what the model's input is given for uint8 pixels [height, width, 3], RGB."""
+
+    def set_input(self, fed: npt.NDArray[Any]) -> None:
+        """Gives the model its input, as `feed` makes it."""
+
+    def invoke(self) -> None:
+        """Runs the model once on the input that it has."""
+
+    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+        """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
 
 
 class LiteRT:
@@ -46,6 +75,8 @@ class LiteRT:
         EdgekitError: LiteRT cannot run it.
 
     Attributes:
+        runtime: "LiteRT" and its version.
+        side: height of its input in pixels.
         load_seconds: what loading the file and planning its memory took.
     """
 
@@ -71,6 +102,8 @@ class LiteRT:
                 f"{path} is not an image classifier",
                 cause=f"its input is {list(self.input.shape)}, not [1, height, width, 3]",
             )
+        self.side = self.input.shape[1]
+        self.runtime = f"LiteRT {version('ai-edge-litert')}"
         self._table = feed_table(self.input, path, preprocessing)
         self._interpreter, self.load_seconds = _load(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -109,15 +142,21 @@ class LiteRT:
         return np.stack([self._dequantize(self._run(self.feed(pixels))) for pixels in batch])
 
     def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        self._set(fed)
-        self._invoke()
+        self.set_input(fed)
+        self.invoke()
         output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output)
         return output
 
-    def _set(self, fed: npt.NDArray[Any]) -> None:
+    def set_input(self, fed: npt.NDArray[Any]) -> None:
+        """Gives the model its input, as `feed` makes it."""
         self._interpreter.set_tensor(self._input, fed)
 
-    def _invoke(self) -> None:
+    def invoke(self) -> None:
+        """Runs the model once on the input that it has.
+
+        Raises:
+            EdgekitError: LiteRT failed.
+        """
         try:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
@@ -161,11 +200,25 @@ def measure_latency(
         EdgekitError: LiteRT cannot run the model.
     """
     runtime = LiteRT(path, preprocessing=preprocessing, threads=threads, kernels=kernels)
-    runtime._set(runtime.feed(pixels))
+    return measure(runtime, pixels, warm=warm, seconds=seconds) | {"threads": threads}
+
+
+def measure(
+    runtime: Classifier, pixels: Pixels, *, warm: int = 100, seconds: float = WARM_SECONDS
+) -> dict[str, float | int]:
+    """Measures the first and the warm runs of a loaded model; see `measure_latency`.
+
+    Args:
+        runtime: a model that has not run yet.
+        pixels: uint8 [height, width, 3], RGB.
+        warm: how many runs are measured after the first.
+        seconds: at most this long; fewer runs are measured then, but always one.
+    """
+    runtime.set_input(runtime.feed(pixels))
 
     def run() -> float:
         began = time.perf_counter()
-        runtime._invoke()
+        runtime.invoke()
         return time.perf_counter() - began
 
     first = run()
@@ -175,7 +228,7 @@ def measure_latency(
     p5, median, p95 = np.percentile(times, [5, 50, 95])
     figures = {"init": runtime.load_seconds, "first": first, "median": median, "p5": p5, "p95": p95}
     milliseconds = {name: round(float(value) * 1e3, 4) for name, value in figures.items()}
-    return milliseconds | {"n": len(times), "threads": threads}
+    return milliseconds | {"n": len(times)}
 
 
 def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:

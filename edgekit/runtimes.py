@@ -1,0 +1,55 @@
+"""Opens a classifier in whatever runtime its file is for, by the file's ending."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from edgekit.errors import MissingToolError, UsageError, did_you_mean
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import Classifier
+
+#: By ending: module, class, and the extra that installs what it needs.
+_RUNTIMES = {
+    ".tflite": ("edgekit.runtime", "LiteRT", None),
+    ".onnx": ("edgekit.runtime_onnx", "OnnxRuntime", "onnx"),
+    ".xml": ("edgekit.runtime_openvino", "OpenVINO", "openvino"),
+}
+
+
+def open_classifier(
+    path: str | Path, *, threads: int = 1, preprocessing: Preprocessing | None = None
+) -> Classifier:
+    """Loads a model file: .tflite in LiteRT, .onnx in ONNX Runtime, .xml in OpenVINO.
+
+    Args:
+        path: of the file.
+        threads: of the runtime's kernels.
+        preprocessing: how float values are normalised where the file does not say it.
+
+    Raises:
+        UsageError: the file is of no kind that is known, or cannot be used.
+        MissingToolError: its runtime is not installed.
+        EdgekitError: the runtime cannot load it.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _RUNTIMES:
+        raise UsageError(
+            f"{path} is of no kind that can be run", hint=did_you_mean(ending, _RUNTIMES)
+        )
+    module, name, extra = _RUNTIMES[ending]
+    try:
+        kind = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise missing(extra or "", error) from error
+    opened: Classifier = kind(path, threads=threads, preprocessing=preprocessing)
+    return opened
+
+
+def missing(extra: str, error: ModuleNotFoundError) -> MissingToolError:
+    """The error for a package that an extra of ours would have installed."""
+    return MissingToolError(
+        f"this needs the package {error.name}",
+        cause="it is not installed",
+        hint=f'pip install "edgekit[{extra}]"',
+    )
