@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 
+from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.targets.edgetpu_mapping import predict
+from edgekit.targets.edgetpu_rules import check_edgetpu
 
 PYTHON = os.environ.get("EDGEKIT_PY38", "")
 FILES = [Path(p) for p in os.environ.get("EDGEKIT_LEGACY_FILES", "").split(os.pathsep) if p]
@@ -42,6 +45,15 @@ def folder(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("2.5.")
     return folder
+
+
+def test_the_networks_pass_every_rule_of_the_edge_tpu(folder):
+    for name in ("b0", "lite0"):
+        model = tflite_file.read(folder / f"net-{name}-uint8.tflite")
+        assert check_edgetpu(model) == []
+        found = predict(model)
+        assert (found.on_cpu, found.subgraphs) == (0, 1)
+        assert "AVERAGE_POOL_2D" in {op.name for op in found.operators}
 
 
 def test_each_operator_gives_the_same_to_one_step(folder):
