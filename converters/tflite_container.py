@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from lzma import LZMAError
 from typing import Any
 
 import flatbuffers
@@ -81,6 +82,19 @@ def pack(model: bytes, files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+#: What a damaged archive may raise; a crafted one may ask LZMA for 4 GB.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    EOFError,
+    LZMAError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+)
+
+
 def unpack(data: bytes) -> dict[str, bytes]:
     """The files packed behind a model; none larger together than a sane model's would be."""
     files: dict[str, bytes] = {}
@@ -93,7 +107,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
                 room -= len(files[info.filename])
                 if room < 0:
                     raise UsageError("the files behind the model are too large")
-    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, zlib.error) as error:
+    except _DAMAGED as error:
         if zipfile.is_zipfile(io.BytesIO(data)):
             raise UsageError("the files behind the model are damaged", cause=str(error)) from error
     return files

@@ -21,6 +21,9 @@ from edgekit.errors import UsageError
 
 MAGIC = b"TFL3"  # the flatbuffer file identifier, at byte 4
 METADATA_NAME = "TFLITE_METADATA"
+_NOTHING = np.zeros(0, np.uint8)
+_TABLE = 8  # bytes: a table's offset in a vector, and its own offset to its list of fields
+_MOST_DIMENSIONS = 16  # no kernel takes more than 8; a product of many outgrows a float
 _MALFORMED = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError)
 
 
@@ -91,6 +94,8 @@ class Operator:
         inputs: tensor indices; -1 stands for an optional input that is absent.
         fused_activation: "NONE", "RELU", "RELU6", …
         options: the operator's options under the schema's names in snake case.
+        custom_options: the bytes that a custom operator keeps for its own code, as they lie in
+            the file; empty for a built-in operator.
     """
 
     index: int
@@ -101,6 +106,9 @@ class Operator:
     fused_activation: str
     is_custom: bool
     options: Mapping[str, Any] = field(repr=False, compare=False)
+    custom_options: npt.NDArray[np.uint8] = field(
+        default_factory=lambda: _NOTHING, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True)
@@ -199,8 +207,8 @@ def _names(enum: str) -> dict[int, str]:
 class _Parser:
     """Walks the flatbuffer and counts what it lists.
 
-    Vectors of a crafted file may overlap, so that a few kilobytes could list gigabytes. No
-    honest file lists more elements than it has bytes; `_take` stops where that is passed.
+    Vectors of a crafted file may overlap, so that a few kilobytes could list gigabytes. What an
+    honest file lists takes no more bytes than it has; `_take` stops where that is passed.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -214,8 +222,10 @@ class _Parser:
             raise ValueError("its lists are longer than the file")
         return count
 
-    def _each(self, length: int, item: Callable[[int], Any]) -> list[Any]:
-        return [item(i) for i in range(self._take(length))]
+    def _each(self, length: int, item: Callable[[int], Any], size: int = 4) -> list[Any]:
+        """Lists a vector whose elements take ``size`` bytes or more: 4, or a `_TABLE`."""
+        self._take(length * size)
+        return [item(i) for i in range(length)]
 
     def _text(self, raw: bytes | None) -> str:
         self._take(len(raw or b""))
@@ -226,14 +236,17 @@ class _Parser:
         if root.SubgraphsLength() < 1:
             raise ValueError("it has no subgraph")
         graph = root.Subgraphs(0)
-        buffers = self._each(root.BuffersLength(), lambda i: self._buffer(root.Buffers(i)))
-        codes = self._each(root.OperatorCodesLength(), lambda i: self._code(root.OperatorCodes(i)))
+        buffers = self._each(root.BuffersLength(), lambda i: self._buffer(root.Buffers(i)), _TABLE)
+        codes = self._each(
+            root.OperatorCodesLength(), lambda i: self._code(root.OperatorCodes(i)), _TABLE
+        )
         tensors = self._each(
-            graph.TensorsLength(), lambda i: self._tensor(i, graph.Tensors(i), buffers)
+            graph.TensorsLength(), lambda i: self._tensor(i, graph.Tensors(i), buffers), _TABLE
         )
         operators = self._each(
             graph.OperatorsLength(),
             lambda i: self._operator(i, graph.Operators(i), codes, len(tensors)),
+            _TABLE,
         )
         inputs = self._indices(graph.InputsLength(), graph.Inputs, 0, len(tensors))
         outputs = self._indices(graph.OutputsLength(), graph.Outputs, 0, len(tensors))
@@ -250,9 +263,12 @@ class _Parser:
 
     def _buffer(self, buffer: Any) -> npt.NDArray[np.uint8]:
         if buffer.Offset() > 1:  # models above 2 GB keep their data behind the flatbuffer
-            return np.frombuffer(self.data, np.uint8, buffer.Size(), buffer.Offset())
+            return self._behind(buffer.Offset(), buffer.Size())
         data = buffer.DataAsNumpy()
-        return data if isinstance(data, np.ndarray) else np.zeros(0, np.uint8)
+        return data if isinstance(data, np.ndarray) else _NOTHING
+
+    def _behind(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(self.data, np.uint8, size, offset)
 
     def _code(self, code: Any) -> tuple[str, int, bool]:
         # Codes up to 127 stand in both fields in new files, in the deprecated one in old files.
@@ -266,13 +282,16 @@ class _Parser:
         scales: tuple[float, ...] = ()
         zero_points: tuple[int, ...] = ()
         if quantization is not None and quantization.ScaleLength():
-            count = self._take(quantization.ScaleLength())
+            count = quantization.ScaleLength()
+            self._take(4 * count)
             # As arrays: element by element, a network's scales take most of the reading time.
             scales = tuple(quantization.ScaleAsNumpy().tolist())
             if quantization.ZeroPointLength() not in (0, count):
                 raise ValueError(f"tensor {index} has unequal numbers of scales and zero points")
             given = quantization.ZeroPointLength() > 0
             zero_points = tuple(quantization.ZeroPointAsNumpy().tolist()) if given else (0,) * count
+        if max(tensor.ShapeLength(), tensor.ShapeSignatureLength()) > _MOST_DIMENSIONS:
+            raise ValueError(f"tensor {index} has more than {_MOST_DIMENSIONS} dimensions")
         shape = tuple(self._each(tensor.ShapeLength(), tensor.Shape))
         signature = self._each(tensor.ShapeSignatureLength(), tensor.ShapeSignature)
         if tensor.Buffer() >= len(buffers):
@@ -305,7 +324,19 @@ class _Parser:
             fused_activation=_names("ActivationFunctionType").get(activation, str(activation)),
             is_custom=custom,
             options=options,
+            custom_options=self._custom_options(operator) if custom else _NOTHING,
         )
+
+    def _custom_options(self, operator: Any) -> npt.NDArray[np.uint8]:
+        """A view, counted like a list: whoever decodes it takes time for every byte of it."""
+        offset, size = operator.LargeCustomOptionsOffset(), operator.LargeCustomOptionsSize()
+        if offset > 1:  # as a large buffer, it lies behind the flatbuffer
+            return self._behind(offset, self._take(size))
+        data = operator.CustomOptionsAsNumpy()
+        if not isinstance(data, np.ndarray):
+            return _NOTHING
+        self._take(data.size)
+        return data
 
     def _options(self, operator: Any) -> dict[str, Any]:
         kind = _names("BuiltinOptions").get(operator.BuiltinOptionsType(), "NONE")

@@ -34,12 +34,16 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     Returns:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
         ``outputs`` (name, shape, dtype, scale, zero_point), ``operators`` (name, version, count,
-        newest_in_tf_2_5), ``metadata``, ``findings`` by target, and ``snippet``: Python that runs
-        the model on a photo, or None where the model is no image classifier.
+        newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``edgetpu`` (of a compiled model
+        what `edgekit.targets.edgetpu_compiled.describe_compiled` finds, else None), and
+        ``snippet``: Python that runs the model on a photo, or None where the model is no image
+        classifier.
 
     Raises:
         UsageError: the file cannot be read, is not TFLite, or is damaged.
     """
+    from edgekit.targets.edgetpu_compiled import describe_compiled
+
     path = Path(path)
     data = tflite_file.read_bytes(path)
     model = tflite_file.parse(data, name=str(path))
@@ -66,6 +70,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
         "custom_operators": list(model.custom_codes),
         "metadata": asdict(metadata),
         "findings": _findings(model),
+        "edgetpu": describe_compiled(model),
         "snippet": snippet(path, model, metadata),
     }
 

@@ -83,9 +83,10 @@ class CompilerOutput:
 
 _UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _HEADER = re.compile(r"^Operator\s+Count\s+Status\s*$", re.MULTILINE)
-_ROW = re.compile(r"^(\S+)\s+(\d+)\s+(\S.*?)\s*$", re.MULTILINE)
+# Bounded, so that a text that is no log takes neither time nor numbers beyond measure.
+_ROW = re.compile(r"^(\S{1,200})[ \t]{1,200}(\d{1,12})[ \t]{1,200}(\S.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^Input model:", re.MULTILINE)
-_TIME = r"compiled successfully in (\d+) ms"
+_TIME = r"compiled successfully in (\d{1,12}) ms"
 
 
 def parse_output(text: str) -> CompilerOutput:
@@ -102,11 +103,11 @@ def parse_output(text: str) -> CompilerOutput:
         on_chip_bytes=_size("On-chip " + memory.format("used"), text),
         on_chip_free_bytes=_size("On-chip " + memory.format("remaining"), text),
         off_chip_bytes=_size("Off-chip memory used for streaming uncached model parameters", text),
-        subgraphs=_count(r"Number of Edge TPU subgraphs: (\d+)", text),
-        total=_count(r"Total number of operations: (\d+)", text),
-        stated_mapped=_count(r"operations that will run on Edge TPU: (\d+)", text),
-        stated_on_cpu=_count(r"operations that will run on CPU: (\d+)", text),
-        rows=tuple(Row(name, int(count), status) for name, count, status in table),
+        subgraphs=_count(r"Number of Edge TPU subgraphs: (\d{1,12})", text),
+        total=_count(r"Total number of operations: (\d{1,12})", text),
+        stated_mapped=_count(r"operations that will run on Edge TPU: (\d{1,12})", text),
+        stated_on_cpu=_count(r"operations that will run on CPU: (\d{1,12})", text),
+        rows=tuple(Row(name, int(count), status.rstrip()) for name, count, status in table),
         input_model=_name("Input(?: model)?", text),
         output_model=_name("Output(?: model)?", text),
     )
@@ -137,7 +138,7 @@ def _count(pattern: str, text: str) -> int | None:
 
 
 def _size(label: str, text: str) -> int | None:
-    match = re.search(re.escape(label) + r": (\d+(?:\.\d+)?)([KMG]i)?B", text)
+    match = re.search(re.escape(label) + r": (\d{1,12}(?:\.\d{1,12})?)([KMG]i)?B", text)
     return round(float(match.group(1)) * _UNITS[match.group(2)]) if match else None
 
 

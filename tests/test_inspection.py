@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from edgetpu_packages import compiled
 from PIL import Image
 from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
 from tiny_tflite import SIZE, TinyModel, float_io, schema
@@ -50,6 +53,7 @@ def test_the_document(save):
     assert found["metadata"]["labels"] == LABELS
     assert found["metadata"]["preprocessing"] == IMAGENET.to_dict()
     assert found["findings"] == {"tflite": [], "edgetpu": []}
+    assert found["edgetpu"] is None
 
 
 def test_findings_are_listed_by_target(save):
@@ -146,9 +150,6 @@ def test_a_hostile_record_does_not_reach_the_snippet(save):
 
 def _with_fresh_checksums(data: bytes) -> bytes:
     """Writes the archive behind a model anew, so that edited files pass its checksums."""
-    import io
-    import zipfile
-
     from edgekit.converters import tflite_container as container
 
     size = container.flatbuffer_size(data)
@@ -158,6 +159,41 @@ def _with_fresh_checksums(data: bytes) -> bytes:
             start = info.header_offset + 30 + len(info.filename)
             files[info.filename] = data[start : start + info.file_size]
     return container.pack(data[:size], files)
+
+
+def test_a_compiled_model_is_described(save):
+    found = inspect_file(save(compiled().pack()))
+    assert json.loads(json.dumps(found["edgetpu"])) == found["edgetpu"]
+    assert (found["scheme"], found["snippet"]) == ("edgetpu-compiled", None)
+    assert found["edgetpu"]["subgraphs"] == 1
+    assert found["edgetpu"]["packages"][0]["streamed_bytes"] == 48
+
+
+def test_a_compiled_model_that_cannot_be_decoded_is_still_shown(save):
+    found = inspect_file(save(compiled(b"nonsense").pack()))
+    assert found["edgetpu"]["packages"] == [
+        {"index": 3, "problem": "the custom options are no map"}
+    ]
+    assert found["inputs"][0]["dtype"] == "uint8"
+
+
+@pytest.mark.parametrize("properties", ["ff00000100", "5d000000f0"], ids=["options", "4 GB"])
+def test_an_archive_of_another_method_is_refused(save, properties):
+    out = io.BytesIO(TinyModel().pack())
+    with zipfile.ZipFile(out, "a", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("labels.txt", b"daisy" * 100)
+    data = bytearray(out.getvalue())
+    at = data.index(b"labels.txt") + len(b"labels.txt") + 4
+    data[at : at + 5] = bytes.fromhex(properties)
+    code = (
+        "import resource, sys\n"
+        "from edgekit.inspection import inspect_file\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "inspect_file(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", code, str(save(bytes(data)))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "UsageError: error: the files behind the model are damaged" in done.stderr
 
 
 def test_no_snippet_where_nothing_says_how_to_feed(save):
@@ -178,8 +214,12 @@ def test_foreign_files(tmp_path):
     assert found["scheme"] == "w8a8-static"
     assert found["metadata"]["labels"][0] == "daisy"
     assert {f["rule"] for f in found["findings"]["tflite"]} == {"static-shape"}
-    compiled = inspect_file(SHARED / "edgetpu/pairs/split_concat_edgetpu.tflite")
-    assert (compiled["scheme"], compiled["snippet"]) == ("edgetpu-compiled", None)
+    small = inspect_file(SHARED / "edgetpu/pairs/split_concat_edgetpu.tflite")
+    assert (small["scheme"], small["snippet"]) == ("edgetpu-compiled", None)
+    assert small["edgetpu"]["cpu_operators"] == []
+    parted = inspect_file(SHARED / "edgetpu/pairs/deeplabv3_mnv2_dm05_pascal_quant_edgetpu.tflite")
+    assert [op["index"] for op in parted["edgetpu"]["cpu_operators"]] == list(range(1, 9))
+    assert parted["edgetpu"]["packages"][0]["cached_bytes"] == 766720
     old = inspect_file(SHARED / "edgetpu/pairs/mobilenet_v1_0.25_128_quant.tflite")
     assert old["scheme"] == "w8a8-static-uint8"
     assert old["findings"] == {"edgetpu": []}

@@ -18,6 +18,7 @@ from edgekit.cli import (
     models,
     parity,
     pretrained,
+    report,
     run_model,
     scale,
     sensitivity,
@@ -42,6 +43,7 @@ app.command("check")(check.check)
 app.command("compile")(compile.command)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
+app.command("report")(report.command)
 app.command("run")(run_model.command)
 app.command("scale")(scale.command)
 app.command("sensitivity")(sensitivity.command)

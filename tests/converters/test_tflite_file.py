@@ -66,6 +66,85 @@ def test_custom_operator_is_named_by_its_code():
     assert model.operators[3].is_custom
 
 
+def with_options(**fields) -> TinyModel:
+    """The tiny model with a custom operator that has these fields."""
+    tiny = TinyModel()
+    code = tiny.code("LOGISTIC")
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = b"edgetpu-custom-op"
+    for name, value in fields.items():
+        setattr(tiny.graph.operators[3], name, value)
+    return tiny
+
+
+def test_custom_options_are_a_view_of_the_file():
+    content = bytes(range(200))
+    data = with_options(customOptions=np.frombuffer(content, np.uint8)).pack()
+    operators = tflite_file.parse(data).operators
+    assert bytes(operators[3].custom_options) == content
+    assert np.shares_memory(operators[3].custom_options, np.frombuffer(data, np.uint8))
+    assert [op.index for op in operators if op.custom_options.size] == [3]
+
+
+def test_a_custom_operator_may_have_no_options():
+    assert tflite_file.parse(with_options().pack()).operators[3].custom_options.size == 0
+
+
+def large(size: int) -> bytes:
+    """Options of this size, 100 of them behind the flatbuffer."""
+    offset = len(with_options(largeCustomOptionsOffset=2, largeCustomOptionsSize=size).pack())
+    tiny = with_options(largeCustomOptionsOffset=offset, largeCustomOptionsSize=size)
+    return tiny.pack() + bytes(range(100))
+
+
+def test_large_custom_options_lie_behind_the_flatbuffer():
+    operator = tflite_file.parse(large(100)).operators[3]
+    assert bytes(operator.custom_options) == bytes(range(100))
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (large(101), "buffer"),
+        (large(2**63), "longer than the file"),
+        (with_options(largeCustomOptionsOffset=2**63, largeCustomOptionsSize=1).pack(), ""),
+    ],
+)
+def test_large_custom_options_that_are_not_there(data, cause):
+    with pytest.raises(UsageError, match="damaged") as caught:
+        tflite_file.parse(data)
+    assert cause in caught.value.cause
+
+
+def test_options_that_overlap_are_stopped():
+    content = np.zeros(20_000, np.uint8)
+    tiny = with_options(customOptions=content)
+    other = with_options(customOptions=content[:100]).graph.operators[3]
+    other.opcodeIndex = tiny.graph.operators[3].opcodeIndex
+    tiny.graph.operators.append(other)
+    data = bytearray(tiny.pack())
+    assert len(tflite_file.parse(bytes(data)).operators) == 9
+    graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
+    entries = graph._tab.Vector(graph._tab.Offset(10))
+    first = graph.Operators(3)._tab.Pos
+    assert first > entries + 4 * 8
+    struct.pack_into("<I", data, entries + 4 * 8, first - entries - 4 * 8)
+    with pytest.raises(UsageError) as caught:
+        tflite_file.parse(bytes(data))
+    assert "longer than the file" in caught.value.cause
+
+
+@pytest.mark.parametrize(("dimensions", "read"), [(16, True), (17, False)])
+def test_more_dimensions_than_any_kernel_takes_are_refused(dimensions, read):
+    tiny = TinyModel()
+    tiny.tensor("image").shape = [2**30] * dimensions
+    if read:
+        assert len(tflite_file.parse(tiny.pack()).tensors[0].shape) == dimensions
+    else:
+        with pytest.raises(UsageError, match="damaged"):
+            tflite_file.parse(tiny.pack())
+
+
 def test_dynamic_batch_is_seen():
     tiny = TinyModel()
     tiny.tensor("image").shapeSignature = [-1, 8, 8, 3]

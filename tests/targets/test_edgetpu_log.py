@@ -186,3 +186,11 @@ def test_foreign_text_is_one_output_without_figures():
 )
 def test_silence(text, silent):
     assert is_silent(text) == silent
+
+
+def test_numbers_and_blanks_beyond_measure_are_passed_over():
+    text = "Operator  Count  Status\n\nADD" + " " * 100_000 + "\nMUL  " + "9" * 5000 + "  Mapped\n"
+    text += "Input size: " + "9" * 400 + "MiB\nSUB   1   Mapped to Edge TPU   \n"
+    output = parse_output(text)
+    assert [(row.name, row.count, row.is_mapped) for row in output.rows] == [("SUB", 1, True)]
+    assert output.input_bytes is None

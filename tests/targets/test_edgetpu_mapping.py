@@ -9,7 +9,7 @@ from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 from edgekit.converters import tflite_file
 from edgekit.targets import edgetpu_status as status
 from edgekit.targets.edgetpu_mapping import Prediction, partition, predict
-from edgekit.targets.edgetpu_rules import CUSTOM_OP
+from edgekit.targets.edgetpu_status import CUSTOM_OP
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PAIRS = sorted(p.stem for p in (SHARED / "edgetpu/pairs").glob("*.tflite"))
