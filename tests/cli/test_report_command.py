@@ -261,7 +261,6 @@ def test_a_long_run_of_blanks_takes_no_time(save, shown):
     assert shown(save(text)) == shown(save(LOG))
 
 
-
 def test_control_characters_do_not_reach_the_terminal(save, shown):
     out = shown(
         save(LOG.replace("A status", "A \x1b[31mstatus").replace("Input: a", "Input: \x07a"))
