@@ -288,7 +288,16 @@ def test_a_connection_that_dies_is_a_device_error(server):
     shutil.rmtree(left)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell starts what runs in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @needs_sshd
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_what_runs_there(server, tmp_path):
     beat = tmp_path / "beat"
     loop = f"while :; do date >> {shlex.quote(str(beat))}; sleep 0.05; done"
