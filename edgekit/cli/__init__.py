@@ -11,6 +11,7 @@ import typer
 
 from edgekit import __version__
 from edgekit.cli import (
+    bench,
     build,
     check,
     compile,
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # Rich alone would cost half of the time that --help may take
     pretty_exceptions_enable=False,
 )
+app.command("bench")(bench.command)
 app.command("build")(build.command)
 app.command("models")(models.command)
 app.command("check")(check.check)

@@ -1,0 +1,180 @@
+"""The program that loads and runs model files for `edgekit.bench`, the other side of its pipe.
+
+It is a process of its own, so that a runtime's native code may crash or hang without loss, and so
+that no runtime shares its threads or memory with another. It answers each line of JSON on stdin
+with one on stdout: ``{"result": ...}``, or ``{"error": ...}`` as `_describe` has it. What
+libraries print on stdout goes to stderr. It ends when stdin does.
+
+A request:
+    file: a number for the file; it is loaded when that is first asked for.
+    path: of the file.
+    threads: of the runtime's kernels.
+    photo: path of the photo that it is given; null for the drawn picture.
+    seconds: how long a burst of runs lasts; 0 to load the file and run it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgekit import inspection
+from edgekit.classify import draw
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.images import decode
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import Classifier
+from edgekit.runtimes import open_classifier
+
+#: What is imported to load a file, by its ending.
+IMPORTS = {
+    ".tflite": ("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"),
+    ".onnx": ("onnxruntime", "onnx"),
+    ".xml": ("openvino",),
+}
+#: For a file that does not say how it is fed: the speed does not depend on it.
+NEUTRAL = Preprocessing(224, (127.5,) * 3, (127.5,) * 3, (), 1.0, "bilinear")
+
+
+def main() -> None:
+    """Answers requests until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    loaded: dict[int, Classifier] = {}
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        try:
+            answer = {"result": _answer(request, loaded)}
+        except Exception as error:
+            answer = {"error": _describe(error, request["path"])}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _answer(request: dict[str, Any], loaded: dict[int, Classifier]) -> Any:
+    file, result = request["file"], None
+    if file not in loaded:
+        loaded[file], result = load(request["path"], request["threads"], request["photo"])
+    return burst(loaded[file], request["seconds"]) if request["seconds"] else result
+
+
+def load(path: str, threads: int, photo: str | None) -> tuple[Classifier, dict[str, Any]]:
+    """Loads a file, and runs it once.
+
+    Returns:
+        The model with its input set, and ``runtime`` (name and version), ``scheme`` (of its
+        quantization), ``load_ms``, ``first_ms`` and ``memory_bytes``: by how much the resident
+        set is larger than with the runtime alone, None where the system does not say.
+    """
+    _import_runtime(Path(path).suffix.lower())
+    before = _resident()
+    model = _open(path, threads)
+    model.set_input(model.feed(draw(model.side)))
+    first_ms = _run(model)
+    after = _resident()
+    record, scheme = _read(path)
+    if photo is not None:
+        how = replace(record or NEUTRAL, resolution=model.side)
+        model.set_input(model.feed(how.pixels(decode(Path(photo)))))
+    return model, {
+        "runtime": model.runtime,
+        "scheme": scheme,
+        "load_ms": model.load_seconds * 1e3,
+        "first_ms": first_ms,
+        "memory_bytes": None if before is None or after is None else after - before,
+    }
+
+
+def burst(model: Classifier, seconds: float) -> list[float]:
+    """Runs a model over and over; milliseconds of each run, at least one.
+
+    The run before them is not counted: others have had the caches and the cores since the last.
+    """
+    model.invoke()
+    end = time.perf_counter() + seconds
+    times = [_run(model)]
+    while time.perf_counter() < end:
+        times.append(_run(model))
+    return times
+
+
+def _run(model: Classifier) -> float:
+    began = time.perf_counter()
+    model.invoke()
+    return (time.perf_counter() - began) * 1e3
+
+
+def _import_runtime(ending: str) -> None:
+    """Loads the runtime's libraries, which are no part of loading a file.
+
+    One that is missing is left to `open_classifier`, which says how to install it.
+    """
+    with contextlib.suppress(ImportError, KeyError):
+        modules = [import_module(name) for name in IMPORTS[ending]]
+        if ending == ".xml":
+            modules[0].Core().get_versions("CPU")  # the plugin that has the kernels
+
+
+def _open(path: str, threads: int) -> Classifier:
+    """Opens a file with its own normalization, and one without any with some."""
+    try:
+        return open_classifier(path, threads=threads)
+    except UsageError:
+        return open_classifier(path, threads=threads, preprocessing=NEUTRAL)
+
+
+def _read(path: str) -> tuple[Preprocessing | None, str]:
+    """What a file says of itself: how a photo is prepared, and its quantization in a word."""
+    ending = Path(path).suffix.lower()
+    if ending == ".xml":
+        from edgekit.converters import openvino_file
+
+        described = openvino_file.read(path)
+        return described.preprocessing, described.scheme
+    if ending == ".onnx":
+        from edgekit.converters import onnx_file
+
+        model = onnx_file.read(path)
+        record, scheme = model.preprocessing, model.scheme
+    else:
+        record = read_metadata(path).preprocessing
+        scheme = inspection.scheme(tflite_file.read(path))
+    return Preprocessing.from_dict(record) if record else None, scheme
+
+
+def _resident() -> int | None:
+    """The resident set in bytes; None where the system does not say.
+
+    Not its peak: that would count what our own reading of the file took.
+    """
+    gc.collect()
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmRSS:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _describe(error: Exception, path: str) -> dict[str, Any]:
+    """An error as JSON: its exit code and words."""
+    if isinstance(error, EdgekitError):
+        words = {"message": error.message, "cause": error.cause, "hint": error.hint}
+        return {"exit_code": error.exit_code, **words}
+    cause = f"{type(error).__name__}: {error}"
+    return {"exit_code": 1, "message": f"{path} cannot be run", "cause": cause, "hint": None}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""``edgekit bench MODEL_FILE...``: how fast files are on this host, measured side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgekit.bench import Document, File
+    from edgekit.bench_saved import Change
+
+
+def command(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="MODEL_FILE...", help=".tflite, .onnx and .xml files.")
+    ],
+    rounds: Annotated[int, typer.Option(help="How often each file has its turn.")] = 5,
+    seconds: Annotated[float, typer.Option(help="How long a turn is.")] = 1.0,
+    threads: Annotated[
+        int | None, typer.Option(help="Of each runtime. [all cores]", show_default=False)
+    ] = None,
+    photo: Annotated[
+        Path | None, typer.Option(help="What they are given. [a drawn picture]", metavar="FILE")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that a file may hang.")] = 60.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Save the JSON document.", metavar="FILE")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A saved document.", metavar="FILE")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Percent slower than --against; beyond them it ends with 5.")
+    ] = 10.0,
+) -> None:
+    """Measure load, first run, warm runs and memory of model files, in turn and round by round.
+
+    Ratios are to the first file, of the same round: what else the machine does slows both.
+    """
+    from edgekit import bench, bench_saved
+    from edgekit.console import Console
+    from edgekit.errors import UsageError
+
+    if not tolerance >= 0:
+        raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
+    console = Console()
+    settings = bench.Settings(rounds, seconds, threads, photo, timeout)
+    saved = bench_saved.read(against) if against else None
+    with console.stage(1, 1, "bench"):
+        document, problems = bench.measure(files, settings, progress=console.progress)
+    comparison = bench_saved.compare(document, saved, tolerance) if saved else None
+    for warning in comparison.warnings if comparison else []:
+        console.warn(warning)
+    _print(document, comparison.changes if comparison else None, as_json=json)
+    if out:
+        _save(document, out)
+    if problems:
+        for problem in problems[1:]:
+            console.error(problem)
+        raise problems[0]
+    if comparison and against:
+        comparison.check(against, tolerance)
+
+
+def _print(document: Document, changes: Sequence[Change | None] | None, *, as_json: bool) -> None:
+    import sys
+
+    from edgekit.bench import int8_notes
+    from edgekit.console import safe
+
+    if as_json:
+        from json import dumps
+
+        print(dumps(document, indent=2, ensure_ascii=False))
+        return
+    if document["files"]:
+        lines = [*_table(document["files"], changes), _how(document), *int8_notes(document)]
+        print(safe("\n".join(lines), sys.stdout))
+
+
+def _how(document: Document) -> str:
+    threads, rounds = document["threads"], document["rounds"]
+    return (
+        f"{threads} thread{'s' * (threads != 1)}, {rounds} round{'s' * (rounds != 1)} of "
+        f"{document['seconds']:g} s; ratio to {Path(document['reference'] or '').name}: median "
+        "(least to most) of the rounds; memory: resident after a run"
+    )
+
+
+def _table(files: Sequence[File], changes: Sequence[Change | None] | None) -> list[str]:
+    """The figures in columns; times in ms. The first two columns are words, the others figures."""
+    titles = ["file", "runtime", "size", "memory", "load ms", "first ms", "median ms"]
+    titles += ["p5 to p95", "runs", "ratio"] + ["change"] * (changes is not None)
+    rows = [_row(file) for file in files]
+    if changes is not None:
+        rows = [[*row, _change(change)] for row, change in zip(rows, changes, strict=True)]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in (titles, *rows)
+    ]
+
+
+def _row(file: File) -> list[str]:
+    from edgekit.report.format import milliseconds as ms
+    from edgekit.report.format import size
+
+    return [
+        Path(file["path"]).name,
+        file["runtime"],
+        size(file["size_bytes"]),
+        size(file["memory_bytes"]),
+        ms(file["load_ms"]),
+        ms(file["first_ms"]),
+        ms(file["median_ms"]),
+        f"{ms(file['p5_ms'])} to {ms(file['p95_ms'])}",
+        str(file["n"]),
+        f"{file['ratio']:.2f} ({file['ratio_low']:.2f} to {file['ratio_high']:.2f})",
+    ]
+
+
+def _change(change: Change | None) -> str:
+    from edgekit.report.format import NOTHING
+
+    if change is None:
+        return NOTHING
+    return f"{100 * change.fraction:+.1f} %" + (" slower" if change.slower else "")
+
+
+def _save(document: Document, path: Path) -> None:
+    from json import dumps
+
+    from edgekit.report.document import write_text
+
+    write_text(path, dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,37 @@
+"""benchmarks/latency.py: pairs of files, each measured by itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_tflite import TinyModel
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def main(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import latency
+
+    return latency.main
+
+
+def test_pairs_are_measured_and_saved(main, tmp_path, capsys):
+    ours, theirs, out = (tmp_path / name for name in ("o.tflite", "t.tflite", "out.json"))
+    for path in (ours, theirs):
+        path.write_bytes(TinyModel().pack())
+    short = ["--rounds", "1", "--seconds", "0.01", "--threads", "1", "--json", str(out)]
+    assert main(["--pair", "tiny", str(ours), str(theirs), *short]) == 0
+    (pair,) = json.loads(out.read_text())["pairs"]
+    paths = [pair[side]["path"] for side in ("ours", "theirs")]
+    assert (pair["name"], paths) == ("tiny", [str(ours), str(theirs)])
+    expected = pair["theirs"]["median_ms"] / pair["ours"]["median_ms"]
+    assert pair["ratio"] == pytest.approx(expected, rel=0.01)
+    assert capsys.readouterr().out.splitlines()[1].startswith("tiny ")
+
+
+def test_a_file_that_cannot_be_measured_ends_it(main, tmp_path, capsys):
+    missing = str(tmp_path / "none.tflite")
+    assert main(["--pair", "tiny", missing, missing]) == 2
+    assert missing in capsys.readouterr().err

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_tflite import SIZE, TinyModel, float_io
+
+from edgekit import bench_child
+from edgekit.bench_child import burst, load
+from edgekit.classify import draw
+from edgekit.converters.tflite_metadata import embed
+from edgekit.errors import MissingToolError, UsageError
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import LiteRT
+
+LABELS = ("a", "b", "c", "d", "e")
+CROPPED = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS, 0.5)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "tiny.tflite"
+    described = {"name": "n", "description": "d", "labels": LABELS}
+    path.write_bytes(embed(TinyModel().pack(), preprocessing=CROPPED, **described))
+    return path
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """What models are given."""
+    given, set_input = [], LiteRT.set_input
+
+    def keep(self, values):
+        given.append(values)
+        set_input(self, values)
+
+    monkeypatch.setattr(LiteRT, "set_input", keep)
+    return given
+
+
+class Counting:
+    """A model that counts its runs."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def invoke(self):
+        self.runs += 1
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 0.02])
+def test_a_burst_is_measured_but_for_its_first_run(seconds):
+    model = Counting()
+    times = burst(model, seconds)
+    assert len(times) == model.runs - 1 >= 1
+    assert min(times) >= 0
+
+
+def test_a_file_is_loaded_and_run_once(path, fed):
+    model, figures = load(str(path), 1, None)
+    assert figures["runtime"] == model.runtime
+    assert figures["scheme"] == "w8a8-static"
+    assert figures["load_ms"] == model.load_seconds * 1e3
+    assert figures["first_ms"] > 0
+    np.testing.assert_array_equal(fed[-1][0], draw(SIZE))
+
+
+def test_a_photo_is_prepared_as_the_file_says(path, fed, tmp_path):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(draw(40)).save(photo)
+    load(str(path), 1, str(photo))
+    with Image.open(photo) as image:
+        np.testing.assert_array_equal(fed[-1][0], CROPPED.pixels(image))
+
+
+def test_a_float_file_that_says_nothing_can_be_measured(tmp_path, fed):
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(float_io().pack())
+    load(str(path), 1, None)
+    np.testing.assert_allclose(fed[-1][0], (draw(SIZE) - 127.5) / 127.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["none.tflite", "model.txt"])
+def test_a_bad_file_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=name):
+        load(str(tmp_path / name), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "described"),
+    [
+        (MissingToolError("m", cause="c", hint="h"), (3, "m", "c", "h")),
+        (ValueError("odd"), (1, "f.onnx cannot be run", "ValueError: odd", None)),
+    ],
+)
+def test_errors_cross_the_pipe(error, described):
+    words = dict(zip(("exit_code", "message", "cause", "hint"), described, strict=True))
+    assert bench_child._describe(error, "f.onnx") == words
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says it so")
+def test_resident_memory_counts_what_is_held():
+    before = bench_child._resident()
+    held = np.ones(8_000_000)
+    assert bench_child._resident() - before == pytest.approx(held.nbytes, rel=0.2)
+
+
+def test_each_line_is_answered_with_one(path, tmp_path):
+    """In a process: also what a library prints on stdout, and the end of stdin."""
+    request = {"file": 0, "path": str(path), "threads": 1, "photo": None, "seconds": 0}
+    requests = [
+        request,
+        request | {"seconds": 0.01},
+        request | {"file": 1, "path": str(tmp_path / "none.tflite")},
+        request | {"seconds": 0.01},
+    ]
+    noisy = (
+        "import os; from edgekit import bench_child, runtime\n"
+        "invoke = runtime.LiteRT.invoke\n"
+        "runtime.LiteRT.invoke = lambda self: (os.write(1, b'noise\\n'), invoke(self))\n"
+        "bench_child.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", noisy],
+        input="".join(json.dumps(request) + "\n" for request in requests),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded, first, wrong, second = map(json.loads, done.stdout.splitlines())
+    assert loaded["result"]["runtime"].startswith("LiteRT ")
+    assert len(first["result"]) >= 1
+    assert wrong["error"]["exit_code"] == 2
+    assert len(second["result"]) >= 1
+    assert "noise" in done.stderr
