@@ -25,14 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from edgekit import errors
+from edgekit import child, errors
 from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import UnreadableImageError, decode
 from edgekit.report.diagnosis import int8_dot_product
 from edgekit.report.document import Host
 from edgekit.report.host import describe_host, usable_cores
-from edgekit.targets import runner
 from edgekit.targets.runner import TIMEOUT_S
 
 SCHEMA_VERSION = 1
@@ -275,8 +274,8 @@ class Race:
 
     def close(self) -> None:
         """Ends all processes."""
-        for child in self._children.values():
-            child.close()
+        for one in self._children.values():
+            one.close()
         self._children.clear()
 
     def _ask(self, file: int, seconds: float) -> Any:
@@ -318,7 +317,7 @@ class Child:
             stderr=self._stderr,
             start_new_session=True,
         )
-        self._answers = runner._messages(self._process, timeout_s)
+        self._answers = child.messages(self._process, timeout_s)
 
     def ask(self, request: dict[str, Any], phase: str) -> Any:
         """Returns the result of a request.
@@ -342,10 +341,10 @@ class Child:
             said = f"the runtime hung {phase} and was stopped after {self._timeout_s:g} s"
             raise EdgekitError(said, hint="give a larger --timeout") from None
         if answer is None:
-            runner._let_end(self._process)
-            runner._stop(self._process)
+            child.let_end(self._process)
+            child.stop(self._process)
             code = self._process.returncode
-            raise runner._died(phase, code, runner._last_line(self._stderr))
+            raise child.died(phase, code, child.last_line(self._stderr))
         if "error" in answer:
             error = answer["error"]
             kind = _KINDS.get(error.pop("exit_code"), EdgekitError)
@@ -354,7 +353,7 @@ class Child:
 
     def close(self) -> None:
         """Ends the process at once."""
-        runner._stop(self._process)
+        child.stop(self._process)
         with suppress(OSError):  # what it has not read is of no use any more
             if self._process.stdin:
                 self._process.stdin.close()

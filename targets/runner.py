@@ -7,25 +7,22 @@ library is loaded, given its options and asked to take part, with a stand-in for
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import platform
 import queue
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit import child
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError, did_you_mean
@@ -37,7 +34,6 @@ CHILD = Path(__file__).with_name("runner_child.py")
 DELEGATES = ("none", "xnnpack", "edgetpu")
 LIBRARIES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 TIMEOUT_S = 60.0
-GRACE_S = 5.0  # what the process gets to close the device after its answer
 _DEVICE = re.compile(r"(usb|pci)?(:\d+)?")
 _TOO_OLD = re.compile(r"requires runtime version \((\d+)\).*this runtime version \((\d+)\)", re.S)
 
@@ -208,18 +204,18 @@ def converse(
         )
         phase = "while it started"
         try:
-            for message in _messages(process, timeout_s):
+            for message in child.messages(process, timeout_s):
                 if "phase" not in message:
-                    _let_end(process)
+                    child.let_end(process)
                     return message
                 phase = message["phase"]
                 done(message["done"])
             code = process.wait(timeout_s)
         except (queue.Empty, subprocess.TimeoutExpired):
-            raise _hung(phase, delegate, timeout_s, _last_line(stderr)) from None
+            raise _hung(phase, delegate, timeout_s, child.last_line(stderr)) from None
         finally:
-            _stop(process)
-        raise _died(phase, code, _last_line(stderr))
+            child.stop(process)
+        raise child.died(phase, code, child.last_line(stderr))
 
 
 def _check_pixels(path: str | Path, model: TFLiteModel, batch: Pixels) -> None:
@@ -267,67 +263,12 @@ def _read(result: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
     return Answer(scores, latency | {"n": len(warm)}, result["runtime"])
 
 
-def _messages(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[dict[str, Any]]:
-    """Yields the child's messages until it closes stdout; raises queue.Empty when it is silent."""
-    lines: queue.Queue[bytes | None] = queue.Queue()
-    stdout: Any = process.stdout
-
-    def read() -> None:
-        with stdout:
-            for line in stdout:
-                lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()  # select() takes no pipe on Windows
-    limit_s = min(timeout_s, threading.TIMEOUT_MAX)
-    while (line := lines.get(timeout=limit_s)) is not None:
-        with contextlib.suppress(ValueError):  # what a shell may say on login
-            message = json.loads(line)
-            if isinstance(message, dict):
-                yield message
-
-
-def _let_end(process: subprocess.Popen[bytes]) -> None:
-    """Gives a child that has answered the time to close the device."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kills the child, and whatever it started, unless it has ended."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        process.wait()
-
-
-def _last_line(stderr: IO[bytes]) -> str | None:
-    """The last thing that the child or its libraries said, if anything."""
-    stderr.seek(max(stderr.seek(0, os.SEEK_END) - 4096, 0))
-    lines = stderr.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), None)
-
-
 def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) -> EdgekitError:
     message = f"the runtime hung {phase} and was stopped after {timeout_s:g} s"
     if delegate.path:
         hint = "unplug the Edge TPU and plug it in again; a slow one needs a larger --timeout"
         return DeviceError(message, cause=said, hint=hint)
     return EdgekitError(message, cause=said, hint="give a larger --timeout")
-
-
-def _died(phase: str, code: int, said: str | None) -> EdgekitError:
-    if code >= 0:
-        return EdgekitError(f"the runtime ended with exit code {code} {phase}", cause=said)
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = "free some memory: Linux kills what takes too much" if name == "SIGKILL" else None
-    return EdgekitError(f"the runtime was killed by {name} {phase}", cause=said, hint=hint)
 
 
 def _failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:

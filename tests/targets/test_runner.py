@@ -12,6 +12,7 @@ import pytest
 from stand_in import build_library, compiled_model
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
+from edgekit import child
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT
@@ -110,7 +111,7 @@ def test_what_a_library_can_do_wrong(path, tmp_path, switch, kind, says):
 
 
 def test_a_library_that_hangs_when_it_is_closed_takes_no_answer_away(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "GRACE_S", 0.2)
+    monkeypatch.setattr(child, "GRACE_S", 0.2)
     delegate = Delegate("edgetpu", build_library(tmp_path, "HANG_AT_END"))
     assert run(path, PIXELS, delegate=delegate, compiled_only=False).scores.shape == (3, CLASSES)
 
@@ -310,8 +311,8 @@ def test_the_first_runtime_that_imports_is_taken(monkeypatch):
 
 def test_the_child_s_neighbours_do_not_shadow_packages(path, tmp_path):
     """A file beside it named as a package would be imported in its place."""
-    child = tmp_path / "runner_child.py"
-    child.write_text(runner.CHILD.read_text())
+    copy = tmp_path / "runner_child.py"
+    copy.write_text(runner.CHILD.read_text())
     (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
     request = {
         "model": str(path),
@@ -324,10 +325,10 @@ def test_the_child_s_neighbours_do_not_shadow_packages(path, tmp_path):
         "repeat": 1,
     }
     data = json.dumps(request).encode() + b"\n" + PIXELS[:1].tobytes()
-    answer = ask([sys.executable, str(child)], data)
+    answer = ask([sys.executable, str(copy)], data)
     assert len(answer["result"]["outputs"][0]) == CLASSES
 
 
 def test_signals_without_a_name():
-    error = runner._died("in run 2", -(signal.SIGRTMIN + 5), None)
+    error = child.died("in run 2", -(signal.SIGRTMIN + 5), None)
     assert f"signal {signal.SIGRTMIN + 5} in run 2" in error.message
