@@ -1,0 +1,337 @@
+"""The ONNX writer: a Graph as ONNX operators, in float or in QDQ form.
+
+Inside, tensors are NCHW. A tensor, a node and a weight have the names that they have in the Graph.
+What is quantized is written as a pair of QuantizeLinear and DequantizeLinear with the Graph's own
+scale and zero point, which runtimes fuse into integer kernels; where they do not, the pair rounds
+to the same integers. Integers are stored as uint8: int8 plus 128, zero points too, so that the
+reals are the same. A photo's bytes are such integers already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers
+from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.graph import (
+    Activation,
+    Add,
+    Array,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    Flatten,
+    FullyConnected,
+    Graph,
+    Mean,
+    Mul,
+    Node,
+    QuantParams,
+    SpatialNode,
+    WeightedNode,
+)
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtimes import missing
+
+#: Per-channel DequantizeLinear needs 13; 17 is what ONNX 1.12 of 2022 has, with IR version 8
+#: (onnx/docs/Versioning.md). Readers of either are everywhere by now.
+OPSET, IR_VERSION = 17, 8
+INPUT_TYPES = ("float32", "uint8")
+#: How int8 weights are stored, the default first. Where an x86-64 processor has no VNNI, ONNX
+#: Runtime multiplies uint8 by int8 with an instruction whose 16-bit sums saturate: V2-B0 lost 4.5
+#: points of top-1. Its kernels for two uint8 are exact on every processor, but slower where the
+#: others are right: 1.8 times, with VNNI
+#: (onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+WEIGHT_TYPES = ("uint8", "int8")
+#: From an int8 to the uint8 that is stored for it.
+SHIFT = -INT8_MIN
+_RELU6_MAX = 6.0
+
+
+def convert(
+    graph: Graph,
+    *,
+    io: str = "float32",
+    preprocessing: Preprocessing | None = None,
+    batch: int | None = 1,
+    metadata: Mapping[str, str] | None = None,
+    weights: str = WEIGHT_TYPES[0],
+) -> bytes:
+    """Writes a prepared network (`edgekit.passes.prepare`) as an ONNX model.
+
+    Args:
+        graph: float, or quantized when it has `QuantParams`, or mixed when some nodes have none
+            (`edgekit.calibration.mixed`): those are then float operators.
+        io: type of the input. ``float32`` takes NCHW [batch, 3, height, width], normalised as
+            (pixel - mean) / std; ``uint8`` takes the photo's own bytes, RGB, NHWC
+            [batch, height, width, 3].
+        preprocessing: what normalises the bytes of a float network with ``io="uint8"``; nothing
+            else reads it.
+        batch: photos per run; None lets each run decide.
+        metadata: entries of the model's ``metadata_props``.
+        weights: how the kernels of a quantized network are stored: ``uint8``, which every
+            processor multiplies exactly, or ``int8``, which is faster with VNNI and wrong on
+            x86-64 without it, unless the session sets ``session.x64quantprecision`` to ``1``.
+
+    Returns:
+        The file's contents; its output is float32 logits [batch, classes].
+
+    Raises:
+        UsageError: the type does not exist, or bytes cannot be normalised without a
+            ``preprocessing``.
+        MissingToolError: the package onnx is not installed.
+        EdgekitError: the model does not pass ONNX's own checker.
+    """
+    for what, word, known in (("input", io, INPUT_TYPES), ("weight", weights, WEIGHT_TYPES)):
+        if word not in known:
+            raise UsageError(f"unknown {what} type '{word}'", hint=did_you_mean(word, known))
+    if batch is not None and batch < 1:
+        raise UsageError(f"a batch of {batch} photos cannot be run", hint="give 1 or more")
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise missing("onnx", error) from error
+    model = _Writer(graph, weights).model(io, preprocessing, batch, dict(metadata or {}))
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise EdgekitError(f"{graph.name} cannot be written as ONNX", cause=str(error)) from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+class _Writer:
+    """Collects operators and constants, in the order of the Graph's nodes.
+
+    Attributes:
+        integers: by Graph tensor, the uint8 tensor of its integers, where it is quantized.
+        reals: by Graph tensor, the float tensor of its values, once something has read it.
+    """
+
+    def __init__(self, graph: Graph, weights: str) -> None:
+        self.graph = graph
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+        self.integers: dict[str, str] = {}
+        self.reals: dict[str, str] = {}
+
+    def model(
+        self,
+        io: str,
+        preprocessing: Preprocessing | None,
+        batch: int | None,
+        metadata: dict[str, str],
+    ) -> Any:
+        """The whole model, an onnx.ModelProto."""
+        from onnx import TensorProto, helper
+
+        from edgekit import __version__
+
+        graph, count = self.graph, "batch" if batch is None else batch
+        height, width, channels = graph.shapes[graph.input]
+        if io == "uint8":
+            self._bytes_in(preprocessing)
+            source = (TensorProto.UINT8, [count, height, width, channels])
+        else:
+            self._floats_in()
+            source = (TensorProto.FLOAT, [count, channels, height, width])
+        for node in graph.nodes:
+            self._node(node)
+        self._real(graph.output)
+        result = [count, *graph.shapes[graph.output]]
+        body = helper.make_graph(
+            self.nodes,
+            graph.name,
+            [helper.make_tensor_value_info(graph.input, *source)],
+            [helper.make_tensor_value_info(graph.output, TensorProto.FLOAT, result)],
+            list(self.constants.values()),
+        )
+        model = helper.make_model(
+            body,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="edgekit",
+            producer_version=__version__,
+        )
+        helper.set_model_props(model, metadata)
+        return model
+
+    def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Appends an operator, named after its output; returns the output."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
+        return output
+
+    def _constant(self, name: str, values: Array) -> str:
+        from onnx import numpy_helper
+
+        self.constants[name] = numpy_helper.from_array(np.array(values, order="C"), name)
+        return name
+
+    def _floats_in(self) -> None:
+        name = self.graph.input
+        if name in self.graph.quant:
+            self.integers[name] = self._quantize(name, name)
+        else:
+            self.reals[name] = name
+
+    def _bytes_in(self, preprocessing: Preprocessing | None) -> None:
+        """Bytes are the integers of a quantized input already; else they are normalised."""
+        name = self.graph.input
+        turned = self._add("Transpose", [name], f"{name}/uint8", perm=[0, 3, 1, 2])
+        if name in self.graph.quant:
+            self.integers[name] = turned
+            return
+        if preprocessing is None:
+            raise UsageError(
+                f"{self.graph.name} cannot take bytes",
+                cause="nothing says how they are normalised",
+                hint="give `preprocessing`, or io 'float32'",
+            )
+        value = self._add("Cast", [turned], f"{name}/float", to=1)  # TensorProto.FLOAT
+        for kind, short in (("Sub", "mean"), ("Div", "std")):
+            numbers = np.array(getattr(preprocessing, short), np.float32).reshape(1, 3, 1, 1)
+            constant = self._constant(f"{name}/{short}", numbers)
+            value = self._add(kind, [value, constant], f"{name}/{kind.lower()}")
+        self.reals[name] = value
+
+    def _scale(self, name: str) -> list[str]:
+        """The constants of a quantized tensor or weight: its scale and its zero point."""
+        params = self.graph.quant[name]
+        shape = () if params.axis is None else (-1,)
+        scale = np.array(params.scale, np.float32).reshape(shape)
+        zero_point = self._stored(name, np.array(params.zero_point).reshape(shape))
+        return [
+            self._constant(f"{name}/scale", scale),
+            self._constant(f"{name}/zero_point", zero_point),
+        ]
+
+    def _stored(self, name: str, values: Array) -> Array:
+        """Integers of a tensor or weight in the type in which the file holds them."""
+        if self.graph.quant[name].dtype == "int32":
+            return values.astype(np.int32)
+        if name in self.graph.weights and self.weights == "int8":
+            return values.astype(np.int8)
+        return (values.astype(np.int32) + SHIFT).astype(np.uint8)
+
+    def _quantize(self, name: str, source: str, suffix: str = "uint8") -> str:
+        """Rounds ``source`` to the integers of the Graph's tensor ``name``."""
+        return self._add("QuantizeLinear", [source, *self._scale(name)], f"{name}/{suffix}")
+
+    def _real(self, name: str) -> str:
+        """The reals of a Graph's tensor; its integers are dequantized where first read."""
+        if name not in self.reals:
+            # The model's input has the name of the Graph's already.
+            output = f"{name}/reals" if name == self.graph.input else name
+            source = [self.integers[name], *self._scale(name)]
+            self.reals[name] = self._add("DequantizeLinear", source, output)
+        return self.reals[name]
+
+    def _weight(self, node: WeightedNode, short: str) -> str:
+        name = f"{node.name}/{short}"
+        values, params = self.graph.weights[name], self.graph.quant.get(name)
+        if params is None:
+            return self._constant(name, _layout(node, values))
+        stored = self._stored(name, _layout(node, integers(values, params)))
+        constant = self._constant(f"{name}/{stored.dtype}", stored)
+        axis = {} if params.axis is None else {"axis": 0}
+        return self._add("DequantizeLinear", [constant, *self._scale(name)], name, **axis)
+
+    def _node(self, node: Node) -> None:
+        """Writes a node; its output becomes the reals, or the integers, of the Graph's tensor."""
+        name, quantized = node.name, node.name in self.graph.quant
+        if isinstance(node, Flatten) and quantized and node.inputs[0] in self.integers:
+            # The integers stay what they are.
+            source = self.integers[node.inputs[0]]
+            self.integers[name] = self._add("Flatten", [source], f"{name}/uint8")
+            return
+        flattens = isinstance(node, Mean) and not node.keep_dims
+        output = f"{name}/raw" if quantized else f"{name}/map" if flattens else name
+        value = self._compute(node, [self._real(source) for source in node.inputs], output)
+        if quantized:
+            # Integers are flattened, not reals: a kernel fuses with what rounds right behind it.
+            value = self._quantize(name, value, "map" if flattens else "uint8")
+        if flattens:
+            value = self._add("Flatten", [value], f"{name}/uint8" if quantized else name)
+        (self.integers if quantized else self.reals)[name] = value
+
+    def _compute(self, node: Node, inputs: list[str], output: str) -> str:
+        match node:
+            case Conv2D() | DepthwiseConv2D():
+                return self._convolution(node, inputs, output)
+            case FullyConnected():
+                inputs = [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")]
+                return self._add("Gemm", inputs, output, transB=1)
+            case Add() | Mul():
+                return self._add(type(node).__name__, inputs, output)
+            case Mean():
+                return self._add("GlobalAveragePool", inputs, output)
+            case AveragePool2D():
+                sides = list(node.kernel)
+                return self._add("AveragePool", inputs, output, kernel_shape=sides, strides=sides)
+            case Flatten():
+                return self._add("Flatten", inputs, output)
+            case Activation(kind="sigmoid"):
+                return self._add("Sigmoid", inputs, output)
+        raise TypeError(f"no ONNX operator for {node}")
+
+    def _convolution(self, node: SpatialNode, inputs: list[str], output: str) -> str:
+        height, width, channels = self.graph.shapes[node.inputs[0]]
+        (top, bottom), (left, right) = node.pads(height), node.pads(width)
+        activation = self._activation(node)
+        linear = f"{node.name}/linear" if activation else output
+        value = self._add(
+            "Conv",
+            [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")],
+            linear,
+            kernel_shape=[node.kernel] * 2,
+            strides=[node.stride] * 2,
+            pads=[top, left, bottom, right],
+            group=channels if isinstance(node, DepthwiseConv2D) else 1,
+        )
+        if activation is None:
+            return value
+        limits = activation[1:]
+        constants = [
+            self._constant(f"{node.name}/{word}", np.array(limit, np.float32))
+            for word, limit in zip(("low", "high"), limits, strict=False)
+        ]
+        return self._add(activation[0], [value, *constants], output)
+
+    def _activation(self, node: SpatialNode) -> tuple[Any, ...] | None:
+        """The operator of a fused activation, with its limits; None where there is none to do."""
+        if node.activation == "linear" or clips(self.graph.quant.get(node.name), node.activation):
+            return None
+        if node.activation == "relu":
+            return ("Relu",)
+        if node.activation == "relu6":
+            return ("Clip", 0.0, _RELU6_MAX)
+        raise TypeError(f"'{node.activation}' of {node.name} is not written out")
+
+
+def clips(params: QuantParams | None, activation: str) -> bool:
+    """Whether rounding to ``params`` does all that a ``relu`` or ``relu6`` before it would do.
+
+    Rounding never falls and saturates at the ends of int8. So it does where 0 is rounded to the
+    lowest integer and, for ``relu6``, 6 to the highest.
+    """
+    if params is None or params.zero_point[0] != INT8_MIN:
+        return False
+    steps = np.rint(_RELU6_MAX / np.float32(params.scale[0]))
+    return activation == "relu" or bool(steps >= INT8_MAX - INT8_MIN)
+
+
+def _layout(node: Node, values: Array) -> Array:
+    """A weight of the Graph in ONNX's layout: OIHW, C1HW for depthwise ones, or OI."""
+    match node:
+        case Conv2D() if values.ndim == 4:
+            return values.transpose(3, 2, 0, 1)
+        case DepthwiseConv2D() if values.ndim == 3:
+            return values.transpose(2, 0, 1)[:, None]
+        case FullyConnected() if values.ndim == 2:
+            return values.T
+    return values

@@ -1,0 +1,68 @@
+"""A finished ONNX model: the network with what an application needs to know about it."""
+
+from __future__ import annotations
+
+import json
+
+from edgekit.converters.onnx import WEIGHT_TYPES, convert
+from edgekit.errors import UsageError
+from edgekit.graph import FullyConnected, Graph
+from edgekit.preprocessing import Preprocessing
+
+AUTHOR = "edgekit"
+#: Keys of ``metadata_props`` that hold JSON: the record as `Preprocessing.to_dict` gives it, and
+#: the class names in the order of the output.
+RECORD_KEY, LABELS_KEY = "edgekit", "labels"
+
+
+def package(
+    graph: Graph,
+    *,
+    preprocessing: Preprocessing,
+    scheme: str,
+    io: str = "float32",
+    batch: int | None = 1,
+    weights: str = WEIGHT_TYPES[0],
+) -> bytes:
+    """Writes a prepared network as an ONNX model with name, labels and preprocessing.
+
+    Args:
+        graph: as `edgekit.converters.onnx.convert` takes it; float, quantized or mixed. Without a
+            classifier at its end it is an embedding, and has no labels.
+        preprocessing: stored whole. A float32 input is to be normalised by it: that of a quantized
+            network is its own (`edgekit.pipeline.steps.with_input_of`).
+        scheme: what the model's name says of its numbers, such as "w8a8-static".
+        io: as for `convert`.
+        batch: as for `convert`.
+        weights: as for `convert`.
+
+    Returns:
+        The file's contents.
+
+    Raises:
+        UsageError: the labels do not fit the output, or as for `convert`.
+        MissingToolError: the package onnx is not installed.
+        EdgekitError: the model does not pass ONNX's own checker.
+    """
+    classifies = isinstance(graph.nodes[-1], FullyConnected)
+    labels = preprocessing.labels if classifies else ()
+    if labels and len(labels) != graph.classes:
+        raise UsageError(
+            "the labels do not fit the model",
+            cause=f"{len(labels)} labels for {graph.classes} classes",
+        )
+    description = (
+        f"Image classifier, {graph.classes} classes; the output is logits."
+        if classifies
+        else f"Image embedding of {graph.classes} numbers, for a classifier of one's own."
+    )
+    metadata = {
+        "name": f"EfficientNet-{graph.name.capitalize()} {scheme}",
+        "description": description,
+        "author": AUTHOR,
+        RECORD_KEY: json.dumps(preprocessing.to_dict()),
+        LABELS_KEY: json.dumps(list(labels)),
+    }
+    return convert(
+        graph, io=io, preprocessing=preprocessing, batch=batch, metadata=metadata, weights=weights
+    )

@@ -1,0 +1,147 @@
+"""The other way to an int8 OpenVINO model: NNCF, Intel's own quantizer, on the float model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import rich
+from numpy.typing import NDArray
+
+from edgekit.converters.openvino import name_operators
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.quiet import native_quiet
+from edgekit.runtimes import missing
+
+#: Photos in the form of the model's input, [n, ...], and their classes, int64 [n].
+Labelled = tuple[NDArray[Any], NDArray[np.int64]]
+#: What keeps NNCF from reporting its use and from writing an id of the user to the home folder:
+#: its own variable (nncf/definitions.py), and the one of its telemetry package
+#: (github.com/openvinotoolkit/telemetry, utils/opt_in_checker.py). Both are read on import.
+_NO_TELEMETRY = {"NNCF_CI": "1", "CI": "true"}
+DEFAULT_SUBSET = 300  # NNCF's own
+
+
+def nncf() -> Any:
+    """Imports NNCF with its telemetry off, and its messages kept to warnings.
+
+    Raises:
+        MissingToolError: it is not installed.
+    """
+    before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
+    os.environ.update(_NO_TELEMETRY)
+    try:
+        import nncf
+    except ModuleNotFoundError as error:
+        raise missing("openvino", error) from error
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    nncf.set_log_level(logging.WARNING)
+    return nncf
+
+
+def quantize_nncf(
+    model: Any,
+    batches: Iterable[NDArray[Any]],
+    *,
+    fast_bias_correction: bool = True,
+    max_drop: float | None = None,
+    validate: Sequence[Labelled] = (),
+    subset_size: int = DEFAULT_SUBSET,
+) -> Any:
+    """Quantizes a float model with NNCF: preset MIXED, which is its advice for swish.
+
+    The same model and photos give the same integers.
+
+    Args:
+        model: of `edgekit.converters.openvino.convert`, float; left as it is.
+        batches: calibration photos in the form of the model's input: uint8 [n, height, width, 3],
+            or float32 [n, 3, height, width].
+        fast_bias_correction: from statistics of one pass; else layer by layer, slower.
+        max_drop: at most this many percentage points of top-1 on ``validate`` may be lost; layers
+            go back to float until it holds (`nncf.quantize_with_accuracy_control`). None: as it
+            comes.
+        validate: labelled photos for ``max_drop``, in batches.
+        subset_size: calibration photos that are used at most.
+
+    Returns:
+        A new `openvino.Model` with the input, the output and the rt_info of ``model``.
+
+    Raises:
+        UsageError: no photos, photos of another form, or ``max_drop`` without ``validate``.
+        MissingToolError: NNCF is not installed.
+        EdgekitError: NNCF failed.
+    """
+    photos = list(_singles(model, batches))[:subset_size]
+    labelled = [
+        (photo, int(label))
+        for batch, labels in validate
+        for photo, label in zip(_singles(model, [batch]), labels, strict=True)
+    ]
+    if not photos:
+        raise UsageError("NNCF needs calibration photos", hint="give `batches`")
+    if max_drop is not None and not labelled:
+        raise UsageError("a bound of the drop needs labelled photos", hint="give `validate`")
+    tool = nncf()
+    options = {
+        "preset": tool.QuantizationPreset.MIXED,
+        "target_device": tool.TargetDevice.ANY,
+        "subset_size": len(photos),
+        "fast_bias_correction": fast_bias_correction,
+    }
+    dataset = tool.Dataset(photos)
+    try:
+        with _quiet():
+            if max_drop is None:
+                quantized = tool.quantize(model, dataset, **options)
+            else:
+                quantized = tool.quantize_with_accuracy_control(
+                    model,
+                    dataset,
+                    tool.Dataset(labelled, lambda item: item[0]),
+                    _top1,
+                    max_drop=max_drop / 100,
+                    drop_type=tool.DropType.ABSOLUTE,
+                    **options,
+                )
+    except (RuntimeError, ValueError, tool.InternalError, tool.ValidationError) as error:
+        raise EdgekitError("NNCF could not quantize the model", cause=str(error)[:500]) from error
+    quantized.set_rt_info("nncf", ["edgekit", "quantizer"])
+    name_operators(quantized)
+    return quantized
+
+
+def _singles(model: Any, batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Photos one at a time, as a model of batch 1 takes them."""
+    wanted, dtype = tuple(model.input().shape), model.input().get_element_type().to_dtype()
+    for photo in chain.from_iterable(batches):
+        if photo[None].shape != wanted or photo.dtype != dtype:
+            raise UsageError(
+                f"a photo is {photo.dtype} {list(photo.shape)}",
+                cause=f"the model takes {np.dtype(dtype)} {list(wanted[1:])}",
+            )
+        yield np.ascontiguousarray(photo[None])
+
+
+def _top1(compiled: Any, items: Iterable[tuple[NDArray[Any], int]]) -> tuple[float, list[float]]:
+    """The share of photos that the model is right on, and whether it is for each."""
+    hits = [float(compiled(photo)[0].argmax() == label) for photo, label in items]
+    return float(np.mean(hits)), hits
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps NNCF's progress bars, which go to rich's common console, off the terminal."""
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        with native_quiet():
+            yield
+    finally:
+        console.quiet = before

@@ -1,0 +1,203 @@
+"""Runs a .onnx classifier in ONNX Runtime on this host's CPU, fed with the bytes of RGB photos."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.converters import onnx_file
+from edgekit.converters.onnx_file import End, OnnxModel
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.preprocessing import Preprocessing
+from edgekit.quiet import native_quiet
+from edgekit.runtimes import missing
+
+Pixels = npt.NDArray[np.uint8]
+
+_ERRORS_ONLY = 3  # onnxruntime's ORT_LOGGING_LEVEL_ERROR
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+class OnnxRuntime:
+    """A classifier in a .onnx file, ready to run.
+
+    A uint8 input is fed the pixels' bytes; a float32 input is fed (pixel - mean) / std with the
+    numbers of the file's own record, else of ``preprocessing``. Channels go where the input has
+    three: NHWC in the files of edgekit that take bytes, NCHW in most others.
+
+    Args:
+        path: the model: one input, a batch of photos, and a score per class as its first output.
+        preprocessing: how float values are normalised where the file does not say it; its
+            resolution is that of a model that takes any.
+        threads: of ONNX Runtime's kernels.
+
+    Raises:
+        UsageError: the file is not such a model, cannot be fed without a ``preprocessing``, or
+            holds what is not run (`edgekit.converters.onnx_file.check`).
+        MissingToolError: onnx or onnxruntime is not installed.
+        EdgekitError: ONNX Runtime cannot run it.
+
+    Attributes:
+        runtime: "ONNX Runtime" and its version.
+        side: height and width of its input in pixels.
+        load_seconds: what loading and optimizing the model took.
+    """
+
+    def __init__(
+        self, path: str | Path, *, preprocessing: Preprocessing | None = None, threads: int = 1
+    ) -> None:
+        if threads < 1:
+            raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
+        self.path = Path(path)
+        data = onnx_file.model_bytes(path)
+        model = onnx_file.parse(data, path)
+        if findings := onnx_file.check(model):
+            raise UsageError(f"{path} is not run: {findings[0].message}", cause=str(findings[0]))
+        record = Preprocessing.from_dict(model.preprocessing) if model.preprocessing else None
+        self._preprocessing = record or preprocessing
+        self.input, self._channels = _image(model, path)
+        self.side = self._side()
+        if self.input.dtype == "float32" and self._preprocessing is None:
+            raise UsageError(
+                f"{path} does not say how a photo is normalised",
+                cause="its input is float32 and it has no metadata",
+                hint="give the preprocessing that it was trained with",
+            )
+        # The very bytes that were checked, unless the runtime has to find weights beside the file.
+        source = str(path) if model.external else data
+        self._session, self.load_seconds = _load(source, path, threads)
+        self.runtime = f"ONNX Runtime {version('onnxruntime')}"
+        self._output = model.outputs[0].name
+        self._fed: npt.NDArray[Any] | None = None
+        self._scores: npt.NDArray[Any] | None = None
+
+    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
+        """Returns what the model's input is given.
+
+        Args:
+            pixels: uint8 [height, width, 3], RGB.
+
+        Returns:
+            [1, height, width, 3] or [1, 3, height, width] in the input's type.
+        """
+        wanted = (self.side, self.side, 3)
+        if pixels.dtype != np.uint8 or pixels.shape != wanted:
+            raise UsageError(
+                f"{self.path} takes uint8 pixels {list(wanted)}",
+                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
+            )
+        fed: npt.NDArray[Any] = pixels
+        if self.input.dtype == "float32" and self._preprocessing is not None:
+            fed = self._preprocessing.normalize(pixels)
+        return np.ascontiguousarray(fed.transpose(2, 0, 1) if self._channels == 1 else fed)[None]
+
+    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+        """Classifies photos, one at a time.
+
+        Args:
+            batch: uint8 [n, height, width, 3], RGB.
+
+        Returns:
+            float32 [n, classes].
+
+        Raises:
+            UsageError: the pixels are not of that type and size.
+            EdgekitError: ONNX Runtime failed.
+        """
+        return np.stack([self._run(pixels) for pixels in batch])
+
+    def _run(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        self.set_input(self.feed(pixels))
+        self.invoke()
+        return np.asarray(self._scores).reshape(-1).astype(np.float32)
+
+    def set_input(self, fed: npt.NDArray[Any]) -> None:
+        """Gives the model its input, as `feed` makes it."""
+        self._fed = fed
+
+    def invoke(self) -> None:
+        """Runs the model once on the input that it has.
+
+        Raises:
+            EdgekitError: ONNX Runtime failed.
+        """
+        try:
+            (self._scores,) = self._session.run([self._output], {self.input.name: self._fed})
+        except Exception as error:  # its exceptions have no common class
+            raise EdgekitError(
+                f"ONNX Runtime failed to run {self.path}", cause=str(error)
+            ) from error
+
+    def _side(self) -> int:
+        """Height and width of the input, which the preprocessing says where the file does not."""
+        sides = {
+            size
+            for axis, size in enumerate(self.input.shape or ())
+            if axis not in (0, self._channels)
+        }
+        fixed = {size for size in sides if isinstance(size, int)}
+        if not fixed and self._preprocessing is not None:
+            fixed = {self._preprocessing.resolution}
+        if len(fixed) != 1:
+            raise UsageError(
+                f"{self.path} takes photos of no one size",
+                cause=f"its input is {list(self.input.shape or ())}",
+                hint=None if fixed else "give a preprocessing, which has a resolution",
+            )
+        return fixed.pop()
+
+
+def _image(model: OnnxModel, path: str | Path) -> tuple[End, int]:
+    """The input of an image classifier, and the axis of its channels."""
+    if len(model.inputs) != 1:
+        raise UsageError(
+            f"{path} is not an image classifier", cause=f"it has {len(model.inputs)} inputs"
+        )
+    image = model.inputs[0]
+    shape = image.shape or ()
+    channels = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3]
+    if not channels or (isinstance(shape[0], int) and shape[0] != 1):
+        raise UsageError(
+            f"{path} is not an image classifier",
+            cause=f"its input is {list(shape)}, neither [1, 3, height, width] nor "
+            "[1, height, width, 3]",
+        )
+    if image.dtype not in ("uint8", "float32"):
+        raise UsageError(f"{path} cannot be fed with photos", cause=f"it takes {image.dtype}")
+    return image, channels[0]
+
+
+def _load(source: str | bytes, path: str | Path, threads: int) -> tuple[Any, float]:
+    """Returns a session, and how many seconds making it took."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise missing("onnx", error) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = _ERRORS_ONLY
+    # Else int8 weights give wrong answers where there is no VNNI. Where there is, it would only
+    # cost time (edgekit.converters.onnx.WEIGHT_TYPES).
+    options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
+    began = time.perf_counter()
+    try:
+        with native_quiet():
+            session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+    except Exception as error:  # its exceptions have no common class
+        raise EdgekitError(f"ONNX Runtime cannot run {path}", cause=str(error)[:500]) from error
+    return session, time.perf_counter() - began
+
+
+def has_vnni() -> bool:
+    """Whether this processor is known to have x86-64's VNNI (AVX-512 or AVX)."""
+    try:
+        return "vnni" in _CPU_INFO.read_text()
+    except OSError:
+        return False

@@ -1,0 +1,173 @@
+"""Runs an OpenVINO classifier (.xml with its .bin), fed with the bytes of RGB photos."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.converters import openvino_file
+from edgekit.converters.openvino import openvino
+from edgekit.converters.tflite_checks import ERROR
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import Pixels
+
+
+class OpenVINO:
+    """A classifier in an OpenVINO IR, ready to run.
+
+    A uint8 NHWC input is fed the pixels' bytes, a float32 NCHW one (pixel - mean) / std with the
+    numbers of the file's record, else of ``preprocessing``. What is float is computed in float32,
+    so that figures of different machines compare: OpenVINO's own choice is bfloat16 on processors
+    with AMX and float16 on GPUs, which is faster there.
+
+    Args:
+        path: the model's .xml: one input, a score per class as its first output.
+        preprocessing: how float values are normalised where the file does not say it.
+        threads: of the CPU's kernels.
+        device: "CPU", "GPU", "NPU" or "AUTO"; a choice of this run, not of the file.
+        cache: folder for the compiled model, which makes the next load faster; None: nothing is
+            written.
+
+    Raises:
+        UsageError: the file is not such a model or cannot be fed, or there is no such device.
+        MissingToolError: OpenVINO is not installed.
+        EdgekitError: OpenVINO cannot run it.
+
+    Attributes:
+        runtime: "OpenVINO", its version and the device.
+        side: height of its input in pixels.
+        load_seconds: what reading and compiling the model took.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        preprocessing: Preprocessing | None = None,
+        threads: int = 1,
+        device: str = "CPU",
+        cache: Path | None = None,
+    ) -> None:
+        if threads < 1:
+            raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
+        self.path = Path(path)
+        model = openvino_file.read(path)
+        if broken := [f for f in openvino_file.findings(model) if f.severity == ERROR]:
+            raise UsageError(f"{path} is not an image classifier", cause=str(broken[0]))
+        (self.input,) = model.inputs
+        self.output = model.outputs[0]
+        self.side = self.input.shape[2]
+        self._preprocessing = model.preprocessing or preprocessing
+        self._takes_bytes = openvino_file.is_bytes(self.input)
+        if not self._takes_bytes and self._preprocessing is None:
+            raise UsageError(
+                f"{path} does not say how a photo is normalised",
+                cause="its input is float32 and it has no record",
+                hint="give the preprocessing that it was trained with",
+            )
+        core = _core(device)
+        version = openvino().__version__.partition("-")[0]
+        self.runtime = f"OpenVINO {version}" + ("" if device == "CPU" else f" {device}")
+        began = time.perf_counter()
+        try:
+            compiled = core.compile_model(
+                core.read_model(self.path, self.path.with_suffix(".bin")),
+                device,
+                _settings(device, threads, cache),
+            )
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise EdgekitError(f"OpenVINO cannot run {path}", cause=str(error)[:500]) from error
+        self.load_seconds = time.perf_counter() - began
+
+    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
+        """Returns what the model's input is given.
+
+        Args:
+            pixels: uint8 [side, side, 3], RGB.
+
+        Returns:
+            uint8 [1, side, side, 3], or float32 [1, 3, side, side].
+
+        Raises:
+            UsageError: the pixels are not of that type and size.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape != (self.side, self.side, 3):
+            raise UsageError(
+                f"{self.path} takes uint8 pixels {[self.side, self.side, 3]}",
+                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
+            )
+        if self._takes_bytes or self._preprocessing is None:
+            return np.ascontiguousarray(pixels[None])
+        return np.ascontiguousarray(self._preprocessing.normalize(pixels).transpose(2, 0, 1)[None])
+
+    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+        """Classifies photos, one at a time.
+
+        Args:
+            batch: uint8 [n, side, side, 3], RGB.
+
+        Returns:
+            float32 [n, classes].
+
+        Raises:
+            UsageError: the pixels are not of that type and size.
+            EdgekitError: OpenVINO failed.
+        """
+        return np.stack([self._run(self.feed(pixels)) for pixels in batch])
+
+    def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        self.set_input(fed)
+        self.invoke()
+        output = self._request.get_output_tensor(0).data
+        return np.array(output, np.float32).reshape(-1)
+
+    def set_input(self, fed: npt.NDArray[Any]) -> None:
+        """Gives the model its input, as `feed` makes it."""
+        self._request.get_input_tensor(0).data[:] = fed
+
+    def invoke(self) -> None:
+        """Runs the model once on the input that it has.
+
+        Raises:
+            EdgekitError: OpenVINO failed.
+        """
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EdgekitError(
+                f"OpenVINO failed to run {self.path}", cause=str(error)[:500]
+            ) from error
+
+
+def _core(device: str) -> Any:
+    """OpenVINO with that device in it."""
+    core = openvino().Core()
+    known = core.available_devices
+    # "GPU" stands for the first of "GPU.0", "GPU.1".
+    if device != "AUTO" and device not in {*known, *(name.partition(".")[0] for name in known)}:
+        raise UsageError(
+            f"there is no device '{device}'",
+            cause=f"OpenVINO finds {', '.join(known)} on this machine",
+            hint=f"one of {', '.join(known)}, AUTO",
+        )
+    return core
+
+
+def _settings(device: str, threads: int, cache: Path | None) -> dict[str, Any]:
+    """Properties of the run (docs.openvino.ai, "CPU device": supported properties)."""
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if cache is not None:
+        settings["CACHE_DIR"] = str(cache)
+    if not device.startswith("NPU"):  # which computes float16 only
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if device == "CPU":
+        settings["INFERENCE_NUM_THREADS"] = threads
+    if device == "AUTO":
+        settings["DEVICE_PROPERTIES"] = {"CPU": {"INFERENCE_NUM_THREADS": threads}}
+    return settings

@@ -1,0 +1,280 @@
+"""The written models compute what the Graph computes, in float and in 8 bits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_openvino import VNNI
+
+pytest.importorskip("openvino")
+
+from edgekit.architecture import build_graph, without_classifier
+from edgekit.calibration.affine import integers, reals
+from edgekit.calibration.mixed import keep_float
+from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+from edgekit.calibration.simulate import Simulation
+from edgekit.converters import openvino
+from edgekit.converters.openvino import convert, save
+from edgekit.errors import MissingToolError, UsageError
+from edgekit.graph import Graph, WeightedNode
+from edgekit.network import Network
+from edgekit.passes import absorb_normalization, prepare
+from edgekit.preprocessing import Preprocessing
+from edgekit.spec import SPECS
+from edgekit.targets.edgetpu_passes import pool_globally
+
+SIDE, CLASSES = 33, 5
+TINY = {"width": 0.1, "depth": 0.1, "mean": (120.0, 110.0, 100.0), "std": (60.0, 58.0, 57.0)}
+#: Swish with gates, ReLU6 in both paddings (an odd side makes them differ), and EdgeTPU-S.
+VARIANTS = {name: replace(SPECS[name], **TINY) for name in ("b0", "lite0", "es", "v2-b0")}
+VARIANTS["lite0 symmetric"] = replace(VARIANTS["lite0"], padding="symmetric")
+RECORD = Preprocessing(
+    SIDE, TINY["mean"], TINY["std"], tuple(f"label {index}" for index in range(CLASSES))
+)
+#: Blocks of colours: noise of single pixels averages out on the way.
+PIXELS = np.kron(
+    np.random.default_rng(0).integers(0, 256, (16, 3, 3, 3)), np.ones((1, 11, 11, 1))
+).astype(np.uint8)
+
+
+def float_graph(name: str) -> Graph:
+    graph = build_graph(VARIANTS[name], classes=CLASSES, resolution=SIDE, seed=2)
+    rng = np.random.default_rng(1)
+    biases = {
+        key: array + rng.normal(0, 0.3, array.shape).astype(np.float32)
+        for key, array in graph.weights.items()
+        if key.endswith(("/beta", "/bias"))
+    }
+    return prepare(graph.with_weights({**graph.weights, **biases}))
+
+
+def int8_graph(name: str, graph: Graph | None = None) -> Graph:
+    graph, mean, std = absorb_normalization(
+        graph or float_graph(name), RECORD.mean, RECORD.std, "common-zero"
+    )
+    inputs = ((PIXELS - np.float32(mean)) / np.float32(std)).astype(np.float32)
+    fixed = fixed_ranges(graph, mean, std)
+    ranges = choose_ranges(collect(graph, [inputs], skip=fixed), "mse")
+    return quantize(graph, {**ranges, **fixed})
+
+
+def nchw(values):
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+def run(model, inputs):
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.openvino().compile_model(model, "CPU", settings)
+    return np.concatenate([compiled(one[None])[0].copy() for one in inputs])
+
+
+def torch_run(network, inputs):
+    with torch.inference_mode():
+        return network.eval()(torch.from_numpy(inputs)).numpy()
+
+
+def fake_quantizes(model):
+    """Low, high and levels by the tensor that is rounded."""
+    found = {}
+    for op in model.get_ops():
+        if op.get_type_name() == "FakeQuantize":
+            low, high = (float(op.input_value(i).get_node().data) for i in (1, 2))
+            name = op.get_friendly_name().removesuffix("/fake_quantize")
+            found[name] = (low, high, op.get_attributes()["levels"])
+    return found
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_float_model_computes_what_the_network_computes(name, io):
+    graph = float_graph(name)
+    normalised = nchw(RECORD.normalize(PIXELS))
+    expected = torch_run(Network(graph), normalised)
+    got = run(convert(graph, io=io, preprocessing=RECORD), PIXELS if io == "uint8" else normalised)
+    np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(not VNNI, reason="sums of two products saturate, though not in the stem")
+@pytest.mark.parametrize("io", ["uint8", "float32"])
+@pytest.mark.parametrize("name", ["b0", "lite0 symmetric", "v2-b0"])
+def test_an_int8_model_computes_what_the_graph_rounded_at_its_kernels_computes(name, io):
+    graph = int8_graph(name)
+    inputs = quantized_input(graph)
+    expected = torch_run(Simulation(rounded_at_kernels(graph)), inputs)
+    got = run(convert(graph, io=io, preprocessing=RECORD), PIXELS if io == "uint8" else inputs)
+    # A sum in another order may fall on the other side of a tie, and then a step apart.
+    assert np.abs(got - expected).mean() < 0.02 * expected.std(0).mean()
+
+
+def quantized_input(graph):
+    params = graph.quant[graph.input]
+    steps = PIXELS.astype(np.float32) - 128 - params.zero_point[0]
+    return nchw(steps * np.float32(params.scale[0]))
+
+
+def rounded_at_kernels(graph):
+    """The network with the roundings of the model: fewer, and coarser ones of the stem's kernel."""
+    read = {name for node in graph.nodes if isinstance(node, WeightedNode) for name in node.inputs}
+    quant = {name: params for name, params in graph.quant.items() if "/" in name or name in read}
+    stem = quant["stem/kernel"]
+    quant["stem/kernel"] = replace(stem, scale=tuple(2 * scale for scale in stem.scale))
+    return replace(graph, quant=quant)
+
+
+def test_kernels_and_nothing_else_read_rounded_values():
+    graph = int8_graph("b0")
+    found = fake_quantizes(convert(graph, io="float32", preprocessing=RECORD))
+    read = {name for node in graph.nodes if isinstance(node, WeightedNode) for name in node.inputs}
+    assert found.keys() == read
+    for name, (low, high, levels) in found.items():
+        scale, zero_point = graph.quant[name].scale[0], graph.quant[name].zero_point[0]
+        ends = ((-128 - zero_point) * scale, (127 - zero_point) * scale)
+        assert levels == 256
+        assert (low, high) == pytest.approx(ends, rel=1e-6)
+
+
+def constants(model):
+    """By name: the values that a kernel or bias stands for, and the type that it is stored in."""
+    found = {}
+    for op in model.get_ops():
+        if op.get_type_name() == "Constant":
+            found[op.get_friendly_name()] = (op.data.copy(), op.get_element_type().to_string())
+    return found
+
+
+def test_weights_are_the_integers_of_the_graph_and_the_stem_is_within_64():
+    graph = int8_graph("b0")
+    found = constants(convert(graph, preprocessing=RECORD))
+    for node in graph.nodes:
+        if not isinstance(node, WeightedNode):
+            continue
+        kernel, bias = f"{node.name}/kernel", f"{node.name}/bias"
+        values, kind = found[kernel]
+        assert kind == "i8"
+        if graph.input in node.inputs:
+            assert 60 <= np.abs(values).max() <= 64
+        else:
+            wanted = integers(graph.weights[kernel], graph.quant[kernel])
+            np.testing.assert_array_equal(np.sort(values, axis=None), np.sort(wanted, axis=None))
+        wanted = reals(graph.weights[bias], graph.quant[bias])
+        np.testing.assert_allclose(found[bias][0].ravel(), wanted, rtol=1e-6)
+
+
+def test_what_has_no_scale_stays_float():
+    graph = int8_graph("b0")
+    kept = next(
+        n for n in graph.nodes if isinstance(n, WeightedNode) and graph.input not in n.inputs
+    )
+    mixed = keep_float(graph, [kept.name])
+    model = convert(mixed, preprocessing=RECORD)
+    assert "f32" in constants(model)[f"{kept.name}/kernel"][1]
+    assert fake_quantizes(model).keys() == fake_quantizes(
+        convert(graph, preprocessing=RECORD)
+    ).keys() - {kept.inputs[0]}
+
+
+def test_global_pools_and_embeddings():
+    graph = pool_globally(float_graph("lite0"))
+    normalised = nchw(RECORD.normalize(PIXELS))
+    expected = torch_run(Network(graph), normalised)
+    np.testing.assert_allclose(
+        run(convert(graph, preprocessing=RECORD), PIXELS), expected, atol=1e-4
+    )
+    headless = convert(prepare(without_classifier(float_graph("lite0"))), preprocessing=RECORD)
+    assert not headless.has_rt_info(["model_info"])
+    assert len(headless.output().shape) == 2
+
+
+def test_operators_and_ends_have_the_names_of_the_graph():
+    graph = float_graph("b0")
+    model = convert(graph, preprocessing=RECORD)
+    names = {op.get_friendly_name() for op in model.get_ops()}
+    gates = {f"{name}_sigmoid" for name in names if f"{name}_swish" in names}
+    assert {graph.input, *(node.name for node in graph.nodes)} - gates <= names
+    assert model.input().get_any_name() == graph.input
+    assert graph.output in model.output().get_names()
+    assert list(model.output().shape) == [1, CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("graph", "io", "mean"),
+    [
+        (float_graph, "uint8", RECORD.mean),
+        (float_graph, "float32", RECORD.mean),
+        (int8_graph, "uint8", RECORD.mean),
+        (int8_graph, "float32", (110.0,) * 3),
+    ],
+)
+def test_the_record_says_how_a_photo_is_prepared(graph, io, mean):
+    model = convert(graph("lite0"), io=io, preprocessing=RECORD)
+
+    def said(*path):
+        return model.get_rt_info(list(path)).astype(str)
+
+    record = Preprocessing.from_dict(
+        {**json.loads(said("edgekit", "preprocessing")), "labels": list(RECORD.labels)}
+    )
+    assert record.mean == pytest.approx(mean)
+    assert tuple(json.loads(said("edgekit", "labels"))) == RECORD.labels
+    assert said("model_info", "labels").split() == [f"label_{index}" for index in range(CLASSES)]
+    assert said("model_info", "model_type") == "Classification"
+    assert model.has_rt_info(["model_info", "mean_values"]) == (io == "float32")
+    assert model.has_rt_info(["edgekit", "quantizer"]) == (graph is int8_graph)
+
+
+def test_equal_networks_give_equal_files(tmp_path):
+    graph = int8_graph("b0")
+    for name in ("one.xml", "two.xml"):
+        save(convert(graph, preprocessing=RECORD), tmp_path / name)
+    for suffix in (".xml", ".bin"):
+        one, two = (tmp_path / (name + suffix) for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_half_a_file_computes_the_same(tmp_path):
+    model = convert(float_graph("b0"), preprocessing=RECORD)
+    save(model, tmp_path / "whole.xml")
+    save(model, tmp_path / "half.xml", half=True)
+    whole, half = ((tmp_path / f"{name}.bin").stat().st_size for name in ("whole", "half"))
+    assert half < 0.55 * whole
+    read = openvino.openvino().Core().read_model(tmp_path / "half.xml")
+    expected = run(model, PIXELS)
+    np.testing.assert_allclose(run(read, PIXELS), expected, atol=1e-2 * np.abs(expected).max())
+
+
+def test_a_failed_write_leaves_the_old_files(tmp_path, monkeypatch):
+    model = convert(float_graph("lite0"), preprocessing=RECORD)
+    save(model, tmp_path / "m.xml")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(openvino.openvino(), "save_model", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save(model, tmp_path / "m.xml")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    graph = int8_graph("lite0")
+    with pytest.raises(UsageError, match="unknown input type"):
+        convert(graph, io="int8", preprocessing=RECORD)
+    bare = replace(graph, quant={k: v for k, v in graph.quant.items() if k != graph.input})
+    with pytest.raises(UsageError, match="has no scale"):
+        convert(bare, preprocessing=RECORD)
+    with pytest.raises(UsageError, match=r"\.xml"):
+        save(convert(graph, preprocessing=RECORD), tmp_path / "m.onnx")
+
+
+def test_without_openvino_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingToolError) as caught:
+        convert(float_graph("lite0"), preprocessing=RECORD)
+    assert caught.value.hint == 'pip install "edgekit[openvino]"'
