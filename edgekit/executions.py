@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,24 @@ from edgekit.atomic import read_json
 from edgekit.calibration.kernels import run_model
 from edgekit.converters.tflite_file import TFLiteModel, read
 from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 from edgekit.runtime import KERNELS, LiteRT, Pixels
+from edgekit.runtimes import open_classifier
 
 if TYPE_CHECKING:
     from edgekit.data import PhotoSet
     from edgekit.graph import Graph
 
+#: Files that a run may have for other runtimes.
+_OTHERS = {
+    "openvino float": "fp32.xml",
+    "onnx float": "fp32.onnx",
+    "openvino int8": "w8a8-static.xml",
+    "openvino int8 by nncf": "w8a8-static-nncf.xml",
+    "onnx int8": "w8a8-static.onnx",
+}
 Array = NDArray[Any]
 Execution = Callable[[Pixels], Array]
 #: Called with the task, how much of it is done, and of how much.
@@ -42,6 +52,7 @@ class Subject:
         graph: the float network, as trained.
         quantized: the network that the int8 file was written from.
         reference: the float network with the nodes and the input of ``quantized``.
+        others: files of other runtimes by name, such as "onnx float" or "openvino int8".
     """
 
     file: Path
@@ -52,6 +63,7 @@ class Subject:
     graph: Graph | None = None
     quantized: Graph | None = None
     reference: Graph | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
 
 
 def find_subject(path: Path, float_file: Path | None = None) -> Subject:
@@ -124,6 +136,11 @@ def _subject_of_run(folder: Path) -> Subject:
         graph,
         Graph.load(folder / f"{name}-{W8A8}.graph"),
         Graph.load(reference),
+        {
+            form: path
+            for form, end in _OTHERS.items()
+            if (path := folder / f"{name}-{end}").exists()
+        },
     )
 
 
@@ -148,6 +165,10 @@ def executions(
     integers: dict[str, Execution] = {}
     if subject.quantized is not None:
         integers["float simulation"] = _simulation(subject.quantized)
+    for name, path in subject.others.items():
+        forms = floats if name.endswith(" float") else integers
+        with contextlib.suppress(MissingToolError):  # built where its runtime is installed
+            forms[name] = open_classifier(path).run
     integers["integer simulation"] = _integers(wanted, builtin.feed)
     integers["tflite builtin"] = builtin.run
     dtype = builtin.input.dtype

@@ -18,6 +18,9 @@ QUANTIZE = ("ranges", "ptq", "qat", "auto")
 #: Other files that a build can write beside fp32 and the int8 one.
 SCHEMES = ("fp16", "w8-dynamic", "w8a16-static")
 QAT_EPOCHS = 3
+#: Who makes the int8 files of OpenVINO: only the network's own integers, or beside them NNCF's
+#: with its fast bias correction, or with its full one.
+QUANTIZERS = ("ours", "nncf", "nncf-full")
 #: What tells the mean errors that biases take out.
 BIAS_SOURCES = ("photos", "statistics")
 HEADS = ("classifier", "none")
@@ -100,7 +103,7 @@ class BuildOptions:
     device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
 
     targets: tuple[str, ...] = _option(
-        ("tflite",), "What to build for; may be repeated: tflite, edgetpu.", "NAME"
+        ("tflite",), "What to build for; may be repeated: tflite, edgetpu, openvino, onnx.", "NAME"
     )
     ranges: str = _option("mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.")
     tensor_ranges: tuple[str, ...] = _option(
@@ -121,6 +124,11 @@ class BuildOptions:
     distill_only: bool = _option(
         False,
         "With qat: learn the float network's answers, no labels; from --calibration if given.",
+    )
+    quantizer: str = _option(
+        "ours",
+        "For OpenVINO: ours; nncf: and a second int8 file by NNCF, which --max-drop bounds too; "
+        "nncf-full: with its full bias correction.",
     )
     keep_float: int = _option(
         0, "Keep so many of the costliest tensors in float (w8a8-mixed); not for the Edge TPU."
@@ -164,6 +172,7 @@ class BuildOptions:
             ),
             ("--quantize", self.quantize, QUANTIZE),
             ("--bias-from", self.bias_from, BIAS_SOURCES),
+            ("--quantizer", self.quantizer, QUANTIZERS),
             *(("--scheme", scheme, SCHEMES) for scheme in self.schemes),
             ("--head", self.head, HEADS),
             ("--weights-source", self.weights_source, SOURCES),
@@ -190,6 +199,8 @@ class BuildOptions:
             "--keep-float needs --bias-from photos": not self.keep_float
             or self.bias_from == "photos",
             "--keep-float needs --quantize ptq": not self.keep_float or self.quantize == "ptq",
+            "--quantizer nncf needs --target openvino": self.quantizer == "ours"
+            or "openvino" in self.targets,
             "--threads must be at least 1": self.threads is None or self.threads >= 1,
             "--compile-timeout must be at least 1": self.compile_timeout >= 1,
             "--seed must not be negative": self.seed >= 0,

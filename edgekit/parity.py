@@ -319,7 +319,8 @@ def _end_to_end(
         progress("executions", number, len(floats) + len(integers))
     step = _output_step(wanted)
     pairs = [_pair(a, b, outputs, step) for a, b in itertools.combinations(outputs, 2)]
-    spread = [pair for pair in pairs if {pair["a"], pair["b"]} <= integers.keys()]
+    alike = integers.keys() - subject.others.keys()  # those may round elsewhere, or otherwise
+    spread = [pair for pair in pairs if {pair["a"], pair["b"]} <= alike]
     steps = [pair["mean_lsb"] for pair in spread if pair["mean_lsb"] is not None]
     floor = NoiseFloor(
         agreement=min(pair["agreement"] for pair in spread),

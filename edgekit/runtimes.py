@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgekit.errors import MissingToolError, UsageError, did_you_mean
@@ -44,6 +45,17 @@ def open_classifier(
         raise missing(extra or "", error) from error
     opened: Classifier = kind(path, threads=threads, preprocessing=preprocessing)
     return opened
+
+
+def require(extra: str, *packages: str) -> None:
+    """Demands the packages of an extra, without importing them.
+
+    Raises:
+        MissingToolError: one is not installed.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise missing(extra, ModuleNotFoundError(name=package))
 
 
 def missing(extra: str, error: ModuleNotFoundError) -> MissingToolError:

@@ -13,7 +13,9 @@ from edgekit.graph import Graph
 from edgekit.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from edgekit.options import BuildOptions
     from edgekit.targets.edgetpu_mapping import Prediction
+    from edgekit.targets.forms import Form
 
 __all__ = ["Compiled", "Finding", "Target"]
 
@@ -91,6 +93,14 @@ class Target(ABC):
             UsageError: the file cannot be read, or has been compiled already.
         """
         return None
+
+    def forms(self, options: BuildOptions) -> tuple[Form, ...]:
+        """Returns the files of its own that a build is to write and measure; TFLite's are always.
+
+        Raises:
+            MissingToolError: what writes or runs them is not installed.
+        """
+        return ()
 
     def command(self, path: Path, out_dir: Path) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""

@@ -15,6 +15,8 @@ GROUP = "edgekit.targets"
 _OWN = {
     "tflite": "edgekit.targets.tflite:TFLiteTarget",
     "edgetpu": "edgekit.targets.edgetpu:EdgeTPUTarget",
+    "openvino": "edgekit.targets.openvino:OpenVINOTarget",
+    "onnx": "edgekit.targets.onnx:OnnxTarget",
 }
 
 

@@ -15,6 +15,7 @@ from edgekit.console import Console, NullConsole
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
+from edgekit.pipeline.forms import publish
 from edgekit.pipeline.ladder import describe_climb, read_ladder
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
@@ -94,7 +95,8 @@ def run_build(options: BuildOptions, console: Console) -> Run:
     with translated(options.out or RUNS):
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
-        plan = make_plan(options, store, targets=targets)
+        forms = [form for target in targets for form in target.forms(options)]
+        plan = make_plan(options, store, targets=targets, forms=forms)
     if options.dry_run:
         return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):
@@ -120,6 +122,7 @@ class _Build:
         self.entries: list[TargetEntry] = []
         self.problem: EdgekitError | None = None
         self.scheme = steps.W8A8
+        self.forms = {form.row: form for form in plan.forms}
         # The stages, the targets, and the report.
         self.total = len(plan.stages) + len(targets) + 1
 
@@ -194,6 +197,9 @@ class _Build:
                 self._publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
             case steps.FP32 | "fp16" | "w8-dynamic" | "w8a16-static":
                 self._publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
+            case _ if form := self.forms.get(role):
+                first, *others = publish(form, folder, self.folder, model)
+                self.files |= {role: first} | {f"{role}{path.suffix}": path for path in others}
 
     def _quantized(self, folder: Path) -> None:
         """Hands out the quantized network of a stage, under the name of its scheme."""
@@ -230,21 +236,16 @@ class _Build:
 
     def _finish(self, target: Target) -> TargetEntry:
         scheme = self.scheme if target.accepts_mixed else target.scheme
+        forms = target.forms(self.options)
         source = self.files[scheme]
-        findings = target.check(source)
-        broken = [str(finding) for finding in findings if finding.severity == "error"]
-        if broken:
-            raise CompileError(
-                f"{source.name} does not suit the target {target.name}",
-                cause="; ".join(broken[:3]),
-            )
-        for finding in findings:
-            self.console.warn(f"{target.name}: {finding}")
+        checked = [self.files[form.row] for form in forms if form.row.startswith("w8a8")]
+        for path in checked or [source]:
+            self._check(target, path)
         entry: TargetEntry = {
             "name": target.name,
             "status": "ready",
             "message": "checked against the target's rules",
-            "files": [source.name],
+            "files": [self.files[form.row].name for form in forms] or [source.name],
         }
         prediction = target.predict(source)
         if prediction is not None:
@@ -262,6 +263,17 @@ class _Build:
             entry["message"] = f"{compiled.mapped} operators mapped, {compiled.on_cpu} on the CPU"
             entry["files"] = [compiled.model.name, compiled.log.name]
         return entry
+
+    def _check(self, target: Target, path: Path) -> None:
+        findings = target.check(path)
+        broken = [str(finding) for finding in findings if finding.severity == "error"]
+        if broken:
+            raise CompileError(
+                f"{path.name} does not suit the target {target.name}",
+                cause="; ".join(broken[:3]),
+            )
+        for finding in findings:
+            self.console.warn(f"{target.name}: {finding}")
 
     def _report(self) -> Run:
         from edgekit.pipeline.results import check_budget, collect_document, write_results

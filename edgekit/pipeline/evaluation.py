@@ -80,7 +80,7 @@ def _predict(
     )
 
 
-def evaluate_tflite(
+def evaluate_file(
     folder: Path,
     progress: Progress,
     *,
@@ -90,15 +90,16 @@ def evaluate_tflite(
     head: str,
     converted: Path,
     threads: int,
+    file: str = MODEL,
     kernels: str = "xnnpack",
 ) -> str:
-    """A finished file in LiteRT, fed as on the device; in the slow built-in kernels, on a part."""
+    """A finished file, fed as on the device; in LiteRT's slow built-in kernels, on a part."""
     photos = read_splits(data).val
     if kernels == "builtin":
         photos = photos.subset(spread_photos(len(photos)))
     advance = partial(progress, "evaluate")
     preprocessing = read_preprocessing(weights)
-    logits = run_file(converted / MODEL, photos, preprocessing, threads, advance, kernels)
+    logits = run_file(converted / file, photos, preprocessing, threads, advance, kernels)
     if head == "none":
         logits = classify(logits, model)
     return _keep_logits(folder, logits, photos.labels)
@@ -118,14 +119,19 @@ def run_file(
     advance: Callable[[int, int], None],
     kernels: str = "xnnpack",
 ) -> NDArray[np.float32]:
-    """What a file answers in LiteRT, float32 [n, outputs]; ``advance`` is told of the photos done.
+    """What a file answers, float32 [n, outputs]; ``advance`` is told of the photos done.
 
     Fed by the file's own metadata, as on the device: a wrong record would show here.
     """
     from edgekit.batches import eval_batches
-    from edgekit.runtime import LiteRT
+    from edgekit.runtime import Classifier, LiteRT
+    from edgekit.runtimes import open_classifier
 
-    runtime = LiteRT(path, threads=threads, kernels=kernels)
+    runtime: Classifier
+    if kernels == "xnnpack":
+        runtime = open_classifier(path, threads=threads)
+    else:
+        runtime = LiteRT(path, threads=threads, kernels=kernels)
     outputs: list[NDArray[np.float32]] = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
         outputs.append(runtime.run(pixels))
@@ -149,13 +155,21 @@ def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) 
 
 
 def bench(
-    folder: Path, progress: Progress, *, data: Path, weights: Path, converted: Path, threads: int
+    folder: Path,
+    progress: Progress,
+    *,
+    data: Path,
+    weights: Path,
+    converted: Path,
+    threads: int,
+    file: str = MODEL,
 ) -> str:
     """Load, first and warm latency of a file on this host."""
-    from edgekit.runtime import measure_latency
+    from edgekit.runtime import measure
+    from edgekit.runtimes import open_classifier
 
     preprocessing = read_preprocessing(weights)
     pixels = preprocessing.pixels(read_splits(data).val.load(0))
-    latency = measure_latency(converted / MODEL, pixels, threads=threads)
-    write_json(folder / LATENCY, latency)
+    latency = measure(open_classifier(converted / file, threads=threads), pixels)
+    write_json(folder / LATENCY, latency | {"threads": threads})
     return f"median {latency['median']:.1f} ms"

@@ -28,6 +28,7 @@ from edgekit.pipeline.steps import (
     GRAPH,
     LADDER,
     MODEL,
+    choosing_half,
     read_preprocessing,
     read_splits,
 )
@@ -192,8 +193,7 @@ def _resume(folder: Path, validation: PhotoSet, max_drop: float, seed: int) -> L
     if (folder / LADDER).exists():
         record = read_json(folder / LADDER)
         return Ladder(**{**record, "rungs": [Rung(**rung) for rung in record["rungs"]]})
-    order = np.random.default_rng(seed).permutation(len(validation))
-    return Ladder(max_drop, sorted(order[: (len(order) + 1) // 2].tolist()))
+    return Ladder(max_drop, choosing_half(len(validation), seed))
 
 
 def _kept(folder: Path, place: int) -> Path:

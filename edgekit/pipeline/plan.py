@@ -11,6 +11,7 @@ from typing import Any
 from edgekit.data import fingerprint
 from edgekit.options import QAT_EPOCHS, BuildOptions
 from edgekit.pipeline import evaluation, repair, steps
+from edgekit.pipeline.forms import lay_out
 from edgekit.pipeline.ladder import climb
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
@@ -19,6 +20,7 @@ from edgekit.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
 from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
 from edgekit.targets.base import Target
+from edgekit.targets.forms import Form
 
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
@@ -40,6 +42,7 @@ class Plan:
         threads: CPU threads.
         start: the weights that it starts from.
         stages: by role; see `make_plan` for the roles.
+        forms: what the targets have of their own.
     """
 
     spec: ModelSpec
@@ -48,6 +51,7 @@ class Plan:
     threads: int
     start: Start
     stages: dict[str, Stage]
+    forms: tuple[Form, ...] = ()
 
 
 def make_recipe(options: BuildOptions) -> Recipe:
@@ -95,17 +99,25 @@ def make_qat_recipe(options: BuildOptions) -> QatRecipe:
     )
 
 
-def make_plan(options: BuildOptions, store: StageStore, *, targets: Sequence[Target] = ()) -> Plan:
+def make_plan(
+    options: BuildOptions,
+    store: StageStore,
+    *,
+    targets: Sequence[Target] = (),
+    forms: Sequence[Form] = (),
+) -> Plan:
     """Lays out a build without running any of it.
 
     Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, further
     schemes, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
-    ``qat``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``.
+    ``qat``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``; and for each form of a target's
+    own its ROW, ``evaluate ROW`` and ``bench ROW``.
 
     Args:
         options: of the build.
         store: where its stages lie.
         targets: that the files are for.
+        forms: what they have of their own.
 
     Raises:
         UsageError: the model, a path or a value cannot be used, or a target cannot run the network.
@@ -253,7 +265,7 @@ def make_plan(options: BuildOptions, store: StageStore, *, targets: Sequence[Tar
         add(
             name,
             name,
-            partial(evaluation.evaluate_tflite, **rows, **on_file),
+            partial(evaluation.evaluate_file, **rows, **on_file),
             (role,),
             litert=runtime,
         )
@@ -267,10 +279,21 @@ def make_plan(options: BuildOptions, store: StageStore, *, targets: Sequence[Tar
             threads=threads,
         )
     on_int8: dict[str, Any] = {"converted": files["w8a8"], "threads": threads}
-    builtin_row = partial(evaluation.evaluate_tflite, **rows, **on_int8, kernels="builtin")
+    builtin_row = partial(evaluation.evaluate_file, **rows, **on_int8, kernels="builtin")
     name = "evaluate built-in kernels"
     add("evaluate w8a8-builtin", name, builtin_row, ("w8a8",), litert=runtime)
-    return Plan(spec, recipe, resolution, threads, start, stages)
+    lay_out(
+        add,
+        forms,
+        folders,
+        trained=trained,
+        finished=finished,
+        head=options.head,
+        io=options.io,
+        threads=threads,
+        seed=options.seed,
+    )
+    return Plan(spec, recipe, resolution, threads, start, stages, tuple(forms))
 
 
 def _check_preparation(spec: ModelSpec, resolution: int, targets: Sequence[Target]) -> None:

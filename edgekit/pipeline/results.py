@@ -26,7 +26,7 @@ from edgekit.pipeline.evaluation import spread_photos
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
-from edgekit.report.diagnosis import diagnose, int8_dot_product
+from edgekit.report.diagnosis import diagnose, emitted, int8_dot_product
 from edgekit.report.document import (
     SCHEMA_VERSION,
     Document,
@@ -39,6 +39,7 @@ from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
 from edgekit.report.host import describe_host, installed
 from edgekit.report.html import MAX_PHOTOS, Miss, write_html
+from edgekit.targets.forms import Form
 
 Outcomes = Mapping[str, Outcome]
 
@@ -74,7 +75,7 @@ def collect_document(
     """Puts together what ``report.json`` holds."""
     splits = steps.read_splits(outcomes["data"].folder)
     calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
-    rows = make_rows(outcomes, splits, files)
+    rows = make_rows(outcomes, splits, files, plan.forms)
     scheme, in_float = scheme_written(files), kept_in_float(outcomes)
     ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
     warnings = [*splits.warnings, *ranges["warnings"]]
@@ -135,7 +136,7 @@ def collect_document(
             }
             for path in files.values()
         ],
-        host=describe_host(PACKAGES),
+        host=describe_host((*PACKAGES, *dict.fromkeys(form.package for form in plan.forms))),
     )
 
 
@@ -145,7 +146,8 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
     With a ladder, the photos that chose decide; the others stand in the report.
     """
     ladder = document["quantization"]["ladder"] if document["quantization"] else None
-    drop, loses = document["rows"][-1]["drop_pp"], "loses"
+    row = emitted(document["rows"])
+    drop, loses = (row["drop_pp"] if row else None), "loses"
     if ladder is not None:
         chosen = next(rung for rung in ladder["rungs"] if rung["name"] == ladder["chosen"])
         drop = max(chosen["drop_pp"], chosen["expected_pp"])
@@ -198,18 +200,24 @@ def noise_floor(outcomes: Outcomes) -> NoiseFloor:
     )
 
 
-def make_rows(outcomes: Outcomes, splits: Splits, files: Mapping[str, Path]) -> list[Row]:
+def make_rows(
+    outcomes: Outcomes, splits: Splits, files: Mapping[str, Path], forms: Sequence[Form]
+) -> list[Row]:
     """One row per form of the model, all on the same photos."""
     reference = read_logits(outcomes, "fp32-torch")
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
     int8 = "w8a8" if scheme == steps.W8A8 else scheme
+    floats = [form for form in forms if form.row.startswith("fp32")]
+    integers = [form for form in forms if form not in floats]
     rows = []
-    for stage, role, runtime, file in (
-        ("fp32-torch", "fp32-torch", torch, None),
-        *((f"{name}-tflite",) * 2 + (litert, name) for name in (steps.FP32, *SCHEMES)),
-        (f"{int8}-sim", "w8a8-sim", torch, None),
-        (f"{int8}-tflite", "w8a8-tflite", litert, scheme),
+    for stage, role, runtime, written in (
+        ("fp32-torch", "fp32-torch", torch, ()),
+        *((f"{name}-tflite",) * 2 + (litert, (name,)) for name in (steps.FP32, *SCHEMES)),
+        *(_form_row(form) for form in floats),
+        (f"{int8}-sim", "w8a8-sim", torch, ()),
+        (f"{int8}-tflite", "w8a8-tflite", litert, (scheme,)),
+        *(_form_row(form) for form in integers),
     ):
         if f"evaluate {role}" not in outcomes:
             continue
@@ -220,11 +228,17 @@ def make_rows(outcomes: Outcomes, splits: Splits, files: Mapping[str, Path]) -> 
             read_logits(outcomes, role),
             splits.val.labels,
             reference=reference,
-            size_bytes=files[file].stat().st_size if file else None,
+            size_bytes=sum(files[file].stat().st_size for file in written) or None,
             latency=read_json(bench.folder / steps.LATENCY) if bench else None,
         )
         rows.append(row)
     return rows
+
+
+def _form_row(form: Form) -> tuple[str, str, str, tuple[str, ...]]:
+    """A form's row, its role, its runtime, and its files by name."""
+    others = tuple(form.row + suffix for suffix in form.suffixes[1:])
+    return form.row, form.row, form.runtime_version, (form.row, *others)
 
 
 def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:

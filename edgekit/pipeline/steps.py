@@ -5,7 +5,7 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.recipe import Recipe
 from edgekit.report.format import size
 from edgekit.targets.base import Target
+from edgekit.targets.forms import Form, Source
 
 SPLITS = "splits.json"
 GRAPH = "model.graph"
@@ -254,6 +255,62 @@ def convert_int8(
     return detail
 
 
+def convert_form(
+    folder: Path,
+    progress: Progress,
+    *,
+    form: Form,
+    data: Path,
+    weights: Path,
+    model: Path,
+    calibration: Path,
+    quantized: Path,
+    head: str,
+    io: str,
+    seed: int,
+) -> str:
+    """Writes a form of a target's own, from the float or the quantized network."""
+    from edgekit.batches import eval_batches
+    from edgekit.passes import prepare
+
+    preprocessing = read_preprocessing(weights)
+    splits = read_splits(data)
+    photos, validation = splits.calibration, splits.val
+    graph = Graph.load(quantized / GRAPH) if form.quantized else prepare(to_convert(model, head))
+    title, labels = _described(graph, form.stem, preprocessing)
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        done = 0
+        for pixels, _ in eval_batches(photos, preprocessing, 16):
+            yield pixels
+            done += len(pixels)
+            progress("calibrate", min(done, len(photos)), len(photos))
+
+    def choosing() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        chosen = validation.subset(choosing_half(len(validation), seed))
+        return eval_batches(chosen, preprocessing, 16)
+
+    if form.quantized and io == "float32":
+        preprocessing = with_input_of(calibration, preprocessing)
+    source = Source(graph, preprocessing, io, title, labels, batches, choosing)
+    return form.write(source, folder)
+
+
+def choosing_half(count: int, seed: int) -> list[int]:
+    """The validation photos that may decide something; the others are only measured on."""
+    order = np.random.default_rng(seed).permutation(count)
+    return sorted(order[: (count + 1) // 2].tolist())
+
+
+def _described(
+    graph: Graph, scheme: str, preprocessing: Preprocessing
+) -> tuple[str, tuple[str, ...]]:
+    """What a file is called in its own metadata, and the labels of its outputs."""
+    classifies = isinstance(graph.nodes[-1], FullyConnected)
+    title = f"EfficientNet-{graph.name.capitalize()} {scheme}"
+    return title, preprocessing.labels if classifies else ()
+
+
 def _convert(
     folder: Path,
     graph: Graph,
@@ -265,15 +322,15 @@ def _convert(
     from edgekit.converters.tflite import convert
     from edgekit.converters.tflite_metadata import embed
 
-    classifies = isinstance(graph.nodes[-1], FullyConnected)
+    title, labels = _described(graph, scheme, preprocessing)
     as_scheme = FP32 if graph.quant else scheme  # a quantized network brings its own
     contents = embed(
         convert(graph, io=io, scheme=as_scheme, batches=batches),
-        name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
+        name=title,
         description=f"Image classifier, {graph.classes} classes; the output is logits."
-        if classifies
+        if labels
         else f"Image embedding of {graph.classes} numbers, for a classifier of one's own.",
-        labels=preprocessing.labels if classifies else (),
+        labels=labels,
         preprocessing=preprocessing,
         author="edgekit",
     )

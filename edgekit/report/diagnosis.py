@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,23 +20,24 @@ INT8_DOT_PRODUCT = {
     "svei8mm",
 }
 MIN_CONTROL_AGREEMENT = 0.995
+_INT8_FILE = re.compile(r"w8a8-(?:mixed-)?(tflite|openvino|onnx)(?:-\w+)?")
 
 
 def verdict(rows: Sequence[Row]) -> str:
     """Says in one sentence what quantization cost, and whether the photos can tell."""
     by_stage = {row["stage"]: row for row in rows}
     reference = by_stage.get(REFERENCE)
-    quantized = [row for row in rows if not row["stage"].startswith("fp32")]
     if not rows:
         return "Nothing was measured."
-    if not quantized:
+    quantized = emitted(rows)
+    if quantized is None:
         row = reference or rows[-1]
         low, high = row["top1_ci95"]
         return (
             f"fp32 is right on {percent(row['top1'])} % of {row['n']} photos "
             f"(95 % interval {percent(low)} to {percent(high)} %); nothing was quantized."
         )
-    row = quantized[-1]  # the emitted file comes after its simulation
+    row = quantized
     form = row["stage"].rsplit("-", 1)[0]
     name = "int8" if form == "w8a8" else form
     if reference is None or row["drop_pp"] is None:
@@ -48,6 +50,14 @@ def verdict(rows: Sequence[Row]) -> str:
         f"{name} keeps {percent(row['top1'])} % top-1 of fp32's {percent(reference['top1'])} %: "
         f"{change}{_significance(row)}."
     )
+
+
+def emitted(rows: Sequence[Row]) -> Row | None:
+    """The row of the int8 TFLite file, which every build writes; the last of others without it."""
+    quantized = [row for row in rows if not row["stage"].startswith("fp32")]
+    written = [row for row in quantized if row["stage"].endswith("-tflite")]
+    found = written or quantized
+    return found[-1] if found else None
 
 
 def _significance(row: Row) -> str:
@@ -71,13 +81,16 @@ def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> st
         One line per finding, or None where nothing is odd.
     """
     by_stage = {row["stage"]: row for row in rows}
-    reference, control = by_stage.get(REFERENCE), by_stage.get("fp32-tflite")
+    reference = by_stage.get(REFERENCE)
     findings = []
-    if reference and control:
-        findings.append(_control(reference, control))
-    int8 = by_stage.get("w8a8-tflite") or by_stage.get("w8a8-mixed-tflite")
-    if control and int8:
-        findings.append(_speed(control, int8, int8_dot_product))
+    for stage, control in by_stage.items():
+        if reference and stage.startswith("fp32-") and stage != REFERENCE:
+            findings.append(_control(reference, control))
+    for stage, int8 in by_stage.items():
+        runtime = _INT8_FILE.fullmatch(stage)
+        floating = by_stage.get(f"fp32-{runtime[1]}") if runtime else None
+        if floating:
+            findings.append(_speed(floating, int8, int8_dot_product))
     return "\n".join(filter(None, findings)) or None
 
 
@@ -87,7 +100,7 @@ def _control(reference: Row, control: Row) -> str | None:
     if photos < 1.5 and (agreement is None or agreement >= MIN_CONTROL_AGREEMENT):
         return None
     return (
-        f"fp32-tflite differs from fp32-torch (top-1 {percent(control['top1'])} % against "
+        f"{control['stage']} differs from fp32-torch (top-1 {percent(control['top1'])} % against "
         f"{percent(reference['top1'])} %, agreement {percent(agreement)} %): this is conversion or "
         "preprocessing, not quantization"
     )
@@ -104,9 +117,12 @@ def _speed(control: Row, int8: Row, dot_product: bool | None) -> str | None:
         False: "because the host CPU has no int8 dot-product instructions (VNNI or dotprod)",
         None: "and whether the host CPU has int8 dot-product instructions is not known",
     }[known]
+    plain = int8["stage"] == "w8a8-tflite"
+    names = ("int8", "fp32") if plain else (int8["stage"], control["stage"])
+    medians = [f"{milliseconds(ms['median'])} ms" for ms in (int8_ms, fp32_ms)]
     return (
-        f"int8 is slower than fp32 on this host (median {milliseconds(int8_ms['median'])} ms "
-        f"against {milliseconds(fp32_ms['median'])} ms), {reason}; measure on the device itself"
+        f"{names[0]} is slower than {names[1]} on this host (median {medians[0]} against "
+        f"{medians[1]}), {reason}; measure on the device itself"
     )
 
 

@@ -1,0 +1,91 @@
+"""The stages of a target's own forms: each is written, evaluated and timed like TFLite's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgekit.atomic import write_bytes
+from edgekit.pipeline import evaluation, steps
+from edgekit.pipeline.workshop import Folders
+from edgekit.report.host import installed
+from edgekit.targets.forms import Form
+
+Add = Callable[..., Path]
+
+
+def lay_out(
+    add: Add,
+    forms: Sequence[Form],
+    folders: Folders,
+    *,
+    trained: str,
+    finished: str,
+    head: str,
+    io: str,
+    threads: int,
+    seed: int,
+) -> None:
+    """Adds the stages of every form to a plan.
+
+    Args:
+        add: takes a role, a name, the work, the roles that it needs, and what it reads.
+        forms: in the order of the report.
+        folders: of the stages that they read.
+        trained: role of the stage with the float network.
+        finished: role of the stage with the quantized network.
+        head: what the files end with.
+        io: type of their inputs.
+        threads: of their runtimes.
+        seed: of the half of the validation photos that may decide something.
+    """
+    for form in forms:
+        version = installed(form.package)
+        write = partial(
+            steps.convert_form,
+            form=form,
+            data=folders.data,
+            weights=folders.weights,
+            model=folders.model,
+            calibration=folders.calibration,
+            quantized=folders.quantized,
+            head=head,
+            io=io,
+            seed=seed,
+        )
+        needs = (finished if form.quantized else trained,)
+        reads = {"head": head, "io": io, "writer": version, **dict(form.reads)}
+        converted = add(form.row, f"convert {form.row}", write, needs, **reads)
+        on_file: dict[str, Any] = {
+            "data": folders.data,
+            "weights": folders.weights,
+            "converted": converted,
+            "file": form.stem + form.suffixes[0],
+            "threads": threads,
+        }
+        evaluate = partial(evaluation.evaluate_file, **on_file, model=folders.model, head=head)
+        add(f"evaluate {form.row}", f"evaluate {form.row}", evaluate, (form.row,), runtime=version)
+        bench = partial(evaluation.bench, **on_file)
+        name = f"bench {form.row}"
+        add(name, name, bench, (form.row,), runtime=version, threads=threads)
+
+
+def publish(form: Form, source: Path, folder: Path, model: str) -> list[Path]:
+    """Hands out a form's files; the one that the runtime opens comes first.
+
+    Args:
+        form: of which.
+        source: folder of the stage that wrote it.
+        folder: of the run.
+        model: the variant's name.
+    """
+    return list(_copies(form, source, folder, model))
+
+
+def _copies(form: Form, source: Path, folder: Path, model: str) -> Iterator[Path]:
+    for suffix in form.suffixes:
+        path = folder / f"{model}-{form.stem}{suffix}"
+        write_bytes(path, (source / f"{form.stem}{suffix}").read_bytes())
+        yield path

@@ -1,0 +1,76 @@
+"""Further files in which a target runs the network: how they are written and what they are called.
+
+TFLite's files are always written and measured, as the control. A target with a runtime of its own
+adds forms, each of which is a row of the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.graph import Graph
+from edgekit.preprocessing import Preprocessing
+from edgekit.report.host import installed
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a form is written from.
+
+    Attributes:
+        graph: a prepared network, float or quantized as the form asks.
+        preprocessing: of photos for it; where the form's input is float32, with the normalization
+            that the network's own input has.
+        io: type of the input that the build asks for: ``uint8``, ``int8`` or ``float32``.
+        title: what the file is, for its metadata.
+        labels: class names; none of an embedding.
+        calibration: calibration photos, uint8 batches [n, height, width, 3]; may be read again.
+        choosing: the validation photos that may decide something, likewise, each batch with its
+            classes, int64 [n]. The others tell what a decision was worth.
+    """
+
+    graph: Graph
+    preprocessing: Preprocessing
+    io: str
+    title: str
+    labels: tuple[str, ...]
+    calibration: Callable[[], Iterable[Pixels]]
+    choosing: Callable[[], Iterable[tuple[Pixels, npt.NDArray[np.int64]]]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of the network.
+
+    Attributes:
+        row: its name in the report, for example ``w8a8-openvino``.
+        stem: what its files are called behind the variant's name, for example ``w8a8-static``.
+        suffixes: of its files; the first is the one that the runtime opens.
+        quantized: whether it is written from the quantized network, else from the float one.
+        runtime: what runs it, for example ``OpenVINO``.
+        package: the distribution of the runtime.
+        write: writes ``stem + suffix`` files into a folder; returns a detail for the terminal.
+        reads: what else decides its contents, as JSON values.
+    """
+
+    row: str
+    stem: str
+    suffixes: tuple[str, ...]
+    quantized: bool
+    runtime: str
+    package: str
+    write: Callable[[Source, Path], str]
+    reads: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def runtime_version(self) -> str:
+        """The runtime and its installed version."""
+        return f"{self.runtime} {installed(self.package)}"

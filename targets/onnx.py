@@ -1,0 +1,97 @@
+"""The ONNX target: any processor with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.atomic import write_bytes
+from edgekit.converters import onnx_file
+from edgekit.converters.onnx_file import OnnxModel
+from edgekit.converters.onnx_package import package
+from edgekit.converters.tflite_checks import ERROR, WARNING
+from edgekit.options import BuildOptions
+from edgekit.report.format import size
+from edgekit.runtimes import require
+from edgekit.targets.base import Finding, Target
+from edgekit.targets.forms import Form, Source
+
+#: The first with a DequantizeLinear per channel (onnx/docs/Changelog.md).
+OLDEST_OPSET = 13
+
+
+class OnnxTarget(Target):
+    """Takes the .onnx file in QDQ form as it is; nothing is compiled."""
+
+    name = "onnx"
+    scheme = "w8a8-static"
+    accepts_mixed = True
+
+    def forms(self, options: BuildOptions) -> tuple[Form, ...]:
+        """Returns the float model and the network's own integers in QDQ form."""
+        require("onnx", "onnx", "onnxruntime")
+        return (_form("fp32-onnx", "fp32"), _form("w8a8-onnx", "w8a8-static"))
+
+    def check(self, path: Path) -> list[Finding]:
+        """Returns where the file is not in QDQ form, not safe, or not exact everywhere."""
+        model = onnx_file.read(path)
+        own = [
+            Finding(severity, rule, where, message, fix)
+            for severity, rule, find, fix in _RULES
+            for where, message in find(model)
+        ]
+        return [*onnx_file.check(model), *own]
+
+
+def _form(row: str, scheme: str) -> Form:
+    def write(source: Source, folder: Path) -> str:
+        contents = package(
+            source.graph,
+            preprocessing=source.preprocessing,
+            scheme=scheme,
+            io="float32" if source.io == "float32" else "uint8",
+        )
+        write_bytes(folder / f"{scheme}.onnx", contents)
+        return size(len(contents))
+
+    quantized = scheme != "fp32"
+    return Form(row, scheme, (".onnx",), quantized, "ONNX Runtime", "onnxruntime", write)
+
+
+def _scheme(model: OnnxModel) -> Iterator[tuple[str, str]]:
+    if model.scheme not in ("w8a8-static", "mixed"):
+        yield "model", f"its scheme is {model.scheme}"
+
+
+def _opset(model: OnnxModel) -> Iterator[tuple[str, str]]:
+    if model.opset < OLDEST_OPSET:
+        yield "model", f"its opset is {model.opset}"
+
+
+def _ends(model: OnnxModel) -> Iterator[tuple[str, str]]:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        yield "model", f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+
+
+def _saturating(model: OnnxModel) -> Iterator[tuple[str, str]]:
+    stored = {
+        node.inputs[0]
+        for node in model.nodes
+        if node.kind == "DequantizeLinear" and model.constants.get(node.inputs[0]) == "int8"
+    }
+    if stored:
+        message = f"{len(stored)} weights are int8, which saturates on x86-64 without VNNI"
+        yield f"constant '{min(stored)}'", message
+
+
+_RULES = (
+    (ERROR, "scheme", _scheme, "write it with QuantizeLinear and DequantizeLinear (QDQ)"),
+    (ERROR, "opset", _opset, f"write it with opset {OLDEST_OPSET} or newer"),
+    (ERROR, "one-photo", _ends, "one photo in, one vector of scores out"),
+    (
+        WARNING,
+        "exact-everywhere",
+        _saturating,
+        "store weights as uint8, or set session.x64quantprecision to 1 there",
+    ),
+)

@@ -1,0 +1,96 @@
+"""The OpenVINO target: Intel processors, and whatever else OpenVINO has a plugin for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgekit.converters import openvino_file
+from edgekit.converters.tflite_checks import ERROR
+from edgekit.options import BuildOptions
+from edgekit.report.format import size
+from edgekit.report.host import installed
+from edgekit.runtimes import require
+from edgekit.targets.base import Finding, Target
+from edgekit.targets.forms import Form, Pixels, Source
+
+_INT8 = ("w8a8-static", "w8a8-mixed")
+_SUFFIXES = (".xml", ".bin")
+
+
+class OpenVINOTarget(Target):
+    """Takes the int8 IR as it is; the device compiles it when it is loaded."""
+
+    name = "openvino"
+    scheme = "w8a8-static"
+    accepts_mixed = True
+
+    def forms(self, options: BuildOptions) -> tuple[Form, ...]:
+        """Returns the float IR, the network's own integers, and NNCF's where they are asked for."""
+        require("openvino", "openvino", "nncf")
+        forms = (_form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static"))
+        return forms if options.quantizer == "ours" else (*forms, _nncf_form(options))
+
+    def check(self, path: Path) -> list[Finding]:
+        """Returns where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
+        model = openvino_file.read(path)
+        found = openvino_file.findings(model)
+        if model.scheme not in _INT8:
+            message = f"its weights are {model.scheme}"
+            found.append(Finding(ERROR, "scheme", "model", message, "quantize it to 8 bits"))
+        return found
+
+
+def _form(row: str, scheme: str) -> Form:
+    def write(source: Source, folder: Path) -> str:
+        from edgekit.converters.openvino import save
+
+        save(_convert(source), folder / f"{scheme}.xml")
+        return _size(folder, scheme)
+
+    quantized = scheme != "fp32"
+    return Form(row, scheme, _SUFFIXES, quantized, "OpenVINO", "openvino", write)
+
+
+def _nncf_form(options: BuildOptions) -> Form:
+    """NNCF quantizes the float model, with the same calibration photos."""
+    full, budget = options.quantizer == "nncf-full", options.budget
+    stem = "w8a8-static-nncf"
+
+    def write(source: Source, folder: Path) -> str:
+        from edgekit.converters.openvino import save
+        from edgekit.converters.openvino_nncf import quantize_nncf
+
+        as_input = source.preprocessing.normalize if source.io == "float32" else None
+        quantized = quantize_nncf(
+            _convert(source),
+            (_fed(pixels, as_input) for pixels in source.calibration()),
+            fast_bias_correction=not full,
+            max_drop=budget,
+            validate=[]
+            if budget is None
+            else [(_fed(pixels, as_input), labels) for pixels, labels in source.choosing()],
+        )
+        save(quantized, folder / f"{stem}.xml")
+        return _size(folder, stem)
+
+    reads = (("quantizer", options.quantizer), ("max_drop", budget), ("nncf", installed("nncf")))
+    row = "w8a8-openvino-nncf"
+    return Form(row, stem, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
+
+
+def _convert(source: Source) -> Any:
+    from edgekit.converters.openvino import convert
+
+    io = "float32" if source.io == "float32" else "uint8"
+    return convert(source.graph, io=io, preprocessing=source.preprocessing)
+
+
+def _fed(pixels: Pixels, normalize: Callable[[Pixels], Any] | None) -> Any:
+    """Photos in the form of the model's input: bytes NHWC, or normalised NCHW."""
+    return pixels if normalize is None else normalize(pixels).transpose(0, 3, 1, 2)
+
+
+def _size(folder: Path, stem: str) -> str:
+    return size(sum((folder / f"{stem}{suffix}").stat().st_size for suffix in _SUFFIXES))
