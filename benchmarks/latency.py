@@ -1,6 +1,11 @@
 """Latency of our files against those of other tools, each pair side by side.
 
+    python benchmarks/latency.py --run FOLDER [--json FILE]
     python benchmarks/latency.py --pair NAME OURS THEIRS [--pair ...] [--json FILE]
+
+``--run`` takes a finished build for tflite, openvino and onnx, has the peers quantize the same
+float network with the same photos (NNCF, ONNX Runtime, and TensorFlow's converter on the network of
+``keras.applications`` where the build's weights are a file of it), and compares with them.
 
 A pair's two files run in turn, round by round, each runtime in a process of its own
 (`edgekit.bench`). The ratio is theirs to ours within a round, so above 1 ours is faster.
@@ -10,18 +15,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgekit.atomic import write_json
 from edgekit.bench import PACKAGES, Settings, measure
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.report import format as fmt
-from edgekit.report.diagnosis import int8_dot_product
-from edgekit.report.host import describe_host, usable_cores
+from edgekit.report.host import describe_host, int8_dot_product, usable_cores
 
 SCHEMA_VERSION = 1
+PHOTOS = 50  # that the peers calibrate on; more change the ranges, and not the time
 
 
 def compare(
@@ -59,6 +65,32 @@ def compare(
     }
 
 
+def pairs_of(run: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """A build's int8 files, each with the file that a peer makes of the same float network.
+
+    Args:
+        run: a finished build for tflite, openvino and onnx.
+        folder: for the peers' files.
+
+    Raises:
+        UsageError: there is no such build.
+    """
+    import quantization_peers as peers
+    from quantization_subject import find_subject
+
+    subject = find_subject(argparse.Namespace(run=run, limit=PHOTOS), folder)
+    for name, suffix, peer in (
+        ("OpenVINO, NNCF", ".xml", peers.nncf),
+        ("ONNX Runtime's own", ".onnx", peers.onnxruntime),
+        ("TensorFlow's converter", ".tflite", peers.tensorflow),
+    ):
+        own = run / f"{subject.graph.name}-w8a8-static{suffix}"
+        if not own.exists():
+            raise UsageError(f"{run} has no {own.name}", hint="build it for that target too")
+        print(f"{name} …", file=sys.stderr)
+        yield name, own, peer(subject, folder)().path
+
+
 def _pair(name: str, ours: Path, theirs: Path, settings: Settings) -> dict[str, Any]:
     document, problems = measure([ours, theirs], settings)
     if problems:
@@ -84,6 +116,7 @@ def table(document: dict[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, help="a finished build for tflite, openvino and onnx")
     parser.add_argument("--pair", nargs=3, action="append", metavar=("NAME", "OURS", "THEIRS"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
@@ -92,7 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     pairs = [(name, Path(ours), Path(theirs)) for name, ours, theirs in given.pair or []]
     try:
-        document = compare(pairs, given.rounds, given.seconds, given.threads)
+        with tempfile.TemporaryDirectory() as folder:
+            if given.run:
+                pairs += pairs_of(given.run, Path(folder))
+            document = compare(pairs, given.rounds, given.seconds, given.threads)
     except EdgekitError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -180,7 +180,7 @@ def _findings(model: IRModel) -> Iterator[Finding]:
             "mixed",
             "model",
             "some of its kernels are float",
-            "none, if they were kept so on purpose",
+            "nothing, where NNCF or --keep-float left them so",
         )
 
 

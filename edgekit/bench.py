@@ -29,9 +29,8 @@ from edgekit import child, errors
 from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import UnreadableImageError, decode
-from edgekit.report.diagnosis import int8_dot_product
 from edgekit.report.document import Host
-from edgekit.report.host import describe_host, usable_cores
+from edgekit.report.host import describe_host, int8_dot_product, usable_cores
 from edgekit.targets.runner import TIMEOUT_S
 
 SCHEMA_VERSION = 1
@@ -97,6 +96,8 @@ class Settings:
         threads: of each runtime's kernels; None for all cores that this process may use.
         photo: what every file is given; None for a drawn picture.
         timeout_s: how long a process may give no answer, beyond the turn itself.
+        device: of .xml files: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``.
+        cache: folder for what OpenVINO compiles of them.
 
     Raises:
         UsageError: nothing can be measured so.
@@ -107,6 +108,8 @@ class Settings:
     threads: int | None = None
     photo: Path | None = None
     timeout_s: float = TIMEOUT_S
+    device: str = "CPU"
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         given = (self.rounds, self.seconds, self.timeout_s, self.threads)
@@ -290,6 +293,8 @@ class Race:
             "threads": self.threads,
             "photo": None if photo is None else str(photo),
             "seconds": seconds,
+            "device": self._settings.device,
+            "cache": str(self._settings.cache) if self._settings.cache else None,
         }
         try:
             return self._children[kind].ask(request, f"while it {'ran' if seconds else 'loaded'}")

@@ -65,12 +65,20 @@ def main() -> None:
 def _answer(request: dict[str, Any], loaded: dict[int, Classifier]) -> Any:
     file, result = request["file"], None
     if file not in loaded:
-        loaded[file], result = load(request["path"], request["threads"], request["photo"])
+        loaded[file], result = load(
+            request["path"],
+            request["threads"],
+            request["photo"],
+            request["device"],
+            request["cache"],
+        )
     return burst(loaded[file], request["seconds"]) if request["seconds"] else result
 
 
-def load(path: str, threads: int, photo: str | None) -> tuple[Classifier, dict[str, Any]]:
-    """Loads a file, and runs it once.
+def load(
+    path: str, threads: int, photo: str | None, device: str = "CPU", cache: str | None = None
+) -> tuple[Classifier, dict[str, Any]]:
+    """Loads a file, and runs it once; see `edgekit.runtimes.open_classifier`.
 
     Returns:
         The model with its input set, and ``runtime`` (name and version), ``scheme`` (of its
@@ -79,7 +87,7 @@ def load(path: str, threads: int, photo: str | None) -> tuple[Classifier, dict[s
     """
     _import_runtime(Path(path).suffix.lower())
     before = _resident()
-    model = _open(path, threads)
+    model = _open(path, threads=threads, device=device, cache=Path(cache) if cache else None)
     model.set_input(model.feed(draw(model.side)))
     first_ms = _run(model)
     after = _resident()
@@ -126,12 +134,12 @@ def _import_runtime(ending: str) -> None:
             modules[0].Core().get_versions("CPU")  # the plugin that has the kernels
 
 
-def _open(path: str, threads: int) -> Classifier:
+def _open(path: str, **options: Any) -> Classifier:
     """Opens a file with its own normalization, and one without any with some."""
     try:
-        return open_classifier(path, threads=threads)
+        return open_classifier(path, **options)
     except UsageError:
-        return open_classifier(path, threads=threads, preprocessing=NEUTRAL)
+        return open_classifier(path, **options, preprocessing=NEUTRAL)
 
 
 def _read(path: str) -> tuple[Preprocessing | None, str]:

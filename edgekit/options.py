@@ -140,6 +140,7 @@ class BuildOptions:
     schemes: tuple[str, ...] = _option(
         (), f"Write this file too; may be repeated: {', '.join(SCHEMES)}.", "NAME"
     )
+    dynamic_batch: bool = _option(False, "Let ONNX files take any number of photos at once.")
     io: str = _option("uint8", "Input and output of the int8 file: uint8, int8, float32.")
     compile: bool = _option(True, "Run the target's compiler where it has one.")
     compile_timeout: int = _option(180, "Seconds that a compiler may take.")
@@ -199,6 +200,7 @@ class BuildOptions:
             "--keep-float needs --bias-from photos": not self.keep_float
             or self.bias_from == "photos",
             "--keep-float needs --quantize ptq": not self.keep_float or self.quantize == "ptq",
+            "--dynamic-batch needs --target onnx": not self.dynamic_batch or "onnx" in self.targets,
             "--quantizer nncf needs --target openvino": self.quantizer == "ours"
             or "openvino" in self.targets,
             "--threads must be at least 1": self.threads is None or self.threads >= 1,

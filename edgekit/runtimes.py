@@ -19,7 +19,12 @@ _RUNTIMES = {
 
 
 def open_classifier(
-    path: str | Path, *, threads: int = 1, preprocessing: Preprocessing | None = None
+    path: str | Path,
+    *,
+    threads: int = 1,
+    preprocessing: Preprocessing | None = None,
+    device: str = "CPU",
+    cache: Path | None = None,
 ) -> Classifier:
     """Loads a model file: .tflite in LiteRT, .onnx in ONNX Runtime, .xml in OpenVINO.
 
@@ -27,6 +32,8 @@ def open_classifier(
         path: of the file.
         threads: of the runtime's kernels.
         preprocessing: how float values are normalised where the file does not say it.
+        device: of an .xml file: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; others run on the CPU.
+        cache: folder for what OpenVINO compiles of an .xml file, so that it loads faster again.
 
     Raises:
         UsageError: the file is of no kind that is known, or cannot be used.
@@ -43,7 +50,8 @@ def open_classifier(
         kind = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise missing(extra or "", error) from error
-    opened: Classifier = kind(path, threads=threads, preprocessing=preprocessing)
+    own = {"device": device, "cache": cache} if ending == ".xml" else {}
+    opened: Classifier = kind(path, threads=threads, preprocessing=preprocessing, **own)
     return opened
 
 

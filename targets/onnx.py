@@ -30,7 +30,8 @@ class OnnxTarget(Target):
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the float model and the network's own integers in QDQ form."""
         require("onnx", "onnx", "onnxruntime")
-        return (_form("fp32-onnx", "fp32"), _form("w8a8-onnx", "w8a8-static"))
+        batch = None if options.dynamic_batch else 1
+        return (_form("fp32-onnx", "fp32", batch), _form("w8a8-onnx", "w8a8-static", batch))
 
     def check(self, path: Path) -> list[Finding]:
         """Returns where the file is not in QDQ form, not safe, or not exact everywhere."""
@@ -43,19 +44,21 @@ class OnnxTarget(Target):
         return [*onnx_file.check(model), *own]
 
 
-def _form(row: str, scheme: str) -> Form:
+def _form(row: str, scheme: str, batch: int | None) -> Form:
     def write(source: Source, folder: Path) -> str:
         contents = package(
             source.graph,
             preprocessing=source.preprocessing,
             scheme=scheme,
             io="float32" if source.io == "float32" else "uint8",
+            batch=batch,
         )
         write_bytes(folder / f"{scheme}.onnx", contents)
         return size(len(contents))
 
     quantized = scheme != "fp32"
-    return Form(row, scheme, (".onnx",), quantized, "ONNX Runtime", "onnxruntime", write)
+    reads = (("batch", batch),)
+    return Form(row, scheme, (".onnx",), quantized, "ONNX Runtime", "onnxruntime", write, reads)
 
 
 def _scheme(model: OnnxModel) -> Iterator[tuple[str, str]]:

@@ -27,10 +27,12 @@ class OpenVINOTarget(Target):
     accepts_mixed = True
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
-        """Returns the float IR, the network's own integers, and NNCF's where they are asked for."""
+        """Returns the float IRs, the network's own integers, and NNCF's where it is asked for."""
         require("openvino", "openvino", "nncf")
-        forms = (_form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static"))
-        return forms if options.quantizer == "ours" else (*forms, _nncf_form(options))
+        half = (_form("fp16-openvino", "fp16"),) if "fp16" in options.schemes else ()
+        nncf = () if options.quantizer == "ours" else (_nncf_form(options),)
+        fp32, int8 = _form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static")
+        return (fp32, *half, int8, *nncf)
 
     def check(self, path: Path) -> list[Finding]:
         """Returns where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
@@ -46,10 +48,10 @@ def _form(row: str, scheme: str) -> Form:
     def write(source: Source, folder: Path) -> str:
         from edgekit.converters.openvino import save
 
-        save(_convert(source), folder / f"{scheme}.xml")
+        save(_convert(source), folder / f"{scheme}.xml", half=scheme == "fp16")
         return _size(folder, scheme)
 
-    quantized = scheme != "fp32"
+    quantized = scheme == "w8a8-static"
     return Form(row, scheme, _SUFFIXES, quantized, "OpenVINO", "openvino", write)
 
 

@@ -25,6 +25,13 @@ def command(
     photo: Annotated[
         Path | None, typer.Option(help="What they are given. [a drawn picture]", metavar="FILE")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Of .xml files: CPU, GPU, NPU or AUTO.", metavar="NAME")
+    ] = "CPU",
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what OpenVINO compiles, to load faster.", metavar="DIR"),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a file may hang.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     out: Annotated[
@@ -48,7 +55,7 @@ def command(
     if not tolerance >= 0:
         raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
     console = Console()
-    settings = bench.Settings(rounds, seconds, threads, photo, timeout)
+    settings = bench.Settings(rounds, seconds, threads, photo, timeout, device, cache)
     saved = bench_saved.read(against) if against else None
     with console.stage(1, 1, "bench"):
         document, problems = bench.measure(files, settings, progress=console.progress)

@@ -26,7 +26,7 @@ from edgekit.pipeline.evaluation import spread_photos
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
-from edgekit.report.diagnosis import diagnose, emitted, int8_dot_product
+from edgekit.report.diagnosis import diagnose, emitted
 from edgekit.report.document import (
     SCHEMA_VERSION,
     Document,
@@ -37,7 +37,7 @@ from edgekit.report.document import (
 )
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
-from edgekit.report.host import describe_host, installed
+from edgekit.report.host import describe_host, installed, int8_dot_product
 from edgekit.report.html import MAX_PHOTOS, Miss, write_html
 from edgekit.targets.forms import Form
 
@@ -208,7 +208,7 @@ def make_rows(
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
     int8 = "w8a8" if scheme == steps.W8A8 else scheme
-    floats = [form for form in forms if form.row.startswith("fp32")]
+    floats = [form for form in forms if form.row.startswith("fp")]
     integers = [form for form in forms if form not in floats]
     rows = []
     for stage, role, runtime, written in (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgekit.report.diagnosis import diagnose, int8_dot_product, verdict
+from edgekit.report.diagnosis import diagnose, verdict
 from edgekit.report.document import SCHEMA_VERSION, Document, Latency, Row, make_row, write_json
-from edgekit.report.host import describe_host
+from edgekit.report.host import describe_host, int8_dot_product
 from edgekit.report.html import Miss, write_html
 
 __all__ = [

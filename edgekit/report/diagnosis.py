@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from edgekit.report.document import REFERENCE, Row
 from edgekit.report.format import milliseconds, percent, points
+from edgekit.report.host import int8_dot_product
 
-# Multiply-accumulate instructions for bytes, as Linux names them on x86 and on Arm.
-INT8_DOT_PRODUCT = {
-    "avx512_vnni",
-    "avx_vnni",
-    "avx_vnni_int8",
-    "amx_int8",
-    "asimddp",
-    "i8mm",
-    "svei8mm",
-}
 MIN_CONTROL_AGREEMENT = 0.995
 _INT8_FILE = re.compile(r"w8a8-(?:mixed-)?(tflite|openvino|onnx)(?:-\w+)?")
 
@@ -124,16 +114,3 @@ def _speed(control: Row, int8: Row, dot_product: bool | None) -> str | None:
         f"{names[0]} is slower than {names[1]} on this host (median {medians[0]} against "
         f"{medians[1]}), {reason}; measure on the device itself"
     )
-
-
-def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
-    """Says whether this CPU multiplies and adds bytes in one instruction; None: not known."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return bool(INT8_DOT_PRODUCT.intersection(value.split()))
-    return None

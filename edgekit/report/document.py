@@ -158,6 +158,7 @@ class Host(TypedDict):
     machine: str
     cpu: str
     cores: int
+    int8_dot_product: bool | None  # instructions for bytes (VNNI, dotprod); None: not known
     python: str
     versions: dict[str, str]
 

@@ -21,6 +21,7 @@ def describe_host(packages: Iterable[str]) -> Host:
         machine=platform.machine(),
         cpu=cpu_name(),
         cores=usable_cores(),
+        int8_dot_product=int8_dot_product(),
         python=platform.python_version(),
         versions={name: found for name in packages if (found := installed(name))},
     )
@@ -34,6 +35,31 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         text = ""
     named = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
     return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+# Multiply-accumulate instructions for bytes, as Linux names them on x86 and on Arm.
+INT8_DOT_PRODUCT = {
+    "avx512_vnni",
+    "avx_vnni",
+    "avx_vnni_int8",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+    "svei8mm",
+}
+
+
+def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+    """Says whether this CPU multiplies and adds bytes in one instruction; None: not known."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return bool(INT8_DOT_PRODUCT.intersection(value.split()))
+    return None
 
 
 def usable_cores() -> int:
