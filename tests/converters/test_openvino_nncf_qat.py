@@ -1,0 +1,153 @@
+"""NNCF's training in 8 bits: an int8 file like any other, that training makes no worse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_openvino import float_graph
+
+pytest.importorskip("nncf")
+
+from edgekit.architecture import build_graph
+from edgekit.batches import eval_batches
+from edgekit.converters import openvino_file
+from edgekit.converters.openvino import convert, openvino, save
+from edgekit.converters.openvino_nncf import quantize_nncf
+from edgekit.converters.openvino_nncf_qat import train_nncf
+from edgekit.errors import UsageError
+from edgekit.passes import prepare
+from edgekit.preprocessing import Preprocessing
+from edgekit.recipe import QatRecipe, Recipe
+from edgekit.spec import SPECS
+from edgekit.synthetic import SyntheticPhotos
+from edgekit.training import CHECKPOINT, Trainer
+
+SIDE, LABELS = 32, tuple("abcdefghij")
+
+
+def record(side=SIDE):
+    return Preprocessing(side, (127.0,) * 3, (128.0,) * 3, LABELS, 1.0)
+
+
+def shapes(count, split="train", side=SIDE):
+    return SyntheticPhotos(count, 0, split, side)
+
+
+def pixels_of(photos):
+    return [pixels for pixels, _ in eval_batches(photos, record(photos.load(0).width), 16)]
+
+
+def network():
+    """A network whose logits differ from photo to photo."""
+    spec = replace(SPECS["b0"], width=0.1, depth=0.1)
+    graph = prepare(build_graph(spec, classes=len(LABELS), resolution=SIDE, seed=2))
+    grown = {
+        name: values * np.float32(1.7 if name.endswith("kernel") else 1)
+        for name, values in graph.weights.items()
+    }
+    return replace(graph, weights=grown)
+
+
+def made(graph, folder, *, epochs=0, photos=None, io="uint8", **recipe):
+    photos = shapes(16) if photos is None else photos
+    side = graph.shapes[graph.input][0]
+    recipe = {"batch_size": 8, "ema_decay": 0.9, "min_crop_area": 0.9, **recipe}
+    return train_nncf(
+        graph,
+        train=photos,
+        val=None,
+        calibration=pixels_of(photos),
+        preprocessing=record(side),
+        recipe=QatRecipe(epochs=epochs, **recipe),
+        io=io,
+        folder=folder,
+    )
+
+
+def run(model, photos):
+    compiled = openvino().compile_model(model, "CPU")
+    return np.concatenate([compiled(p[None])[0].copy() for batch in photos for p in batch])
+
+
+def test_it_gives_the_file_of_the_other_way(tmp_path):
+    for name in ("one", "two"):
+        save(made(network(), tmp_path, epochs=1), tmp_path / f"{name}.xml")
+    for suffix in (".xml", ".bin"):
+        first, second = (tmp_path / (name + suffix) for name in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes()
+    read = openvino_file.read(tmp_path / "one.xml")
+    assert (read.quantizer, read.labels, read.scheme) == ("nncf", LABELS, "w8a8-mixed")
+    assert read.preprocessing == record()
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_without_training_it_is_as_near_to_the_float_model_as_quantize_nncf(tmp_path):
+    graph, photos = network(), pixels_of(shapes(16))
+    source = convert(graph, preprocessing=record())
+    expected = run(source, photos)
+    other, own = (
+        np.abs(run(model, photos) - expected).mean()
+        for model in (quantize_nncf(source, photos), made(graph, tmp_path))
+    )
+    assert 0 < own < 1.5 * other
+
+
+def precisions(model):
+    """How many kernels run in which type."""
+    operators = openvino().compile_model(model, "CPU").get_runtime_model().get_ops()
+    told = [operator.get_rt_info() for operator in operators]
+    return Counter(
+        info["runtimePrecision"].astype(str)
+        for info in told
+        if info["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    )
+
+
+def test_as_many_kernels_run_in_8_bits_as_those_of_quantize_nncf(tmp_path):
+    """Both leave squeeze and excitation in float, as NNCF's own rules say."""
+    graph = network()
+    source = convert(graph, preprocessing=record())
+    own = precisions(made(graph, tmp_path))
+    assert own == precisions(quantize_nncf(source, pixels_of(shapes(16))))
+    assert own["u8"] + own["i8"] > own.total() / 2
+
+
+def test_training_needs_photos(tmp_path):
+    with pytest.raises(UsageError, match="calibration photos"):
+        train_nncf(
+            float_graph(),
+            train=shapes(8),
+            val=None,
+            calibration=[],
+            preprocessing=record(),
+            recipe=QatRecipe(epochs=1),
+            io="uint8",
+            folder=tmp_path,
+        )
+
+
+@pytest.mark.slow
+def test_training_does_not_lose_against_quantizing(tmp_path):
+    side = 64
+    spec = replace(SPECS["b0"], width=0.1, depth=0.1)
+    start = build_graph(spec, classes=len(LABELS), resolution=side, seed=0)
+    photos, val = shapes(640, side=side), shapes(200, "val", side)
+    recipe = Recipe(
+        epochs=20, learning_rate=6e-3, ema_decay=0.9, min_crop_area=0.7, drop_connect=False
+    )
+    trained, _ = Trainer(start, photos, None, record(side), recipe, tmp_path).run()
+    (tmp_path / CHECKPOINT).unlink()
+    graph = prepare(trained)
+    calibration = pixels_of(photos.subset(range(64)))
+    source = convert(graph, preprocessing=record(side))
+    other = quantize_nncf(source, calibration)
+    own = made(graph, tmp_path, epochs=2, photos=photos, batch_size=32, min_crop_area=0.7)
+    top1 = {
+        name: float((run(model, pixels_of(val)).argmax(1) == val.labels).mean())
+        for name, model in (("float", source), ("quantized", other), ("trained", own))
+    }
+    assert top1["float"] > 0.2, "nothing to lose"
+    assert top1["trained"] >= top1["quantized"] - 0.01, top1
