@@ -89,7 +89,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     record = _own_normalization(graph, preprocessing)
     model = _Walk(graph).model()
     if io == "uint8":
-        model = _normalize_inside(ov, model, record)
+        model = normalize_inside(ov, model, record)
     labels = preprocessing.labels if isinstance(graph.nodes[-1], FullyConnected) else ()
     describe(
         model,
@@ -189,7 +189,7 @@ def _own_normalization(graph: Graph, preprocessing: Preprocessing) -> Preprocess
     return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
 
-def _normalize_inside(ov: Any, model: Any, record: Preprocessing) -> Any:
+def normalize_inside(ov: Any, model: Any, record: Preprocessing) -> Any:
     """The same model with the bytes of an RGB photo as its input."""
     processor = ov.preprocess.PrePostProcessor(model)
     image = processor.input()
@@ -215,7 +215,7 @@ class _Walk:
 
         self.ops: Any = opset13
         self.graph = graph
-        self.swishes = _swishes(graph)
+        self.swishes = swishes(graph)
         self.rounded = {
             name
             for node in graph.nodes
@@ -317,7 +317,7 @@ class _Walk:
         return self.ops.constant(values.reshape(shape), name=name)
 
 
-def _swishes(graph: Graph) -> Mapping[str, str]:
+def swishes(graph: Graph) -> Mapping[str, str]:
     """The products that `edgekit.passes.expand_activations` wrote a swish out as, to their gates.
 
     OpenVINO's own Swish runs inside of the convolution before it.

@@ -97,7 +97,7 @@ def quantize_nncf(
     }
     dataset = tool.Dataset(photos)
     try:
-        with _quiet():
+        with quiet():
             if max_drop is None:
                 quantized = tool.quantize(model, dataset, **options)
             else:
@@ -136,7 +136,7 @@ def _top1(compiled: Any, items: Iterable[tuple[NDArray[Any], int]]) -> tuple[flo
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps NNCF's progress bars, which go to rich's common console, off the terminal."""
     console = rich.get_console()
     before, console.quiet = console.quiet, True

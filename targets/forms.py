@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data import Splits
 from edgekit.graph import Graph
 from edgekit.preprocessing import Preprocessing
 from edgekit.report.host import installed
@@ -35,6 +36,8 @@ class Source:
         calibration: calibration photos, uint8 batches [n, height, width, 3]; may be read again.
         choosing: the validation photos that may decide something, likewise, each batch with its
             classes, int64 [n]. The others tell what a decision was worth.
+        splits: the photos themselves, for a form that trains.
+        advance: told the steps done, the steps in all, and how training goes.
     """
 
     graph: Graph
@@ -44,6 +47,8 @@ class Source:
     labels: tuple[str, ...]
     calibration: Callable[[], Iterable[Pixels]]
     choosing: Callable[[], Iterable[tuple[Pixels, npt.NDArray[np.int64]]]]
+    splits: Splits
+    advance: Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

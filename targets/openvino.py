@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgekit.targets.forms import Form, Pixels, Source
 
 _INT8 = ("w8a8-static", "w8a8-mixed")
 _SUFFIXES = (".xml", ".bin")
+_NNCF_ROW, _NNCF_STEM = "w8a8-openvino-nncf", "w8a8-static-nncf"
 
 
 class OpenVINOTarget(Target):
@@ -28,9 +30,10 @@ class OpenVINOTarget(Target):
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the float IRs, the network's own integers, and NNCF's where it is asked for."""
+        make = _trained_form if options.quantize == "qat" else _nncf_form
         require("openvino", "openvino", "nncf")
         half = (_form("fp16-openvino", "fp16"),) if "fp16" in options.schemes else ()
-        nncf = () if options.quantizer == "ours" else (_nncf_form(options),)
+        nncf = () if options.quantizer == "ours" else (make(options),)
         fp32, int8 = _form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static")
         return (fp32, *half, int8, *nncf)
 
@@ -58,7 +61,7 @@ def _form(row: str, scheme: str) -> Form:
 def _nncf_form(options: BuildOptions) -> Form:
     """NNCF quantizes the float model, with the same calibration photos."""
     full, budget = options.quantizer == "nncf-full", options.budget
-    stem = "w8a8-static-nncf"
+    stem = _NNCF_STEM
 
     def write(source: Source, folder: Path) -> str:
         from edgekit.converters.openvino import save
@@ -78,15 +81,52 @@ def _nncf_form(options: BuildOptions) -> Form:
         return _size(folder, stem)
 
     reads = (("quantizer", options.quantizer), ("max_drop", budget), ("nncf", installed("nncf")))
-    row = "w8a8-openvino-nncf"
-    return Form(row, stem, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
+    return Form(_NNCF_ROW, stem, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
+
+
+def _trained_form(options: BuildOptions) -> Form:
+    """NNCF quantizes the float network and trains it, with the recipe of our own training."""
+    from edgekit.pipeline.plan import make_qat_recipe
+
+    recipe = make_qat_recipe(options)
+    on_calibration = options.distill_only and options.calibration is not None
+
+    def write(source: Source, folder: Path) -> str:
+        from edgekit.converters.openvino import save
+        from edgekit.converters.openvino_nncf_qat import train_nncf
+
+        trained = train_nncf(
+            source.graph,
+            train=source.splits.calibration if on_calibration else source.splits.train,
+            val=source.splits.val,
+            calibration=source.calibration(),
+            preprocessing=source.preprocessing,
+            recipe=recipe,
+            io=_io(source),
+            folder=folder,
+            advance=source.advance,
+        )
+        save(trained, folder / f"{_NNCF_STEM}.xml")
+        return _size(folder, _NNCF_STEM)
+
+    reads = (
+        ("quantizer", "nncf-qat"),
+        ("recipe", asdict(recipe)),
+        ("on_calibration", on_calibration),
+        ("nncf", installed("nncf")),
+        ("torch", installed("torch")),
+    )
+    return Form(_NNCF_ROW, _NNCF_STEM, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
 
 
 def _convert(source: Source) -> Any:
     from edgekit.converters.openvino import convert
 
-    io = "float32" if source.io == "float32" else "uint8"
-    return convert(source.graph, io=io, preprocessing=source.preprocessing)
+    return convert(source.graph, io=_io(source), preprocessing=source.preprocessing)
+
+
+def _io(source: Source) -> str:
+    return "float32" if source.io == "float32" else "uint8"
 
 
 def _fed(pixels: Pixels, normalize: Callable[[Pixels], Any] | None) -> Any:

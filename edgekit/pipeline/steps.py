@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,8 @@ def convert_form(
 
     if form.quantized and io == "float32":
         preprocessing = with_input_of(calibration, preprocessing)
-    source = Source(graph, preprocessing, io, title, labels, batches, choosing)
+    advance = partial(progress, f"train {form.row}")
+    source = Source(graph, preprocessing, io, title, labels, batches, choosing, splits, advance)
     return form.write(source, folder)
 
 
