@@ -104,6 +104,40 @@ def test_slow_int8(document: Document, known: bool, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stage", "floating", "reason"),
+    [
+        ("w8a8-openvino", "fp32-openvino", "the runtime's int8 kernels are at fault"),
+        ("w8a8-openvino-nncf", "fp32-openvino", "the runtime's int8 kernels are at fault"),
+        ("w8a8-onnx", "fp32-onnx", "its weights are uint8"),
+    ],
+)
+def test_slow_int8_of_another_runtime(
+    document: Document, stage: str, floating: str, reason: str
+) -> None:
+    fast = document["rows"][-1]
+    assert fast["latency_ms"]
+    slow: Any = {**fast, "stage": stage, "latency_ms": {**fast["latency_ms"], "median": 99.0}}
+    rows: Any = [*document["rows"], {**fast, "stage": floating}, slow]
+    text = diagnose(rows, int8_dot_product=True)
+    assert text
+    assert f"{stage} is slower than {floating}" in text
+    assert reason in text
+    assert diagnose(rows[:-2], int8_dot_product=True) is None
+
+
+def test_a_float_file_of_any_runtime_is_a_control(document: Document) -> None:
+    wrong: Any = {**document["rows"][1], "stage": "fp32-onnx", "top1": 0.5, "agreement": 0.5}
+    text = diagnose([*document["rows"], wrong])
+    assert text
+    assert "fp32-onnx differs from fp32-torch" in text
+
+
+def test_the_verdict_is_on_the_int8_file_of_tflite(document: Document) -> None:
+    other: Any = {**document["rows"][-1], "stage": "w8a8-onnx", "drop_pp": 9.0}
+    assert verdict([*document["rows"], other]) == verdict(document["rows"])
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("model name\t: x\nflags\t\t: fpu avx2 avx512f\n", False),
