@@ -44,7 +44,7 @@ def list_models(name: str | None = None) -> list[dict[str, Any]]:
 def _describe(spec: ModelSpec) -> dict[str, Any]:
     graph = build_graph(spec, seed=None)
     channels, weights = int8_size(graph)
-    published = _figures("accuracy", spec.name)
+    published = figures("accuracy", spec.name)
     level, reason = known_risk(spec)
     return {
         "name": spec.name,
@@ -62,13 +62,13 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
             if spec.name in trap.get("models", ()) or spec.activation == trap.get("activation")
         ],
         "published": published,
-        "latency": _figures("latency", spec.name),
+        "latency": figures("latency", spec.name),
     }
 
 
 def known_risk(spec: ModelSpec) -> tuple[str, str]:
     """`quantization_risk` with all that is published on a variant."""
-    return quantization_risk(spec, post_training_drops(_figures("accuracy", spec.name)))
+    return quantization_risk(spec, post_training_drops(figures("accuracy", spec.name)))
 
 
 def int8_size(graph: Graph) -> tuple[int, int]:
@@ -140,8 +140,13 @@ def post_training_drops(published: list[dict[str, Any]]) -> list[float]:
     ]
 
 
-def _figures(kind: str, name: str) -> list[dict[str, Any]]:
-    """The published figures of a variant, each with a note or None."""
+def figures(kind: str, name: str) -> list[dict[str, Any]]:
+    """The published figures of a variant, each with a note or None.
+
+    Args:
+        kind: ``accuracy`` or ``latency``.
+        name: of the variant; there are none of one that nobody has published.
+    """
     return [
         {"note": None, **{key: value for key, value in row.items() if key != "model"}}
         for row in _literature()[kind]

@@ -118,11 +118,7 @@ class LiteRT:
         Returns:
             [1, height, width, 3] in the input's type.
         """
-        if pixels.dtype != np.uint8 or pixels.shape != self.input.shape[1:]:
-            raise UsageError(
-                f"{self.path} takes uint8 pixels {list(self.input.shape[1:])}",
-                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
-            )
+        check_pixels(self.path, pixels, self.input.shape[1:])
         fed = pixels if self._table is None else self._table[pixels, np.arange(3)]
         return np.ascontiguousarray(fed[None])
 
@@ -248,6 +244,15 @@ def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
         hint = "run the file before compilation" if "edgetpu-custom-op" in str(error) else None
         raise EdgekitError(f"LiteRT cannot run {path}", cause=str(error), hint=hint) from error
     return interpreter, time.perf_counter() - began
+
+
+def check_pixels(path: str | Path, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raises UsageError unless ``pixels`` are uint8 of the shape that a model takes."""
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise UsageError(
+            f"{path} takes uint8 pixels {list(shape)}",
+            cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
+        )
 
 
 def feed_table(

@@ -15,9 +15,8 @@ from edgekit.converters.onnx_file import End, OnnxModel
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
+from edgekit.runtime import Pixels, check_pixels
 from edgekit.runtimes import missing
-
-Pixels = npt.NDArray[np.uint8]
 
 _ERRORS_ONLY = 3  # onnxruntime's ORT_LOGGING_LEVEL_ERROR
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -85,12 +84,7 @@ class OnnxRuntime:
         Returns:
             [1, height, width, 3] or [1, 3, height, width] in the input's type.
         """
-        wanted = (self.side, self.side, 3)
-        if pixels.dtype != np.uint8 or pixels.shape != wanted:
-            raise UsageError(
-                f"{self.path} takes uint8 pixels {list(wanted)}",
-                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
-            )
+        check_pixels(self.path, pixels, (self.side, self.side, 3))
         fed: npt.NDArray[Any] = pixels
         if self.input.dtype == "float32" and self._preprocessing is not None:
             fed = self._preprocessing.normalize(pixels)

@@ -14,7 +14,7 @@ from edgekit.converters.openvino import openvino
 from edgekit.converters.tflite_checks import ERROR
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels
+from edgekit.runtime import Pixels, check_pixels
 
 
 class OpenVINO:
@@ -97,11 +97,7 @@ class OpenVINO:
         Raises:
             UsageError: the pixels are not of that type and size.
         """
-        if pixels.dtype != np.uint8 or pixels.shape != (self.side, self.side, 3):
-            raise UsageError(
-                f"{self.path} takes uint8 pixels {[self.side, self.side, 3]}",
-                cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
-            )
+        check_pixels(self.path, pixels, (self.side, self.side, 3))
         if self._takes_bytes or self._preprocessing is None:
             return np.ascontiguousarray(pixels[None])
         return np.ascontiguousarray(self._preprocessing.normalize(pixels).transpose(2, 0, 1)[None])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import ERROR
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.errors import CompileError, UsageError
 from edgekit.graph import Graph
@@ -16,7 +15,7 @@ from edgekit.targets.base import Compiled, Finding, Target
 from edgekit.targets.edgetpu_compiler import CompiledFile
 from edgekit.targets.edgetpu_mapping import Prediction, predict
 from edgekit.targets.edgetpu_options import TIMEOUT_S, CompilerOptions
-from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.targets.edgetpu_rules import check_edgetpu, refusals
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 from edgekit.targets.hosts import Host
 
@@ -91,8 +90,8 @@ class EdgeTPUTarget(Target):
             UsageError: a file cannot be read, is compiled already, or shares its name with another.
         """
         for path in paths:
-            _uncompiled(path)
-            errors = [] if force else [f for f in self.check(path) if f.severity == ERROR]
+            model = _uncompiled(path)
+            errors = [] if force else refusals(model)
             if errors:
                 raise CompileError(
                     f"{path} cannot be compiled for the Edge TPU",

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.architecture import build_graph
-from edgekit.catalog import list_models
+from edgekit.catalog import figures
 from edgekit.cost import macs
 from edgekit.errors import UsageError
-from edgekit.graph import DepthwiseConv2D, Flatten, Graph, Node, WeightedNode
+from edgekit.graph import Activation, DepthwiseConv2D, Flatten, Graph, WeightedNode
 from edgekit.passes import expand_activations
 from edgekit.report.format import size
-from edgekit.spec import SPECS, ModelSpec, find_spec
+from edgekit.spec import ModelSpec, find_spec
 from edgekit.targets.edgetpu_memory import Memory, laid_out
 from edgekit.targets.edgetpu_passes import prepare
 
@@ -69,23 +69,20 @@ def costs(spec: ModelSpec, resolution: int | None = None) -> Costs:
         graph = prepare(graph)
     except UsageError as error:
         problem = f"{error.message}; {error.hint}"
-    published = list_models(spec.name)[0]["latency"] if spec.name in SPECS else []
     own_size = resolution in (None, spec.resolution)
-    measured = [row["ms"] for row in published if row["device"] == STICK and own_size]
+    measured = [
+        row["ms"] for row in figures("latency", spec.name) if row["device"] == STICK and own_size
+    ]
     return Costs(
         spec.name,
         graph.resolution,
         sum(not isinstance(node, Flatten) for node in graph.nodes),  # the writer drops it
-        sum(getattr(node, "kind", "") == "sigmoid" or _gated(node) for node in graph.nodes),
+        sum(isinstance(node, Activation) for node in graph.nodes),  # all written out by now
         sum(macs(graph, node) for node in graph.nodes),
         graph_memory(graph),
         min(measured, default=None),
         problem,
     )
-
-
-def _gated(node: Node) -> bool:
-    return getattr(node, "activation", "") == "sigmoid"
 
 
 def graph_memory(graph: Graph) -> Memory:

@@ -272,10 +272,9 @@ def _transpose(model: TFLiteModel, op: Operator) -> Reason | None:
 
 
 def _pack(model: TFLiteModel, op: Operator) -> Reason | None:
-    over_batch = op.options.get("axis", 0) == 0
-    return (
-        _limitation("it packs along the batch", "pack along another axis") if over_batch else None
-    )
+    if op.options.get("axis", 0) != 0:
+        return None
+    return _limitation("it packs along the batch", "pack along another axis")
 
 
 def _pad(model: TFLiteModel, op: Operator) -> Reason | None:

@@ -20,8 +20,6 @@ from edgekit.targets.edgetpu_memory import Memory, estimate_memory
 from edgekit.targets.edgetpu_rules import refusals, unmapped
 from edgekit.targets.edgetpu_status import BEHIND, FAILED, MAPPED, MEANINGS
 
-SCHEMA_VERSION = 1
-
 
 @dataclass(frozen=True)
 class Predicted:
@@ -109,7 +107,6 @@ class Prediction:
         """Returns the prediction as JSON values; the keys are those of ``edgekit check --json``."""
         blocking = self.first_blocking
         return {
-            "schema_version": SCHEMA_VERSION,
             "refused": list(self.refused),
             "operators_total": len(self.operators),
             "operators_on_tpu": self.on_tpu,

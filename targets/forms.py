@@ -18,8 +18,7 @@ from edgekit.data import Splits
 from edgekit.graph import Graph
 from edgekit.preprocessing import Preprocessing
 from edgekit.report.host import installed
-
-Pixels = npt.NDArray[np.uint8]
+from edgekit.runtime import Pixels
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,7 @@ class Source:
         graph: a prepared network, float or quantized as the form asks.
         preprocessing: of photos for it; where the form's input is float32, with the normalization
             that the network's own input has.
-        io: type of the input that the build asks for: ``uint8``, ``int8`` or ``float32``.
-        title: what the file is, for its metadata.
-        labels: class names; none of an embedding.
+        io: type of the input: ``float32`` where the build asks for that, else ``uint8``.
         calibration: calibration photos, uint8 batches [n, height, width, 3]; may be read again.
         choosing: the validation photos that may decide something, likewise, each batch with its
             classes, int64 [n]. The others tell what a decision was worth.
@@ -43,8 +40,6 @@ class Source:
     graph: Graph
     preprocessing: Preprocessing
     io: str
-    title: str
-    labels: tuple[str, ...]
     calibration: Callable[[], Iterable[Pixels]]
     choosing: Callable[[], Iterable[tuple[Pixels, npt.NDArray[np.int64]]]]
     splits: Splits
@@ -74,6 +69,17 @@ class Form:
     package: str
     write: Callable[[Source, Path], str]
     reads: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The file that the runtime opens."""
+        return self.stem + self.suffixes[0]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Its suffixes by the names that a build has for the files: the row, and row and suffix."""
+        first, *others = self.suffixes
+        return {self.row: first} | {self.row + suffix: suffix for suffix in others}
 
     @property
     def runtime_version(self) -> str:

@@ -50,7 +50,7 @@ def _form(row: str, scheme: str, batch: int | None) -> Form:
             source.graph,
             preprocessing=source.preprocessing,
             scheme=scheme,
-            io="float32" if source.io == "float32" else "uint8",
+            io=source.io,
             batch=batch,
         )
         write_bytes(folder / f"{scheme}.onnx", contents)

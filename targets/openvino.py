@@ -12,9 +12,10 @@ from edgekit.converters.tflite_checks import ERROR
 from edgekit.options import BuildOptions
 from edgekit.report.format import size
 from edgekit.report.host import installed
+from edgekit.runtime import Pixels
 from edgekit.runtimes import require
 from edgekit.targets.base import Finding, Target
-from edgekit.targets.forms import Form, Pixels, Source
+from edgekit.targets.forms import Form, Source
 
 _INT8 = ("w8a8-static", "w8a8-mixed")
 _SUFFIXES = (".xml", ".bin")
@@ -102,7 +103,7 @@ def _trained_form(options: BuildOptions) -> Form:
             calibration=source.calibration(),
             preprocessing=source.preprocessing,
             recipe=recipe,
-            io=_io(source),
+            io=source.io,
             folder=folder,
             advance=source.advance,
         )
@@ -122,11 +123,7 @@ def _trained_form(options: BuildOptions) -> Form:
 def _convert(source: Source) -> Any:
     from edgekit.converters.openvino import convert
 
-    return convert(source.graph, io=_io(source), preprocessing=source.preprocessing)
-
-
-def _io(source: Source) -> str:
-    return "float32" if source.io == "float32" else "uint8"
+    return convert(source.graph, io=source.io, preprocessing=source.preprocessing)
 
 
 def _fed(pixels: Pixels, normalize: Callable[[Pixels], Any] | None) -> Any:

@@ -15,7 +15,6 @@ from edgekit.console import Console, NullConsole
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
-from edgekit.pipeline.forms import publish
 from edgekit.pipeline.ladder import describe_climb, read_ladder
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
@@ -198,8 +197,9 @@ class _Build:
             case steps.FP32 | "fp16" | "w8-dynamic" | "w8a16-static":
                 self._publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
             case _ if form := self.forms.get(role):
-                first, *others = publish(form, folder, self.folder, model)
-                self.files |= {role: first} | {f"{role}{path.suffix}": path for path in others}
+                for name, suffix in form.names.items():
+                    own = f"{form.stem}{suffix}"
+                    self._publish(name, folder / own, f"{model}-{own}")
 
     def _quantized(self, folder: Path) -> None:
         """Hands out the quantized network of a stage, under the name of its scheme."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.atomic import write_bytes
 from edgekit.pipeline import evaluation, steps
 from edgekit.pipeline.workshop import Folders
 from edgekit.report.host import installed
@@ -62,7 +61,7 @@ def lay_out(
             "data": folders.data,
             "weights": folders.weights,
             "converted": converted,
-            "file": form.stem + form.suffixes[0],
+            "file": form.file,
             "threads": threads,
         }
         evaluate = partial(evaluation.evaluate_file, **on_file, model=folders.model, head=head)
@@ -70,22 +69,3 @@ def lay_out(
         bench = partial(evaluation.bench, **on_file)
         name = f"bench {form.row}"
         add(name, name, bench, (form.row,), runtime=version, threads=threads)
-
-
-def publish(form: Form, source: Path, folder: Path, model: str) -> list[Path]:
-    """Hands out a form's files; the one that the runtime opens comes first.
-
-    Args:
-        form: of which.
-        source: folder of the stage that wrote it.
-        folder: of the run.
-        model: the variant's name.
-    """
-    return list(_copies(form, source, folder, model))
-
-
-def _copies(form: Form, source: Path, folder: Path, model: str) -> Iterator[Path]:
-    for suffix in form.suffixes:
-        path = folder / f"{model}-{form.stem}{suffix}"
-        write_bytes(path, (source / f"{form.stem}{suffix}").read_bytes())
-        yield path

@@ -237,8 +237,7 @@ def make_rows(
 
 def _form_row(form: Form) -> tuple[str, str, str, tuple[str, ...]]:
     """A form's row, its role, its runtime, and its files by name."""
-    others = tuple(form.row + suffix for suffix in form.suffixes[1:])
-    return form.row, form.row, form.runtime_version, (form.row, *others)
+    return form.row, form.row, form.runtime_version, tuple(form.names)
 
 
 def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:

@@ -278,7 +278,6 @@ def convert_form(
     splits = read_splits(data)
     photos, validation = splits.calibration, splits.val
     graph = Graph.load(quantized / GRAPH) if form.quantized else prepare(to_convert(model, head))
-    title, labels = _described(graph, form.stem, preprocessing)
 
     def batches() -> Iterator[NDArray[np.uint8]]:
         done = 0
@@ -294,7 +293,8 @@ def convert_form(
     if form.quantized and io == "float32":
         preprocessing = with_input_of(calibration, preprocessing)
     advance = partial(progress, f"train {form.row}")
-    source = Source(graph, preprocessing, io, title, labels, batches, choosing, splits, advance)
+    io = "float32" if io == "float32" else "uint8"  # no runtime but TFLite's takes int8
+    source = Source(graph, preprocessing, io, batches, choosing, splits, advance)
     return form.write(source, folder)
 
 
@@ -302,15 +302,6 @@ def choosing_half(count: int, seed: int) -> list[int]:
     """The validation photos that may decide something; the others are only measured on."""
     order = np.random.default_rng(seed).permutation(count)
     return sorted(order[: (count + 1) // 2].tolist())
-
-
-def _described(
-    graph: Graph, scheme: str, preprocessing: Preprocessing
-) -> tuple[str, tuple[str, ...]]:
-    """What a file is called in its own metadata, and the labels of its outputs."""
-    classifies = isinstance(graph.nodes[-1], FullyConnected)
-    title = f"EfficientNet-{graph.name.capitalize()} {scheme}"
-    return title, preprocessing.labels if classifies else ()
 
 
 def _convert(
@@ -324,15 +315,15 @@ def _convert(
     from edgekit.converters.tflite import convert
     from edgekit.converters.tflite_metadata import embed
 
-    title, labels = _described(graph, scheme, preprocessing)
+    classifies = isinstance(graph.nodes[-1], FullyConnected)
     as_scheme = FP32 if graph.quant else scheme  # a quantized network brings its own
     contents = embed(
         convert(graph, io=io, scheme=as_scheme, batches=batches),
-        name=title,
+        name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
         description=f"Image classifier, {graph.classes} classes; the output is logits."
-        if labels
+        if classifies
         else f"Image embedding of {graph.classes} numbers, for a classifier of one's own.",
-        labels=labels,
+        labels=preprocessing.labels if classifies else (),
         preprocessing=preprocessing,
         author="edgekit",
     )
