@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgekit.errors import DeviceError, UsageError
 from edgekit.hashing import file_hash
-from edgekit.targets.hosts import Ran
+from edgekit.targets.hosts import BEAT_S, SAID, Beat, Line, Ran
 
 if TYPE_CHECKING:
-    from asyncssh import SSHClientConnection
+    from asyncssh import SSHClientConnection, SSHClientProcess, SSHCompletedProcess
 
 CONNECT_S = 20.0  # for a connection, through all its jump hosts
 SHORT_S = 60.0  # for a small command of ours
@@ -35,6 +35,14 @@ PID = ".edgekit-pid"
 # not where root logs in. By exec the shell's number is the program's, and its group's.
 _START = f'cd -- "$1" && shift && echo $$ >{PID} && exec "$@"'
 _STOP = f'pid=$(cat -- "$1/{PID}") && kill -s KILL -- "-$pid" "$pid"'
+
+# A folder of a known name in a place where all may write: it must be ours, and no link.
+_FOLDER = """\
+path=${TMPDIR:-/tmp}/edgekit-$(id -u)-$1
+mkdir -m 700 -- "$path" 2>/dev/null || { [ -O "$path" ] && [ -d "$path" ] && [ ! -L "$path" ]; } ||
+    { echo "$path cannot be made, or belongs to somebody else"; exit 1; }
+echo "$path"
+"""
 
 T = TypeVar("T")
 _URL = re.compile(
@@ -137,9 +145,10 @@ class SSHHost:
         return f"{_last_line(self._shell(['pwd']))}/{found}" if is_relative else found
 
     @contextmanager
-    def folder(self) -> Iterator[str]:
-        """Makes a fresh folder there that is gone afterwards."""
-        ran = self._shell(["mktemp", "-d"])
+    def folder(self, name: str | None = None) -> Iterator[str]:
+        """Makes a folder there that is gone afterwards."""
+        make = ["mktemp", "-d"] if name is None else ["sh", "-c", _FOLDER, "sh", name]
+        ran = self._shell(make)
         path = _last_line(ran)
         if ran.code != 0 or not path.startswith("/"):
             raise DeviceError(f"{self.name} gives no folder to work in", cause=ran.text.strip())
@@ -169,6 +178,14 @@ class SSHHost:
         line = shlex.join(["sh", "-c", _START, "sh", folder, *arguments])
         stop = shlex.join(["sh", "-c", _STOP, "sh", folder])
         return self._wait(self._run(f"exec {line}", timeout_s, stop), timeout_s + SHORT_S)
+
+    def follow(
+        self, arguments: Sequence[str], folder: str, timeout_s: float, line: Line, beat: Beat
+    ) -> Ran:
+        """Runs a program in a folder there, and hears what it says as it says it."""
+        command = shlex.join(["sh", "-c", _START, "sh", folder, *arguments])
+        stop = shlex.join(["sh", "-c", _STOP, "sh", folder])
+        return self._wait(self._follow(f"exec {command}", timeout_s, stop, line, beat), None)
 
     def _shell(self, arguments: Sequence[str]) -> Ran:
         return self._wait(self._run(shlex.join(arguments), SHORT_S), 2 * SHORT_S)
@@ -237,13 +254,50 @@ class SSHHost:
         except asyncssh.TimeoutError as error:
             return Ran(None, str(error.stdout))
         finally:
-            if stop and process.returncode is None:  # too slow, or we were interrupted
-                with contextlib.suppress(asyncssh.Error, OSError):
-                    await self._connections[-1].run(stop, timeout=SHORT_S)
-            process.close()
-        if done.returncode is None:
-            raise asyncssh.ConnectionLost("the connection ended before the program did")
-        return Ran(done.returncode, str(done.stdout))
+            await self._stop(process, stop)
+        return Ran(_code(done), str(done.stdout))
+
+    async def _stop(self, process: SSHClientProcess[str], stop: str | None) -> None:
+        """Ends a program that has not ended: it was too slow, or we were interrupted."""
+        import asyncssh
+
+        if stop and process.returncode is None:
+            with contextlib.suppress(asyncssh.Error, OSError):
+                await self._connections[-1].run(stop, timeout=SHORT_S)
+        process.close()
+
+    async def _follow(
+        self, command: str, timeout_s: float, stop: str, line: Line, beat: Beat
+    ) -> Ran:
+        process = await self._connections[-1].create_process(command, errors="replace")
+        reading, said = asyncio.ensure_future(process.stdout.readline()), ""
+        saying = asyncio.ensure_future(process.stderr.read(SAID))
+        now = self._loop.time
+        heard = beaten = now()
+        try:
+            while now() - heard < timeout_s:
+                if now() - beaten >= BEAT_S:
+                    beaten = now()
+                    process.stdin.write("\n")
+                    beat()
+                await asyncio.wait({reading, saying}, timeout=BEAT_S, return_when="FIRST_COMPLETED")
+                if saying.done() and (more := saying.result()):
+                    said = (said + more)[-SAID:]
+                    saying = asyncio.ensure_future(process.stderr.read(SAID))
+                if reading.done():
+                    if not (text := reading.result()):
+                        break
+                    heard = now()
+                    line(text.rstrip("\r\n"))
+                    reading = asyncio.ensure_future(process.stdout.readline())
+            else:
+                return Ran(None, said)
+            done = await process.wait(timeout=timeout_s)
+            return Ran(_code(done), said)
+        finally:
+            for task in (reading, saying):
+                task.cancel()
+            await self._stop(process, stop)
 
     async def _send(self, source: Path, target: str) -> None:
         async with self._connections[-1].start_sftp_client() as sftp:
@@ -260,7 +314,7 @@ class SSHHost:
         async with self._connections[-1].start_sftp_client() as sftp:
             return (await sftp.stat(path)).size
 
-    def _wait(self, work: Coroutine[Any, Any, T], limit_s: float = SHORT_S) -> T:
+    def _wait(self, work: Coroutine[Any, Any, T], limit_s: float | None = SHORT_S) -> T:
         """Waits for what is done over the connection; when that dies, raises DeviceError."""
         import asyncssh
 
@@ -293,6 +347,15 @@ class SSHHost:
             self._loop.run_until_complete(asyncio.wait_for(close(), 5))
         self._connections.clear()
         self._loop.close()
+
+
+def _code(done: SSHCompletedProcess) -> int:
+    """The exit code of a program that has ended; minus the number of the signal that ended it."""
+    import asyncssh
+
+    if done.returncode is None:
+        raise asyncssh.ConnectionLost("the connection ended before the program did")
+    return done.returncode
 
 
 def _last_line(ran: Ran) -> str:
