@@ -7,6 +7,7 @@ library is loaded, given its options and asked to take part, with a stand-in for
 
 from __future__ import annotations
 
+import base64
 import json
 import platform
 import queue
@@ -30,7 +31,7 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, feed_table
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
-CHILD = Path(__file__).with_name("runner_child.py")
+CHILD = Path(__file__).with_name("agent.py")
 DELEGATES = ("none", "xnnpack", "edgetpu")
 LIBRARIES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 TIMEOUT_S = 60.0
@@ -170,7 +171,7 @@ def run(
     if "error" in answer:
         raise _failure(path, delegate, answer["error"], answer["cause"].strip())
     done(total)
-    return _read(answer["result"], model, len(batch))
+    return _read(answer, model, len(batch))
 
 
 def converse(
@@ -180,7 +181,7 @@ def converse(
     timeout_s: float,
     done: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Starts `runner_child`, gives it a request and returns its last answer.
+    """Starts `agent`, gives it a request and returns its last answer.
 
     Args:
         command: a list, no shell.
@@ -190,7 +191,8 @@ def converse(
         done: is called with how many runs are done, as they go.
 
     Returns:
-        ``{"result": ...}`` or ``{"error": kind, "cause": text}``.
+        ``{"result": ...}`` or ``{"error": kind, "cause": text}``, and with it ``outputs``, the
+        bytes of the first output for each photo.
 
     Raises:
         DeviceError: it hung with an Edge TPU.
@@ -204,10 +206,14 @@ def converse(
         )
         phase = "while it started"
         try:
+            outputs = []
             for message in child.messages(process, timeout_s):
+                if "output" in message:
+                    outputs.append(base64.b64decode(message["output"]))
+                    continue
                 if "phase" not in message:
                     child.let_end(process)
-                    return message
+                    return message | {"outputs": outputs}
                 phase = message["phase"]
                 done(message["done"])
             code = process.wait(timeout_s)
@@ -244,11 +250,24 @@ def _check_match(
         )
 
 
-def _read(result: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
+def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any]:
+    """The first output of a model for each photo as the runtime gave it, [n, classes]."""
+    dtype = np.dtype(model.tensors[model.outputs[0]].dtype)
+    return np.stack([np.frombuffer(output, dtype) for output in outputs])
+
+
+def dequantize(model: TFLiteModel, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """What raw outputs [n, classes] mean: (q - zero_point) * scale, or themselves in float."""
     output = model.tensors[model.outputs[0]]
-    scores = np.array(result["outputs"], np.float32)
+    scores: npt.NDArray[np.float32] = raw.astype(np.float32)
     if output.scale is not None:
         scores = (scores - np.float32(output.zero_point or 0)) * np.float32(output.scale)
+    return scores
+
+
+def _read(answer: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
+    result = answer["result"]
+    scores = dequantize(model, raw_outputs(model, answer["outputs"]))
     warm = result["runs"][photos:]
     p5, median, p95 = np.percentile(warm, [5, 50, 95])
     seconds = {
