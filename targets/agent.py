@@ -304,7 +304,7 @@ def wait_for_silence(here: str, running: list[Any]) -> None:
     heard = [time.monotonic()]
 
     def listen() -> None:
-        while sys.stdin.buffer.readline():
+        while os.read(0, 4096):  # unbuffered: a thread that waits in a buffer breaks the end
             heard[0] = time.monotonic()
         heard[0] = float("-inf")
 

@@ -80,6 +80,16 @@ class Delegate:
             return None
         return self.library or LIBRARIES.get(platform.system(), "libedgetpu.so.1")
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What the shared library is told."""
+        return {"device": self.device} if self.device else {}
+
+    @property
+    def path_there(self) -> str | None:
+        """The shared library on a device that runs Linux, if any."""
+        return None if self.path is None else self.library or "libedgetpu.so.1"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -155,7 +165,7 @@ def run(
         "shape": batch.shape,
         "table": None if table is None else table.tolist(),
         "library": delegate.path,
-        "options": {"device": delegate.device} if delegate.device else {},
+        "options": delegate.options,
         "plain": delegate.name == "none",
         "threads": threads,
         "repeat": repeat,
@@ -169,7 +179,7 @@ def run(
 
     answer = converse([sys.executable, str(CHILD)], data, delegate, timeout_s, done)
     if "error" in answer:
-        raise _failure(path, delegate, answer["error"], answer["cause"].strip())
+        raise failure(path, delegate, answer["error"], answer["cause"].strip())
     done(total)
     return _read(answer, model, len(batch))
 
@@ -290,8 +300,8 @@ def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) ->
     return EdgekitError(message, cause=said, hint="give a larger --timeout")
 
 
-def _failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
-    """Puts an error of the child into words."""
+def failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
+    """Puts an error of the agent into words."""
     if kind == "runtime":
         hint = "pip install ai-edge-litert"
         return MissingToolError("there is no TFLite runtime", cause=cause, hint=hint)

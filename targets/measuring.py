@@ -1,0 +1,350 @@
+"""Measures a .tflite classifier on a device: latency, memory, sensors, and its answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from platformdirs import user_cache_path
+
+from edgekit import child
+from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.errors import DeviceError, EdgekitError
+from edgekit.hashing import file_hash
+from edgekit.runtime import Pixels
+from edgekit.targets import doctor
+from edgekit.targets.doctor import Facts, Python
+from edgekit.targets.hosts import Host
+from edgekit.targets.journal import Journal
+from edgekit.targets.runner import CHILD, Delegate, failure
+from edgekit.targets.throttling import judge
+from edgekit.targets.transfer import send
+
+Progress = Callable[[str, int, int], None]
+LATENCY, PHOTOS = "latency", "photos"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is measured on a device.
+
+    Attributes:
+        kind: "latency", or "photos" for the answers to all photos.
+    """
+
+    kind: str
+    delegate: Delegate
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """What the journal calls it."""
+        return f"{self.kind} {self.delegate.name} {self.threads}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is measured, the same on every device.
+
+    Attributes:
+        path: the model.
+        model: the same, read.
+        pixels: uint8 [n, height, width, 3], RGB; the first is what is timed.
+        table: [256, 3], what the input is fed for a byte in a channel; None for the byte.
+        delegates: what each step is repeated with.
+        threads: how many threads each step is repeated with; None for 1 to the device's cores.
+        runs: warm runs at most.
+        seconds: for them together, at most.
+        cool_down: seconds that the device may take to cool before each latency, and before one
+            that it throttled in is measured again; 0 for neither.
+        timeout_s: how long a step may be silent.
+    """
+
+    path: Path
+    model: TFLiteModel
+    pixels: Pixels
+    table: npt.NDArray[Any] | None
+    delegates: tuple[Delegate, ...] = (Delegate(),)
+    threads: tuple[int, ...] | None = None
+    runs: int = 200
+    seconds: float = 5.0
+    cool_down: float = 0.0
+    timeout_s: float = 60.0
+
+    def key(self, *more: str) -> str:
+        """A hash of all that decides what is measured."""
+        record = asdict(self) | {"path": file_hash(self.path), "model": "", "pixels": ""}
+        record["table"] = None if self.table is None else self.table.tolist()
+        digest = hashlib.sha256(self.pixels.tobytes())
+        digest.update(json.dumps([record, *more], sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+
+@dataclass
+class Measured:
+    """What a device gave.
+
+    Attributes:
+        facts: what it is.
+        how: what ran the model there, in words.
+        latency: by step, the figures in milliseconds and bytes, see `figures`.
+        outputs: by delegate, the raw outputs [n, classes].
+        problems: what went wrong in a step; the others are there.
+    """
+
+    facts: Facts
+    how: str
+    latency: dict[Step, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    problems: list[EdgekitError] = field(default_factory=list)
+
+
+def measure(host: Host, job: Job, progress: Progress, python: str | None = None) -> Measured:
+    """Measures a model with the agent; what an interrupted run has measured is kept and taken up.
+
+    Args:
+        host: the device.
+        job: what to measure.
+        progress: is called with a task, how much of it is done, and of how much.
+        python: the Python to use there; by default the first that has a TFLite runtime.
+
+    Raises:
+        MissingToolError: there is no such Python there.
+        DeviceError: the device went away, or has no room.
+        EdgekitError: the agent failed as a whole.
+    """
+    progress("examine", 0, 0)
+    facts = doctor.examine(host, python)
+    chosen = doctor.choose_python(facts)
+    if chosen is None:
+        raise doctor.runtime_missing(host.name, facts)
+    steps = plan(job, facts)
+    key = job.key(host.name, str(facts.machine), chosen.path, file_hash(CHILD))
+    with Journal(journal_path(key)) as journal:
+        _Run(host, job, facts, chosen, steps, journal, progress).go(f"bench-{key[:12]}")
+        measured = collect(job, facts, describe(chosen), steps, journal)
+        journal.forget()
+        return measured
+
+
+def journal_path(key: str) -> Path:
+    """Where the journal of a measurement lies."""
+    return user_cache_path("edgekit") / "devices" / f"{key[:32]}.jsonl"
+
+
+def describe(python: Python) -> str:
+    """What runs the model, such as "tflite_runtime 2.14.0, Python 3.11.2"."""
+    name, version = next(iter(python.runtimes.items()))
+    return f"{name} {version}, Python {python.version}"
+
+
+def plan(job: Job, facts: Facts) -> list[Step]:
+    """The steps for a device: latency for each number of threads, and then its answers."""
+    cores = facts.cores or 1
+    counts = job.threads or thread_counts(cores)
+    steps = [Step(LATENCY, delegate, n) for delegate in job.delegates for n in counts]
+    return [*steps, *(Step(PHOTOS, delegate, max(counts)) for delegate in job.delegates)]
+
+
+def thread_counts(cores: int) -> tuple[int, ...]:
+    """1 to 4 threads, and then 8, 16, … up to the number of cores, which is always one of them."""
+    powers = [4 << k for k in range(1, 10)]
+    counts = {n for n in (1, 2, 3, 4, *powers) if n <= cores}
+    return tuple(sorted(counts | {cores}))
+
+
+def collect(job: Job, facts: Facts, how: str, steps: Sequence[Step], journal: Journal) -> Measured:
+    """Puts together what the journal holds."""
+    measured = Measured(facts, how)
+    for step in steps:
+        message = journal.results.get(step.name, {"error": "run", "cause": "it was not measured"})
+        if "error" in message:
+            measured.problems.append(problem(job.path, step, message))
+        elif step.kind == LATENCY:
+            measured.latency[step] = figures(message)
+        else:
+            found = journal.outputs[step.name]
+            dtype = np.dtype(job.model.tensors[job.model.outputs[0]].dtype)
+            raw = [np.frombuffer(found[k], dtype) for k in range(len(job.pixels))]
+            measured.outputs[step.delegate.name] = np.stack(raw)
+    return measured
+
+
+def figures(message: dict[str, Any]) -> dict[str, Any]:
+    """What a latency step gave: milliseconds, bytes, and what the sensors said."""
+    result, sensors = message["result"], message["sensors"]
+    first, *warm = result["runs"]
+    p5, median, p95 = np.percentile(warm or [first], [5, 50, 95])
+    seconds = {"load": result["load"], "first": first, "median": median, "p5": p5, "p95": p95}
+    return {
+        **{name: round(float(value) * 1e3, 4) for name, value in seconds.items()},
+        "n": len(warm),
+        "runtime": result["runtime"],
+        "memory_bytes": result["memory"],
+        "runtime_memory_bytes": result["base_memory"],
+        "sensors": sensors,
+        "throttled": judge(sensors, warm),
+    }
+
+
+def problem(path: Path, step: Step, message: dict[str, Any]) -> EdgekitError:
+    """The error for a step that failed."""
+    kind, cause = message["error"], str(message.get("cause") or "").strip()
+    if kind == "died":
+        return child.died(message["phase"], message["code"], cause or None)
+    if kind == "hung":
+        return EdgekitError(
+            f"the runtime hung {message['phase']} and was stopped",
+            cause=cause or None,
+            hint="give a larger --timeout",
+        )
+    return failure(path, step.delegate, kind, cause)
+
+
+class _Run:
+    """One conversation with the agent."""
+
+    def __init__(
+        self,
+        host: Host,
+        job: Job,
+        facts: Facts,
+        python: Python,
+        steps: Sequence[Step],
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        self.host, self.job, self.facts, self.python = host, job, facts, python
+        self.steps, self.journal, self.progress = steps, journal, progress
+        self.task = "start"
+        self.first: dict[Step, int] = {}  # the photo that a step goes on with
+
+    def go(self, name: str) -> None:
+        """Measures what is missing; a latency that was throttled is measured once more."""
+        missing = [step for step in self.steps if not self._is_done(step)]
+        if not missing:
+            return
+        self._check_room()
+        with self.host.folder(name) as folder:
+            self._send(folder)
+            self._converse(folder, missing, cool=self.job.cool_down > 0)
+            if self.job.cool_down:
+                again = [step for step in self.steps if self._was_throttled(step)]
+                if again:
+                    self._converse(folder, again, cool=True)
+
+    def _is_done(self, step: Step) -> bool:
+        return "result" in self.journal.results.get(step.name, {})
+
+    def _was_throttled(self, step: Step) -> bool:
+        if step.kind != LATENCY or not self._is_done(step):
+            return False
+        return bool(figures(self.journal.results[step.name])["throttled"])
+
+    def _check_room(self) -> None:
+        needed = self.job.pixels.nbytes + self.job.path.stat().st_size + (8 << 20)
+        free = self.facts.disk_free_bytes
+        if free is not None and free < needed:
+            raise DeviceError(
+                f"{self.host.name} has not enough room for the model and the photos",
+                cause=f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
+                hint="free some space there, or give a smaller --limit",
+            )
+
+    def _send(self, folder: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
+            pack = Path(here) / "photos"
+            pack.write_bytes(self.job.pixels.tobytes())
+            for source, name in (
+                (CHILD, "agent.py"),
+                (self.job.path, "model.tflite"),
+                (pack, "photos.bin"),
+            ):
+                send(self.host, source, folder, name, lambda *n: self.progress("send", *n))
+
+    def _converse(self, folder: str, steps: Sequence[Step], *, cool: bool) -> None:
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
+            request = Path(here) / "request.json"
+            request.write_text(json.dumps(self._request(folder, steps, cool)), encoding="utf-8")
+            self.host.put(request, f"{folder}/request.json")
+        arguments = [self.python.path, f"{folder}/agent.py", f"{folder}/request.json"]
+        # The agent itself speaks of a step that is silent for too long.
+        silence_s = self.job.timeout_s + max(30.0, self.job.cool_down)
+        ran = self.host.follow(
+            arguments,
+            folder,
+            silence_s,
+            lambda text: self._hear(steps, text),
+            lambda: self.progress(self.task, *self._done),
+        )
+        answered = all(step.name in self.journal.results for step in steps)
+        if ran.code != 0 or not answered:
+            how = "was silent and was stopped" if ran.code is None else f"ended with {ran.code}"
+            raise EdgekitError(
+                f"the agent on {self.host.name} {how}",
+                cause=ran.text.strip().split("\n")[-1] or None,
+                hint="the same command again goes on from there",
+            )
+
+    _done = (0, 0)
+
+    def _request(self, folder: str, steps: Sequence[Step], cool: bool) -> dict[str, Any]:
+        entries = [entry | self._cooling(cool) for entry in map(self._entry(folder), steps)]
+        return {"steps": entries, "timeout_s": self.job.timeout_s}
+
+    def _cooling(self, cool: bool) -> dict[str, Any]:
+        start = self.facts.temperature_c
+        if not cool or start is None:
+            return {}
+        return {"cool": {"below_c": start + 3, "seconds": self.job.cool_down}}
+
+    def _entry(self, folder: str) -> Callable[[Step], dict[str, Any]]:
+        job, (count, *shape) = self.job, self.job.pixels.shape
+
+        def entry(step: Step) -> dict[str, Any]:
+            first = 0
+            if step.kind == PHOTOS:
+                kept = self.journal.outputs.get(step.name, {})
+                first = next((k for k in range(count) if k not in kept), count - 1)
+            self.first[step] = first
+            photos = 1 if step.kind == LATENCY else count - first
+            return {
+                "model": f"{folder}/model.tflite",
+                "shape": [photos, *shape],
+                "pixels": f"{folder}/photos.bin",
+                "first": first,
+                "table": None if job.table is None else job.table.tolist(),
+                "library": step.delegate.path_there,
+                "options": step.delegate.options,
+                "plain": step.delegate.name == "none",
+                "threads": step.threads,
+                "repeat": job.runs if step.kind == LATENCY else 0,
+                "seconds": job.seconds,
+            }
+
+        return entry
+
+    def _hear(self, steps: Sequence[Step], text: str) -> None:
+        try:
+            message = json.loads(text)
+            step = steps[message["step"]]
+        except (ValueError, KeyError, IndexError, TypeError):
+            return  # what a shell may say on login
+        if "output" in message:
+            photo = self.first[step] + int(message["photo"])
+            self.journal.output(step.name, photo, base64.b64decode(message["output"]))
+            self._done = (photo + 1, len(self.job.pixels))
+        elif "result" in message or "error" in message:
+            self.journal.result(step.name, message)
+        elif step.kind == LATENCY:
+            self._done = (int(message.get("done", 0)), self.job.runs + 1)
+        self.task = step.name
+        self.progress(self.task, *self._done)
