@@ -12,10 +12,10 @@ NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile
 demo: $(VENV)/runtime
 	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
 
-test: $(VENV)/dev
+test: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev
+test-all: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest -m "not legacy"
 
 # The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
@@ -36,7 +36,7 @@ bench: $(VENV)/dev
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-legacy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-legacy .venv-device build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,13 @@ $(VENV)/runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/runtime
 	$(PIP_INSTALL) -e ".[dev]"
+	touch $@
+
+# What a Raspberry Pi has: the tests log in to it over a real ssh server and measure there.
+.venv-device/ready:
+	$(PYTHON) -m venv .venv-device
+	.venv-device/bin/python -m pip install --quiet --disable-pip-version-check "tflite-runtime==2.14.0" "numpy<2" \
+		|| echo "no tflite-runtime for this Python: the tests of devices will be skipped"
 	touch $@
 
 .venv-legacy/ready:

@@ -68,8 +68,8 @@ def classify(
     if height != width:
         cause = f"its input is {height} x {width} pixels"
         raise UsageError(f"{path} does not take square photos", cause=cause)
-    how = _preparation(metadata, height)
-    batch = np.stack([how.pixels(_decode(photo)) for photo in photos] or [draw(height)])
+    how = preparation(metadata, height)
+    batch = np.stack([how.pixels(decode_photo(photo)) for photo in photos] or [draw(height)])
     answer = runner.run(
         path,
         batch,
@@ -105,14 +105,15 @@ def draw(size: int) -> Pixels:
     return np.stack([x, y, (x ^ y)], axis=-1).astype(np.uint8)
 
 
-def _preparation(metadata: Metadata, size: int) -> Preprocessing:
+def preparation(metadata: Metadata, size: int) -> Preprocessing:
     """The file's own record; without one the whole centre square."""
     if metadata.preprocessing is None:
         return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, (), 1.0, "bilinear")
     return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
 
 
-def _decode(photo: str | Path) -> Image.Image:
+def decode_photo(photo: str | Path) -> Image.Image:
+    """Reads a photo that the user named; raises UsageError where it cannot be read."""
     try:
         return decode(Path(photo))
     except UnreadableImageError as error:

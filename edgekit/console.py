@@ -86,7 +86,7 @@ class Console:
         self._lock = threading.RLock()  # progress may come from a worker thread
 
     @contextmanager
-    def stage(self, index: int, total: int, name: str) -> Iterator[Stage]:
+    def stage(self, index: int, total: int, name: str, *, beside: bool = False) -> Iterator[Stage]:
         """Shows a stage while its body runs, and one line about it when it ends.
 
         Stages may nest. Whatever ends the body, the bar is closed and the cursor is back.
@@ -95,8 +95,9 @@ class Console:
             index: its number, counted from 1.
             total: how many stages the run has.
             name: what it does, for example ``quantize w8a8-static``.
+            beside: whether other threads have stages of their own at the same time.
         """
-        indent = "  " * len(self._stages)
+        indent = "" if beside else "  " * len(self._stages)
         stage = Stage(f"{indent}[{index}/{total}] {name}", self._clock())
         outcome = "failed after "
         try:
@@ -109,20 +110,23 @@ class Console:
         finally:
             self._close(stage, outcome)
 
-    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Shows how far the work of the innermost stage is; cheap enough to call for every photo.
+    def progress(
+        self, task: str, done: int, total: int, note: str = "", *, stage: Stage | None = None
+    ) -> None:
+        """Shows how far the work of a stage is; cheap enough to call for every photo.
 
         Args:
             task: what is being done; another name begins another count.
             done: how much of it.
             total: of how much; 0 where that is not known.
             note: a word on its state, for example ``loss 0.41``.
+            stage: of which stage; by default the innermost.
         """
         if self.quiet or not self._stages:
             return
         now = self._clock()
         with self._lock:
-            stage = self._stages[-1]
+            stage = stage or self._stages[-1]
             fresh = stage._task != task
             if fresh:
                 stage._task, stage._task_began = task, (now, done)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from edgekit.bench import Document, File
     from edgekit.bench_saved import Change
+    from edgekit.console import Console
 
 
 def command(
@@ -20,12 +21,39 @@ def command(
     rounds: Annotated[int, typer.Option(help="How often each file has its turn.")] = 5,
     seconds: Annotated[float, typer.Option(help="How long a turn is.")] = 1.0,
     threads: Annotated[
-        int | None, typer.Option(help="Of each runtime. [all cores]", show_default=False)
+        list[int] | None,
+        typer.Option(
+            help="Of each runtime. [all cores; on devices each number up to theirs]",
+            show_default=False,
+        ),
     ] = None,
     photo: Annotated[
         Path | None, typer.Option(help="What they are given. [a drawn picture]", metavar="FILE")
     ] = None,
     device: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure there too: ssh://[user@]host, adb://SERIAL.", metavar="URL"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --device: photos that it answers.", metavar="FOLDER")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="So many of --data, evenly spread.", min=1)
+    ] = None,
+    delegate: Annotated[
+        list[str] | None, typer.Option(help="On devices: none, xnnpack, edgetpu, gpu. [xnnpack]")
+    ] = None,
+    cool_down: Annotated[
+        float, typer.Option(help="Seconds that a device may take to cool, before and again.", min=0)
+    ] = 0.0,
+    python: Annotated[
+        str | None, typer.Option(help="The Python there. [the first with a TFLite runtime]")
+    ] = None,
+    benchmark_binary: Annotated[
+        Path | None,
+        typer.Option(help="TensorFlow Lite's benchmark_model, to run there.", metavar="FILE"),
+    ] = None,
+    openvino_device: Annotated[
         str, typer.Option(help="Of .xml files: CPU, GPU, NPU or AUTO.", metavar="NAME")
     ] = "CPU",
     cache: Annotated[
@@ -55,7 +83,34 @@ def command(
     if not tolerance >= 0:
         raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
     console = Console()
-    settings = bench.Settings(rounds, seconds, threads, photo, timeout, device, cache)
+    if device:
+        _on_devices(
+            console,
+            files,
+            device,
+            data=data,
+            limit=limit,
+            delegates=delegate or [],
+            python=python,
+            binary=benchmark_binary,
+            as_json=json,
+            out=out,
+            threads=tuple(sorted(set(threads or []))) or None,
+            seconds=seconds * rounds,
+            cool_down=cool_down,
+            timeout_s=timeout,
+        )
+        return
+    if data or limit or delegate or python or benchmark_binary or cool_down:
+        raise UsageError(
+            "--data, --limit, --delegate, --python, --benchmark-binary and --cool-down are for "
+            "devices",
+            hint="add --device URL",
+        )
+    if threads and len(threads) > 1:
+        raise UsageError("several --threads are for devices", hint="give one, or add --device URL")
+    count = threads[0] if threads else None
+    settings = bench.Settings(rounds, seconds, count, photo, timeout, openvino_device, cache)
     saved = bench_saved.read(against) if against else None
     with console.stage(1, 1, "bench"):
         document, problems = bench.measure(files, settings, progress=console.progress)
@@ -71,6 +126,42 @@ def command(
         raise problems[0]
     if comparison and against:
         comparison.check(against, tolerance)
+
+
+def _on_devices(
+    console: Console,
+    files: Sequence[Path],
+    urls: Sequence[str],
+    *,
+    data: Path | None,
+    limit: int | None,
+    delegates: Sequence[str],
+    python: str | None,
+    binary: Path | None,
+    as_json: bool,
+    out: Path | None,
+    **settings: Any,
+) -> None:
+    """Measures one file on this host and on devices, and shows both side by side."""
+    from edgekit import bench_devices
+    from edgekit.cli.bench_devices import show
+    from edgekit.errors import UsageError
+    from edgekit.targets.runner import Delegate
+
+    if len(files) != 1 or files[0].suffix.lower() != ".tflite":
+        raise UsageError("--device takes one .tflite file", hint="one command for each file")
+    for url in urls:
+        bench_devices.check_url(url)
+    method = bench_devices.choose_method(python, binary)
+    photos = bench_devices.load_photos(files[0], data, limit)
+    chosen = tuple(Delegate(name) for name in dict.fromkeys(delegates)) or (Delegate(),)
+    job = bench_devices.make_job(files[0], photos, delegates=chosen, **settings)
+    document, problems = bench_devices.measure(job, photos, urls, method, console)
+    show(document, console, as_json=as_json, out=out)
+    for problem in problems[1:]:
+        console.error(problem)
+    if problems:
+        raise problems[0]
 
 
 def _print(document: Document, changes: Sequence[Change | None] | None, *, as_json: bool) -> None:

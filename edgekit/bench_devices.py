@@ -1,0 +1,379 @@
+"""Measures one .tflite file on this host and on devices: the same photos, the same program.
+
+The host comes first, as a device like the others: its answers are the reference.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.classify import draw, preparation
+from edgekit.console import Console
+from edgekit.converters import tflite_file
+from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.hashing import hash_file
+from edgekit.inspection import scheme
+from edgekit.parallel import ordered_map
+from edgekit.photos import PhotoFile, list_photos, printable
+from edgekit.runtime import Pixels, feed_table
+from edgekit.targets import measuring
+from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.hosts import Host, open_host
+from edgekit.targets.measuring import Job, Measured, Progress
+from edgekit.targets.runner import Delegate, read_classifier
+
+if TYPE_CHECKING:
+    from edgekit.converters.tflite_file import TFLiteModel
+
+SCHEMA_VERSION = 1
+HOST = "local:"
+Method = Callable[[Host, Job, Progress], Measured]
+
+
+class Timing(TypedDict):
+    """A model's speed on a device with so many threads; times in milliseconds."""
+
+    delegate: str
+    threads: int
+    load: float | None
+    first: float | None
+    median: float | None
+    p5: float | None
+    p95: float | None
+    n: int
+    memory_bytes: int | None  # largest resident set of the process, its runtime included
+    runtime_memory_bytes: int | None  # the same before the model was loaded
+    sensors: dict[str, Any]  # before, during, after
+    throttled: list[str]  # by what it is known that the device slowed down
+
+
+class Accuracy(TypedDict):
+    """A model's answers on a device."""
+
+    delegate: str
+    n: int  # photos
+    top1: float | None  # None where the photos have no class
+    agreement: float | None  # share of photos with the host's answer
+    differing: int | None  # photos whose outputs are not the host's
+    largest_difference: float | None  # of an output, in steps of its scale (LSB); of a float as is
+
+
+class Device(TypedDict):
+    """What became of one device."""
+
+    device: str  # its URL
+    how: str  # the runtime there
+    facts: dict[str, Any]
+    timings: list[Timing]
+    accuracy: list[Accuracy]
+    error: str | None  # why something, or everything, is missing
+
+
+class Document(TypedDict):
+    """Everything that was measured, as it is saved."""
+
+    schema_version: int
+    model: str
+    sha256: str
+    scheme: str
+    size_bytes: int
+    photos: str  # where they are from
+    n: int
+    devices: list[Device]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos as the model takes them.
+
+    Attributes:
+        source: where they are from.
+        pixels: uint8 [n, height, width, 3], RGB.
+        truth: int64 [n], the class of each; None where they have none.
+    """
+
+    source: str
+    pixels: Pixels
+    truth: npt.NDArray[np.int64] | None = None
+
+
+def load_photos(
+    path: Path, data: Path | None, limit: int | None, progress: Progress | None = None
+) -> Photos:
+    """Prepares photos as a model's metadata says.
+
+    Args:
+        path: the .tflite file.
+        data: a folder of class folders, or a list of paths; None for the drawn test picture.
+        limit: how many of them, evenly spread; None for all.
+        progress: is called as they are read.
+
+    Raises:
+        UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
+    """
+    model = read_classifier(path)
+    height, width = model.tensors[model.inputs[0]].shape[1:3]
+    if height != width:
+        raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
+    if data is None:
+        return Photos("test picture", draw(height)[None])
+    metadata = read_metadata(path)
+    how = preparation(metadata, height)
+    files = list_photos(data, "--data").files
+    if limit is not None and limit < len(files):
+        files = tuple(files[k] for k in np.linspace(0, len(files) - 1, limit).astype(int))
+    pixels = np.empty((len(files), height, height, 3), np.uint8)
+
+    def read(file: PhotoFile) -> Pixels:
+        from edgekit.classify import decode_photo
+
+        return how.pixels(decode_photo(file.path))
+
+    for k, photo in enumerate(ordered_map(read, files, workers=4, ahead=16)):
+        pixels[k] = photo
+        if progress:
+            progress("read photos", k + 1, len(files))
+    return Photos(str(data), pixels, _truth(path, model, files, metadata.labels))
+
+
+def _truth(
+    path: Path, model: TFLiteModel, files: Sequence[PhotoFile], labels: Sequence[str]
+) -> npt.NDArray[np.int64] | None:
+    """The class of each photo: its folder's place among the file's labels, or in their order."""
+    names = sorted({file.label for file in files})
+    classes = model.tensors[model.outputs[0]].shape[-1]
+    known = list(labels) if len(labels) == classes else names
+    if len(known) != classes and not labels:
+        return None
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{path} has no class '{unknown[0]}'",
+            cause=f"the photos are of {', '.join(names[:5])}, the file knows "
+            f"{', '.join(known[:5])}",
+            hint="give photos of the classes that it was trained on",
+        )
+    return np.array([known.index(file.label) for file in files], np.int64)
+
+
+def make_job(path: Path, photos: Photos, **settings: Any) -> Job:
+    """What is measured of a file; settings are those of `Job`."""
+    model = tflite_file.read(path)
+    return Job(
+        path,
+        model,
+        photos.pixels,
+        feed_table(model.tensors[model.inputs[0]], path, None),
+        **settings,
+    )
+
+
+def measure(
+    job: Job, photos: Photos, urls: Sequence[str], method: Method, console: Console
+) -> tuple[Document, list[EdgekitError]]:
+    """Measures a file on the host, and then on all devices at once.
+
+    Args:
+        job: what to measure.
+        photos: those of the job.
+        urls: of the devices.
+        method: measures it on one device.
+        console: where each device has its own bar.
+
+    Returns:
+        What was measured, and what went wrong.
+    """
+    on_host = CUSTOM_OP not in job.model.custom_codes
+    places = list(dict.fromkeys([*([HOST] if on_host else []), *urls]))
+    problems: list[EdgekitError] = []
+    reference: Measured | None = None
+    devices = []
+    if on_host:
+        host_job = Job(**{**vars(job), "delegates": _of_host(job.delegates)})
+        found, error = _one(1, len(places), HOST, host_job, _agent, console, threading.Event())
+        problems += error
+        reference = found
+        devices.append(_device(HOST, found, error, photos, found))
+        places.remove(HOST)
+    for url, (found, error) in zip(
+        places, _all(places, len(devices), job, method, console), strict=True
+    ):
+        problems += error
+        devices.append(_device(url, found, error, photos, reference))
+    return _document(job, photos, devices), problems
+
+
+def _agent(host: Host, job: Job, progress: Progress) -> Measured:
+    return measuring.measure(host, job, progress)
+
+
+def choose_method(python: str | None, binary: Path | None) -> Method:
+    """How devices are measured: by the agent, or with the user's `benchmark_model`.
+
+    Raises:
+        UsageError: both are given, or the binary is not there.
+    """
+    if binary is None:
+        return partial(measuring.measure, python=python)
+    if python is not None:
+        raise UsageError("--python and --benchmark-binary exclude each other")
+    if not binary.is_file():
+        raise UsageError(f"--benchmark-binary {binary} is no file")
+    from edgekit.targets import measuring_binary
+
+    return partial(measuring_binary.measure, binary=binary)
+
+
+def check_url(url: str) -> None:
+    """Raises UsageError unless a URL has the form of a device's."""
+    if url.startswith("ssh:"):
+        from edgekit.targets.ssh import parse_url
+
+        parse_url(url)
+    elif url.startswith("adb:"):
+        from edgekit.targets.adb import parse_serial
+
+        parse_serial(url)
+    elif url != HOST:
+        raise UsageError(
+            f"'{printable(url)}' is no device",
+            hint="ssh://[user@]host[:port], adb://SERIAL, adb: for the only phone attached, or "
+            "local:; where OpenVINO computes is --openvino-device, where torch does "
+            "--torch-device",
+        )
+
+
+def _of_host(delegates: tuple[Delegate, ...]) -> tuple[Delegate, ...]:
+    """Those that any host has."""
+    return tuple(d for d in delegates if d.name in ("none", "xnnpack")) or (Delegate(),)
+
+
+def _all(
+    urls: Sequence[str], before: int, job: Job, method: Method, console: Console
+) -> list[tuple[Measured | None, list[EdgekitError]]]:
+    """Measures on several devices at once; an interrupt stops them all."""
+    stop, total = threading.Event(), before + len(urls)
+    if len(urls) == 1:
+        return [_one(total, total, urls[0], job, method, console, stop)]
+    with ThreadPoolExecutor(max(len(urls), 1)) as pool:
+        waiting = [
+            pool.submit(_one, before + k, total, url, job, method, console, stop)
+            for k, url in enumerate(urls, 1)
+        ]
+        try:
+            return [one.result() for one in waiting]
+        except KeyboardInterrupt:
+            stop.set()
+            raise
+
+
+def _one(
+    index: int,
+    total: int,
+    url: str,
+    job: Job,
+    method: Method,
+    console: Console,
+    stop: threading.Event,
+) -> tuple[Measured | None, list[EdgekitError]]:
+    with console.stage(index, total, url, beside=True) as stage:
+
+        def progress(task: str, done: int, of: int) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            console.progress(task, done, of, stage=stage)
+
+        try:
+            with open_host(url) as host:
+                found = method(host, job, progress)
+        except EdgekitError as error:
+            stage.detail = "failed"
+            return None, [error]
+        stage.detail = found.how
+        return found, found.problems
+
+
+def _device(
+    url: str,
+    found: Measured | None,
+    errors: Sequence[EdgekitError],
+    photos: Photos,
+    reference: Measured | None,
+) -> Device:
+    words = "; ".join(error.message for error in errors) or None
+    if found is None:
+        return Device(device=url, how="", facts={}, timings=[], accuracy=[], error=words)
+    return Device(
+        device=url,
+        how=found.how,
+        facts=asdict(found.facts),
+        timings=[
+            Timing(
+                delegate=step.delegate.name,
+                threads=step.threads,
+                **{name: figures[name] for name in Timing.__annotations__ if name in figures},  # type: ignore[typeddict-item]
+            )
+            for step, figures in found.latency.items()
+        ],
+        accuracy=[
+            compare(delegate, outputs, photos.truth, _host_s(reference, delegate))
+            for delegate, outputs in found.outputs.items()
+        ],
+        error=words,
+    )
+
+
+def _host_s(reference: Measured | None, delegate: str) -> npt.NDArray[Any] | None:
+    """The host's outputs with the same delegate, or with the only one that it has."""
+    if reference is None or not reference.outputs:
+        return None
+    same: npt.NDArray[Any] | None = reference.outputs.get(delegate)
+    return next(iter(reference.outputs.values())) if same is None else same
+
+
+def compare(
+    delegate: str,
+    outputs: npt.NDArray[Any],
+    truth: npt.NDArray[np.int64] | None,
+    reference: npt.NDArray[Any] | None,
+) -> Accuracy:
+    """Compares a device's raw outputs [n, classes] with the classes and with the host's outputs."""
+    from edgekit import metrics
+
+    answers = outputs.argmax(axis=1)
+    agreement = differing = largest = None
+    if reference is not None:
+        apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
+        agreement = metrics.agreement(reference.argmax(axis=1), answers)
+        differing, largest = int((apart > 0).any(axis=1).sum()), float(apart.max())
+    return Accuracy(
+        delegate=delegate,
+        n=len(outputs),
+        top1=None if truth is None else float(metrics.top_k(outputs, truth, 1).mean()),
+        agreement=agreement,
+        differing=differing,
+        largest_difference=largest,
+    )
+
+
+def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:
+    return Document(
+        schema_version=SCHEMA_VERSION,
+        model=str(job.path),
+        sha256=hash_file(job.path),
+        scheme=scheme(job.model),
+        size_bytes=job.path.stat().st_size,
+        photos=photos.source,
+        n=len(photos.pixels),
+        devices=devices,
+    )

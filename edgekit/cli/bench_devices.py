@@ -1,0 +1,145 @@
+"""``edgekit bench MODEL --device URL``: a file on the host and on devices, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.console import Console
+
+if TYPE_CHECKING:
+    from edgekit.bench_devices import Accuracy, Device, Document, Timing
+
+TITLES = (
+    "device",
+    "runtime",
+    "delegate",
+    "threads",
+    "top-1 %",
+    "agrees %",
+    "differ",
+    "LSB",
+    "load ms",
+    "first ms",
+    "median ms",
+    "p5 to p95",
+    "runs",
+    "memory",
+    "°C",
+)
+WORDS = 3  # so many columns are words, the others figures
+
+
+def show(document: Document, console: Console, *, as_json: bool, out: Path | None) -> None:
+    """Prints what was measured, and saves it."""
+    import sys
+    from json import dumps
+
+    from edgekit.console import safe
+    from edgekit.report.document import write_text
+
+    text = dumps(document, indent=2, ensure_ascii=False)
+    if out:
+        write_text(out, text + "\n")
+    if as_json:
+        print(text)
+        return
+    for device in document["devices"]:
+        for line in marks(device):
+            console.warn(line)
+    print(safe("\n".join([*table(document["devices"]), how(document)]), sys.stdout))
+
+
+def how(document: Document) -> str:
+    """What the columns are of."""
+    n = document["n"]
+    return (
+        f"{document['photos']}: {n} photo{'s' * (n != 1)}; agrees, differ, LSB: answers, outputs "
+        "and the largest difference to the host's; memory: the most, runtime included; "
+        "°C: before to the most"
+    )
+
+
+def marks(device: Device) -> Iterator[str]:
+    """What the reader of the figures has to know of a device."""
+    for timing in device["timings"]:
+        if timing["throttled"]:
+            yield (
+                f"{device['device']} throttled with {timing['threads']} threads: "
+                f"{', '.join(timing['throttled'])}; repeat with --cool-down SECONDS"
+            )
+    governors = {timing["sensors"]["before"].get("governor") for timing in device["timings"]}
+    for governor in sorted(governors - {None, "performance"}):
+        yield f"{device['device']} runs with the governor {governor}: its clock may lag behind"
+
+
+def table(devices: Sequence[Device]) -> list[str]:
+    """The figures in columns, a row for each device, delegate and number of threads."""
+    rows = [row for device in devices for row in _rows(device)]
+    widths = [max(map(len, column)) for column in zip(TITLES, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < WORDS else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (TITLES, *rows)
+    ]
+
+
+def _rows(device: Device) -> Iterator[tuple[str, ...]]:
+    answers = {accuracy["delegate"]: accuracy for accuracy in device["accuracy"]}
+    for timing in device["timings"]:
+        # The answers stand once, with the first number of threads.
+        yield (
+            device["device"],
+            device["how"],
+            timing["delegate"],
+            str(timing["threads"]),
+            *_answers(answers.pop(timing["delegate"], None)),
+            *_figures(timing),
+        )
+    for delegate, accuracy in answers.items():
+        rest = ("",) * (len(TITLES) - 8)
+        yield (device["device"], device["how"], delegate, "", *_answers(accuracy), *rest)
+    if not device["timings"] and not device["accuracy"]:
+        yield (device["device"], "failed", *("",) * (len(TITLES) - 2))
+
+
+def _answers(accuracy: Accuracy | None) -> tuple[str, ...]:
+    from edgekit.report.format import NOTHING, percent
+
+    if accuracy is None:
+        return ("",) * 4
+    differing, largest = accuracy["differing"], accuracy["largest_difference"]
+    return (
+        percent(accuracy["top1"]),
+        percent(accuracy["agreement"]),
+        NOTHING if differing is None else str(differing),
+        NOTHING if largest is None else f"{largest:g}",
+    )
+
+
+def _figures(timing: Timing) -> tuple[str, ...]:
+    from edgekit.report.format import milliseconds as ms
+    from edgekit.report.format import size
+
+    return (
+        ms(timing["load"]),
+        ms(timing["first"]),
+        ms(timing["median"]),
+        f"{ms(timing['p5'])} to {ms(timing['p95'])}",
+        str(timing["n"]),
+        size(timing["memory_bytes"]),
+        _temperature(timing),
+    )
+
+
+def _temperature(timing: Timing) -> str:
+    from edgekit.report.format import NOTHING
+
+    sensors = timing["sensors"]
+    before = sensors["before"].get("temperature_c")
+    seen = [sample.get("temperature_c") for sample in (*sensors["during"], sensors["after"])]
+    known = [value for value in seen if value is not None]
+    return NOTHING if before is None or not known else f"{before:.0f} to {max(known):.0f}"
