@@ -49,6 +49,7 @@ from typing import Any
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime", "tensorflow.lite.python")
 GONE_S = 30.0  # without a sign of life from edgekit
+TELL_S = 0.2  # between two signs of progress
 SENSE_S = 1.0  # between two looks at the sensors
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, linux/prctl.h
 CPU_ZONES = ("cpu", "soc", "x86_pkg", "tsens", "big", "little")
@@ -232,6 +233,14 @@ def go_through(path: str, here: str, say: Callable[..., None]) -> None:
         request = json.load(file)
     running: list[Any] = []
     threading.Thread(target=wait_for_silence, args=(here, running), daemon=True).start()
+    try:
+        do_all(request, running, say)
+    except OSError:  # what we say reaches nobody
+        leave(here, running)
+
+
+def do_all(request: dict[str, Any], running: list[Any], say: Callable[..., None]) -> None:
+    """Does the steps; ``running`` holds the process that does one."""
     for number, step in enumerate(request["steps"]):
         tell = functools.partial(say, step=number)
         sensors = Sensors(request.get("sys") or "/sys")
@@ -267,7 +276,7 @@ def do(
             time.sleep(0.1)
 
     threading.Thread(target=watch, daemon=True).start()
-    phase = "while it started"
+    phase, told = "while it started", 0.0
     last: dict[str, Any] | None = None
     with contextlib.suppress(OSError):  # it is dead: it has no answer, either
         process.stdin.write(json.dumps(step).encode() + b"\n")
@@ -279,7 +288,9 @@ def do(
             last = message
             break
         phase = message.get("phase", phase)
-        say(**message)
+        if "output" in message or silence[0] - told > TELL_S:
+            told = silence[0]
+            say(**message)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
     process.kill()
@@ -311,6 +322,11 @@ def wait_for_silence(here: str, running: list[Any]) -> None:
     threading.Thread(target=listen, daemon=True).start()
     while time.monotonic() - heard[0] < GONE_S:
         time.sleep(0.2)
+    leave(here, running)
+
+
+def leave(here: str, running: list[Any]) -> None:
+    """Ends everything, and removes the folder of edgekit that this file lies in."""
     for process in running:
         process.kill()
     if os.path.basename(here).startswith("edgekit-"):

@@ -338,13 +338,15 @@ class _Run:
             step = steps[message["step"]]
         except (ValueError, KeyError, IndexError, TypeError):
             return  # what a shell may say on login
-        if "output" in message:
-            photo = self.first[step] + int(message["photo"])
-            self.journal.output(step.name, photo, base64.b64decode(message["output"]))
-            self._done = (photo + 1, len(self.job.pixels))
-        elif "result" in message or "error" in message:
+        if "result" in message or "error" in message:
             self.journal.result(step.name, message)
         elif step.kind == LATENCY:
             self._done = (int(message.get("done", 0)), self.job.runs + 1)
+        elif "output" in message:
+            photo = self.first[step] + int(message["photo"])
+            self.journal.output(step.name, photo, base64.b64decode(message["output"]))
+            self._done = (photo + 1, len(self.job.pixels))
+        else:
+            self._done = (self.first[step] + int(message.get("done", 0)), len(self.job.pixels))
         self.task = step.name
         self.progress(self.task, *self._done)

@@ -331,10 +331,10 @@ class SSHHost:
                 cause=_words(error),
                 hint=f"check it with `{self.address.command}`{left}",
             ) from error
-        except KeyboardInterrupt:  # has left the task where it was
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                self._loop.run_until_complete(task)
+        except KeyboardInterrupt:  # has left the task where it was, unless it came from the task
+            if task.cancel():
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    self._loop.run_until_complete(task)
             raise
 
     def _close(self) -> None:

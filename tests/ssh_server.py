@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
@@ -41,8 +42,10 @@ class SSHServer:
         home: the HOME of its client, with `.ssh/config`, `.ssh/known_hosts` and a key it accepts.
         bin: the folder that comes first on the PATH of what runs there.
         tmp: where `mktemp` makes its folders there.
+        pid: of the process that listens.
     """
 
+    pid: int
     port: int
     home: Path
     bin: Path
@@ -59,6 +62,21 @@ class SSHServer:
         tool.write_text(f"#!{sys.executable}\n{body}")
         tool.chmod(0o755)
         return tool
+
+    def kill_sessions(self) -> None:
+        """Kills what serves the connections that there are, and not what listens."""
+        ran = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
+        parents = [tuple(map(int, line.split())) for line in ran.stdout.splitlines()[1:]]
+        of_server = {pid for pid, parent in parents if parent == self.pid}
+        # Where the user is another one, sshd has a second process for a session.
+        names = subprocess.run(
+            ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+        )
+        sshd = {int(n.split()[0]) for n in names.stdout.splitlines()[1:] if n.split()[1] == "sshd:"}
+        below = {pid for pid, parent in parents if parent in of_server} & sshd
+        for pid in of_server | below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def left(self) -> list[str]:
         """Names what `mktemp` has made there and is still there."""
@@ -87,7 +105,7 @@ def serve(folder: Path) -> Iterator[SSHServer]:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
     try:
         _wait_for(port, server, folder / "log")
-        yield SSHServer(port, home, folder / "bin", folder / "tmp")
+        yield SSHServer(server.pid, port, home, folder / "bin", folder / "tmp")
     finally:
         server.terminate()
         server.wait(10)

@@ -66,7 +66,7 @@ def marks(device: Device) -> Iterator[str]:
     for timing in device["timings"]:
         if timing["throttled"]:
             yield (
-                f"{device['device']} throttled with {timing['threads']} threads: "
+                f"{device['device']} slowed down with {timing['threads']} threads: "
                 f"{', '.join(timing['throttled'])}; repeat with --cool-down SECONDS"
             )
     governors = {timing["sensors"]["before"].get("governor") for timing in device["timings"]}
