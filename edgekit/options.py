@@ -27,7 +27,7 @@ HEADS = ("classifier", "none")
 #: Whose tensor names and padding a weights file has.
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
 #: Fields that hold several values: the command line's name is the singular.
-REPEATED = ("targets", "schemes", "tensor_ranges")
+REPEATED = ("targets", "schemes", "tensor_ranges", "devices")
 
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
@@ -100,7 +100,7 @@ class BuildOptions:
         None, "Smallest share of a photo in a random crop. [0.3, 0.7 for shapes]"
     )
     flip: bool = _option(True, "Mirror training photos at random.")
-    device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
+    torch_device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
 
     targets: tuple[str, ...] = _option(
         ("tflite",), "What to build for; may be repeated: tflite, edgetpu, openvino, onnx.", "NAME"
@@ -145,6 +145,16 @@ class BuildOptions:
     compile: bool = _option(True, "Run the target's compiler where it has one.")
     compile_timeout: int = _option(180, "Seconds that a compiler may take.")
 
+    devices: tuple[str, ...] = _option(
+        (),
+        "Measure the int8 file there too: ssh://[user@]host, adb://SERIAL; may be repeated.",
+        "URL",
+    )
+    device_limit: int = _option(200, "So many validation photos are for devices, evenly spread.")
+    benchmark_binary: Path | None = _option(
+        None, "TensorFlow Lite's benchmark_model, for devices without Python.", "FILE"
+    )
+
     out: Path | None = _option(None, "Folder of the run. [runs/MODEL-DATE]")
     seed: int = _option(0, "Of everything random.")
     threads: int | None = _option(None, "CPU threads. [all cores]")
@@ -153,7 +163,7 @@ class BuildOptions:
     dry_run: bool = _option(False, "Show the stages and which are done, run nothing.")
 
     def __post_init__(self) -> None:
-        for name in ("data", "val", "calibration", "out"):
+        for name in ("data", "val", "calibration", "benchmark_binary", "out"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, Path(value))
@@ -205,6 +215,9 @@ class BuildOptions:
             or "openvino" in self.targets,
             "--threads must be at least 1": self.threads is None or self.threads >= 1,
             "--compile-timeout must be at least 1": self.compile_timeout >= 1,
+            "--device-limit must be at least 1": self.device_limit >= 1,
+            "--benchmark-binary needs --device": self.benchmark_binary is None
+            or bool(self.devices),
             "--seed must not be negative": self.seed >= 0,
             "at least one --target is needed": bool(self.targets),
         }

@@ -24,7 +24,7 @@ from edgekit.targets import doctor
 from edgekit.targets.doctor import Facts, Python
 from edgekit.targets.hosts import Host
 from edgekit.targets.journal import Journal
-from edgekit.targets.runner import CHILD, Delegate, failure
+from edgekit.targets.runner import CHILD, Delegate, check_python_has, failure
 from edgekit.targets.throttling import judge
 from edgekit.targets.transfer import send
 
@@ -121,6 +121,8 @@ def measure(host: Host, job: Job, progress: Progress, python: str | None = None)
         DeviceError: the device went away, or has no room.
         EdgekitError: the agent failed as a whole.
     """
+    for delegate in job.delegates:
+        check_python_has(delegate)
     progress("examine", 0, 0)
     facts = doctor.examine(host, python)
     chosen = doctor.choose_python(facts)
@@ -273,7 +275,7 @@ class _Run:
     def _converse(self, folder: str, steps: Sequence[Step], *, cool: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="edgekit-") as here:
             request = Path(here) / "request.json"
-            request.write_text(json.dumps(self._request(folder, steps, cool)), encoding="utf-8")
+            request.write_text(json.dumps(self._request(steps, cool)), encoding="utf-8")
             self.host.put(request, f"{folder}/request.json")
         arguments = [self.python.path, f"{folder}/agent.py", f"{folder}/request.json"]
         # The agent itself speaks of a step that is silent for too long.
@@ -296,8 +298,8 @@ class _Run:
 
     _done = (0, 0)
 
-    def _request(self, folder: str, steps: Sequence[Step], cool: bool) -> dict[str, Any]:
-        entries = [entry | self._cooling(cool) for entry in map(self._entry(folder), steps)]
+    def _request(self, steps: Sequence[Step], cool: bool) -> dict[str, Any]:
+        entries = [self._entry(step) | self._cooling(cool) for step in steps]
         return {"steps": entries, "timeout_s": self.job.timeout_s}
 
     def _cooling(self, cool: bool) -> dict[str, Any]:
@@ -306,31 +308,27 @@ class _Run:
             return {}
         return {"cool": {"below_c": start + 3, "seconds": self.job.cool_down}}
 
-    def _entry(self, folder: str) -> Callable[[Step], dict[str, Any]]:
+    def _entry(self, step: Step) -> dict[str, Any]:
+        """A step as the agent takes it; it runs in the folder that the files are in."""
         job, (count, *shape) = self.job, self.job.pixels.shape
-
-        def entry(step: Step) -> dict[str, Any]:
-            first = 0
-            if step.kind == PHOTOS:
-                kept = self.journal.outputs.get(step.name, {})
-                first = next((k for k in range(count) if k not in kept), count - 1)
-            self.first[step] = first
-            photos = 1 if step.kind == LATENCY else count - first
-            return {
-                "model": f"{folder}/model.tflite",
-                "shape": [photos, *shape],
-                "pixels": f"{folder}/photos.bin",
-                "first": first,
-                "table": None if job.table is None else job.table.tolist(),
-                "library": step.delegate.path_there,
-                "options": step.delegate.options,
-                "plain": step.delegate.name == "none",
-                "threads": step.threads,
-                "repeat": job.runs if step.kind == LATENCY else 0,
-                "seconds": job.seconds,
-            }
-
-        return entry
+        first = 0
+        if step.kind == PHOTOS:
+            kept = self.journal.outputs.get(step.name, {})
+            first = next((k for k in range(count) if k not in kept), count - 1)
+        self.first[step] = first
+        return {
+            "model": "model.tflite",
+            "shape": [1 if step.kind == LATENCY else count - first, *shape],
+            "pixels": "photos.bin",
+            "first": first,
+            "table": None if job.table is None else job.table.tolist(),
+            "library": step.delegate.path_there,
+            "options": step.delegate.options,
+            "plain": step.delegate.name == "none",
+            "threads": step.threads,
+            "repeat": job.runs if step.kind == LATENCY else 0,
+            "seconds": job.seconds,
+        }
 
     def _hear(self, steps: Sequence[Step], text: str) -> None:
         try:

@@ -32,7 +32,7 @@ from edgekit.runtime import Pixels, feed_table
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
 CHILD = Path(__file__).with_name("agent.py")
-DELEGATES = ("none", "xnnpack", "edgetpu")
+DELEGATES = ("none", "xnnpack", "edgetpu", "gpu")
 LIBRARIES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 TIMEOUT_S = 60.0
 _DEVICE = re.compile(r"(usb|pci)?(:\d+)?")
@@ -46,7 +46,8 @@ class Delegate:
     """What a model's operators are handed to.
 
     Attributes:
-        name: "none" for the runtime's own kernels, "xnnpack", or "edgetpu".
+        name: "none" for the runtime's own kernels, "xnnpack", "edgetpu", or "gpu", which only
+            `benchmark_model` has: no Python package of a runtime brings it.
         library: path or name of libedgetpu; None for the platform's usual name.
         device: which Edge TPU, as libedgetpu's option takes it: "" for any, ":N", "usb", "usb:N",
             "pci" or "pci:N".
@@ -154,6 +155,7 @@ def run(
         EdgekitError: the runtime failed, crashed or hung.
     """
     delegate = delegate or Delegate()
+    check_python_has(delegate)
     if min(threads, repeat) < 1 or not timeout_s > 0:
         raise UsageError("threads, repeat and timeout must be above 0")
     model = read_classifier(path)
@@ -257,6 +259,16 @@ def _check_match(
         raise UsageError(
             f"{path} is not compiled for the Edge TPU, which would run none of it",
             hint=f"edgekit compile {path}",
+        )
+
+
+def check_python_has(delegate: Delegate) -> None:
+    """Raises UsageError for a delegate that no runtime of Python has."""
+    if delegate.name == "gpu":
+        raise UsageError(
+            "the GPU delegate is not to be had from Python",
+            cause="no package of a TFLite runtime brings it",
+            hint="measure with --device URL --benchmark-binary FILE",
         )
 
 

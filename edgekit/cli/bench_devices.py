@@ -122,7 +122,7 @@ def _answers(accuracy: Accuracy | None) -> tuple[str, ...]:
 
 def _figures(timing: Timing) -> tuple[str, ...]:
     from edgekit.report.format import milliseconds as ms
-    from edgekit.report.format import size
+    from edgekit.report.format import size, temperature
 
     return (
         ms(timing["load"]),
@@ -131,15 +131,5 @@ def _figures(timing: Timing) -> tuple[str, ...]:
         f"{ms(timing['p5'])} to {ms(timing['p95'])}",
         str(timing["n"]),
         size(timing["memory_bytes"]),
-        _temperature(timing),
+        temperature(timing),
     )
-
-
-def _temperature(timing: Timing) -> str:
-    from edgekit.report.format import NOTHING
-
-    sensors = timing["sensors"]
-    before = sensors["before"].get("temperature_c")
-    seen = [sample.get("temperature_c") for sample in (*sensors["during"], sensors["after"])]
-    known = [value for value in seen if value is not None]
-    return NOTHING if before is None or not known else f"{before:.0f} to {max(known):.0f}"

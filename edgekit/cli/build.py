@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from edgekit.console import Console
+from edgekit.console import Console, safe
 from edgekit.errors import INTERRUPTED
 from edgekit.options import BuildOptions, option_name
 
@@ -80,6 +81,10 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
         print(json.dumps(run.document, indent=2, ensure_ascii=False))
     else:
         console.table(run.rows)
+        if devices := run.document["devices"]:
+            from edgekit.cli.bench_devices import table
+
+            print(safe("\n".join(["", *table(devices)]), sys.stdout))
         for line in summary(run.folder, run.document):
             console.note(line)
     if run.problem is not None:

@@ -23,6 +23,7 @@ from edgekit.targets import registry
 from edgekit.targets.base import Target
 
 if TYPE_CHECKING:
+    from edgekit.bench_devices import Device
     from edgekit.graph import Graph
     from edgekit.report.document import Document, Row
     from edgekit.report.document import Target as TargetEntry
@@ -83,6 +84,12 @@ def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
 def run_build(options: BuildOptions, console: Console) -> Run:
     """Runs what the options ask for; see `build`."""
     targets = [registry.find(name) for name in options.targets]
+    if options.devices:
+        from edgekit.bench_devices import check_url, choose_method
+
+        choose_method(None, options.benchmark_binary)
+        for url in options.devices:
+            check_url(url)
     for target in targets:
         target.timeout_s = options.compile_timeout
         if options.keep_float and not target.accepts_mixed:
@@ -119,11 +126,12 @@ class _Build:
         self.outcomes: dict[str, Outcome] = {}
         self.files: dict[str, Path] = {}
         self.entries: list[TargetEntry] = []
+        self.devices: list[Device] = []
         self.problem: EdgekitError | None = None
         self.scheme = steps.W8A8
         self.forms = {form.row: form for form in plan.forms}
-        # The stages, the targets, and the report.
-        self.total = len(plan.stages) + len(targets) + 1
+        # The stages, the targets, the devices together, and the report.
+        self.total = len(plan.stages) + len(targets) + bool(options.devices) + 1
 
     def run(self) -> Run:
         import torch
@@ -149,6 +157,8 @@ class _Build:
             self._after(role)
         for target in self.targets:
             self.entries.append(self._target(target))
+        if self.options.devices:
+            self._on_devices()
         return self._report()
 
     def _stage(self, stage: Stage) -> Outcome:
@@ -275,6 +285,23 @@ class _Build:
         for finding in findings:
             self.console.warn(f"{target.name}: {finding}")
 
+    def _on_devices(self) -> None:
+        """Measures the int8 file on devices; one that is gone does not stop the report."""
+        from edgekit.pipeline import on_devices
+
+        with self.console.stage(self.total - 1, self.total, "devices") as shown:
+            self.devices, problems = on_devices.measure(
+                self.options,
+                self.files[self.scheme],
+                steps.read_splits(self.outcomes["data"].folder),
+                steps.read_preprocessing(self.outcomes["weights"].folder),
+                self.console,
+            )
+            shown.detail = f"{len(problems)} failed" if problems else ""
+        for problem in problems[1:]:
+            self.console.error(problem)
+        self.problem = self.problem or next(iter(problems), None)
+
     def _report(self) -> Run:
         from edgekit.pipeline.results import check_budget, collect_document, write_results
 
@@ -282,6 +309,7 @@ class _Build:
             document = collect_document(
                 self.options, self.plan, self.outcomes, self.entries, self.folder, self.files
             )
+            document["devices"] = self.devices
             self.files |= write_results(
                 document, self.options, self.plan, self.outcomes, self.folder
             )
@@ -297,7 +325,7 @@ def _describe(
     folder: Path,
 ) -> tuple[str, ...]:
     """What a build would do: a line per stage, and the commands of others that it would run."""
-    total = len(plan.stages) + len(targets) + 1
+    total = len(plan.stages) + len(targets) + bool(options.devices) + 1
     lines = [f"{plan.spec.name} at {plan.resolution} px into {folder}"]
     for index, (role, stage) in enumerate(plan.stages.items(), 1):
         outcome = store.finished(stage) if options.resume else None
@@ -312,4 +340,6 @@ def _describe(
         command = target.command(model, folder) if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"
         lines.append(f"[{index}/{total}] target {target.name}  {does}")
+    if options.devices:
+        lines.append(f"[{total - 1}/{total}] devices  {', '.join(options.devices)}")
     return (*lines, f"[{total}/{total}] report")

@@ -171,7 +171,7 @@ def make_plan(
     trained = "weights"
     if recipe.epochs:
         train = partial(
-            steps.train, data=data, weights=weights, recipe=recipe, device=options.device
+            steps.train, data=data, weights=weights, recipe=recipe, device=options.torch_device
         )
         trained = "train"
         model = add(
@@ -246,8 +246,9 @@ def make_plan(
         io=options.io,
         tensorflow=writer,
     )
+    device = options.torch_device
     common: dict[str, Any] = {"data": data, "weights": weights}
-    torch_row = partial(evaluation.evaluate_torch, **common, model=model, device=options.device)
+    torch_row = partial(evaluation.evaluate_torch, **common, model=model, device=device)
     rows = {**common, "model": model, "head": options.head}
     add("evaluate fp32-torch", "evaluate fp32-torch", torch_row, (trained,))
     simulation = partial(
@@ -255,7 +256,7 @@ def make_plan(
         **rows,
         calibration=calibration,
         quantized=quantized,
-        device=options.device,
+        device=device,
     )
     add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, (finished,))
     runtime = installed("ai-edge-litert")
@@ -308,7 +309,7 @@ def _check_preparation(spec: ModelSpec, resolution: int, targets: Sequence[Targe
 
 def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair]:
     """The stages between ranges and file: role, name, work, and what it reads of the options."""
-    device = options.device
+    device = options.torch_device
     work: Callable[..., str]
     if options.quantize == "auto":
         work = partial(

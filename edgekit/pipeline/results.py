@@ -128,6 +128,7 @@ def collect_document(
             "input_std": calibration["input_std"],
         },
         targets=list(targets),
+        devices=[],
         files=[
             {
                 "path": str(path.relative_to(folder)),

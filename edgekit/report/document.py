@@ -20,6 +20,8 @@ from edgekit.errors import EdgekitError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgekit.bench_devices import Device
+
 SCHEMA_VERSION = 1
 WORST = 8  # tensors that the report lists
 REFERENCE = "fp32-torch"  # the stage that every other one is compared with
@@ -180,6 +182,7 @@ class Document(TypedDict):
     training: Training | None
     quantization: Quantization | None
     targets: list[Target]
+    devices: list[Device]  # the int8 file there, and on the host first; empty without --device
     files: list[OutputFile]
     host: Host
 

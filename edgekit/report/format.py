@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 NOTHING = "\N{EN DASH}"  # what stands where nothing was measured
 
@@ -56,3 +57,12 @@ def seconds(value: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def temperature(timing: Mapping[str, Any]) -> str:
+    """The sensors of a device: degrees Celsius before, and the most after that."""
+    sensors = timing["sensors"]
+    before = sensors["before"].get("temperature_c")
+    seen = [sample.get("temperature_c") for sample in (*sensors["during"], sensors["after"])]
+    known = [value for value in seen if value is not None]
+    return NOTHING if before is None or not known else f"{before:.0f} to {max(known):.0f}"

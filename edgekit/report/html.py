@@ -73,6 +73,7 @@ def render(document: Document, photos: Sequence[Miss], total: int) -> str:
         size=fmt.size,
         seconds=fmt.seconds,
         ms=fmt.milliseconds,
+        temperature=fmt.temperature,
         code=code,
     )
     shown = [(miss, thumbnail(miss.pixels)) for miss in photos[:MAX_PHOTOS]]
