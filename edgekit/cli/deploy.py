@@ -1,0 +1,53 @@
+"""``edgekit deploy RUN --device URL``: a finished model, put where it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgekit.targets.deploy import Deployed
+
+_DEVICE = "local:, ssh://[user@]host[:port], adb://SERIAL, or adb: for the only phone."
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a .tflite file.", metavar="RUN")],
+    device: Annotated[str | None, typer.Option(help=_DEVICE, metavar="URL")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="[edgekit-MODEL in the login folder; Android: RUN/android]"),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(help="A file of the run. [its int8 file]", metavar="NAME")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="The device's Python. [found there]", metavar="PATH")
+    ] = None,
+    android: Annotated[
+        bool, typer.Option("--android", help="Write sources for an Android app, without a phone.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Put a model and a program that runs it on a device, or into sources for an Android app."""
+    import sys
+
+    from edgekit.console import Console, safe
+    from edgekit.targets.deploy import deploy
+
+    with Console().stage(1, 1, f"deploy to {device or 'an Android bundle'}"):
+        done = deploy(run, device, to=to, file=file, python=python, android=android)
+    if json:
+        from json import dumps
+
+        print(dumps(done.to_dict(), indent=2))
+    else:
+        print(safe("\n".join(_lines(done)), sys.stdout))
+
+
+def _lines(done: Deployed) -> list[str]:
+    lines = [f"{done.folder} on {done.host}:", *(f"  {name}" for name in done.files)]
+    lines.append(f"check: {done.checked}")
+    return lines if done.command is None else [*lines, "run it:", f"  {done.command}"]

@@ -1,0 +1,67 @@
+"""The sources with which an Android app classifies with a model: Kotlin, or C++ by the C API."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import UsageError
+from edgekit.targets.deploy import Check, Deployed
+from edgekit.targets.deploy_install import Installer
+from edgekit.targets.deploy_model import RECORD, Description, Source, labels_text, record_text
+from edgekit.targets.deploy_text import render
+from edgekit.targets.hosts import LocalHost
+
+ASSETS = "app/src/main/assets"
+NOT_RUN = "not run on the phone"
+SOURCES = {
+    "app/src/main/java/edgekit/Classifier.kt": "Classifier.kt.j2",
+    "app/src/main/cpp/classifier.h": "classifier.h.j2",
+    "app/src/main/cpp/classifier.cc": "classifier.cc.j2",
+    "README.md": "README.android.md.j2",
+}
+
+
+def write_bundle(
+    source: Source, description: Description, folder: Path, check: Check | None
+) -> Deployed:
+    """Writes the model, its labels and the sources into a folder of this machine.
+
+    Raises:
+        UsageError: the file is for the Edge TPU, or the folder holds something else.
+        DeviceError: there is no room.
+    """
+    if source.is_compiled:
+        raise UsageError(
+            f"{source.path} is compiled for the Edge TPU, which no phone has",
+            hint="give the file before compilation",
+        )
+    asset = asset_name(source.path.name)
+    model = f"{ASSETS}/{asset}"
+    labels = labels_text(description.labels).encode("utf-8", "replace")
+    files: dict[str, Path | bytes] = {model: source.path, f"{ASSETS}/labels.txt": labels}
+    record: dict[str, Any] = description.record | {
+        "file": model,
+        "asset": asset,
+        "files": [*files, *SOURCES, RECORD],
+    }
+    files |= {path: render(template, record) for path, template in SOURCES.items()}
+    files[RECORD] = record_text(record).encode()
+    host = LocalHost()
+    said = NOT_RUN
+    with host.folder() as work:
+        target = folder.absolute()
+
+        def try_it(new: str) -> None:
+            nonlocal said
+            said = check(Path(new) / model) if check else NOT_RUN
+
+        Installer(host, work).install(str(target), files, try_it)
+    return Deployed(host.name, str(target), tuple(files), said, None)
+
+
+def asset_name(name: str) -> str:
+    """A name that Android's packager takes: it ignores hidden files and stumbles over others."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-")
+    return plain if plain.removesuffix(".tflite") not in ("", "tflite") else "model.tflite"

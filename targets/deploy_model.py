@@ -1,0 +1,294 @@
+"""What is deployed: the file of a run, all that a program needs to know of it, and a photo."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.atomic import read_json
+from edgekit.converters.tflite_file import Tensor, TFLiteModel
+from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.hashing import hash_file
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import Pixels, feed_table
+from edgekit.targets import runner
+from edgekit.targets.edgetpu_status import CUSTOM_OP
+
+FORMAT = "edgekit-deploy"
+SCHEMA_VERSION = 1
+RECORD = "model.json"
+OUTPUT_TYPES = ("uint8", "int8", "float32")
+PHOTOS = 4  # of the validation photos that are tried as the check's photo
+_COMPILED = "_edgetpu"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A .tflite file and what its run says about it.
+
+    Attributes:
+        path: the file.
+        run: the run's folder; None for a file by itself.
+        report: the run's ``report.json``; empty without one.
+    """
+
+    path: Path
+    run: Path | None
+    report: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The model's name for a folder: letters, digits, dots, hyphens and underscores."""
+        name = str(self.report.get("model") or self.path.stem)
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+    @cached_property
+    def model(self) -> TFLiteModel:
+        """The file, read."""
+        return runner.read_classifier(self.path)
+
+    @property
+    def image(self) -> Tensor:
+        """The file's input."""
+        return self.model.tensors[self.model.inputs[0]]
+
+    @property
+    def scores(self) -> Tensor:
+        """The file's output."""
+        return self.model.tensors[self.model.outputs[0]]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the Edge TPU's compiler has made it."""
+        return CUSTOM_OP in self.model.custom_codes
+
+    @property
+    def reference(self) -> Path | None:
+        """The file whose answers this host can give: itself, or what it was compiled from."""
+        if not self.is_compiled:
+            return self.path
+        stem = self.path.stem
+        origin = self.path.with_name(stem.removesuffix(_COMPILED) + ".tflite")
+        return origin if stem.endswith(_COMPILED) and origin.is_file() else None
+
+
+def find_source(run: Path, file: str | None = None) -> Source:
+    """Finds the file of a run, its int8 one unless another is named.
+
+    Args:
+        run: a run's folder, or a .tflite file.
+        file: the name of a file in the folder.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not run.is_dir():
+        if file:
+            raise UsageError("--file names a file of a run", cause=f"{run} is no folder")
+        return Source(run, None, {})
+    try:
+        report = read_json(run / "report.json")
+        listed = [str(entry["path"]) for entry in report["files"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if file is None:
+            raise UsageError(
+                f"{run} holds no finished run",
+                cause=f"its report.json cannot be read: {error}",
+                hint="give the folder that `edgekit build` wrote, or a .tflite file",
+            ) from error
+        report, listed = {}, []
+    from edgekit.report.snippet import model_file
+
+    name = file or model_file(listed)
+    if name is None:
+        raise UsageError(f"{run} holds no .tflite file")
+    if not (run / name).is_file():
+        known = [path.name for path in run.glob("*.tflite")]
+        hint = did_you_mean(name, known) if known else None
+        raise UsageError(f"{run} holds no file '{name}'", hint=hint)
+    return Source(run / name, run, report)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a program must know to classify with a file.
+
+    Attributes:
+        preprocessing: how a photo becomes pixels.
+        labels: a name for each class.
+        record: what ``model.json`` holds, without the names of the files.
+    """
+
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    record: dict[str, Any]
+
+
+def describe(source: Source) -> Description:
+    """Reads from a file, and from its run where the file is silent, how it is used.
+
+    Raises:
+        UsageError: it is no classifier of square photos, or its types cannot be fed or read.
+    """
+    metadata, (height, width) = read_metadata(source.path), source.image.shape[1:3]
+    if height != width:
+        cause = f"its input is {height} x {width} pixels"
+        raise UsageError(f"{source.path} does not take square photos", cause=cause)
+    if metadata.output == "embedding" or source.report.get("output") == "embedding":
+        raise UsageError(
+            f"{source.path} is no classifier", cause="it answers with an embedding, not classes"
+        )
+    if source.scores.dtype not in OUTPUT_TYPES:
+        raise UsageError(f"{source.path} answers in {source.scores.dtype}")
+    preprocessing = _preprocessing(source, metadata, height)
+    labels = _labels(source, metadata)
+    record = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "file": source.path.name,
+        "sha256": hash_file(source.path),
+        "size": height,
+        "crop_fraction": preprocessing.crop_fraction,
+        "interpolation": preprocessing.interpolation,
+        "input": _feeding(source, metadata),
+        "output": {
+            "dtype": source.scores.dtype,
+            "scale": source.scores.scale,
+            "zero_point": source.scores.zero_point,
+            "classes": len(labels),
+            "kind": _kind(source, metadata),
+        },
+        "delegate": "edgetpu" if source.is_compiled else None,
+        "labels": list(labels),
+    }
+    return Description(preprocessing, labels, record)
+
+
+def _preprocessing(source: Source, metadata: Metadata, size: int) -> Preprocessing:
+    """The file's own record, else the run's, else the whole centre square."""
+    record = metadata.preprocessing or source.report.get("preprocessing")
+    if not record:
+        return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, (), 1.0, "bilinear")
+    return Preprocessing.from_dict({**record, "resolution": size})
+
+
+def _labels(source: Source, metadata: Metadata) -> tuple[str, ...]:
+    """The run's names, which may hold any character, else the file's, else numbers."""
+    classes = source.scores.shape[-1] if source.scores.shape else 0
+    data = source.report.get("data") or {}
+    for names in (data.get("labels") or (), metadata.labels):
+        if len(names) == classes:
+            return tuple(map(str, names))
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def _feeding(source: Source, metadata: Metadata) -> dict[str, Any]:
+    """How the input is fed, in the terms of `deploy_classify.feeding_table`."""
+    image = source.image
+    table = feed_table(image, source.path, None)
+    record: dict[str, Any] = {"dtype": image.dtype}
+    if table is None:
+        return {**record, "feed": "bytes"}
+    levels = np.arange(256)[:, None]
+    if image.dtype == "int8" and np.array_equal(table, np.broadcast_to(levels - 128, (256, 3))):
+        return {**record, "feed": "offset", "offset": -128}
+    record |= {"mean": _float32(metadata.mean), "std": _float32(metadata.std)}
+    if image.dtype == "float32":
+        return {**record, "feed": "normalize"}
+    zero_point = image.zero_point or 0
+    return {**record, "feed": "quantize", "scale": image.scale, "zero_point": zero_point}
+
+
+def _float32(values: Sequence[float]) -> list[float]:
+    """One number for each channel, as `feed_table` rounds them."""
+    rounded = [float(np.float32(value)) for value in values]
+    return rounded * 3 if len(rounded) == 1 else rounded
+
+
+def _kind(source: Source, metadata: Metadata) -> str:
+    if metadata.output in ("logit", "probability"):
+        return "logits" if metadata.output == "logit" else "probability"
+    producer = source.model.producer(source.scores.index)
+    while producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
+        producer = source.model.producer(producer.inputs[0])
+    return "probability" if producer is not None and producer.name == "SOFTMAX" else "logits"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The check's photo, and this host's answer for it.
+
+    Attributes:
+        pixels: uint8 [size, size, 3].
+        outputs: the raw outputs, quantized where the file's are; None where this host cannot run
+            the file.
+        runtime: what ran it here.
+        photo: where the photo is from, in words.
+    """
+
+    pixels: Pixels
+    outputs: npt.NDArray[np.float64] | None
+    runtime: str
+    photo: str
+
+
+def expect(source: Source, preprocessing: Preprocessing) -> Expected:
+    """Chooses the photo whose best class is furthest ahead, so that rounding cannot change it."""
+    from edgekit.classify import TEST_PICTURE, draw
+
+    photos = [*_validation_photos(source, preprocessing), draw(preprocessing.resolution)]
+    names = ["a validation photo"] * (len(photos) - 1) + [TEST_PICTURE]
+    if source.reference is None:
+        return Expected(photos[0], None, "", names[0])
+    answer = runner.run(source.reference, np.stack(photos), repeat=1)
+    output = Source(source.reference, None, {}).scores
+    outputs = answer.scores.astype(np.float64)
+    if output.scale is not None:
+        outputs = np.rint(outputs / output.scale) + (output.zero_point or 0)
+    best = np.sort(outputs, axis=1)
+    lead = best[:, -1] - best[:, -2] if best.shape[1] > 1 else best[:, -1]
+    chosen = int(lead.argmax())
+    return Expected(photos[chosen], outputs[chosen], answer.runtime, names[chosen])
+
+
+def _validation_photos(source: Source, preprocessing: Preprocessing) -> list[Pixels]:
+    """A few validation photos of the run, where it still finds them."""
+    from edgekit.data import Splits
+    from edgekit.images import UnreadableImageError
+    from edgekit.pipeline.stage import folder_name
+
+    if source.run is None:
+        return []
+    try:
+        stage = read_json(source.run / "manifest.json")["stages"]["data"]
+        folder = source.run / "stages" / folder_name(stage["name"], stage["key"])
+        photos = Splits.from_dict(read_json(folder / "splits.json")).val
+        count = min(len(photos), PHOTOS)
+        return [preprocessing.pixels(photos.load(index)) for index in range(count)]
+    except (OSError, ValueError, KeyError, TypeError, EdgekitError, UnreadableImageError):
+        return []  # the photos have moved, or the run was copied without its stages
+
+
+def labels_text(labels: Sequence[str]) -> str:
+    """A label a line; a line break within one becomes a space."""
+    return "".join(" ".join(label.splitlines()) + "\n" for label in labels)
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """The text of ``model.json``: plain ASCII, whatever the names hold."""
+    return json.dumps(record, indent=1) + "\n"
+
+
+def ppm(pixels: Pixels) -> bytes:
+    """A picture as a binary PPM file."""
+    height, width = pixels.shape[:2]
+    return b"P6\n%d %d\n255\n" % (width, height) + pixels.tobytes()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from tiny_tflite import TinyModel
+
+from edgekit.cli import run
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(TinyModel().pack())
+    return path
+
+
+def test_text_goes_to_stdout_and_progress_to_stderr(model, tmp_path, capsys):
+    to = tmp_path / "to"
+    arguments = ["--device", "local:", "--to", str(to), "--python", sys.executable]
+    assert run(["deploy", str(model), *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{to} on this machine:\n  tiny.tflite\n")
+    assert "check: answers as this host does on test picture" in out
+    assert out.endswith(f"  cd {to} && {sys.executable} classify.py check.ppm\n")
+    assert err.startswith("[1/1] deploy to local:")
+
+
+def test_json_is_one_document(model, tmp_path, capsys):
+    assert run(["deploy", str(model), "--android", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["folder"] == str(tmp_path / "android")
+    assert found["checked"] == "not run on the phone"
+    assert found["command"] is None
+
+
+def test_what_is_refused_ends_with_2(model, tmp_path, capsys):
+    assert run(["deploy", str(model)]) == 2
+    assert "--android" in capsys.readouterr().err
+    (tmp_path / "to").mkdir()
+    assert run(["deploy", str(model), "--device", "local:", "--to", str(tmp_path / "to")]) == 2

@@ -1,0 +1,319 @@
+"""Against this machine and a real OpenSSH server; the device's Python is the tests' own."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ssh_server import MISSING, SSHD, serve
+from stand_in import compiled_model
+from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
+
+from edgekit.classify import classify
+from edgekit.converters.tflite_metadata import embed
+from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
+from edgekit.preprocessing import Preprocessing
+from edgekit.targets import deploy as deploying
+from edgekit.targets.deploy import CLASSIFY, deploy
+from edgekit.targets.deploy_model import find_source, labels_text
+from edgekit.targets.deploy_text import c_string, kotlin_string, markdown_code
+from edgekit.targets.hosts import LocalHost
+
+LABELS = ("daisy", "rose", "tulip", "poppy", "aster")
+PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
+HOSTILE = ["a b", "a'b\"c", "$(touch never)`x`", "ü→", "back\\slash", "new\nline", "-rf"]
+needs_sshd = pytest.mark.skipif(SSHD is None, reason=MISSING)
+# What the sources use of the C API, as its header declares it.
+STUB = """\
+#include <stddef.h>
+#include <stdint.h>
+typedef struct TfLiteModel TfLiteModel;
+typedef struct TfLiteInterpreterOptions TfLiteInterpreterOptions;
+typedef struct TfLiteInterpreter TfLiteInterpreter;
+typedef struct TfLiteTensor TfLiteTensor;
+typedef enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 } TfLiteStatus;
+extern "C" {
+TfLiteModel* TfLiteModelCreateFromFile(const char*);
+void TfLiteModelDelete(TfLiteModel*);
+TfLiteInterpreterOptions* TfLiteInterpreterOptionsCreate();
+void TfLiteInterpreterOptionsDelete(TfLiteInterpreterOptions*);
+void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions*, int32_t);
+TfLiteInterpreter* TfLiteInterpreterCreate(const TfLiteModel*, const TfLiteInterpreterOptions*);
+void TfLiteInterpreterDelete(TfLiteInterpreter*);
+TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*);
+TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*);
+TfLiteTensor* TfLiteInterpreterGetInputTensor(const TfLiteInterpreter*, int32_t);
+const TfLiteTensor* TfLiteInterpreterGetOutputTensor(const TfLiteInterpreter*, int32_t);
+TfLiteStatus TfLiteTensorCopyFromBuffer(TfLiteTensor*, const void*, size_t);
+TfLiteStatus TfLiteTensorCopyToBuffer(const TfLiteTensor*, void*, size_t);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running, monkeypatch):
+    monkeypatch.setenv("HOME", str(running.home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return running
+
+
+def write_model(path: Path, tiny: TinyModel | None = None) -> Path:
+    data = (tiny or TinyModel()).pack()
+    described = {"name": "n", "description": "d", "labels": LABELS}
+    path.write_bytes(embed(data, preprocessing=PREPROCESSING, **described))
+    return path
+
+
+def write_run(folder: Path, model: str = "tiny", labels: tuple[str, ...] = LABELS) -> Path:
+    folder.mkdir(parents=True)
+    file = write_model(folder / f"{model}-w8a8-static.tflite")
+    report = {"model": model, "files": [{"path": file.name}], "data": {"labels": labels}}
+    (folder / "report.json").write_text(json.dumps(report))
+    return folder
+
+
+def local(run: Path, to: Path, **options):
+    return deploy(run, "local:", to=str(to), python=sys.executable, **options)
+
+
+def ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(folder / "classify.py"), *arguments]
+    return subprocess.run(line, capture_output=True, text=True, cwd="/", timeout=60)
+
+
+@pytest.mark.parametrize("tiny", [TinyModel(), float_io()], ids=["uint8", "float32"])
+def test_the_program_answers_as_edgekit_does(tmp_path, tiny):
+    model = write_model(tmp_path / "tiny.tflite", tiny)
+    done = local(model, tmp_path / "there")
+    assert "same class" in done.checked
+    assert sorted(done.files) == sorted(p.name for p in (tmp_path / "there").iterdir())
+    photo = tmp_path / "photo.png"
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(photo)
+    answer = json.loads(ask(tmp_path / "there", "--json", str(photo)).stdout)
+    expected = classify(model, [photo], repeat=1)["photos"][0]["top"]
+    assert [place["label"] for place in answer["top"]] == [place["label"] for place in expected]
+    assert sum(place["probability"] for place in answer["top"]) == pytest.approx(1)
+    assert not list(tmp_path.glob("there.*"))
+
+
+@needs_sshd
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_go_through_ssh_unharmed(server, tmp_path, name):
+    labels = (name, *LABELS[1:])
+    run = write_run(tmp_path / f"run {name}", name, labels)
+    to = tmp_path / f"to {name}"
+    done = deploy(run, server.url, to=str(to), python=sys.executable)
+    assert done.folder == str(to)
+    record = json.loads((to / "model.json").read_text())
+    assert tuple(record["labels"]) == labels
+    assert len((to / "labels.txt").read_text().split("\n")) == CLASSES + 1
+    assert (to / record["file"]).read_bytes() == (run / record["file"]).read_bytes()
+    assert not (to / ".edgekit-pid").exists()
+    there = shlex.split(done.command)[-1]  # what the device's shell is given
+    assert (
+        subprocess.run(["sh", "-c", there], cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
+    )
+    assert not list(tmp_path.rglob("never"))
+    assert server.left() == []
+
+
+@needs_sshd
+def test_the_default_folder_is_in_the_login_folder(server, tmp_path):
+    done = deploy(write_run(tmp_path / "run", "x y"), server.url, python=sys.executable)
+    home = server.home.parent
+    assert done.folder == str(home / "edgekit-x-y")
+    assert done.command.startswith("ssh -p ")
+    shutil.rmtree(done.folder)
+
+
+@pytest.mark.parametrize("what", ["empty", "other", "file", "link", "more"])
+def test_what_is_not_ours_is_refused_and_stays(tmp_path, what):
+    run, to = write_run(tmp_path / "run"), tmp_path / "to"
+    if what == "file":
+        to.write_text("mine")
+    elif what == "link":
+        (tmp_path / "elsewhere").mkdir()
+        to.symlink_to(tmp_path / "elsewhere")
+    elif what == "more":
+        local(run, to)
+        (to / "mine.txt").write_text("mine")
+    else:
+        to.mkdir()
+        if what == "other":
+            (to / "model.json").write_text('{"format": "another"}')
+    with pytest.raises(UsageError, match=str(to)):
+        local(run, to)
+    assert to.exists()
+    assert what != "more" or (to / "mine.txt").read_text() == "mine"
+
+
+def test_ours_is_replaced(tmp_path):
+    to = tmp_path / "to"
+    local(write_run(tmp_path / "run", "one"), to)
+    local(write_run(tmp_path / "run2", "two"), to)
+    assert [path.name for path in to.glob("*.tflite")] == ["two-w8a8-static.tflite"]
+    assert not list(tmp_path.glob("to.*"))
+
+
+@pytest.mark.parametrize("wrong", ["class", "outputs"])
+def test_a_wrong_answer_leaves_the_folder_as_it_was(tmp_path, monkeypatch, wrong):
+    run, to = write_run(tmp_path / "run"), tmp_path / "to"
+    local(run, to)
+    before = (to / "model.json").stat().st_ino
+    ask_device = deploying._ask
+
+    def lie(*arguments):
+        answer = ask_device(*arguments)
+        if wrong == "class":
+            return answer | {"index": (answer["index"] + 1) % CLASSES}
+        answer["top"][-1]["output"] -= 2
+        return answer
+
+    monkeypatch.setattr(deploying, "_ask", lie)
+    with pytest.raises(EdgekitError, match="does not answer as this host") as caught:
+        local(run, to)
+    assert caught.value.exit_code == 1
+    assert (to / "model.json").stat().st_ino == before
+    assert not list(tmp_path.glob("to.*"))
+
+
+def test_a_full_disk_is_a_device_error(tmp_path, monkeypatch):
+    def full(self, source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LocalHost, "put", full)
+    with pytest.raises(DeviceError) as caught:
+        local(write_run(tmp_path / "run"), tmp_path / "to")
+    assert caught.value.cause == "No space left on device"
+    assert not list(tmp_path.glob("to*"))
+
+
+def test_a_python_that_is_not_there(tmp_path):
+    with pytest.raises(MissingToolError, match="no-python"):
+        deploy(write_run(tmp_path / "run"), "local:", to=str(tmp_path / "to"), python="no-python")
+
+
+def test_without_pillow_and_opencv_only_the_own_size_is_read(tmp_path):
+    to = tmp_path / "to"
+    local(write_run(tmp_path / "run"), to)
+    for name in ("PIL", "cv2"):
+        (tmp_path / "hide").mkdir(exist_ok=True)
+        (tmp_path / "hide" / f"{name}.py").write_text("raise ImportError('hidden')")
+    (tmp_path / "other.ppm").write_bytes(b"P6 # why\n2 1 255\n" + bytes(6))
+    env = {"PYTHONPATH": str(tmp_path / "hide"), "PATH": "/usr/bin:/bin"}
+
+    def run(photo: Path) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, str(to / "classify.py"), str(photo)]
+        return subprocess.run(line, capture_output=True, text=True, env=env)
+
+    assert run(to / "check.ppm").returncode == 0
+    assert "2 x 1 pixels cannot be resized" in run(tmp_path / "other.ppm").stderr
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    assert "only .ppm can be read" in run(tmp_path / "photo.jpg").stderr
+
+
+@pytest.mark.parametrize("minor", [9, 10, 11])
+def test_the_program_is_python_3_9(minor):
+    ast.parse(CLASSIFY.read_text(), feature_version=(3, minor))
+    assert "edgekit." not in CLASSIFY.read_text()
+
+
+def test_the_file_is_found(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert find_source(run).path.name == "tiny-w8a8-static.tflite"
+    with pytest.raises(UsageError) as caught:
+        find_source(run, "tiny-w8a8.tflite")
+    assert "tiny-w8a8-static" in caught.value.hint
+    with pytest.raises(UsageError, match="no finished run"):
+        find_source(tmp_path)
+
+
+def bundle(tmp_path: Path, name: str = "tiny", tiny: TinyModel | None = None) -> Path:
+    model = write_model(tmp_path / f"{name}.tflite", tiny)
+    done = deploy(model, None, android=True, to=str(tmp_path / "app"))
+    assert done.checked == "not run on the phone"
+    return tmp_path / "app/app/src/main"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_kotlin_has_the_files_constants(tmp_path, name):
+    main = bundle(tmp_path, name)
+    kotlin = (main / "java/edgekit/Classifier.kt").read_text()
+    (asset,) = (path.name for path in (main / "assets").glob("*.tflite"))
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", asset)
+    assert f'MODEL = "{asset}"' in kotlin
+    assert f"SIZE = {SIZE}\n" in kotlin
+    assert f"CLASSES = {CLASSES}\n" in kotlin
+    assert "OUTPUT_ZERO_POINT = 131\n" in kotlin
+    assert "((output.get().toInt() and 0xFF) - OUTPUT_ZERO_POINT) * OUTPUT_SCALE" in kotlin
+    assert all(kotlin.count(left) == kotlin.count(right) for left, right in ("{}", "()", "[]"))
+    assert kotlin.isascii()
+
+
+@pytest.mark.parametrize("tiny", [TinyModel(), float_io()], ids=["uint8", "float32"])
+@pytest.mark.parametrize("headers", ["stub", "tensorflow"])
+def test_the_cpp_compiles(tmp_path, tiny, headers):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++")
+    include = tmp_path
+    if headers == "tensorflow":
+        include = Path(importlib.util.find_spec("tensorflow").origin).parent / "include"
+        if not (include / "tensorflow/lite/c/c_api.h").exists():
+            pytest.skip("this TensorFlow package has no headers of TensorFlow Lite")
+    else:
+        (tmp_path / "tensorflow/lite/c").mkdir(parents=True)
+        (tmp_path / "tensorflow/lite/c/c_api.h").write_text(STUB)
+    source = bundle(tmp_path, tiny=tiny) / "cpp/classifier.cc"
+    flags = ["-std=c++14", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", str(include)]
+    subprocess.run([compiler, *flags, str(source)], check=True)
+
+
+def test_the_hook_decides_what_is_said_and_what_stays(tmp_path):
+    model = write_model(tmp_path / "tiny.tflite")
+    seen = []
+
+    def check(path: Path) -> str:
+        seen.append(path.read_bytes())
+        return "ran"
+
+    done = deploy(model, "adb:", to=str(tmp_path / "app"), check=check)
+    assert (done.checked, seen) == ("ran", [model.read_bytes()])
+
+
+def test_a_compiled_file_is_not_for_a_phone(tmp_path):
+    (tmp_path / "x_edgetpu.tflite").write_bytes(compiled_model())
+    with pytest.raises(UsageError, match="no phone"):
+        deploy(tmp_path / "x_edgetpu.tflite", None, android=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "options"), [(None, {}), ("ssh://pi", {"android": True}), ("usb:", {})]
+)
+def test_bad_requests(tmp_path, device, options):
+    with pytest.raises(UsageError):
+        deploy(write_run(tmp_path / "run"), device, **options)
+
+
+def test_literals():
+    assert kotlin_string('a"$b\\\n\fü') == '"a\\"\\$b\\\\\\n\\u000c\\u00fc"'
+    assert c_string('a"ü?\n1') == '"a\\042\\303\\274\\077\\0121"'
+    assert markdown_code("a`b\n") == "`` a`b? ``"
+    assert labels_text(["a\nb\u2028c", "d"]) == "a b c\nd\n"
