@@ -15,6 +15,9 @@ from edgekit.cli import (
     build,
     check,
     compile,
+    deploy,
+    devices,
+    doctor,
     inspect,
     models,
     parity,
@@ -43,6 +46,9 @@ app.command("build")(build.command)
 app.command("models")(models.command)
 app.command("check")(check.check)
 app.command("compile")(compile.command)
+app.command("deploy")(deploy.command)
+app.command("devices")(devices.command)
+app.command("doctor")(doctor.command)
 app.command("inspect")(inspect.inspect)
 app.command("parity")(parity.parity)
 app.command("report")(report.command)
