@@ -343,7 +343,7 @@ def serve(folder: Path) -> Iterator[Phone]:
     """
     phone = Phone(folder, folder / "bin", folder / "tmp")
     for path in (phone.bin, phone.tmp, folder / "home"):
-        path.mkdir()
+        path.mkdir(parents=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
