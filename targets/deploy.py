@@ -38,6 +38,8 @@ _APART = '"$@" 2>said; code=$?; [ $code = 0 ] || cat said; exit $code'
 
 Check = Callable[[Path], str]  # is given the bundle's model, and says what a phone made of it
 
+STEPS = 8.0
+
 
 @dataclass(frozen=True)
 class Deployed:
@@ -205,10 +207,14 @@ def _compare(source: Source, expected: Expected, answer: dict[str, Any]) -> str:
 
 
 def _tolerance(source: Source, expected: Expected) -> float:
-    """One step of an integer; floats are added up in another order."""
+    """A few steps of an integer, since runtimes round differently; floats are added up in another
+    order. Between tflite-runtime 2.14 and LiteRT 2.3, Lite0's outputs for 200 photos of flowers
+    were up to 5 of 255 steps apart (`edgekit bench --device`); a photo that is fed wrongly is far
+    beyond that.
+    """
     assert expected.outputs is not None  # noqa: S101 - compared before
     if source.scores.dtype != "float32":
-        return 1.0
+        return STEPS
     return 1e-3 * max(float(np.abs(expected.outputs).max()), 1.0)
 
 

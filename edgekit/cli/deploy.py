@@ -29,6 +29,10 @@ def command(
     android: Annotated[
         bool, typer.Option("--android", help="Write sources for an Android app, without a phone.")
     ] = False,
+    benchmark_binary: Annotated[
+        Path | None,
+        typer.Option(help="benchmark_model, to try the model on a phone.", metavar="FILE"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Put a model and a program that runs it on a device, or into sources for an Android app."""
@@ -36,9 +40,13 @@ def command(
 
     from edgekit.console import Console, safe
     from edgekit.targets.deploy import deploy
+    from edgekit.targets.deploy_phone import on_phone
 
+    check = None
+    if device is not None and device.startswith("adb:"):
+        check = on_phone(device, python, benchmark_binary)
     with Console().stage(1, 1, f"deploy to {device or 'an Android bundle'}"):
-        done = deploy(run, device, to=to, file=file, python=python, android=android)
+        done = deploy(run, device, to=to, file=file, python=python, android=android, check=check)
     if json:
         from json import dumps
 

@@ -1,0 +1,55 @@
+"""Tries an Android bundle's model on the phone, before the bundle is put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.errors import EdgekitError, MissingToolError
+from edgekit.targets import measuring
+from edgekit.targets.hosts import LocalHost, open_host
+
+STEPS = 8.0  # as for a Linux device: runtimes round differently
+FLOAT = 1e-3
+
+
+def on_phone(url: str, python: str | None, binary: Path | None) -> Callable[[Path], str]:
+    """Returns what tries a model on a phone with one picture, and says what came of it.
+
+    Args:
+        url: of the phone.
+        python: a Python there that has a TFLite runtime; None to look for one.
+        binary: TensorFlow Lite's `benchmark_model`, to use in its place.
+
+    Returns:
+        A function of the model's path. It raises EdgekitError where the phone answers otherwise
+        than this host, and DeviceError where it cannot be reached.
+    """
+    from edgekit import bench_devices
+
+    method = bench_devices.choose_method(python, binary)
+
+    def check(model: Path) -> str:
+        photos = bench_devices.load_photos(model, None, None)
+        job = bench_devices.make_job(model, photos, threads=(1,), runs=1)
+        with open_host(url) as phone:
+            try:
+                there = method(phone, job, lambda *_: None)
+            except MissingToolError as error:
+                return f"not run on the phone: {error.message}; give --benchmark-binary FILE"
+        here = measuring.measure(LocalHost(), job, lambda *_: None)
+        for problem in there.problems:
+            raise problem
+        (own,), (other,) = here.outputs.values(), there.outputs.values()
+        off = float(np.abs(other.astype(np.float64) - own).max())
+        if off > (STEPS if own.dtype.kind in "iu" else FLOAT * max(float(np.abs(own).max()), 1)):
+            raise EdgekitError(
+                f"{url} does not answer as this host does",
+                cause=f"outputs are up to {off:.3g} off with {there.how} ({here.how} here)",
+                hint="update the runtime on the older side",
+            )
+        return f"answers as this host does with {there.how} (largest difference {off:.3g})"
+
+    return check
