@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from edgekit.bench_devices import Accuracy, Timing
 from edgekit.report import Document, Latency, Miss, Row
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
@@ -36,6 +38,23 @@ def row(stage: str, top1: float, **changes: Any) -> Row:
         "latency_ms": None,
     }
     return cast(Row, values | changes)
+
+
+def timing(threads: int, median: float, throttled: Sequence[str] = ()) -> Timing:
+    sample = {"temperature_c": 48.3, "clock_mhz": 1800.0, "governor": "ondemand"}
+    return Timing(
+        delegate="xnnpack", threads=threads, load=6.5, first=1.1 * median, median=median,
+        p5=0.97 * median, p95=1.12 * median, n=200, memory_bytes=54_400_000,
+        runtime_memory_bytes=38_000_000, throttled=list(throttled),
+        sensors={"before": sample, "during": [], "after": sample | {"temperature_c": 71.6}},
+    )  # fmt: skip
+
+
+def answers(top1: float, agreement: float, differing: int, largest: float) -> Accuracy:
+    return Accuracy(
+        delegate="xnnpack", n=200, top1=top1, agreement=agreement, differing=differing,
+        largest_difference=largest,
+    )  # fmt: skip
 
 
 DOCUMENT = Document(
@@ -126,6 +145,32 @@ DOCUMENT = Document(
         "input_mean": 127.0,
         "input_std": 128.0,
     },
+    devices=[
+        {
+            "device": "local:",
+            "how": "ai_edge_litert 2.3.0, Python 3.11.7",
+            "facts": {},
+            "timings": [timing(1, 4.2)],
+            "accuracy": [answers(0.93, 1.0, 0, 0.0)],
+            "error": None,
+        },
+        {
+            "device": "ssh://pi@<b>raspberry</b>",
+            "how": "tflite_runtime 2.14.0, Python 3.11.2",
+            "facts": {},
+            "timings": [timing(1, 81.4), timing(4, 30.5, ["its clock fell from 1800 to 1200 MHz"])],
+            "accuracy": [answers(0.935, 0.995, 197, 5.0)],
+            "error": None,
+        },
+        {
+            "device": "adb://R58",
+            "how": "",
+            "facts": {},
+            "timings": [],
+            "accuracy": [],
+            "error": "the connection to adb://R58 broke off",
+        },
+    ],
     targets=[
         {
             "name": "tflite",

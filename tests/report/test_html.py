@@ -205,3 +205,16 @@ def test_mixed_precision_and_training_in_8_bits_are_named(document):
     assert "<code>block6c_se_scale</code>" in page
     assert "2 epochs in" in page
     assert "agrees on 98.00 % with a KL of 0.0021" in page
+
+
+def test_devices_stand_beside_the_host(document):
+    page = render(document, [], 0)
+    assert "On devices" in page
+    assert "ssh://pi@&lt;b&gt;raspberry&lt;/b&gt;" in page
+    assert "48 to 72" in page
+    assert "its clock fell from 1800 to 1200 MHz" in page
+    assert "the connection to adb://R58 broke off" in page
+    for saved in ([], None):  # None: a report of an earlier version has no such field
+        other = {name: value for name, value in document.items() if name != "devices"}
+        other |= {} if saved is None else {"devices": saved}
+        assert "On devices" not in render(other, [], 0)
