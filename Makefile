@@ -7,7 +7,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 # Without the closed compiler the demo ends with the file that is ready for it.
 NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile)
 
-.PHONY: demo test test-all test-legacy check format bench clean
+.PHONY: demo test test-all test-legacy test-arm64 check format bench clean
 
 demo: $(VENV)/runtime
 	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
@@ -16,12 +16,17 @@ test: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest
 
 test-all: $(VENV)/dev .venv-device/ready
-	$(BIN)/python -m pytest -m "not legacy"
+	$(BIN)/python -m pytest -m "not legacy and not arm64"
 
 # The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
 PYTHON38 ?= python3.8
 test-legacy: $(VENV)/dev .venv-legacy/ready
 	EDGEKIT_PY38=$(CURDIR)/.venv-legacy/bin/python $(BIN)/python -m pytest -m legacy
+
+# An arm64 Debian 12 under qemu, as on a Raspberry Pi: needs root, debootstrap and qemu-user-static.
+test-arm64: $(VENV)/dev
+	PYTHON=$(BIN)/python tests/arm64/make_userland.sh .arm64
+	$(BIN)/python -m pytest -m arm64 tests/arm64
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -36,7 +41,7 @@ bench: $(VENV)/dev
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-legacy .venv-device build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-legacy .venv-device .arm64 .arm64.new build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

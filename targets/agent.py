@@ -232,11 +232,15 @@ def go_through(path: str, here: str, say: Callable[..., None]) -> None:
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
     running: list[Any] = []
-    threading.Thread(target=wait_for_silence, args=(here, running), daemon=True).start()
+    heard = [time.monotonic()]
+    threading.Thread(target=wait_for_silence, args=(here, running, heard), daemon=True).start()
     try:
         do_all(request, running, say)
     except OSError:  # what we say reaches nobody
         leave(here, running)
+    over = time.monotonic()
+    while heard[0] < over:  # somebody is there to remove the folder, or we do it
+        time.sleep(0.02)
 
 
 def do_all(request: dict[str, Any], running: list[Any], say: Callable[..., None]) -> None:
@@ -310,9 +314,11 @@ def keep_end(stream: Any, said: list[bytes]) -> None:
         said[:] = [*said[-20:], line]
 
 
-def wait_for_silence(here: str, running: list[Any]) -> None:
-    """Ends all when edgekit is gone: its lines cease, or stdin ends."""
-    heard = [time.monotonic()]
+def wait_for_silence(here: str, running: list[Any], heard: list[float]) -> None:
+    """Ends all when edgekit is gone: its lines cease, or stdin ends.
+
+    ``heard`` holds when it was last heard of.
+    """
 
     def listen() -> None:
         while os.read(0, 4096):  # unbuffered: a thread that waits in a buffer breaks the end

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-BEAT_S = 1.0  # how often a followed program gets a sign of life
+BEAT_S = 0.5  # how often a followed program gets a sign of life
 SAID = 4096  # bytes of its stderr that are kept
 
 Line = Callable[[str], None]

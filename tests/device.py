@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ssh_server import SSHServer, serve
 
@@ -28,9 +29,14 @@ def missing() -> str | None:
 
 
 @contextmanager
-def serve_device(folder: Path) -> Iterator[SSHServer]:
-    """Runs a server whose user lands in a folder with that environment, and no other Python."""
-    with serve(folder) as server:
+def serve_device(folder: Path, **options: Any) -> Iterator[SSHServer]:
+    """Runs a server whose user lands in a folder with that environment, and no other Python.
+
+    Args:
+        folder: an empty one.
+        **options: of `ssh_server.serve`.
+    """
+    with serve(folder, **options) as server:
         (folder / ".venv").symlink_to(VENV)
         for name in ("python3", *(f"python3.{minor}" for minor in range(9, 15))):
             if shutil.which(name):  # the machine's own is hidden

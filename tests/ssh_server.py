@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from getpass import getuser
@@ -19,7 +19,7 @@ SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
 MISSING = "needs OpenSSH's server (apt-get install openssh-server)"
 
 CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress {address}
 Port {port}
 HostKey {folder}/host_key
 PidFile none
@@ -43,9 +43,11 @@ class SSHServer:
         bin: the folder that comes first on the PATH of what runs there.
         tmp: where `mktemp` makes its folders there.
         pid: of the process that listens.
+        address: where it listens.
     """
 
     pid: int
+    address: str
     port: int
     home: Path
     bin: Path
@@ -54,7 +56,7 @@ class SSHServer:
     @property
     def url(self) -> str:
         """With everything in it that a client needs."""
-        return f"ssh://{getuser()}@127.0.0.1:{self.port}"
+        return f"ssh://{getuser()}@{self.address}:{self.port}"
 
     def install(self, name: str, body: str) -> Path:
         """Puts a Python script on the server's PATH."""
@@ -84,8 +86,16 @@ class SSHServer:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[SSHServer]:
-    """Runs a server whose keys, configuration and files are all in ``folder``."""
+def serve(
+    folder: Path, address: str = "127.0.0.1", inside: Sequence[str] = ()
+) -> Iterator[SSHServer]:
+    """Runs a server whose keys, configuration and files are all in ``folder``.
+
+    Args:
+        folder: an empty one.
+        address: where it listens.
+        inside: a command that runs another one, in a network of its own.
+    """
     home, known = folder / "home", folder / "home/.ssh"
     for path in (known, folder / "bin", folder / "tmp"):
         path.mkdir(parents=True)
@@ -98,14 +108,14 @@ def serve(folder: Path) -> Iterator[SSHServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
+    (folder / "config").write_text(CONFIG.format(address=address, port=port, folder=folder))
     public = (folder / "host_key.pub").read_text()
-    (known / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    (known / "known_hosts").write_text(f"[{address}]:{port} {public}")
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+        server = subprocess.Popen([*inside, SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
     try:
-        _wait_for(port, server, folder / "log")
-        yield SSHServer(server.pid, port, home, folder / "bin", folder / "tmp")
+        _wait_for((address, port), server, folder / "log")
+        yield SSHServer(server.pid, address, port, home, folder / "bin", folder / "tmp")
     finally:
         server.terminate()
         server.wait(10)
@@ -117,10 +127,10 @@ def make_key(path: Path) -> None:
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(where: tuple[str, int], server: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(100):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(where) == 0:
                 return
         if server.poll() is not None:
             break

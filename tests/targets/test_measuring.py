@@ -262,3 +262,52 @@ def test_the_plan(job):
         "photos xnnpack 2",
     ]
     assert steps[0] == Step("latency", Delegate(), 1)
+
+
+@pytest.fixture
+def far(tmp_path, monkeypatch):
+    """A device in a network namespace of its own, at the other end of a cable."""
+    if SSHD is None or device.missing() or os.getuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs root, iproute2, a ssh server and the device's environment")
+    name = f"edgekit{os.getpid() % 10000}"
+    here, there = f"{name}a", f"{name}b"
+
+    def ip(*words):
+        return subprocess.run(["ip", *words], capture_output=True, check=False).returncode == 0
+
+    made = ip("netns", "add", name) and ip("link", "add", here, "type", "veth", "peer", there)
+    try:
+        if not (made and ip("link", "set", there, "netns", name)):
+            pytest.skip("may not make a network namespace")
+        ip("addr", "add", "10.213.0.1/30", "dev", here)
+        ip("link", "set", here, "up")
+        ip("-n", name, "addr", "add", "10.213.0.2/30", "dev", there)
+        ip("-n", name, "link", "set", there, "up")
+        inside = ["ip", "netns", "exec", name]
+        with device.serve_device(tmp_path / "far", address="10.213.0.2", inside=inside) as server:
+            monkeypatch.setenv("HOME", str(server.home))
+            monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+            server.cable = lambda state: ip("link", "set", here, state)
+            yield server
+            assert server.left() == []
+    finally:
+        ip("link", "del", here)
+        ip("netns", "del", name)
+
+
+@pytest.mark.slow
+def test_a_network_that_is_cut_in_the_middle(far, job, monkeypatch):
+    """Nothing is closed: both sides find out by silence."""
+    monkeypatch.setattr("edgekit.targets.ssh.KEEPALIVE_S", 2)
+    cut = []
+
+    def progress(task, done, total):
+        if task == "latency xnnpack 2" and not cut:
+            cut.append(far.cable("down"))
+
+    with pytest.raises(DeviceError, match="broke off"):
+        on(far.url, replace(job, **LONG | {"seconds": 15.0, "runs": 20_000}), progress)
+    assert cut == [True]
+    assert wait(lambda: not device.agents(far) and not far.left(), 60)
+    far.cable("up")
+    assert on(far.url, job).problems == []
