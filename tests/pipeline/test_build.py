@@ -277,6 +277,35 @@ echo 'Operator                       Count      Status'
     assert done.files["edgetpu"].name in {entry["path"] for entry in done.document["files"]}
 
 
+def test_devices_stand_in_the_report_and_one_that_is_gone_ends_with_4(
+    run, photos, tmp_path, monkeypatch
+):
+    """The rest of the report is there; port 1 refuses."""
+    monkeypatch.setattr("edgekit.targets.measuring.user_cache_path", lambda name: tmp_path / name)
+    out = shutil.copytree(run.folder, tmp_path / "out")
+    again = edgekit.build(
+        "lite0",
+        data=photos / "train",
+        val=photos / "val",
+        targets=["tflite"],
+        devices=["local:", "ssh://127.0.0.1:1"],
+        device_limit=7,
+        out=out,
+        **SMALL,
+    )
+    assert again.problem.exit_code == 4
+    host, gone = json.loads((out / "report.json").read_text())["devices"]
+    assert (host["device"], host["accuracy"][0]["n"]) == ("local:", 7)
+    assert host["timings"][0]["median"] > 0
+    assert "cannot be reached" in gone["error"]
+    page = (out / "report.html").read_text()
+    assert "ssh://127.0.0.1:1" in page
+    again_without = edgekit.build(
+        "lite0", data=photos / "train", val=photos / "val", targets=["tflite"], out=out, **SMALL
+    )
+    assert again_without.document["devices"] == []
+
+
 def test_the_command_prints_the_report_as_json(run, photos, tmp_path, capsys):
     from edgekit.cli import run as run_command
 
