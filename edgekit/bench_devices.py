@@ -130,6 +130,7 @@ def load_photos(
     metadata = read_metadata(path)
     how = preparation(metadata, height)
     files = list_photos(data, "--data").files
+    known = _classes(path, model, files, metadata.labels)
     if limit is not None and limit < len(files):
         files = tuple(files[k] for k in np.linspace(0, len(files) - 1, limit).astype(int))
     pixels = np.empty((len(files), height, height, 3), np.uint8)
@@ -143,27 +144,29 @@ def load_photos(
         pixels[k] = photo
         if progress:
             progress("read photos", k + 1, len(files))
-    return Photos(str(data), pixels, _truth(path, model, files, metadata.labels))
+    truth = None
+    if known is not None:
+        truth = np.array([known.index(file.label) for file in files], np.int64)
+    return Photos(str(data), pixels, truth)
 
 
-def _truth(
+def _classes(
     path: Path, model: TFLiteModel, files: Sequence[PhotoFile], labels: Sequence[str]
-) -> npt.NDArray[np.int64] | None:
-    """The class of each photo: its folder's place among the file's labels, or in their order."""
+) -> list[str] | None:
+    """The class names in the order of the outputs: the file's, else the folders where they suit."""
     names = sorted({file.label for file in files})
-    classes = model.tensors[model.outputs[0]].shape[-1]
-    known = list(labels) if len(labels) == classes else names
-    if len(known) != classes and not labels:
-        return None
-    unknown = [name for name in names if name not in known]
+    count = model.tensors[model.outputs[0]].shape[-1]
+    if len(labels) != count:
+        return names if not labels and len(names) == count else None
+    unknown = [name for name in names if name not in labels]
     if unknown:
         raise UsageError(
             f"{path} has no class '{unknown[0]}'",
             cause=f"the photos are of {', '.join(names[:5])}, the file knows "
-            f"{', '.join(known[:5])}",
+            f"{', '.join(labels[:5])}",
             hint="give photos of the classes that it was trained on",
         )
-    return np.array([known.index(file.label) for file in files], np.int64)
+    return list(labels)
 
 
 def make_job(path: Path, photos: Photos, **settings: Any) -> Job:
@@ -354,8 +357,11 @@ def compare(
     agreement = differing = largest = None
     if reference is not None:
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
-        agreement = metrics.agreement(reference.argmax(axis=1), answers)
-        differing, largest = int((apart > 0).any(axis=1).sum()), float(apart.max())
+        lost = np.isnan(outputs).any(axis=1)  # such a photo has no answer
+        same = (reference.argmax(axis=1) == answers) & ~lost
+        agreement = float(same.mean())
+        differing = int((~(apart <= 0)).any(axis=1).sum())
+        largest = None if np.isnan(apart).any() else float(apart.max())
     return Accuracy(
         delegate=delegate,
         n=len(outputs),

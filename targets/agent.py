@@ -421,7 +421,7 @@ class Sensors:
                 text = subprocess.run(  # noqa: S603 - a list, no shell
                     line, stdout=subprocess.PIPE, timeout=5, check=False
                 ).stdout.decode("ascii", "replace")
-        found = re.search(r"(?:0x)?([0-9a-fA-F]+)\s*$", text)
+        found = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]+)", text.strip())
         return int(found[1], 16) if found else None
 
     def _text(self, path: str) -> str:

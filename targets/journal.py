@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ class Journal:
         self.outputs: dict[str, dict[int, bytes]] = {}
         try:
             fresh = time.time() - path.stat().st_mtime < KEEP_S
-            lines = path.read_text(encoding="utf-8").splitlines() if fresh else []
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if fresh else []
         except OSError:
             lines = []
         for line in lines:
@@ -44,15 +45,14 @@ class Journal:
             path.write_text(text, encoding="utf-8")
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise EdgekitError(
-                f"cannot write {path}", cause=error.strerror, hint="free some space"
-            ) from error
+            raise self._unwritten(error) from error
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # the disk is full: that has been said
+            self._file.close()
 
     def result(self, step: str, message: dict[str, Any]) -> None:
         """Keeps the result of a step."""
@@ -69,8 +69,16 @@ class Journal:
 
     def _keep(self, entry: dict[str, Any]) -> None:
         self._take(entry)
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> EdgekitError:
+        return EdgekitError(
+            f"cannot write {self.path}", cause=error.strerror, hint="free some space"
+        )
 
     def _take(self, entry: dict[str, Any]) -> None:
         if "photo" in entry:

@@ -28,7 +28,7 @@ need() {
 # Lets the kernel hand arm64 programs to qemu. With F it opens qemu now, so a chroot needs no copy.
 register() {
     [ -e "$BINFMT/register" ] || mount -t binfmt_misc binfmt_misc "$BINFMT" ||
-        fail "binfmt_misc cannot be mounted" "a machine whose kernel has it, or a privileged container"
+        fail "binfmt_misc cannot be mounted" "a machine or container that may mount"
     if [ -e "$BINFMT/qemu-aarch64" ]; then
         grep -q '^flags:.*F' "$BINFMT/qemu-aarch64" ||
             fail "arm64 programs are registered without the flag F" "echo -1 > $BINFMT/qemu-aarch64"
@@ -89,6 +89,7 @@ need debootstrap debootstrap
 need "$QEMU" qemu-user-static
 target=$(realpath -m -- "$1")
 new=$target.new
+[[ $target != *[[:space:]]* ]] || fail "debootstrap takes no folder with a space" "another one"
 folder=$(dirname "$target")
 mkdir -p "$folder"
 exec 9<"$folder"

@@ -137,18 +137,20 @@ def test_a_python_that_prints_junk_is_none(text):
     assert parse_python("/p", "@edgekit " + text) is None
 
 
-@pytest.mark.parametrize(
-    "shell", [["sh"], ["bash"], ["dash"], ["mksh"], ["busybox", "sh"], ["toybox", "sh"]]
-)
+@pytest.mark.parametrize("shell", [["sh"], ["bash"], ["dash"], ["mksh"], ["busybox", "sh"]])
 def test_the_script_in_shells(shell, tmp_path):
-    if not shutil.which(shell[0]):
+    program = shutil.which(shell[0])
+    if program is None:
         pytest.skip(f"no {shell[0]} here")
     for path in (tmp_path / "venv/bin/python", tmp_path / "my env/bin/python3"):
         path.parent.mkdir(parents=True)
         path.touch(0o755)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     ran = subprocess.run(
-        [*shell, "-c", SCRIPT, "sh", "home"], capture_output=True, text=True, env=environment
+        [program, *shell[1:], "-c", SCRIPT, "sh", "home"],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     said = parse_said(ran.stdout)
