@@ -226,7 +226,7 @@ class _Run:
     ) -> None:
         self.host, self.job, self.facts, self.python = host, job, facts, python
         self.steps, self.journal, self.progress = steps, journal, progress
-        self.task = "start"
+        self.task, self._done = "start", (0, 0)
         self.first: dict[Step, int] = {}  # the photo that a step goes on with
 
     def go(self, name: str) -> None:
@@ -295,8 +295,6 @@ class _Run:
                 cause=ran.text.strip().split("\n")[-1] or None,
                 hint="the same command again goes on from there",
             )
-
-    _done = (0, 0)
 
     def _request(self, steps: Sequence[Step], cool: bool) -> dict[str, Any]:
         entries = [self._entry(step) | self._cooling(cool) for step in steps]

@@ -83,6 +83,10 @@ def command(
     if not tolerance >= 0:
         raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
     console = Console()
+    if device and (against or photo or cache):
+        raise UsageError(
+            "--against, --photo and --cache are for files on this host", hint="leave out --device"
+        )
     if device:
         _on_devices(
             console,
@@ -158,10 +162,11 @@ def _on_devices(
     job = bench_devices.make_job(files[0], photos, delegates=chosen, **settings)
     document, problems = bench_devices.measure(job, photos, urls, method, console)
     show(document, console, as_json=as_json, out=out)
-    for problem in problems[1:]:
+    first, *others = {str(problem): problem for problem in problems}.values() or (None,)
+    for problem in others:
         console.error(problem)
-    if problems:
-        raise problems[0]
+    if first:
+        raise first
 
 
 def _print(document: Document, changes: Sequence[Change | None] | None, *, as_json: bool) -> None:

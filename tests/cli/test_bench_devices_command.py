@@ -171,6 +171,11 @@ def test_a_phone_that_is_unplugged_is_measured_to_the_end_the_next_time(
     assert done[count:] == list(range(4, count))
 
 
+def test_what_is_for_this_host_alone(model, capsys):
+    assert run(["bench", str(model), "--device", "local:", "--photo", "x.png"]) == 2
+    assert "leave out --device" in capsys.readouterr().err
+
+
 def test_what_is_for_devices_needs_one(model, capsys):
     assert run(["bench", str(model), "--limit", "3"]) == 2
     assert "--device URL" in capsys.readouterr().err
