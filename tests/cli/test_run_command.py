@@ -94,7 +94,8 @@ def refused(arguments, capsys) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--delegate", "gpu"], "there is no delegate 'gpu'"),
+        (["--delegate", "npu"], "there is no delegate 'npu'"),
+        (["--delegate", "gpu"], "not to be had from Python"),
         (["--tpu", "usb:x", "--delegate", "edgetpu"], "names no Edge TPU"),
         (["--library", "lib.so"], "add --delegate edgetpu"),
         (["--delegate", "edgetpu"], "try:   edgekit compile"),

@@ -183,7 +183,7 @@ def test_a_wrong_answer_leaves_the_folder_as_it_was(tmp_path, monkeypatch, wrong
         answer = ask_device(*arguments)
         if wrong == "class":
             return answer | {"index": (answer["index"] + 1) % CLASSES}
-        answer["top"][-1]["output"] -= 2
+        answer["top"][-1]["output"] -= deploying.STEPS + 1
         return answer
 
     monkeypatch.setattr(deploying, "_ask", lie)
