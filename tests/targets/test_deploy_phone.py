@@ -1,0 +1,52 @@
+"""A model on the stand-in for a phone, with the real adb client."""
+
+from __future__ import annotations
+
+import sys
+
+import adb_daemon
+import numpy as np
+import pytest
+from tiny_tflite import TinyModel
+
+from edgekit.errors import EdgekitError
+from edgekit.targets import deploy_phone, measuring
+from edgekit.targets.deploy_phone import on_phone
+
+
+@pytest.fixture
+def phone(tmp_path):
+    if adb_daemon.ADB is None:
+        pytest.skip(adb_daemon.MISSING)
+    with adb_daemon.serve(tmp_path / "phone") as found:
+        yield found
+        assert found.left() == []
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / name)
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(TinyModel().pack())
+    return path
+
+
+def test_it_answers_as_the_host_does(phone, model):
+    said = on_phone(phone.url, sys.executable, None)(model)
+    assert said.startswith("answers as this host does with ai_edge_litert")
+    assert said.endswith("(largest difference 0)")
+
+
+def test_another_answer_is_an_error(phone, model, monkeypatch):
+    here = measuring.measure
+
+    def off(host, job, progress, python=None):
+        measured = here(host, job, progress, python)
+        if python is None:  # the host's
+            measured.outputs = {k: np.roll(v, 1, axis=1) for k, v in measured.outputs.items()}
+        return measured
+
+    check = on_phone(phone.url, sys.executable, None)
+    monkeypatch.setattr(deploy_phone.measuring, "measure", off)
+    with pytest.raises(EdgekitError, match="does not answer as this host does"):
+        check(model)
