@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.classify import draw, preparation
+from edgekit.classify import decode_photo, draw, preparation
 from edgekit.console import Console
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import read_metadata
@@ -107,6 +107,11 @@ class Photos:
     truth: npt.NDArray[np.int64] | None = None
 
 
+def spread(photos: int, limit: int) -> list[int]:
+    """Numbers of so many photos, evenly spread."""
+    return [int(k) for k in np.linspace(0, photos - 1, min(limit, photos))]
+
+
 def load_photos(
     path: Path, data: Path | None, limit: int | None, progress: Progress | None = None
 ) -> Photos:
@@ -132,12 +137,10 @@ def load_photos(
     files = list_photos(data, "--data").files
     known = _classes(path, model, files, metadata.labels)
     if limit is not None and limit < len(files):
-        files = tuple(files[k] for k in np.linspace(0, len(files) - 1, limit).astype(int))
+        files = tuple(files[k] for k in spread(len(files), limit))
     pixels = np.empty((len(files), height, height, 3), np.uint8)
 
     def read(file: PhotoFile) -> Pixels:
-        from edgekit.classify import decode_photo
-
         return how.pixels(decode_photo(file.path))
 
     for k, photo in enumerate(ordered_map(read, files, workers=4, ahead=16)):
@@ -202,8 +205,10 @@ def measure(
     reference: Measured | None = None
     devices = []
     if on_host:
-        host_job = Job(**{**vars(job), "delegates": _of_host(job.delegates)})
-        found, error = _one(1, len(places), HOST, host_job, _agent, console, threading.Event())
+        host_job = replace(job, delegates=_of_host(job.delegates))
+        found, error = _one(
+            1, len(places), HOST, host_job, measuring.measure, console, threading.Event()
+        )
         problems += error
         reference = found
         devices.append(_device(HOST, found, error, photos, found))
@@ -214,10 +219,6 @@ def measure(
         problems += error
         devices.append(_device(url, found, error, photos, reference))
     return _document(job, photos, devices), problems
-
-
-def _agent(host: Host, job: Job, progress: Progress) -> Measured:
-    return measuring.measure(host, job, progress)
 
 
 def choose_method(python: str | None, binary: Path | None) -> Method:

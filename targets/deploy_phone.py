@@ -9,10 +9,8 @@ import numpy as np
 
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.targets import measuring
+from edgekit.targets.deploy import tolerance
 from edgekit.targets.hosts import LocalHost, open_host
-
-STEPS = 8.0  # as for a Linux device: runtimes round differently
-FLOAT = 1e-3
 
 
 def on_phone(url: str, python: str | None, binary: Path | None) -> Callable[[Path], str]:
@@ -44,7 +42,7 @@ def on_phone(url: str, python: str | None, binary: Path | None) -> Callable[[Pat
             raise problem
         (own,), (other,) = here.outputs.values(), there.outputs.values()
         off = float(np.abs(other.astype(np.float64) - own).max())
-        if off > (STEPS if own.dtype.kind in "iu" else FLOAT * max(float(np.abs(own).max()), 1)):
+        if off > tolerance(own, own.dtype.kind == "f"):
             raise EdgekitError(
                 f"{url} does not answer as this host does",
                 cause=f"outputs are up to {off:.3g} off with {there.how} ({here.how} here)",

@@ -24,7 +24,7 @@ from edgekit.targets import doctor
 from edgekit.targets.doctor import Facts, Python
 from edgekit.targets.hosts import Host
 from edgekit.targets.journal import Journal
-from edgekit.targets.runner import CHILD, Delegate, check_python_has, failure
+from edgekit.targets.runner import CHILD, Delegate, check_python_has, failure, raw_outputs
 from edgekit.targets.throttling import judge
 from edgekit.targets.transfer import send
 
@@ -174,9 +174,8 @@ def collect(job: Job, facts: Facts, how: str, steps: Sequence[Step], journal: Jo
             measured.latency[step] = figures(message)
         else:
             found = journal.outputs[step.name]
-            dtype = np.dtype(job.model.tensors[job.model.outputs[0]].dtype)
-            raw = [np.frombuffer(found[k], dtype) for k in range(len(job.pixels))]
-            measured.outputs[step.delegate.name] = np.stack(raw)
+            raw = raw_outputs(job.model, [found[k] for k in range(len(job.pixels))])
+            measured.outputs[step.delegate.name] = raw
     return measured
 
 

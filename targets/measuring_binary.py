@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.hashing import hash_file
 from edgekit.targets import doctor
@@ -27,6 +25,7 @@ from edgekit.targets.measuring import (
     journal_path,
     plan,
 )
+from edgekit.targets.runner import raw_outputs
 from edgekit.targets.throttling import judge
 from edgekit.targets.transfer import SHORT_S, send
 
@@ -134,7 +133,6 @@ def _watched(tool: Benchmark) -> Iterator[dict[str, Any]]:
 
 def _collect(measured: Measured, steps: Sequence[Step], job: Job, journal: Journal) -> None:
     """Puts together what the journal holds."""
-    dtype = np.dtype(job.model.tensors[job.model.outputs[0]].dtype)
     for step in steps:
         message = journal.results.get(step.name)
         if message is None:
@@ -148,5 +146,5 @@ def _collect(measured: Measured, steps: Sequence[Step], job: Job, journal: Journ
             }
         else:
             found = journal.outputs[step.name]
-            raw = [np.frombuffer(found[k], dtype) for k in range(len(job.pixels))]
-            measured.outputs[step.delegate.name] = np.stack(raw)
+            raw = raw_outputs(job.model, [found[k] for k in range(len(job.pixels))])
+            measured.outputs[step.delegate.name] = raw

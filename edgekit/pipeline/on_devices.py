@@ -16,11 +16,6 @@ from edgekit.options import BuildOptions
 from edgekit.preprocessing import Preprocessing
 
 
-def spread(photos: int, limit: int) -> list[int]:
-    """Numbers of so many photos, evenly spread."""
-    return [int(k) for k in np.linspace(0, photos - 1, min(limit, photos))]
-
-
 def measure(
     options: BuildOptions,
     model: Path,
@@ -34,7 +29,7 @@ def measure(
         What was measured, the host first, and what went wrong; a device that is gone does not
         stop the others.
     """
-    chosen = spread(len(splits.val), options.device_limit)
+    chosen = bench_devices.spread(len(splits.val), options.device_limit)
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     truth = splits.val.labels[np.array(chosen)]
     photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)
