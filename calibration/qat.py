@@ -4,7 +4,7 @@ Batch normalizations are folded and nothing is dropped out, so that what learns 
 Activation ranges learn too (LSQ) and stand still in the last part, where weights and biases settle
 on them. The float network is the teacher (Hinton et al. 2015, arXiv 1503.02531, at temperature 1);
 labels may take a share of the loss. Order, crops, averaged weights, checkpoints and resuming are
-those of `edgekit.training.Trainer`.
+those of `edgekit.training.trainer.Trainer`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from edgekit.errors import UsageError
 from edgekit.graph import Graph
 from edgekit.network import GraphModule, Network
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import QatRecipe
-from edgekit.training import Trainer
+from edgekit.training.recipe import QatRecipe
+from edgekit.training.trainer import Trainer
 
 
 class QuantizedTrainer(Trainer):

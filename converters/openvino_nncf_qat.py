@@ -33,8 +33,8 @@ from edgekit.graph import DepthwiseConv2D, FullyConnected, Graph, Node, SpatialN
 from edgekit.inference import to_input
 from edgekit.network import ACTIVATIONS, GraphModule, Network
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import LEARNING_RATES, QAT_LEARNING_RATE, QatRecipe
-from edgekit.training import Advance
+from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE, QatRecipe
+from edgekit.training.trainer import Advance
 
 #: The recipe counts in integer steps, NNCF learns plain values: what a fine-tuning takes instead.
 _PLAIN_RATE = LEARNING_RATES["adamw"][True] / QAT_LEARNING_RATE

@@ -21,7 +21,7 @@ _HOMES = {
     "ModelSpec": "edgekit.spec",
     "Network": "edgekit.network",
     "Preprocessing": "edgekit.preprocessing",
-    "Recipe": "edgekit.recipe",
+    "Recipe": "edgekit.training.recipe",
     "Run": "edgekit.pipeline.build",
     "build": "edgekit.pipeline.build",
     "build_graph": "edgekit.architecture",
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from edgekit.options import BuildOptions
     from edgekit.pipeline.build import Run, build
     from edgekit.preprocessing import Preprocessing
-    from edgekit.recipe import Recipe
     from edgekit.spec import ModelSpec, find_spec
+    from edgekit.training.recipe import Recipe
 
 
 def __getattr__(name: str) -> Any:

@@ -208,7 +208,7 @@ def _tidy(folder: Path, needed: set[int]) -> None:
 
 
 def _finish(folder: Path, ladder: Ladder) -> str:
-    from edgekit.training import CHECKPOINT
+    from edgekit.training.trainer import CHECKPOINT
 
     best = Candidate.load(_kept(folder, ladder.best))
     best.quantized.save(folder / GRAPH)

@@ -16,11 +16,11 @@ from edgekit.pipeline.ladder import climb
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
 from edgekit.pipeline.workshop import Folders
-from edgekit.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
 from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form
+from edgekit.training.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
 
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64

@@ -16,7 +16,7 @@ from edgekit.pipeline.steps import (
     with_input_of,
 )
 from edgekit.pipeline.workshop import Folders, Workshop
-from edgekit.recipe import QatRecipe
+from edgekit.training.recipe import QatRecipe
 
 
 def correct(
@@ -55,7 +55,7 @@ def train_quantized(
     """Trains the quantized network, or goes on where an interrupted attempt stopped."""
     from edgekit.calibration.qat import QuantizedTrainer
     from edgekit.devices import pick_device
-    from edgekit.training import CHECKPOINT
+    from edgekit.training.trainer import CHECKPOINT
 
     splits = read_splits(folders.data)
     trainer = QuantizedTrainer(

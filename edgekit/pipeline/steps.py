@@ -22,10 +22,10 @@ from edgekit.graph import FullyConnected, Graph
 from edgekit.options import BuildOptions
 from edgekit.passes import InputMethod
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import Recipe
 from edgekit.report.format import size
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form, Source
+from edgekit.training.recipe import Recipe
 
 SPLITS = "splits.json"
 GRAPH = "model.graph"
@@ -103,7 +103,7 @@ def train(
 ) -> str:
     """Trains the network, or goes on where an interrupted attempt stopped."""
     from edgekit.devices import pick_device
-    from edgekit.training import CHECKPOINT, Trainer
+    from edgekit.training.trainer import CHECKPOINT, Trainer
 
     splits = read_splits(data)
     trainer = Trainer(

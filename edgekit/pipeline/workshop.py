@@ -184,7 +184,7 @@ class Workshop:
         """Quantization-aware training on the calibration photos, with the float network alone."""
         from edgekit.calibration.qat import QuantizedTrainer
         from edgekit.devices import pick_device
-        from edgekit.recipe import TEACHER_ALONE, QatRecipe
+        from edgekit.training.recipe import TEACHER_ALONE, QatRecipe
 
         batch = min(DISTILLATION_BATCH, len(self.photos))
         recipe = QatRecipe(

@@ -14,10 +14,10 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.network import Network
 from edgekit.passes import prepare
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import QatRecipe
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
-from edgekit.training import CHECKPOINT
+from edgekit.training.recipe import QatRecipe
+from edgekit.training.trainer import CHECKPOINT
 
 SIZE, CLASSES = 32, 10
 PHOTOS = SyntheticPhotos(32, 0, "train", SIZE)

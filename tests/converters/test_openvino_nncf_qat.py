@@ -20,10 +20,10 @@ from edgekit.converters.openvino_nncf_qat import train_nncf
 from edgekit.errors import UsageError
 from edgekit.passes import prepare
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import QatRecipe, Recipe
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
-from edgekit.training import CHECKPOINT, Trainer
+from edgekit.training.recipe import QatRecipe, Recipe
+from edgekit.training.trainer import CHECKPOINT, Trainer
 
 SIDE, LABELS = 32, tuple("abcdefghij")
 

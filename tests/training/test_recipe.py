@@ -3,7 +3,7 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.recipe import Recipe
+from edgekit.training.recipe import Recipe
 
 
 def test_fine_tuning_is_gentler_and_shorter_than_training_from_scratch():

@@ -5,9 +5,9 @@ import torch
 
 from edgekit.architecture import build_graph
 from edgekit.network import Network
-from edgekit.optimizers import RMSpropTF, make_optimizer
-from edgekit.recipe import OPTIMIZERS, Recipe
 from edgekit.spec import SPECS
+from edgekit.training.optimizers import RMSpropTF, make_optimizer
+from edgekit.training.recipe import OPTIMIZERS, Recipe
 
 
 def test_rmsprop_follows_tensorflows_formula():

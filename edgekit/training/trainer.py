@@ -22,9 +22,9 @@ from edgekit.graph import Graph
 from edgekit.inference import predict, to_input
 from edgekit.metrics import top_k
 from edgekit.network import GraphModule, Network
-from edgekit.optimizers import make_optimizer
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import Recipe
+from edgekit.training.optimizers import make_optimizer
+from edgekit.training.recipe import Recipe
 
 #: Told the steps done, the steps in all, and a few words on how it goes.
 Advance = Callable[[int, int, str], None]

@@ -7,10 +7,10 @@ import torch
 from edgekit.architecture import build_graph
 from edgekit.errors import EdgekitError
 from edgekit.preprocessing import Preprocessing
-from edgekit.recipe import Recipe
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
-from edgekit.training import CHECKPOINT, Average, Trainer, bn_momentum
+from edgekit.training.recipe import Recipe
+from edgekit.training.trainer import CHECKPOINT, Average, Trainer, bn_momentum
 
 SIZE = 32
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from edgekit.recipe import Recipe
+from edgekit.training.recipe import Recipe
 
 
 class RMSpropTF(Optimizer):

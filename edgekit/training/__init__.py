@@ -1,0 +1,1 @@
+"""Training a Graph: recipes, the loop, its checkpoints, and what is told about it."""
