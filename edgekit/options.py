@@ -11,23 +11,24 @@ from typing import Any
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
 from edgekit.spec import SPECS, ModelSpec, find_spec
+from edgekit.training.recipe_files import NAMES, read_recipe
 
 IO_TYPES = ("uint8", "int8", "float32")
 RANGE_METHODS = ("balanced", "mse", "percentile", "minmax", "moving-average", "entropy", "auto")
 QUANTIZE = ("ranges", "ptq", "qat", "auto")
 #: Other files that a build can write beside fp32 and the int8 one.
 SCHEMES = ("fp16", "w8-dynamic", "w8a16-static")
-QAT_EPOCHS = 3
 #: Who makes the int8 files of OpenVINO: only the network's own integers, or beside them NNCF's
 #: with its fast bias correction, or with its full one.
 QUANTIZERS = ("ours", "nncf", "nncf-full")
 #: What tells the mean errors that biases take out.
 BIAS_SOURCES = ("photos", "statistics")
 HEADS = ("classifier", "none")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 #: Whose tensor names and padding a weights file has.
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
 #: Fields that hold several values: the command line's name is the singular.
-REPEATED = ("targets", "schemes", "tensor_ranges", "devices")
+REPEATED = ("recipes", "targets", "schemes", "tensor_ranges", "devices")
 
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
@@ -81,25 +82,102 @@ class BuildOptions:
     mirror: str | None = _option(
         None, "Folder or URL under which the published weights lie.", "URL|FOLDER"
     )
+    recipes: tuple[str, ...] = _option(
+        (),
+        f"How to train: {', '.join(NAMES)}, or a file; may be repeated, for training and for "
+        "training in 8 bits. [finetune with --weights, scratch without; qat]",
+        "NAME|FILE",
+    )
     epochs: int | None = _option(
-        None, "Passes over the training photos; 0 trains nothing. [30, 5 with --weights]"
+        None, "Passes over the training photos; 0 trains nothing. [by the recipe]"
     )
-    batch_size: int | None = _option(None, "Photos per training step. [32]")
-    optimizer: str | None = _option(None, "adamw, sgd or rmsprop. [adamw]")
+    batch_size: int | None = _option(
+        None, "Photos per training step, of all processes together. [by the recipe]"
+    )
+    optimizer: str | None = _option(None, "adamw, sgd or rmsprop. [by the recipe]")
     learning_rate: float | None = _option(
-        None, "At its peak. [by optimizer, batch size, and whether weights are given]"
+        None, "At its peak. [by the recipe, scaled with the batch]"
     )
-    schedule: str = _option("cosine", "Decay of the learning rate: cosine or exponential.")
+    schedule: str | None = _option(
+        None, "Decay of the learning rate: cosine, exponential or constant. [by the recipe]"
+    )
     warmup_epochs: float | None = _option(
-        None, "Linear rise of the learning rate. [a tenth of the epochs, at most 1]"
+        None, "Linear rise of the learning rate. [by the recipe; a tenth of the epochs, at most 1]"
     )
-    weight_decay: float = _option(1e-5, "On kernels only.")
-    label_smoothing: float = _option(0.1, "Share of the target spread over all classes.")
-    ema_decay: float = _option(0.9999, "Of the averaged weights that are kept; 0 for none.")
+    weight_decay: float | None = _option(None, "On kernels only. [by the recipe; 1e-5]")
+    label_smoothing: float | None = _option(
+        None, "Share of the target spread over all classes. [by the recipe; 0.1]"
+    )
+    ema_decay: float | None = _option(
+        None, "Of the averaged weights that are kept; 0 for none. [by the recipe; 0.9999]"
+    )
     min_crop_area: float | None = _option(
-        None, "Smallest share of a photo in a random crop. [0.3, 0.7 for shapes]"
+        None, "Smallest share of a photo in a random crop. [by the recipe; 0.3, 0.7 for shapes]"
     )
-    flip: bool = _option(True, "Mirror training photos at random.")
+    flip: bool | None = _option(None, "Mirror training photos at random. [by the recipe; yes]")
+    policy: str | None = _option(
+        None, "Augmentation: none, rand (RandAugment) or auto (AutoAugment v0). [by the recipe]"
+    )
+    policy_layers: int | None = _option(None, "Operations per photo of RandAugment. [2]")
+    policy_magnitude: float | None = _option(None, "Of RandAugment, from 0 to 30. [9]")
+    mixup: float | None = _option(None, "Alpha of blended photos; 0 for none. [by the recipe]")
+    cutmix: float | None = _option(None, "Alpha of pasted rectangles; 0 for none. [by the recipe]")
+    erasing: float | None = _option(None, "Share of photos with an erased rectangle. [0]")
+    dropout: float | None = _option(None, "Before the classifier. [the variant's]")
+    drop_connect: bool | None = _option(
+        None, "Drop residual branches at random. [by the recipe; from 50 epochs on]"
+    )
+    freeze_norm: bool | None = _option(
+        None, "Keep the statistics of batch normalizations. [by the recipe]"
+    )
+    stages: int | None = _option(
+        None, "Of progressive learning, in which size and augmentation grow; 1 for none. [1]"
+    )
+    first_size: float | None = _option(
+        None, "Side from which the input grows, over the full one. [by the recipe]"
+    )
+    first_magnitude: float | None = _option(None, "Of RandAugment in the first stage. [5]")
+    first_dropout: float | None = _option(
+        None, "In the first stage, to grow to --dropout. [constant]"
+    )
+
+    unlabelled: str | None = _option(
+        None, "Photos without classes, for the recipe noisy-student: a folder or a list."
+    )
+    student_teacher: str | None = _option(None, "The teacher's recipe. [finetune]")
+    student_iterations: int | None = _option(
+        None, "Students, each the teacher of the next. [by the recipe]"
+    )
+    student_confidence: float | None = _option(
+        None, "Least probability of a pseudo-label. [by the recipe]"
+    )
+    student_balance: bool | None = _option(
+        None, "As many pseudo-labelled photos of each class. [by the recipe]"
+    )
+    student_soft: bool | None = _option(
+        None, "Learn the teacher's probabilities, not its answer alone. [by the recipe]"
+    )
+    student_labelled_repeats: int | None = _option(
+        None, "How often an epoch shows each labelled photo. [by the recipe]"
+    )
+    student_start: str | None = _option(
+        None, "What a student starts from: weights or teacher. [by the recipe]"
+    )
+
+    precision: str = _option(
+        "auto", "Of training: fp32, bf16, fp16 (GPU), or what the processor is fastest in."
+    )
+    torch_compile: bool = _option(False, "Compile the network for training, where torch can.")
+    micro_batch: int | None = _option(
+        None, "Photos at once; a step adds up as many as it takes. [all; what fits on a GPU]"
+    )
+    recompute: bool = _option(
+        False, "Keep less for the gradient and compute it again: larger inputs, slower steps."
+    )
+    sync_norm: bool = _option(False, "Normalize over the batches of all processes (GPUs).")
+    workers: int | None = _option(None, "Threads that decode photos. [by the cores]")
+    cache_photos: float = _option(0.0, "Keep decoded training photos, up to so many GiB of memory.")
+    save_minutes: float = _option(10.0, "Save within an epoch so often; 0 for after epochs only.")
     torch_device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
 
     targets: tuple[str, ...] = _option(
@@ -118,9 +196,18 @@ class BuildOptions:
         "photos", "What corrects biases with ptq and qat: photos, or statistics of the weights."
     )
     qat_epochs: int | None = _option(
-        None, f"Passes over the photos with --quantize qat. [{QAT_EPOCHS}]"
+        None, "Passes over the photos with --quantize qat. [by the recipe qat]"
     )
-    qat_rate: float = _option(0.02, "Its learning rate at its peak, in integer steps.")
+    qat_rate: float | None = _option(
+        None, "Its learning rate at its peak, in integer steps. [by the recipe qat]"
+    )
+    qat_scale_rate: float | None = _option(None, "Learning rate of its ranges. [by the recipe qat]")
+    qat_label_share: float | None = _option(
+        None, "Labels' share of its loss, beside the float network's. [by the recipe qat]"
+    )
+    qat_frozen: float | None = _option(
+        None, "Share of its steps, at the end, in which ranges stand still. [by the recipe qat]"
+    )
     distill_only: bool = _option(
         False,
         "With qat: learn the float network's answers, no labels; from --calibration if given.",
@@ -174,6 +261,9 @@ class BuildOptions:
             object.__setattr__(self, name, several)
         if self.weights is not None:
             object.__setattr__(self, "weights", str(self.weights))
+        kinds = [read_recipe(name).kind for name in self.recipes]
+        if "qat" in kinds and self.quantize == "ptq":
+            object.__setattr__(self, "quantize", "qat")
         for name, value, known in (
             ("--io", self.io, IO_TYPES),
             ("--ranges", self.ranges, RANGE_METHODS),
@@ -187,6 +277,7 @@ class BuildOptions:
             *(("--scheme", scheme, SCHEMES) for scheme in self.schemes),
             ("--head", self.head, HEADS),
             ("--weights-source", self.weights_source, SOURCES),
+            ("--precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise UsageError(f"{name} '{value}' is not known", hint=did_you_mean(value, known))
@@ -201,7 +292,10 @@ class BuildOptions:
             "--tensor-range must be TENSOR=METHOD": all(
                 text.partition("=")[0] and "=" in text for text in self.tensor_ranges
             ),
-            "--qat-rate must be positive": 0 < self.qat_rate < float("inf"),
+            "--micro-batch must be at least 1": self.micro_batch is None or self.micro_batch >= 1,
+            "--workers must be at least 1": self.workers is None or self.workers >= 1,
+            "--cache-photos must not be negative": 0 <= self.cache_photos < float("inf"),
+            "--save-minutes must not be negative": 0 <= self.save_minutes < float("inf"),
             "--qat-epochs and --distill-only need --quantize qat": self.quantize == "qat"
             or (self.qat_epochs is None and not self.distill_only),
             "--quantize qat needs --head classifier": self.quantize != "qat"

@@ -87,7 +87,7 @@ def _nncf_form(options: BuildOptions) -> Form:
 
 def _trained_form(options: BuildOptions) -> Form:
     """NNCF quantizes the float network and trains it, with the recipe of our own training."""
-    from edgekit.pipeline.plan import make_qat_recipe
+    from edgekit.pipeline.recipes import make_qat_recipe
 
     recipe = make_qat_recipe(options)
     on_calibration = options.distill_only and options.calibration is not None

@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.errors import UsageError
 from edgekit.options import BuildOptions
-from edgekit.pipeline.plan import make_recipe
+from edgekit.pipeline.recipes import make_recipe
 from edgekit.pipeline.results import command_line
 from edgekit.spec import SPECS
 

@@ -53,7 +53,7 @@ def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
         argument = typer.Argument(help=meta["help"], show_default=False)
         return inspect.Parameter(item.name, kind, annotation=Annotated[hint, argument])
     name = option_name(item.name)
-    flags = [f"--{name}/--no-{name}"] if hint is bool else [f"--{name}"]
+    flags = [f"--{name}/--no-{name}"] if hint in (bool, bool | None) else [f"--{name}"]
     default: Any = item.default  # every option has one
     if hint == tuple[str, ...]:
         hint, default = list[str], list(default)

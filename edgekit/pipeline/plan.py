@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data import fingerprint
-from edgekit.options import QAT_EPOCHS, BuildOptions
+from edgekit.options import BuildOptions
 from edgekit.pipeline import evaluation, repair, steps
 from edgekit.pipeline.forms import lay_out
 from edgekit.pipeline.ladder import climb
+from edgekit.pipeline.recipes import make_qat_recipe, make_recipe
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
 from edgekit.pipeline.workshop import Folders
@@ -20,12 +21,10 @@ from edgekit.report.host import installed, usable_cores
 from edgekit.spec import ModelSpec
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form
-from edgekit.training.recipe import LABEL_SHARE, TEACHER_ALONE, QatRecipe, Recipe
+from edgekit.training.recipe import Recipe
 
 #: Input side for the built-in shapes: enough for them, and quick to learn from.
 BUILTIN_RESOLUTION = 64
-#: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
-BUILTIN_EPOCHS = 7
 
 #: A stage between ranges and file: role, name, work, and what it reads of the options.
 Repair = tuple[str, str, Callable[..., str], dict[str, Any]]
@@ -52,51 +51,6 @@ class Plan:
     start: Start
     stages: dict[str, Stage]
     forms: tuple[Form, ...] = ()
-
-
-def make_recipe(options: BuildOptions) -> Recipe:
-    """The training recipe that the options ask for."""
-    epochs = options.epochs
-    builtin = options.data is None
-    fine_tuning = options.start != "none"
-    if epochs is None and builtin and not fine_tuning:
-        epochs = BUILTIN_EPOCHS
-    # A shape is where its outline is; a small crop of it is no shape.
-    min_crop_area = options.min_crop_area or (0.7 if builtin else 0.3)
-    return Recipe.default(
-        fine_tuning=fine_tuning,
-        epochs=epochs,
-        batch_size=options.batch_size,
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
-        schedule=options.schedule,
-        warmup_epochs=options.warmup_epochs,
-        weight_decay=options.weight_decay,
-        label_smoothing=options.label_smoothing,
-        ema_decay=options.ema_decay,
-        min_crop_area=min_crop_area,
-        flip=options.flip,
-        seed=options.seed,
-    )
-
-
-def make_qat_recipe(options: BuildOptions) -> QatRecipe:
-    """The recipe of quantization-aware training that the options ask for."""
-    epochs = QAT_EPOCHS if options.qat_epochs is None else options.qat_epochs
-    batch_size = options.batch_size or 32
-    return QatRecipe(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=options.qat_rate * batch_size / 32,
-        label_share=TEACHER_ALONE if options.distill_only else LABEL_SHARE,
-        warmup_epochs=min(1.0, epochs / 10),
-        weight_decay=0.0,
-        label_smoothing=options.label_smoothing,
-        ema_decay=options.ema_decay,
-        min_crop_area=options.min_crop_area or (0.7 if options.data is None else 0.3),
-        flip=options.flip,
-        seed=options.seed,
-    )
 
 
 def make_plan(

@@ -4,11 +4,12 @@ import pytest
 
 from edgekit.errors import UsageError
 from edgekit.training.recipe import Recipe
+from edgekit.training.recipe_files import named
 
 
 def test_fine_tuning_is_gentler_and_shorter_than_training_from_scratch():
-    scratch = Recipe.default(fine_tuning=False)
-    tuned = Recipe.default(fine_tuning=True)
+    scratch = named("scratch")
+    tuned = named("finetune")
     assert tuned.epochs < scratch.epochs
     assert tuned.learning_rate < scratch.learning_rate / 4
     assert tuned.freeze_norm
@@ -16,12 +17,12 @@ def test_fine_tuning_is_gentler_and_shorter_than_training_from_scratch():
 
 
 def test_the_default_learning_rate_follows_the_batch_size():
-    small, large = (Recipe.default(fine_tuning=False, batch_size=n) for n in (32, 64))
+    small, large = (named("scratch", batch_size=n) for n in (32, 64))
     assert large.learning_rate == pytest.approx(2 * small.learning_rate)
 
 
 def test_what_is_asked_for_is_kept():
-    recipe = Recipe.default(fine_tuning=True, epochs=2, optimizer="sgd", learning_rate=0.5, seed=7)
+    recipe = named("finetune", epochs=2, optimizer="sgd", learning_rate=0.5, seed=7)
     assert (recipe.epochs, recipe.optimizer, recipe.learning_rate, recipe.seed) == (
         2,
         "sgd",
