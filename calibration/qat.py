@@ -85,9 +85,9 @@ class QuantizedTrainer(Trainer):
         moving = step < (1 - self.recipe.frozen) * self.steps
         return [rate, share * self.recipe.scale_rate if moving else 0.0]
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Full precision on every device: bfloat16 has fewer steps than the integers."""
-        found = self.network(inputs)
+        found = self.gradient.forward(inputs)
         share = self.recipe.label_share
         loss: Tensor = found.new_zeros(())
         if share < 1:
@@ -98,5 +98,5 @@ class QuantizedTrainer(Trainer):
             )
         if share:
             smoothing = self.recipe.label_smoothing
-            loss = loss + share * F.cross_entropy(found, labels, label_smoothing=smoothing)
+            loss = loss + share * F.cross_entropy(found, targets, label_smoothing=smoothing)
         return loss

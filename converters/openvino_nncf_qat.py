@@ -82,7 +82,7 @@ def train_nncf(
         model = normalize_inside(openvino(), model, preprocessing)
     describe(model, preprocessing, labels=preprocessing.labels, quantizer="nncf")
     name_operators(model)
-    trainer.checkpoint.unlink(missing_ok=True)
+    trainer.checkpoints.remove()
     return model
 
 

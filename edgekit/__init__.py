@@ -23,6 +23,7 @@ _HOMES = {
     "Preprocessing": "edgekit.preprocessing",
     "Recipe": "edgekit.training.recipe",
     "Run": "edgekit.pipeline.build",
+    "Training": "edgekit.pipeline.train",
     "build": "edgekit.pipeline.build",
     "build_graph": "edgekit.architecture",
     "find_spec": "edgekit.spec",
@@ -30,6 +31,7 @@ _HOMES = {
     "list_models": "edgekit.catalog",
     "load": "edgekit.model",
     "load_weights": "edgekit.converters.weights",
+    "train": "edgekit.pipeline.train",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "Run",
+    "Training",
     "__version__",
     "build",
     "build_graph",
@@ -50,6 +53,7 @@ __all__ = [
     "list_models",
     "load",
     "load_weights",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from edgekit.network import Network
     from edgekit.options import BuildOptions
     from edgekit.pipeline.build import Run, build
+    from edgekit.pipeline.train import Training, train
     from edgekit.preprocessing import Preprocessing
     from edgekit.spec import ModelSpec, find_spec
     from edgekit.training.recipe import Recipe

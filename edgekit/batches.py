@@ -5,39 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from edgekit.augmentation.photo import Augmentation, augment
 from edgekit.parallel import ordered_map
-from edgekit.preprocessing import RESAMPLING, Preprocessing
+from edgekit.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from edgekit.data import PhotoSet
 
 Pixels = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
 Batches = Generator[tuple[Pixels, npt.NDArray[np.int64]], None, None]
 
 # What a random generator is for, so that no two uses share a stream.
 _ORDER, _SAMPLE = 1, 2
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """How training photos are varied.
+class TrainBatch(NamedTuple):
+    """A batch of varied photos, or one process's share of it.
 
     Attributes:
-        crop_area: the least and the most area of a crop, over that of the photo.
-        crop_ratio: the least and the most width over height of a crop.
-        flip: whether every second photo is mirrored.
+        pixels: uint8 [n, resolution, resolution, 3], RGB.
+        labels: int64 [n], the class indices.
+        indices: int64 [n], which photos of the set they are.
     """
 
-    crop_area: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
+    pixels: Pixels
+    labels: npt.NDArray[np.int64]
+    indices: Indices
 
 
 def eval_batches(
@@ -59,7 +59,11 @@ def eval_batches(
         return preprocessing.pixels(photos.load(index))
 
     order = np.arange(len(photos), dtype=np.int64)
-    return _batches(prepare, order, photos.labels, batch_size, workers)
+    groups = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    prepared = _prepared(prepare, groups, preprocessing.resolution, workers)
+    with closing(prepared):
+        for indices, pixels in zip(groups, prepared, strict=True):
+            yield pixels, photos.labels[indices]
 
 
 def train_batches(
@@ -70,35 +74,48 @@ def train_batches(
     seed: int,
     epoch: int,
     augmentation: Augmentation,
+    share: tuple[int, int] = (0, 1),
+    start: int = 0,
     workers: int = 2,
     drop_last: bool = True,
-) -> Batches:
+) -> Generator[TrainBatch, None, None]:
     """Yields the photos of one epoch, shuffled and varied.
 
     The order depends on (seed, epoch) and the variation of a photo on (seed, epoch, its index)
-    alone: a resumed run and any number of workers give the same bytes.
+    alone: a resumed run, any number of workers and any number of processes give the same bytes.
 
     Args:
         photos: n photos.
         preprocessing: gives the resolution and the interpolation.
-        batch_size: photos a batch.
+        batch_size: photos a batch, of all processes together.
         seed: at least 0.
         epoch: counted from 0.
         augmentation: how photos are varied.
-        workers: threads that decode and resize.
+        share: (rank, world): of each batch, every world-th photo from the rank-th on. A short
+            last batch may leave none for a process; it still yields that batch, empty.
+        start: the first batch to yield, counted from 0; what a resumed epoch has not done yet.
+        workers: threads that decode and vary.
         drop_last: leaves a short last batch out, unless it is the only one.
 
     Yields:
-        Pixels, uint8 [batch, resolution, resolution, 3], and labels, int64 [batch].
+        The batches, at most two of them prepared ahead.
     """
 
     def prepare(index: int) -> Pixels:
         rng = np.random.default_rng((_SAMPLE, seed, epoch, index))
-        return augment(photos.load(index), preprocessing, augmentation, rng)
+        return augment(lambda shrink: photos.load(index, shrink), preprocessing, augmentation, rng)
 
+    rank, world = share
     order = np.random.default_rng((_ORDER, seed, epoch)).permutation(len(photos))
     order = order[: batch_count(len(photos), batch_size, drop_last=drop_last) * batch_size]
-    return _batches(prepare, order, photos.labels, batch_size, workers)
+    groups = [
+        order[first : first + batch_size][rank::world]
+        for first in range(start * batch_size, len(order), batch_size)
+    ]
+    prepared = _prepared(prepare, groups, preprocessing.resolution, workers)
+    with closing(prepared):
+        for indices, pixels in zip(groups, prepared, strict=True):
+            yield TrainBatch(pixels, photos.labels[indices], indices)
 
 
 def batch_count(photos: int, batch_size: int, *, drop_last: bool) -> int:
@@ -106,60 +123,15 @@ def batch_count(photos: int, batch_size: int, *, drop_last: bool) -> int:
     return max(1, photos // batch_size) if drop_last else math.ceil(photos / batch_size)
 
 
-def augment(
-    image: Image.Image,
-    preprocessing: Preprocessing,
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-) -> Pixels:
-    """Cuts a random rectangle out, resizes it to the network's input, and perhaps mirrors it.
-
-    Returns:
-        uint8 [resolution, resolution, 3], RGB.
-    """
-    size = (preprocessing.resolution, preprocessing.resolution)
-    box = _random_box(image.width, image.height, augmentation, rng)
-    crop = image.resize(size, RESAMPLING[preprocessing.interpolation], box=box)
-    if augmentation.flip and rng.random() < 0.5:
-        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.array(crop)
-
-
-def _random_box(
-    width: int, height: int, augmentation: Augmentation, rng: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Draws the crop of Inception training (Szegedy et al. 2014, section 6).
-
-    Area uniform, aspect ratio log-uniform; after ten rectangles that do not fit, the largest one
-    in the centre whose ratio is allowed.
-    """
-    lowest, highest = augmentation.crop_ratio
-    for _ in range(10):
-        area = rng.uniform(*augmentation.crop_area) * width * height
-        ratio = math.exp(rng.uniform(math.log(lowest), math.log(highest)))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left = int(rng.random() * (width - w + 1))
-            top = int(rng.random() * (height - h + 1))
-            return left, top, left + w, top + h
-    w = max(1, min(width, round(height * highest)))
-    h = max(1, min(height, round(width / lowest)))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
-
-
-def _batches(
-    prepare: Callable[[int], Pixels],
-    order: Sequence[int] | npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    batch_size: int,
-    workers: int,
-) -> Batches:
-    """Prepares photos in this order, at most two batches ahead."""
-    indices = [int(i) for i in order]
-    ahead = 2 * batch_size
+def _prepared(
+    prepare: Callable[[int], Pixels], groups: Sequence[Indices], resolution: int, workers: int
+) -> Generator[Pixels, None, None]:
+    """Prepares the photos of each group in turn, at most two groups ahead."""
+    indices = chain.from_iterable(group.tolist() for group in groups)
+    ahead = 2 * max(map(len, groups), default=1)
     with closing(ordered_map(prepare, indices, workers=workers, ahead=ahead)) as prepared:
-        for start in range(0, len(indices), batch_size):
-            members = indices[start : start + batch_size]
-            pixels = np.stack([next(prepared) for _ in members])
-            yield pixels, labels[members]
+        for group in groups:
+            pixels = np.empty((len(group), resolution, resolution, 3), np.uint8)
+            for i in range(len(group)):
+                pixels[i] = next(prepared)
+            yield pixels

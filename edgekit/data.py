@@ -1,4 +1,4 @@
-"""Training, validation and calibration photos: from folders, lists, or the built-in dataset."""
+"""Training, validation and calibration photos: from folders, lists, shards, or built in."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from PIL import Image
 
 from edgekit import synthetic
 from edgekit.errors import UsageError
+from edgekit.images import Shrink
+from edgekit.joined import JoinedPhotos
 from edgekit.photos import (
     FilePhotos,
+    HashedPhotos,
     Listing,
     PhotoFile,
+    Place,
     Progress,
     Scanned,
+    Span,
     list_photos,
     printable,
     scan,
 )
 from edgekit.selection import remove_overlap, split_validation, spread
+from edgekit.shards import ShardPhotos, find_shards, list_shards
 
 VAL_FRACTION = 0.2
 UNREADABLE_LIMIT = 0.05
@@ -49,8 +55,12 @@ class PhotoSet(Protocol):
     @property
     def labels(self) -> npt.NDArray[np.int64]: ...
     def __len__(self) -> int: ...
-    def load(self, index: int) -> Image.Image:
-        """Returns one photo: mode RGB, upright, fully decoded."""
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        """Returns one photo: mode RGB, upright, in memory.
+
+        It is of full size, or smaller where ``shrink`` was asked and allows it (see
+        `edgekit.images.decode`); it need not be asked.
+        """
 
     def digest(self) -> str:
         """Returns a SHA-256 over names, labels and contents, in hex."""
@@ -103,9 +113,9 @@ class Splits:
             if record["schema_version"] != _VERSION:
                 raise ValueError(f"schema_version {record['schema_version']} is not {_VERSION}")
             return cls(
-                train=_photos_from_dict(record["train"]),
-                val=_photos_from_dict(record["val"]),
-                calibration=_photos_from_dict(record["calibration"]),
+                train=photos_from_dict(record["train"]),
+                val=photos_from_dict(record["val"]),
+                calibration=photos_from_dict(record["calibration"]),
                 labels=tuple(record["labels"]),
                 source=record["source"],
                 builtin=record["builtin"],
@@ -121,29 +131,38 @@ class Splits:
 _FIELDS = dataclasses.fields(Splits)
 _READERS: dict[str, Callable[[Mapping[str, Any]], PhotoSet]] = {
     "files": FilePhotos.from_dict,
+    "shards": ShardPhotos.from_dict,
     "shapes": synthetic.SyntheticPhotos.from_dict,
+    "joined": lambda record: JoinedPhotos.from_dict(record, photos_from_dict),
 }
 
 
-def _photos_from_dict(record: Mapping[str, Any]) -> PhotoSet:
+def photos_from_dict(record: Mapping[str, Any]) -> PhotoSet:
+    """Reads what a set's `to_dict` wrote.
+
+    Raises:
+        KeyError, TypeError or ValueError: it is no such record.
+    """
     return _READERS[record["kind"]](record)
 
 
 def load_splits(
-    data: Path | None,
-    val: Path | None,
-    calibration: Path | None,
+    data: Path | str | None,
+    val: Path | str | None,
+    calibration: Path | str | None,
     *,
     calibration_count: int = 256,
     seed: int = 0,
     progress: Progress | None = None,
     builtin_resolution: int = 64,
+    spool: Path | None = None,
 ) -> Splits:
     """Finds, reads and divides the photos; every file is decoded once.
 
     Args:
-        data: the training photos: a folder of class folders, or a text file of paths (see
-            `edgekit.photos.list_photos`). None stands for the built-in dataset.
+        data: the training photos: a folder of class folders, a text file of paths (see
+            `edgekit.photos.list_photos`), or shards (see `edgekit.shards.find_shards`). None
+            stands for the built-in dataset.
         val: the validation photos, likewise; what they share with ``data`` is taken out of the
             training set. None takes a fifth of each class of ``data``, by the hash of the name, so
             that added photos move few others.
@@ -153,27 +172,32 @@ def load_splits(
         seed: chooses the calibration photos, and draws the built-in dataset.
         progress: called with ('scan', done, total) as files are read.
         builtin_resolution: height and width of the photos of the built-in dataset, in pixels.
+        spool: the folder for what commands of shards print; None is the user's cache folder.
 
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
-    listings = _listings(data, val, calibration)
-    if not listings:
+    given = _given(data, val, calibration)
+    if not given:
         return _builtin(calibration_count, seed, builtin_resolution)
+    listings: dict[str, Listing] = {}
+    for option, source in given.items():
+        shards = find_shards(source, option, spool, progress)
+        listings[option] = _listing(option, given, shards, progress)
     scanned = scan([file for entry in listings.values() for file in entry.files], progress)
-    readable = {option: _readable(option, entry, scanned) for option, entry in listings.items()}
+    usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
 
-    labels = tuple(sorted({file.label for file in listings["--data"].files}))
+    labels = listings["--data"].classes()
     if len(labels) < 2:
         raise UsageError(
             f"--data {data} has one class only ('{labels[0]}')",
             hint="a classifier needs at least two class folders",
         )
     warnings = [line for entry in listings.values() for line in entry.warnings]
-    everything = _photo_set(readable["--data"], labels, scanned)
-    if "--val" in readable:
-        _check_classes(readable["--val"], labels)
-        train, val_set = everything, _photo_set(readable["--val"], labels, scanned)
+    everything = photo_set(usable["--data"], labels, scanned)
+    if "--val" in usable:
+        _check_classes(usable["--val"], labels)
+        train, val_set = everything, photo_set(usable["--val"], labels, scanned)
     else:
         train, val_set = split_validation(everything, VAL_FRACTION)
     train, notes = remove_overlap(train, val_set)
@@ -185,22 +209,24 @@ def load_splits(
     warnings += notes
     warnings += _missing_classes(train, val_set, len(labels))
 
-    given = "--calibration" in readable
-    candidates = _photo_set(readable["--calibration"], labels, scanned) if given else train
+    chosen_by_user = "--calibration" in usable
+    candidates = train
+    if chosen_by_user:
+        candidates = photo_set(usable["--calibration"], labels, scanned)
     held_out = set(val_set.hashes)
     chosen = candidates.subset([i for i, h in enumerate(candidates.hashes) if h not in held_out])
-    if given and len(chosen) < len(candidates):
+    if chosen_by_user and len(chosen) < len(candidates):
         shared = len(candidates) - len(chosen)
         warnings.append(f"{shared} calibration photos are validation photos and are left out")
-    elif not given:
+    elif not chosen_by_user:
         chosen = chosen.subset(spread(chosen.names, chosen.labels, calibration_count, seed))
     warnings += _check_calibration(len(chosen))
 
     problems = {
-        file.name: scanned[file.path].problem
+        file.name: scanned[file.place].problem
         for entry in listings.values()
         for file in entry.files
-        if scanned[file.path].problem
+        if scanned[file.place].problem
     }
     return Splits(
         train=train,
@@ -214,47 +240,78 @@ def load_splits(
     )
 
 
-def fingerprint(data: Path | None, val: Path | None, calibration: Path | None) -> str:
+def fingerprint(
+    data: Path | str | None,
+    val: Path | str | None,
+    calibration: Path | str | None,
+    *,
+    classes: bool = True,
+    spool: Path | None = None,
+    progress: Progress | None = None,
+) -> str:
     """Returns a cheap key of all that `load_splits` would read, in hex; nothing is decoded.
 
-    It covers names, sizes and modification times of the photos, and the contents of lists; not the
-    other arguments of `load_splits`.
+    It covers names, sizes and modification times of the photos or shards, and the contents of
+    lists; not the other arguments of `load_splits`. What commands print is spooled first. Without
+    ``classes``, photos that are in no class folder count as well.
 
     Raises:
-        UsageError: as `load_splits`, where a folder or list is missing or holds no photo.
+        UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
-    for option, listing in _listings(data, val, calibration).items():
+    given = _given(data, val, calibration)
+    for option, source in given.items():
+        shards = find_shards(source, option, spool, progress)
+        if shards is not None:
+            digest.update(f"{option} shards\n".encode())
+            for path in shards:
+                digest.update(printable(f"{path}\0{_state(path)}\n").encode())
+            continue
+        listing = _listing(option, given, None, classes=classes)
         digest.update(printable(f"{option} {listing.source}\n").encode())
         for file in listing.files:
-            try:
-                stat = file.path.stat()
-                state = f"{stat.st_size} {stat.st_mtime_ns}"
-            except OSError:
-                state = "unreadable"
-            digest.update(printable(f"{file.path}\0{file.label}\0{state}\n").encode())
+            line = f"{file.path}\0{file.label}\0{_state(file.path)}\n"
+            digest.update(printable(line).encode())
     return digest.hexdigest()
 
 
-def _listings(data: Path | None, val: Path | None, calibration: Path | None) -> dict[str, Listing]:
-    """Lists what was given, by option; empty for the built-in dataset."""
-    if data is None:
-        for option, path in (("--val", val), ("--calibration", calibration)):
-            if path is not None:
-                raise UsageError(
-                    f"{option} {path} was given without --data",
-                    hint="give the training photos too; the built-in dataset brings its own sets",
-                )
-        return {}
-    also_in = data if data.is_dir() else data.parent
-    listings = {"--data": list_photos(data, "--data")}
-    if val is not None:
-        listings["--val"] = list_photos(val, "--val", also_in=also_in)
-    if calibration is not None:
-        listings["--calibration"] = list_photos(
-            calibration, "--calibration", also_in=also_in, classes=False
+def _state(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "unreadable"
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _given(
+    data: Path | str | None, val: Path | str | None, calibration: Path | str | None
+) -> dict[str, Path | str]:
+    """Returns what was given, by option; nothing for the built-in dataset."""
+    options = {"--data": data, "--val": val, "--calibration": calibration}
+    given = {option: source for option, source in options.items() if source is not None}
+    if given and data is None:
+        option, source = next(iter(given.items()))
+        raise UsageError(
+            f"{option} {source} was given without --data",
+            hint="give the training photos too; the built-in dataset brings its own sets",
         )
-    return listings
+    return given
+
+
+def _listing(
+    option: str,
+    given: Mapping[str, Path | str],
+    shards: Sequence[Path] | None,
+    progress: Progress | None = None,
+    classes: bool = True,
+) -> Listing:
+    """Lists the photos of one option: of its shards, if it names any."""
+    classes = classes and option != "--calibration"
+    if shards is not None:
+        return list_shards(shards, given[option], option, classes=classes, progress=progress)
+    data = Path(given["--data"])
+    also_in = None if option == "--data" else data if data.is_dir() else data.parent
+    return list_photos(Path(given[option]), option, also_in=also_in, classes=classes)
 
 
 def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
@@ -271,18 +328,22 @@ def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
     )
 
 
-def _readable(option: str, listing: Listing, scanned: Mapping[Path, Scanned]) -> list[PhotoFile]:
-    """Returns the photos that could be read, unless too many could not."""
-    bad = [file for file in listing.files if scanned[file.path].problem]
+def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) -> list[PhotoFile]:
+    """Returns the photos of a listing that could be read.
+
+    Raises:
+        UsageError: too many could not.
+    """
+    bad = [file for file in listing.files if scanned[file.place].problem]
     if len(bad) > UNREADABLE_LIMIT * len(listing.files):
-        named = "; ".join(f"{file.name}: {scanned[file.path].problem}" for file in bad[:3])
+        named = "; ".join(f"{file.name}: {scanned[file.place].problem}" for file in bad[:3])
         raise UsageError(
             f"{len(bad)} of the {len(listing.files)} photos of {option} {listing.source} "
             f"cannot be read, more than {UNREADABLE_LIMIT:.0%}",
             cause=named + ("; …" if len(bad) > 3 else ""),
             hint="repair or remove them",
         )
-    return [file for file in listing.files if not scanned[file.path].problem]
+    return [file for file in listing.files if not scanned[file.place].problem]
 
 
 def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str]) -> None:
@@ -296,19 +357,21 @@ def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str]) -> None:
         )
 
 
-def _photo_set(
-    files: Sequence[PhotoFile], labels: Sequence[str], scanned: Mapping[Path, Scanned]
-) -> FilePhotos:
+def photo_set(
+    files: Sequence[PhotoFile], labels: Sequence[str], scanned: Mapping[Place, Scanned]
+) -> HashedPhotos:
+    """Returns the photos as a set; the class of a label that is not in ``labels`` is -1."""
     index = {label: i for i, label in enumerate(labels)}
-    return FilePhotos(
-        paths=tuple(file.path for file in files),
+    in_shards = any(isinstance(file.place, Span) for file in files)
+    return (ShardPhotos if in_shards else FilePhotos)(
+        places=tuple(file.place for file in files),
         names=tuple(file.name for file in files),
         labels=np.array([index.get(file.label, -1) for file in files], np.int64),
-        hashes=tuple(scanned[file.path].sha256 for file in files),
+        hashes=tuple(scanned[file.place].sha256 for file in files),
     )
 
 
-def _missing_classes(train: FilePhotos, val: FilePhotos, count: int) -> Iterator[str]:
+def _missing_classes(train: HashedPhotos, val: HashedPhotos, count: int) -> Iterator[str]:
     for what, photos in (("training", train), ("validation", val)):
         missing = count - len(np.unique(photos.labels))
         if missing:

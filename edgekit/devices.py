@@ -11,10 +11,13 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from edgekit.errors import UsageError
+from edgekit.errors import UsageError, did_you_mean
 
 #: Parameters of glibc's mallopt (malloc.h).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("auto", "fp32", *HALVES)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -43,11 +46,38 @@ def place(module: ModuleT, device: torch.device | str) -> ModuleT:
     return module
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 where the device computes in it; full precision on a CPU."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+def autocast(
+    device: torch.device, precision: str = "auto"
+) -> contextlib.AbstractContextManager[object]:
+    """The precision that a network computes in; its weights stay in full precision.
+
+    Args:
+        device: what it computes on.
+        precision: ``fp32``, ``bf16``, ``fp16`` (whose loss needs scaling), or ``auto``: bfloat16
+            where it is faster, on GPUs that have it and on CPUs that multiply tiles of it (AMX).
+
+    Raises:
+        UsageError: there is no such precision, or not on this device.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision '{precision}'", hint=did_you_mean(precision, PRECISIONS))
+    if precision == "auto":
+        precision = "bf16" if _fast_bf16(device) else "fp32"
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    if precision == "fp16" and device.type == "cpu":
+        raise UsageError("a CPU does not train in fp16", hint="--precision bf16")
+    return torch.autocast(device.type, HALVES[precision])
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    """Whether a step is faster in bfloat16 than in full precision.
+
+    On a CPU AVX-512's bfloat16 alone is no gain (benchmarks/training.py --precision bf16).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def keep_freed_memory() -> None:

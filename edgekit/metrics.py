@@ -30,6 +30,70 @@ def top_k(logits: NDArray[Any], labels: NDArray[np.integer[Any]], k: int) -> NDA
     Raises:
         UsageError: the shapes disagree, a label is not a class index, or k is below 1.
     """
+    logits, labels = _answered(logits, labels)
+    if k < 1:
+        raise UsageError(f"top-{k} does not exist", hint="use k = 1 or more")
+    if labels.size == 0:
+        return np.zeros(0, np.bool_)
+    classes = logits.shape[1]
+    own = logits[np.arange(len(labels)), labels][:, None]
+    ahead = np.arange(classes) < labels[:, None]
+    rank = ((logits > own) | ((logits == own) & ahead)).sum(axis=1)
+    found: NDArray[np.bool_] = (rank < k) & (own == own)[:, 0]  # NaN differs from itself
+    return found
+
+
+def confusion(logits: NDArray[Any], labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Counts how often which class was answered with which.
+
+    Args:
+        logits: scores ``[n, classes]`` of any real dtype; of ties the lower class index wins.
+        labels: true class indices ``[n]``.
+
+    Returns:
+        ``int64[classes, classes]``: a row per true class, a column per answer.
+
+    Raises:
+        UsageError: the shapes disagree, or a label is not a class index.
+    """
+    logits, labels = _answered(logits, labels)
+    counts = np.zeros((logits.shape[1],) * 2, np.int64)
+    if len(labels):
+        np.add.at(counts, (labels, logits.argmax(axis=1)), 1)
+    return counts
+
+
+def cross_entropy(logits: NDArray[Any], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """The loss of each photo: minus the logarithm of its class's probability.
+
+    Args:
+        logits: scores ``[n, classes]`` of any real dtype.
+        labels: true class indices ``[n]``.
+
+    Returns:
+        ``float64[n]``, nats; NaN where the logits are not finite.
+
+    Raises:
+        UsageError: the shapes disagree, or a label is not a class index.
+    """
+    logits, labels = _answered(logits, labels)
+    if not len(labels):
+        return np.zeros(0)
+    with np.errstate(invalid="ignore"):  # infinity minus itself
+        scores = _log_softmax(logits.astype(np.float64))
+    losses: NDArray[np.float64] = -scores[np.arange(len(labels)), labels]
+    return losses
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities, float64 ``[n, classes]``, of scores ``[n, classes]`` of any real dtype."""
+    return np.exp(_log_softmax(np.asarray(logits, np.float64)))
+
+
+def _answered(
+    logits: NDArray[Any], labels: NDArray[np.integer[Any]]
+) -> tuple[NDArray[Any], NDArray[np.integer[Any]]]:
+    """Sees to it that there is a row of scores per label, with one for its class."""
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise UsageError(
@@ -37,22 +101,14 @@ def top_k(logits: NDArray[Any], labels: NDArray[np.integer[Any]], k: int) -> NDA
             "together",
             hint="pass logits as [n, classes] and labels as [n]",
         )
-    if k < 1:
-        raise UsageError(f"top-{k} does not exist", hint="use k = 1 or more")
-    if labels.size == 0:
-        return np.zeros(0, np.bool_)
     classes = logits.shape[1]
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise UsageError(
             f"labels reach from {labels.min()} to {labels.max()}, but the model has {classes} "
             "classes",
             hint="use the labels that the model was trained with",
         )
-    own = logits[np.arange(len(labels)), labels][:, None]
-    ahead = np.arange(classes) < labels[:, None]
-    rank = ((logits > own) | ((logits == own) & ahead)).sum(axis=1)
-    found: NDArray[np.bool_] = (rank < k) & (own == own)[:, 0]  # NaN differs from itself
-    return found
+    return logits, labels
 
 
 def wilson_interval(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:

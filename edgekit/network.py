@@ -86,7 +86,11 @@ class Network(GraphModule):
         graph = self.graph
         values = {graph.input: tap(graph.input, x) if tap else x}
         for node in graph.nodes:
-            y = self.run_node(node, [values[name] for name in node.inputs])
+            inputs = [values[name] for name in node.inputs]
+            if isinstance(node, Mean) and self.training:
+                y = _mean(inputs[0], node.keep_dims)
+            else:
+                y = self.run_node(node, inputs)
             values[node.name] = tap(node.name, y) if tap else y
             if node.name == until:
                 return values[until]
@@ -118,7 +122,7 @@ class Network(GraphModule):
         if not (self.training and self.drop_connect) or rate == 0:
             return x
         keep = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) >= rate
-        return x / (1 - rate) * keep
+        return x * (keep.to(x.dtype) / (1 - rate))
 
     def to_graph(self) -> Graph:
         """Returns the Graph with the module's present weights."""
@@ -179,6 +183,16 @@ class _Layer(nn.Module):
             for name, tensor in values.items()
             if tensor is not None
         }
+
+
+def _mean(x: Tensor, keep_dims: bool) -> Tensor:
+    """The mean of each map, with a gradient that is a view of a few numbers.
+
+    That of torch's mean is a tensor as large as x, written only to be added to another one.
+    """
+    if x.dtype != torch.float32:  # a sum of half floats may overflow
+        return x.mean((2, 3), keepdim=keep_dims)
+    return x.sum((2, 3), keepdim=keep_dims) / (x.shape[2] * x.shape[3])
 
 
 def _tensor(array: Array) -> Tensor:

@@ -29,6 +29,15 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
 #: Fields that hold several values: the command line's name is the singular.
 REPEATED = ("recipes", "targets", "schemes", "tensor_ranges", "devices")
+#: How the command line calls what names photos.
+PHOTOS = "FOLDER|LIST|SHARDS"
+#: What decides only what a build does with the trained network.
+BUILD_ONLY = (
+    *("head", "targets", "ranges", "tensor_ranges", "quantize", "bias_from", "qat_epochs"),
+    *("qat_rate", "qat_scale_rate", "qat_label_share", "qat_frozen", "distill_only", "quantizer"),
+    *("keep_float", "max_drop", "schemes", "dynamic_batch", "io", "compile", "compile_timeout"),
+    *("devices", "device_limit", "benchmark_binary", "dry_run"),
+)
 
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
@@ -55,14 +64,17 @@ class BuildOptions:
         "classifier", "What the files end with: the classifier, or none: they give the embedding."
     )
 
-    data: Path | None = _option(
-        None, "Photos: a folder of class folders, or a list of paths. [built-in shapes]"
+    data: str | None = _option(
+        None,
+        "Photos: a folder of class folders, a list of paths, or WebDataset shards: "
+        "train-{000..146}.tar, pipe:COMMAND. [built-in shapes]",
+        PHOTOS,
     )
-    val: Path | None = _option(
-        None, "Validation photos, likewise. [a fifth of --data, split by name]"
+    val: str | None = _option(
+        None, "Validation photos, likewise. [a fifth of --data, split by name]", PHOTOS
     )
-    calibration: Path | None = _option(
-        None, "Calibration photos: a folder or a list. [from the training photos]"
+    calibration: str | None = _option(
+        None, "Calibration photos, likewise. [from the training photos]", PHOTOS
     )
     calibration_count: int = _option(256, "How many training photos calibrate.")
     resolution: int | None = _option(
@@ -142,7 +154,7 @@ class BuildOptions:
     )
 
     unlabelled: str | None = _option(
-        None, "Photos without classes, for the recipe noisy-student: a folder or a list."
+        None, "Photos without classes, likewise, for the recipe noisy-student.", PHOTOS
     )
     student_teacher: str | None = _option(None, "The teacher's recipe. [finetune]")
     student_iterations: int | None = _option(
@@ -250,17 +262,18 @@ class BuildOptions:
     dry_run: bool = _option(False, "Show the stages and which are done, run nothing.")
 
     def __post_init__(self) -> None:
-        for name in ("data", "val", "calibration", "benchmark_binary", "out"):
-            value = getattr(self, name)
-            if value is not None:
+        for name in ("benchmark_binary", "out"):
+            if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
+        # As text: a path would change the command of a shard.
+        for name in ("data", "val", "calibration", "unlabelled", "weights"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(value))
         for name in REPEATED:
             given = getattr(self, name)
             # The same one twice is one; their order is the user's.
             several = tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
             object.__setattr__(self, name, several)
-        if self.weights is not None:
-            object.__setattr__(self, "weights", str(self.weights))
         kinds = [read_recipe(name).kind for name in self.recipes]
         if "qat" in kinds and self.quantize == "ptq":
             object.__setattr__(self, "quantize", "qat")

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import UsageError
-from edgekit.photos import FilePhotos
+from edgekit.photos import HashedPhotos
 
 
-def split_validation(photos: FilePhotos, fraction: float) -> tuple[FilePhotos, FilePhotos]:
+def split_validation(photos: HashedPhotos, fraction: float) -> tuple[HashedPhotos, HashedPhotos]:
     """Holds photos of each class back for validation, in the order of their names' SHA-256.
 
     A class gives ``fraction`` of its photos and at least one, unless it has no more than one. As
@@ -38,7 +38,7 @@ def split_validation(photos: FilePhotos, fraction: float) -> tuple[FilePhotos, F
     return photos.subset(rest.tolist()), photos.subset(sorted(held))
 
 
-def remove_overlap(train: FilePhotos, val: FilePhotos) -> tuple[FilePhotos, list[str]]:
+def remove_overlap(train: HashedPhotos, val: HashedPhotos) -> tuple[HashedPhotos, list[str]]:
     """Takes validation photos, known by their contents, out of the training photos.
 
     A class that would have no photo left keeps them all.

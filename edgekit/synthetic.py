@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from edgekit.images import Shrink
+
 Array = npt.NDArray[np.float32]
 
 VERSION = 1
@@ -133,8 +135,11 @@ class SyntheticPhotos:
     def __len__(self) -> int:
         return len(self._members())
 
-    def load(self, index: int) -> Image.Image:
-        """Draws one photo: mode RGB, ``resolution`` by ``resolution``. Small sets are kept."""
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        """Draws one photo: mode RGB, ``resolution`` by ``resolution``. Small sets are kept.
+
+        Nothing is saved by drawing smaller, so ``shrink`` is not asked.
+        """
         i = self._members()[index]
         if i in self._drawn:
             return self._drawn[i].copy()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.batches import Augmentation, augment, batch_count, eval_batches, train_batches
+from edgekit.augmentation.photo import Augmentation, augment
+from edgekit.batches import TrainBatch, batch_count, eval_batches, train_batches
 from edgekit.parallel import ordered_map
 from edgekit.preprocessing import Preprocessing
 from edgekit.synthetic import LABELS, SyntheticPhotos
@@ -19,24 +22,46 @@ from edgekit.synthetic import LABELS, SyntheticPhotos
 INPUT = Preprocessing(
     resolution=24, mean=(127, 127, 127), std=(128, 128, 128), labels=LABELS, crop_fraction=1.0
 )
-PHOTOS = SyntheticPhotos(30, 0, "train", 24)
+Shrink = Callable[[tuple[int, int]], int]
 
 
-def train(epoch: int = 0, seed: int = 0, workers: int = 2, drop_last: bool = True, size: int = 8):  # type: ignore[no-untyped-def]
-    return train_batches(
-        PHOTOS,
-        INPUT,
-        size,
-        seed=seed,
-        epoch=epoch,
-        augmentation=Augmentation(),
-        workers=workers,
-        drop_last=drop_last,
+class Photos(SyntheticPhotos):
+    """Photos that cannot be loaded smaller."""
+
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        return super().load(index)
+
+
+class JpegPhotos(SyntheticPhotos):
+    """JPEGs that are loaded smaller where that is allowed; `shrunk` records by how much."""
+
+    shrunk: list[int] = []  # noqa: RUF012
+
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        file = io.BytesIO()
+        super().load(index).resize((300, 270), Image.Resampling.BICUBIC).save(file, "JPEG")
+        image = Image.open(file)
+        if shrink:
+            n = shrink(image.size)
+            self.shrunk.append(n)
+            image.draft("RGB", (image.width // n, image.height // n))
+        return image.convert("RGB")
+
+
+PHOTOS = Photos(30, 0, "train", 24)
+ALL = Augmentation(policy="rand", magnitude=12.5, erasing=0.5)
+
+
+def train(epoch: int = 0, seed: int = 0, size: int = 8, photos: SyntheticPhotos = PHOTOS, **given):  # type: ignore[no-untyped-def]
+    given.setdefault("augmentation", Augmentation())
+    return train_batches(photos, INPUT, size, seed=seed, epoch=epoch, **given)
+
+
+def content(batches: Iterable[TrainBatch]) -> bytes:
+    return b"".join(
+        pixels.tobytes() + labels.tobytes() + indices.tobytes()
+        for pixels, labels, indices in batches
     )
-
-
-def content(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> bytes:
-    return b"".join(pixels.tobytes() + labels.tobytes() for pixels, labels in batches)
 
 
 def edgekit_threads() -> list[threading.Thread]:
@@ -55,8 +80,93 @@ def test_eval_batches_are_all_photos_in_order(workers: int) -> None:
         np.testing.assert_array_equal(pixels[i], INPUT.pixels(PHOTOS.load(i)))
 
 
-def test_train_batches_do_not_depend_on_the_workers() -> None:
-    assert content(train(workers=1)) == content(train(workers=5))
+@pytest.mark.parametrize("photos", [PHOTOS, JpegPhotos(30, 0, "train", 24)])
+def test_train_batches_do_not_depend_on_the_workers(photos: SyntheticPhotos) -> None:
+    one, two, five = (content(train(photos=photos, augmentation=ALL, workers=n)) for n in (1, 2, 5))
+    assert one == two == five
+
+
+@pytest.mark.parametrize(("size", "drop_last"), [(8, True), (7, False), (4, False), (64, True)])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_shares_make_up_the_batches(world: int, size: int, drop_last: bool) -> None:
+    whole = list(train(size=size, augmentation=ALL, drop_last=drop_last))
+    shares = [
+        list(
+            train(
+                size=size,
+                augmentation=ALL,
+                drop_last=drop_last,
+                share=(rank, world),
+                workers=1 + rank,
+            )
+        )
+        for rank in range(world)
+    ]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for field in ("pixels", "labels", "indices"):
+            together = np.empty_like(getattr(batch, field))
+            for rank, part in enumerate(parts):
+                together[rank::world] = getattr(part, field)
+            np.testing.assert_array_equal(together, getattr(batch, field))
+
+
+def test_a_share_of_a_short_batch_may_be_empty() -> None:
+    *_, last = train(size=29, drop_last=False, share=(2, 3))
+    assert [array.shape for array in last] == [(0, 24, 24, 3), (0,), (0,)]
+    assert [array.dtype for array in last] == [np.uint8, np.int64, np.int64]
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 3)])
+def test_an_epoch_goes_on_from_any_batch(share: tuple[int, int]) -> None:
+    whole = list(train(augmentation=ALL, drop_last=False, share=share))
+    for start in range(5):
+        rest = list(train(augmentation=ALL, drop_last=False, share=share, start=start))
+        assert content(rest) == content(whole[start:])
+    assert list(train(start=3)) == []
+
+
+def test_batches_say_which_photos_they_are() -> None:
+    batches = list(train(drop_last=False))
+    indices = np.concatenate([batch.indices for batch in batches])
+    assert sorted(indices.tolist()) == list(range(30))
+    for batch in batches:
+        assert (batch.labels.dtype, batch.indices.dtype) == (np.int64, np.int64)
+        np.testing.assert_array_equal(batch.labels, PHOTOS.labels[batch.indices])
+        for pixels, index in zip(batch.pixels, batch.indices, strict=True):
+            rng = np.random.default_rng((2, 0, 0, int(index)))
+            alone = augment(lambda _, i=int(index): PHOTOS.load(i), INPUT, Augmentation(), rng)
+            np.testing.assert_array_equal(pixels, alone)
+
+
+def test_jpegs_are_loaded_as_small_as_their_crops_allow() -> None:
+    photos = JpegPhotos(30, 0, "train", 24)
+    photos.shrunk.clear()
+    batches = list(train(photos=photos, drop_last=False))
+    assert len(photos.shrunk) == 30
+    assert {2, 4, 8} <= set(photos.shrunk)
+
+    class Whole(JpegPhotos):
+        def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+            return super().load(index)
+
+    whole = list(train(photos=Whole(30, 0, "train", 24), drop_last=False))
+    for reduced, full in zip(batches, whole, strict=True):
+        np.testing.assert_array_equal(reduced.indices, full.indices)
+        assert abs(reduced.pixels.astype(float) - full.pixels).mean() < 3
+
+
+def test_at_most_two_batches_are_prepared_ahead() -> None:
+    loaded: list[int] = []
+
+    class Counting(Photos):
+        def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+            loaded.append(index)
+            return super().load(index)
+
+    with closing(train(photos=Counting(30, 0, "train", 24), size=4, share=(0, 2))) as batches:
+        next(batches)
+        time.sleep(0.1)
+        assert 2 <= len(loaded) <= 3 * 2
 
 
 def test_epochs_and_seeds_differ() -> None:
@@ -77,10 +187,8 @@ def test_epochs_and_seeds_differ() -> None:
 )
 def test_batch_sizes(size: int, drop_last: bool, sizes: list[int]) -> None:
     batches = list(train(drop_last=drop_last, size=size))
-    assert [len(labels) for _, labels in batches] == sizes
-    assert all(
-        pixels.shape == (n, 24, 24, 3) for (pixels, _), n in zip(batches, sizes, strict=True)
-    )
+    assert [len(batch.labels) for batch in batches] == sizes
+    assert [batch.pixels.shape for batch in batches] == [(n, 24, 24, 3) for n in sizes]
     assert batch_count(30, size, drop_last=drop_last) == len(sizes)
 
 
@@ -89,11 +197,11 @@ def test_an_epoch_is_a_permutation() -> None:
     batches = list(
         train_batches(PHOTOS, INPUT, 7, seed=0, epoch=0, augmentation=plain, drop_last=False)
     )
-    given = [pixels.tobytes() for batch, _ in batches for pixels in batch]
+    given = [pixels.tobytes() for batch in batches for pixels in batch.pixels]
     stored = [INPUT.pixels(PHOTOS.load(i)).tobytes() for i in range(30)]
     assert given != stored
     assert sorted(given) == sorted(stored)
-    labels = np.concatenate([labels for _, labels in batches])
+    labels = np.concatenate([batch.labels for batch in batches])
     np.testing.assert_array_equal(labels, PHOTOS.labels[[stored.index(photo) for photo in given]])
 
 
@@ -108,7 +216,8 @@ def measure(augmentation: Augmentation, width: int, height: int, n: int = 300) -
     image, found = ramp(width, height), []
     smooth = replace(INPUT, resolution=16, interpolation="bilinear")
     for i in range(n):
-        crop = augment(image, smooth, augmentation, np.random.default_rng(i)).astype(float)
+        rng = np.random.default_rng(i)
+        crop = augment(lambda shrink: image, smooth, augmentation, rng).astype(float)
         across, down = crop[8, -3, 0] - crop[8, 2, 0], crop[-3, 8, 1] - crop[2, 8, 1]
         whole = 16 / 11 / 250  # from the 11 steps between columns 2 and 13 to 16
         found.append((abs(across) * whole * width, down * whole * height, across < 0))
@@ -140,9 +249,8 @@ def test_fallback_is_the_centre(width: int, height: int, expected: tuple[float, 
 
 
 def test_a_photo_of_one_pixel() -> None:
-    pixels = augment(
-        Image.new("RGB", (1, 1), "red"), INPUT, Augmentation(), np.random.default_rng()
-    )
+    image = Image.new("RGB", (1, 1), "red")
+    pixels = augment(lambda shrink: image, INPUT, Augmentation(), np.random.default_rng())
     assert (pixels == (255, 0, 0)).all()
 
 

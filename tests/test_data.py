@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -309,6 +310,13 @@ def test_fingerprint_sees_what_changes(photos: Path, tmp_path: Path) -> None:
     seen.append(fingerprint(photos, None, None))
     seen.append(fingerprint(photos, None, photos))
     seen.append(fingerprint(None, None, None))
+    write_photo(photos / "stray.png", 4000)
+    assert fingerprint(photos, None, photos) != seen[-2]
+    assert (
+        fingerprint(photos, None, None)
+        == seen[-3]
+        != fingerprint(photos, None, None, classes=False)
+    )
     assert len(set(seen)) == len(seen)
 
 
@@ -321,6 +329,31 @@ def test_builtin_dataset() -> None:
     again = Splits.from_dict(json.loads(json.dumps(splits.to_dict())))
     assert again.calibration.digest() == splits.calibration.digest()
     assert again.calibration.load(7).tobytes() == splits.calibration.load(7).tobytes()
+
+
+def test_the_record_and_the_key_of_files_stay_what_they_were(tmp_path: Path) -> None:
+    """Finished stages of earlier runs are found by them."""
+    data = write_folder(tmp_path, ("a", "b"), 15)
+    record = load_splits(data, None, None).to_dict()["val"]
+    assert list(record) == ["kind", "root", "paths", "names", "labels", "sha256"]
+    assert record["root"] == str(data)
+    assert record["paths"] == record["names"]
+    digest = hashlib.sha256(b"1 1\n" + f"--data {data}\n".encode())
+    for path in sorted(data.glob("*/*")):
+        stat = path.stat()
+        state = f"{stat.st_size} {stat.st_mtime_ns}"
+        digest.update(f"{path}\0{path.parent.name}\0{state}\n".encode())
+    assert fingerprint(data, None, None) == digest.hexdigest()
+
+
+def test_photos_are_loaded_smaller_where_that_is_allowed(tmp_path: Path) -> None:
+    for i in range(30):
+        path = tmp_path / "ab"[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 40), (i, i, i)).save(path)
+    train = load_splits(tmp_path, None, None).train
+    assert train.load(0, lambda stored: 4).size == (16, 10)
+    assert train.load(0).size == (64, 40)
 
 
 def test_many_classes(tmp_path: Path) -> None:

@@ -83,6 +83,59 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     assert min(np.asarray(image)[3, 4]) > 230
 
 
+@pytest.mark.parametrize(
+    ("times", "size"), [(1, (75, 53)), (2, (38, 27)), (4, (19, 14)), (8, (10, 7))]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_decoded_smaller(times: int, size: tuple[int, int], mode: str) -> None:
+    data = encode(two_halves(75, 53).convert(mode), "JPEG", quality=95)
+    image = decode(data, lambda stored: times)
+    assert (image.mode, image.size) == ("RGB", size)
+    if times == 1:
+        assert image.tobytes() == decode(data).tobytes()
+    pixels = np.asarray(image).astype(int)
+    expected = np.asarray(two_halves().convert(mode).convert("RGB")).astype(int)
+    assert abs(pixels[2, 1] - expected[2, 1]).max() <= 12
+    assert abs(pixels[-2, -2] - expected[-2, -2]).max() <= 12
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (7, 7), (15, 9), (641, 479)])
+@pytest.mark.parametrize("times", [1, 2, 4, 8])
+def test_a_smaller_photo_is_never_smaller_than_allowed(size: tuple[int, int], times: int) -> None:
+    image = decode(encode(Image.new("RGB", size), "JPEG"), lambda stored: times)
+    assert image.width >= -(-size[0] // times)
+    assert image.height >= -(-size[1] // times)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_shrink_is_told_the_upright_size_once(orientation: int, kind: str) -> None:
+    scene, turn = two_halves(), STORED[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(scene.transpose(turn) if turn is not None else scene, kind, exif=exif, quality=95)
+    asked: list[tuple[int, int]] = []
+
+    def shrink(stored: tuple[int, int]) -> int:
+        asked.append(stored)
+        return 2
+
+    image = decode(data, shrink)
+    assert asked == [(48, 32)]
+    assert image.size == ((24, 16) if kind == "JPEG" else (48, 32))
+    if kind != "JPEG":
+        assert image.tobytes() == decode(data).tobytes()
+    assert abs(np.asarray(image).astype(int)[4, 2] - RED).max() <= 12
+
+
+def test_an_error_of_shrink_is_not_the_photos() -> None:
+    def shrink(stored: tuple[int, int]) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        decode(encode(two_halves(), "JPEG"), shrink)
+
+
 def test_broken_exif_does_not_spoil_a_photo() -> None:
     assert_two_halves(decode(encode(two_halves(), "JPEG", quality=95, exif=b"Exif\0\0garbage!")))
 
@@ -175,6 +228,8 @@ def test_unreadable(tmp_path: Path, data: bytes, reason: str) -> None:
         assert str(file) in str(caught.value)
         with pytest.raises(UnreadableImageError, match=reason):
             read(data)
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(data, lambda stored: 8)
 
 
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,12 @@ import pytest
 from edgekit.errors import UsageError
 from edgekit.metrics import (
     agreement,
+    confusion,
+    cross_entropy,
     expected_drop,
     kl_divergence,
     paired_drop,
+    softmax,
     top_k,
     wilson_interval,
 )
@@ -150,3 +153,33 @@ def test_kl_divergence_of_nothing_and_of_what_is_no_number() -> None:
     assert math.isnan(kl_divergence(np.zeros((1, 2)), np.array([[math.nan, 0.0]])))
     with pytest.raises(UsageError, match="same photos"):
         kl_divergence(np.zeros((1, 2)), np.zeros((2, 2)))
+
+
+def test_confusion_counts_every_photo_once() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.integers(0, 4, (300, 5)).astype(np.int8), rng.integers(0, 4, 300)
+    expected = np.zeros((5, 5), int)
+    for scores, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        expected[label][scores.index(max(scores))] += 1
+    found = confusion(logits, labels)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, expected)
+    assert found[4].sum() == 0  # a class without a photo
+    assert np.trace(found) == top_k(logits, labels, 1).sum()
+    assert confusion(np.zeros((0, 3)), np.zeros(0, int)).tolist() == [[0] * 3] * 3
+    with pytest.raises(UsageError, match="2 classes"):
+        confusion(np.zeros((1, 2)), np.array([2]))
+
+
+def test_cross_entropy_is_minus_the_logarithm_of_the_probability() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]])
+    np.testing.assert_allclose(softmax(np.log(p) + 5), p)
+    np.testing.assert_allclose(
+        cross_entropy(np.log(p) - 700, np.array([2, 1])), -np.log([0.1, 0.5])
+    )
+    assert cross_entropy(np.array([[1e4, 0.0]]), np.array([1])) == pytest.approx(1e4)
+    assert np.isnan(cross_entropy(np.array([[math.inf, 0.0]]), np.array([0]))).all()
+    assert cross_entropy(np.zeros((0, 3)), np.zeros(0, int)).shape == (0,)
+    assert softmax(np.zeros((0, 3))).shape == (0, 3)
+    with pytest.raises(UsageError, match="do not belong"):
+        cross_entropy(np.zeros((1, 3)), np.zeros(2, int))

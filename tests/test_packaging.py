@@ -56,7 +56,10 @@ def test_a_wheel_holds_every_module_and_template(wheel):
         ("targets", "edgekit/targets"),
     ):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".j2", ".css", ".json", ".typed") and not path.is_symlink():
+            if (
+                path.suffix in (".py", ".j2", ".css", ".json", ".toml", ".typed")
+                and not path.is_symlink()
+            ):
                 assert f"{prefix}/{path.relative_to(ROOT / folder).as_posix()}" in names
 
 

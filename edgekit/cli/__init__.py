@@ -26,6 +26,7 @@ from edgekit.cli import (
     run_model,
     scale,
     sensitivity,
+    train,
     weights,
 )
 from edgekit.console import Console
@@ -55,6 +56,7 @@ app.command("report")(report.command)
 app.command("run")(run_model.command)
 app.command("scale")(scale.command)
 app.command("sensitivity")(sensitivity.command)
+app.command("train")(train.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
 app.add_typer(weights.app, name="weights")

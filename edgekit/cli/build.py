@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -20,30 +20,38 @@ JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 
 
-def command_from_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Gives a function one parameter per field of `BuildOptions`, before its own."""
+def command_from_options(
+    *, without: Collection[str] = ()
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Gives a function one parameter per field of `BuildOptions`, before its own.
 
-    def call(**values: Any) -> int:
-        own = {
-            name: values.pop(name)
-            for name in inspect.signature(function).parameters
-            if name in values
-        }
-        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-        return function(options=BuildOptions(**values), **own)
+    Args:
+        without: fields that the command leaves at their defaults.
+    """
 
-    hints = get_type_hints(BuildOptions)
-    parameters = [_parameter(item, hints[item.name]) for item in dataclasses.fields(BuildOptions)]
-    parameters += [
-        inspect.Parameter(
-            "json_output", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JSON
-        ),
-        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QUIET),
-    ]
-    call.__doc__ = function.__doc__
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return call
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        def call(**values: Any) -> int:
+            own = {
+                name: values.pop(name)
+                for name in inspect.signature(function).parameters
+                if name in values
+            }
+            values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+            return function(options=BuildOptions(**values), **own)
+
+        hints = get_type_hints(BuildOptions)
+        fields = [item for item in dataclasses.fields(BuildOptions) if item.name not in without]
+        parameters = [_parameter(item, hints[item.name]) for item in fields]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for name, kind in (("json_output", JSON), ("quiet", QUIET))
+        ]
+        call.__doc__ = function.__doc__
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return call
+
+    return decorate
 
 
 def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
@@ -63,7 +71,7 @@ def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     return inspect.Parameter(item.name, kind, default=default, annotation=Annotated[hint, option])
 
 
-@command_from_options
+@command_from_options()
 def command(options: BuildOptions, json_output: bool = False, quiet: bool = False) -> int:
     """Build a verified model for one or more targets, and report what each step cost."""
     from edgekit.pipeline.build import run_build

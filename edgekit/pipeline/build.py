@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.atomic import read_json, write_bytes
+from edgekit.atomic import read_json
 from edgekit.catalog import known_risk
 from edgekit.console import Console, NullConsole
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
@@ -17,7 +17,8 @@ from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
 from edgekit.pipeline.ladder import describe_climb, read_ladder
 from edgekit.pipeline.plan import Plan, make_plan
-from edgekit.pipeline.stage import Outcome, Stage, StageStore
+from edgekit.pipeline.running import StageRun
+from edgekit.pipeline.stage import StageStore
 from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
 from edgekit.targets import registry
 from edgekit.targets.base import Target
@@ -38,7 +39,8 @@ class Run:
         document: what ``report.json`` holds; None after a dry run.
         files: what the build made, by name: ``fp32``, ``w8a8-static`` (``w8a8-mixed`` where
             layers were kept in float), further schemes, ``graph``, ``quantized``, ``labels``,
-            ``report.json``, ``report.html``, ``manifest.json``, and per target the compiled file.
+            ``history`` of the training, ``report.json``, ``report.html``, ``manifest.json``, and
+            per target the compiled file.
         problem: what kept a target from being finished, if anything did. Everything else is
             done and kept. Its ``exit_code`` is that of the command line.
         planned: after a dry run, what the build would do, a line each.
@@ -102,14 +104,14 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
         forms = [form for target in targets for form in target.forms(options)]
-        plan = make_plan(options, store, targets=targets, forms=forms)
+        plan = make_plan(options, store, targets=targets, forms=forms, warn=console.warn)
     if options.dry_run:
         return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):
         return _Build(options, plan, targets, store, folder, console).run()
 
 
-class _Build:
+class _Build(StageRun):
     """The state of one build while it runs."""
 
     def __init__(
@@ -121,77 +123,38 @@ class _Build:
         folder: Path,
         console: Console,
     ) -> None:
-        self.options, self.plan, self.targets = options, plan, targets
-        self.store, self.folder, self.console = store, folder, console
-        self.outcomes: dict[str, Outcome] = {}
-        self.files: dict[str, Path] = {}
+        # The targets, the devices together, and the report.
+        more = len(targets) + bool(options.devices) + 1
+        super().__init__(options, plan, store, folder, console, more)
+        self.targets = targets
         self.entries: list[TargetEntry] = []
         self.devices: list[Device] = []
         self.problem: EdgekitError | None = None
         self.scheme = steps.W8A8
         self.forms = {form.row: form for form in plan.forms}
-        # The stages, the targets, the devices together, and the report.
-        self.total = len(plan.stages) + len(targets) + bool(options.devices) + 1
 
     def run(self) -> Run:
-        import torch
-
-        from edgekit.devices import keep_freed_memory
-
-        torch.set_num_threads(self.plan.threads)
-        keep_freed_memory()
-        if self.options.data is None:
-            self.console.note(
-                "no --data given: using the built-in dataset of rendered shapes, "
-                f"{self.plan.resolution} px"
-            )
-        level, reason = known_risk(self.plan.spec)
+        self.prepare()
+        level, reason = known_risk(self.plan.base.spec)
         if level == "high":
             advice = "" if self.options.quantize == "auto" else "; --quantize auto repairs a loss"
-            self.console.note(f"int8 risk of {self.plan.spec.name}: high, {reason}{advice}")
+            self.console.note(f"int8 risk of {self.plan.base.spec.name}: high, {reason}{advice}")
         for target in self.targets:
-            for text in target.advice(self.plan.spec, self.plan.resolution):
+            for text in target.advice(self.plan.base.spec, self.plan.base.resolution):
                 self.console.note(f"{target.name}: {text}")
-        for role, stage in self.plan.stages.items():
-            self.outcomes[role] = self._stage(stage)
-            self._after(role)
+        self.run_stages()
         for target in self.targets:
             self.entries.append(self._target(target))
         if self.options.devices:
             self._on_devices()
         return self._report()
 
-    def _stage(self, stage: Stage) -> Outcome:
-        with self.console.stage(len(self.outcomes) + 1, self.total, stage.name) as shown:
-            outcome = self.store.finished(stage) if self.options.resume else None
-            if outcome is None:
-                fresh = not self.options.resume
-                outcome = self.store.run(stage, self.console.progress, fresh=fresh)
-            shown.cached, shown.detail = outcome.cached, outcome.detail
-            return outcome
-
-    def _after(self, role: str) -> None:
+    def hand_out(self, role: str) -> None:
         """Hands out what a stage made as soon as it is there; an interruption keeps it."""
+        super().hand_out(role)
         folder = self.outcomes[role].folder
-        model = self.plan.spec.name
+        model = self.plan.base.spec.name
         match role:
-            case "data":
-                splits = steps.read_splits(folder)
-                for text in splits.warnings:
-                    self.console.warn(text)
-                for name, reason in splits.unreadable[:5]:
-                    self.console.warn(f"skipped {name}: {reason}")
-                if len(splits.unreadable) > 5:
-                    self.console.warn(f"skipped {len(splits.unreadable) - 5} more photos")
-                write_bytes(self.folder / "labels.txt", "\n".join(splits.labels).encode() + b"\n")
-                self.files["labels"] = self.folder / "labels.txt"
-            case "weights":
-                origin = read_json(folder / steps.ORIGIN)
-                for text in origin["notes"] if origin else []:
-                    self.console.note(text)
-                self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
-            case "train":
-                self._publish("graph", folder / steps.GRAPH, f"{model}.graph")
             case "quantize":
                 for text in read_json(folder / steps.RANGES)["warnings"]:
                     self.console.warn(text)
@@ -203,13 +166,13 @@ class _Build:
             case "qat":
                 self._quantized(folder)
             case "w8a8":
-                self._publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
+                self.publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
             case steps.FP32 | "fp16" | "w8-dynamic" | "w8a16-static":
-                self._publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
+                self.publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
             case _ if form := self.forms.get(role):
                 for name, suffix in form.names.items():
                     own = f"{form.stem}{suffix}"
-                    self._publish(name, folder / own, f"{model}-{own}")
+                    self.publish(name, folder / own, f"{model}-{own}")
 
     def _quantized(self, folder: Path) -> None:
         """Hands out the quantized network of a stage, under the name of its scheme."""
@@ -217,14 +180,10 @@ class _Build:
 
         self.scheme = steps.scheme_of(Graph.load(folder / steps.GRAPH))
         earlier = self.files.get("quantized")
-        name = f"{self.plan.spec.name}-{self.scheme}.graph"
-        self._publish("quantized", folder / steps.GRAPH, name)
+        name = f"{self.plan.base.spec.name}-{self.scheme}.graph"
+        self.publish("quantized", folder / steps.GRAPH, name)
         if earlier not in (None, self.files["quantized"]):
             earlier.unlink(missing_ok=True)
-
-    def _publish(self, name: str, source: Path, as_name: str) -> None:
-        self.files[name] = self.folder / as_name
-        write_bytes(self.files[name], source.read_bytes())
 
     def _target(self, target: Target) -> TargetEntry:
         """Checks and compiles for one target; what stops it does not stop the others."""
@@ -326,16 +285,17 @@ def _describe(
 ) -> tuple[str, ...]:
     """What a build would do: a line per stage, and the commands of others that it would run."""
     total = len(plan.stages) + len(targets) + bool(options.devices) + 1
-    lines = [f"{plan.spec.name} at {plan.resolution} px into {folder}"]
+    lines = [f"{plan.base.spec.name} at {plan.base.resolution} px into {folder}"]
     for index, (role, stage) in enumerate(plan.stages.items(), 1):
         outcome = store.finished(stage) if options.resume else None
         state = f"cached  {outcome.detail}" if outcome else "to run"
         if outcome is None and options.resume and store.partial(stage).exists():
             state = "to resume"
-        if outcome is None and role == "weights" and plan.start.url:
-            state += f"  from {plan.start.mirror or plan.start.url}, unless it is in the cache"
+        start = plan.base.start
+        if outcome is None and role == "weights" and start.url:
+            state += f"  from {start.mirror or start.url}, unless it is in the cache"
         lines.append(f"[{index}/{total}] {stage.name}  {state}")
-    model = folder / f"{plan.spec.name}-{steps.W8A8}.tflite"
+    model = folder / f"{plan.base.spec.name}-{steps.W8A8}.tflite"
     for index, target in enumerate(targets, len(plan.stages) + 1):
         command = target.command(model, folder) if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"

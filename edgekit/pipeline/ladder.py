@@ -208,13 +208,13 @@ def _tidy(folder: Path, needed: set[int]) -> None:
 
 
 def _finish(folder: Path, ladder: Ladder) -> str:
-    from edgekit.training.trainer import CHECKPOINT
+    from edgekit.training.checkpoint import Checkpoints
 
     best = Candidate.load(_kept(folder, ladder.best))
     best.quantized.save(folder / GRAPH)
     best.graph.save(folder / FLOAT)
     _tidy(folder, set())
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    Checkpoints(folder).remove()
     return f"{ladder.chosen}{'' if ladder.met else ', which misses the budget'}"
 
 

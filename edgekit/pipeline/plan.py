@@ -6,25 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgekit.data import fingerprint
 from edgekit.options import BuildOptions
 from edgekit.pipeline import evaluation, repair, steps
+from edgekit.pipeline.engines import make_engine
 from edgekit.pipeline.forms import lay_out
+from edgekit.pipeline.foundation import Foundation, Layout, add_float_row, lay_foundation
 from edgekit.pipeline.ladder import climb
-from edgekit.pipeline.recipes import make_qat_recipe, make_recipe
+from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Stage, StageStore
-from edgekit.pipeline.weights import Start, find_start, prepare
 from edgekit.pipeline.workshop import Folders
-from edgekit.report.host import installed, usable_cores
+from edgekit.report.host import installed
 from edgekit.spec import ModelSpec
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form
-from edgekit.training.recipe import Recipe
 
-#: Input side for the built-in shapes: enough for them, and quick to learn from.
-BUILTIN_RESOLUTION = 64
+if TYPE_CHECKING:
+    from edgekit.training.world import World
 
 #: A stage between ranges and file: role, name, work, and what it reads of the options.
 Repair = tuple[str, str, Callable[..., str], dict[str, Any]]
@@ -35,20 +34,12 @@ class Plan:
     """The stages of a build, in order, and the names by which others find them.
 
     Attributes:
-        spec: the variant.
-        recipe: of the training; with 0 epochs there is no training stage.
-        resolution: side of the input in pixels.
-        threads: CPU threads.
-        start: the weights that it starts from.
+        base: the first stages, and what they decide.
         stages: by role; see `make_plan` for the roles.
         forms: what the targets have of their own.
     """
 
-    spec: ModelSpec
-    recipe: Recipe
-    resolution: int
-    threads: int
-    start: Start
+    base: Foundation
     stages: dict[str, Stage]
     forms: tuple[Form, ...] = ()
 
@@ -59,6 +50,7 @@ def make_plan(
     *,
     targets: Sequence[Target] = (),
     forms: Sequence[Form] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> Plan:
     """Lays out a build without running any of it.
 
@@ -72,65 +64,20 @@ def make_plan(
         store: where its stages lie.
         targets: that the files are for.
         forms: what they have of their own.
+        warn: told what training has to say.
 
     Raises:
         UsageError: the model, a path or a value cannot be used, or a target cannot run the network.
     """
-    spec, start = options.spec, find_start(options)
-    recipe = make_recipe(options)
-    builtin = options.data is None
-    resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
-    crop = options.crop or (1.0 if builtin else None)
-    threads = options.threads or usable_cores()
+    layout = Layout(store)
+    add = layout.add
+    base = lay_foundation(layout, options, warn=warn)
+    data, weights, model, trained = base.data, base.weights, base.model, base.trained
+    threads = base.threads
     mixed = all(target.accepts_mixed for target in targets)
     preparing = [target for target in targets if type(target).prepare is not Target.prepare]
     if preparing:
-        _check_preparation(spec, resolution, preparing)
-    stages: dict[str, Stage] = {}
-
-    def add(role: str, name: str, work: Any, needs: tuple[str, ...] = (), **reads: Any) -> Path:
-        stages[role] = Stage(name, reads, tuple(stages[need] for need in needs), work)
-        return store.folder(stages[role])
-
-    data = add(
-        "data",
-        "data",
-        partial(steps.data, options=options, resolution=resolution),
-        photos=fingerprint(options.data, options.val, options.calibration),
-        calibration_count=options.calibration_count,
-        seed=options.seed,
-        # Photos on disk keep their size; the built-in ones are drawn at the network's.
-        resolution=resolution if builtin else None,
-    )
-    weights = model = add(
-        "weights",
-        "weights",
-        partial(
-            prepare,
-            data=data,
-            spec=spec,
-            resolution=resolution,
-            crop=crop,
-            start=start,
-            seed=options.seed,
-        ),
-        needs=("data",),
-        spec=asdict(spec),
-        resolution=resolution,
-        crop=crop,
-        file=start.hash(),
-        source=start.source,
-        seed=options.seed,
-    )
-    trained = "weights"
-    if recipe.epochs:
-        train = partial(
-            steps.train, data=data, weights=weights, recipe=recipe, device=options.torch_device
-        )
-        trained = "train"
-        model = add(
-            "train", "train", train, ("weights",), recipe=asdict(recipe), torch=installed("torch")
-        )
+        _check_preparation(base.spec, base.resolution, preparing)
     writer = tensorflow_version()
     files: dict[str, Path] = {}
     for scheme in (steps.FP32, *options.schemes):
@@ -202,9 +149,8 @@ def make_plan(
     )
     device = options.torch_device
     common: dict[str, Any] = {"data": data, "weights": weights}
-    torch_row = partial(evaluation.evaluate_torch, **common, model=model, device=device)
     rows = {**common, "model": model, "head": options.head}
-    add("evaluate fp32-torch", "evaluate fp32-torch", torch_row, (trained,))
+    add_float_row(layout, base, device)
     simulation = partial(
         evaluation.evaluate_simulation,
         **rows,
@@ -248,7 +194,27 @@ def make_plan(
         threads=threads,
         seed=options.seed,
     )
-    return Plan(spec, recipe, resolution, threads, start, stages, tuple(forms))
+    return Plan(base, layout.stages, tuple(forms))
+
+
+def make_training_plan(
+    options: BuildOptions,
+    store: StageStore,
+    *,
+    world: World | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Plan:
+    """Lays out a training alone: ``data``, ``weights``, ``train``, ``evaluate fp32-torch``.
+
+    A build of the same options in the same folder goes on from these stages.
+
+    Raises:
+        UsageError: the model, a path or a value cannot be used.
+    """
+    layout = Layout(store)
+    base = lay_foundation(layout, options, world=world, warn=warn)
+    add_float_row(layout, base, options.torch_device)
+    return Plan(base, layout.stages)
 
 
 def _check_preparation(spec: ModelSpec, resolution: int, targets: Sequence[Target]) -> None:
@@ -285,8 +251,9 @@ def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair
     if options.quantize == "qat":
         recipe = make_qat_recipe(options)
         on_calibration = options.distill_only and options.calibration is not None
+        engine = partial(make_engine, options)
         work = partial(
-            repair.train_quantized, recipe=recipe, on_calibration=on_calibration, device=device
+            repair.train_quantized, recipe=recipe, on_calibration=on_calibration, engine=engine
         )
         reads = {"recipe": asdict(recipe), "on_calibration": on_calibration}
         yield "qat", "train w8a8-static", work, {**reads, "torch": installed("torch")}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.atomic import write_json
 from edgekit.console import Progress
@@ -17,6 +20,9 @@ from edgekit.pipeline.steps import (
 )
 from edgekit.pipeline.workshop import Folders, Workshop
 from edgekit.training.recipe import QatRecipe
+
+if TYPE_CHECKING:
+    from edgekit.training.engine import Engine
 
 
 def correct(
@@ -50,12 +56,11 @@ def train_quantized(
     folders: Folders,
     recipe: QatRecipe,
     on_calibration: bool,
-    device: str,
+    engine: Callable[[], Engine],
 ) -> str:
     """Trains the quantized network, or goes on where an interrupted attempt stopped."""
     from edgekit.calibration.qat import QuantizedTrainer
-    from edgekit.devices import pick_device
-    from edgekit.training.trainer import CHECKPOINT
+    from edgekit.training.checkpoint import Checkpoints
 
     splits = read_splits(folders.data)
     trainer = QuantizedTrainer(
@@ -66,11 +71,11 @@ def train_quantized(
         with_input_of(folders.calibration, read_preprocessing(folders.weights)),
         recipe,
         folder,
-        device=pick_device(device),
-        advance=lambda done, total, note: progress("train int8", done, total, note),
+        engine=engine(),
+        advance=partial(progress, "train int8"),
     )
     graph, history = trainer.run()
     graph.save(folder / GRAPH)
     write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    Checkpoints(folder).remove()
     return f"val top-1 {history[-1].val_top1:.3f}"

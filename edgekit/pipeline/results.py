@@ -25,6 +25,7 @@ from edgekit.pipeline import steps
 from edgekit.pipeline.evaluation import spread_photos
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.diagnosis import diagnose, emitted
 from edgekit.report.document import (
@@ -37,8 +38,9 @@ from edgekit.report.document import (
 )
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
+from edgekit.report.evaluation import evaluate_answers, worst_photos
 from edgekit.report.host import describe_host, installed, int8_dot_product
-from edgekit.report.html import MAX_PHOTOS, Miss, write_html
+from edgekit.report.html import MAX_PHOTOS, Miss, WorstPhoto, write_html
 from edgekit.targets.forms import Form
 
 Outcomes = Mapping[str, Outcome]
@@ -46,11 +48,13 @@ Outcomes = Mapping[str, Outcome]
 #: Distributions whose versions decide results.
 PACKAGES = ("torch", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy", "pillow")
 MANIFEST_VERSION = 1
+#: Of those that the trained network errs on most.
+WORST_PHOTOS = 12
 
 
-def command_line(options: BuildOptions) -> str:
+def command_line(options: BuildOptions, command: str = "build") -> str:
     """The command that asks for exactly these options."""
-    words = ["edgekit", "build", options.model]
+    words = ["edgekit", command, options.model]
     for item in dataclasses.fields(options):
         value = getattr(options, item.name)
         if item.name == "model" or value == item.default:
@@ -64,43 +68,32 @@ def command_line(options: BuildOptions) -> str:
     return shlex.join(words)
 
 
-def collect_document(
+def describe_run(
     options: BuildOptions,
     plan: Plan,
     outcomes: Outcomes,
-    targets: Sequence[TargetEntry],
+    rows: Sequence[Row],
     folder: Path,
     files: Mapping[str, Path],
+    *,
+    command: str = "build",
 ) -> Document:
-    """Puts together what ``report.json`` holds."""
+    """What ``report.json`` holds of any run: how it was trained, and how well that went."""
     splits = steps.read_splits(outcomes["data"].folder)
-    calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
-    rows = make_rows(outcomes, splits, files, plan.forms)
-    scheme, in_float = scheme_written(files), kept_in_float(outcomes)
-    ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
-    warnings = [*splits.warnings, *ranges["warnings"]]
-    if scheme == steps.MIXED:
-        warnings.append(
-            f"mixed precision: {len(in_float)} operators are computed in float: {listed(in_float)}"
-        )
-    diagnosis = diagnose(rows, int8_dot_product=int8_dot_product())
-    if diagnosis:
-        warnings.append(diagnosis)
-    qat = outcomes.get("qat")
-    history = outcomes["train"].folder / steps.HISTORY if "train" in outcomes else None
-    return Document(
+    logits = read_logits(outcomes, "fp32-torch")
+    document = Document(
         schema_version=SCHEMA_VERSION,
         edgekit_version=__version__,
-        model=plan.spec.name,
+        model=plan.base.spec.name,
         output="logits" if options.head == "classifier" else "embedding",
-        command=command_line(options),
+        command=command_line(options, command),
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        rows=rows,
+        rows=list(rows),
         stages=[
             {"name": o.name, "seconds": o.seconds, "cached": o.cached, "detail": o.detail}
             for o in outcomes.values()
         ],
-        warnings=warnings,
+        warnings=list(splits.warnings),
         data={
             "source": splits.source,
             "builtin": splits.builtin,
@@ -111,23 +104,10 @@ def collect_document(
             "unreadable": len(splits.unreadable),
         },
         preprocessing=read_json(outcomes["weights"].folder / steps.PREPROCESSING),
-        training={"history": read_json(history)} if history else None,
-        quantization={
-            "scheme": scheme,
-            "risk": ": ".join(known_risk(plan.spec)),
-            "float_layers": in_float,
-            "method": options.ranges,
-            "repair": options.quantize,
-            "ladder": judged(outcomes, splits),
-            "noise_floor": noise_floor(outcomes),
-            "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
-            "calibration_digest": calibration["sha256"],
-            "tensors": len(ranges["tensors"]),
-            **summarize_ranges(ranges["tensors"]),
-            "input_mean": calibration["input_mean"],
-            "input_std": calibration["input_std"],
-        },
-        targets=list(targets),
+        training=None,
+        quantization=None,
+        evaluation=evaluate_answers("fp32-torch", logits, splits.val.labels, splits.labels),
+        targets=[],
         devices=[],
         files=[
             {
@@ -139,6 +119,55 @@ def collect_document(
         ],
         host=describe_host((*PACKAGES, *dict.fromkeys(form.package for form in plan.forms))),
     )
+    if "train" in outcomes:
+        trained = outcomes["train"].folder
+        recipe = dataclasses.asdict(plan.base.recipe)
+        document["training"] = {"history": read_json(trained / steps.HISTORY), "recipe": recipe}
+        if (trained / steps.EARLIER).exists():
+            document["earlier"] = read_json(trained / steps.EARLIER)
+    return document
+
+
+def collect_document(
+    options: BuildOptions,
+    plan: Plan,
+    outcomes: Outcomes,
+    targets: Sequence[TargetEntry],
+    folder: Path,
+    files: Mapping[str, Path],
+) -> Document:
+    """Puts together what a build's ``report.json`` holds."""
+    splits = steps.read_splits(outcomes["data"].folder)
+    calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
+    rows = make_rows(outcomes, splits, files, plan.forms)
+    document = describe_run(options, plan, outcomes, rows, folder, files)
+    scheme, in_float = scheme_written(files), kept_in_float(outcomes)
+    ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
+    document["warnings"] += ranges["warnings"]
+    if scheme == steps.MIXED:
+        document["warnings"].append(
+            f"mixed precision: {len(in_float)} operators are computed in float: {listed(in_float)}"
+        )
+    if diagnosis := diagnose(rows, int8_dot_product=int8_dot_product()):
+        document["warnings"].append(diagnosis)
+    qat = outcomes.get("qat")
+    document["quantization"] = {
+        "scheme": scheme,
+        "risk": ": ".join(known_risk(plan.base.spec)),
+        "float_layers": in_float,
+        "method": options.ranges,
+        "repair": options.quantize,
+        "ladder": judged(outcomes, splits),
+        "noise_floor": noise_floor(outcomes),
+        "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
+        "calibration_digest": calibration["sha256"],
+        "tensors": len(ranges["tensors"]),
+        **summarize_ranges(ranges["tensors"]),
+        "input_mean": calibration["input_mean"],
+        "input_std": calibration["input_std"],
+    }
+    document["targets"] = list(targets)
+    return document
 
 
 def check_budget(document: Document, budget: float | None) -> GateError | None:
@@ -255,8 +284,9 @@ def write_results(
     paths = {name: folder / name for name in ("report.json", "report.html", "manifest.json")}
     write_report(document, paths["report.json"])
     splits = steps.read_splits(outcomes["data"].folder)
-    misses, total = find_misses(outcomes, splits)
-    write_html(document, paths["report.html"], photos=misses, total=total)
+    misses, total = find_misses(outcomes, splits) if document["quantization"] else ([], 0)
+    worst = find_worst(outcomes, splits)
+    write_html(document, paths["report.html"], photos=misses, total=total, worst=worst)
     write_json(paths["manifest.json"], make_manifest(document, options, plan, outcomes, splits))
     return paths
 
@@ -273,8 +303,9 @@ def make_manifest(
         "schema_version": MANIFEST_VERSION,
         "command": document["command"],
         "options": asked,
-        "model": dataclasses.asdict(plan.spec),
-        "recipe": dataclasses.asdict(plan.recipe),
+        "model": dataclasses.asdict(plan.base.spec),
+        "recipe": dataclasses.asdict(plan.base.recipe),
+        "qat_recipe": dataclasses.asdict(make_qat_recipe(options)) if "qat" in outcomes else None,
         "seed": options.seed,
         "data": {
             **document["data"],
@@ -283,13 +314,34 @@ def make_manifest(
         },
         "weights": read_json(outcomes["weights"].folder / steps.ORIGIN),
         "preprocessing": document["preprocessing"],
-        "calibration": read_json(outcomes["calibrate"].folder / steps.CALIBRATION),
+        "calibration": read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
+        if "calibrate" in outcomes
+        else None,
         "stages": {
             role: {"name": stage.name, "key": stage.key} for role, stage in plan.stages.items()
         },
         "tools": document["host"]["versions"],
         "outputs": document["files"],
     }
+
+
+def find_worst(outcomes: Outcomes, splits: Splits) -> list[WorstPhoto]:
+    """The photos that the trained network errs on most."""
+    preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
+    logits = read_logits(outcomes, "fp32-torch")
+    return [
+        WorstPhoto(
+            pixels=preprocessing.pixels(splits.val.load(index)),
+            name=splits.val.names[index],
+            truth=splits.labels[splits.val.labels[index]],
+            answer=splits.labels[answer],
+            probability=probability,
+            loss=loss,
+        )
+        for index, loss, answer, probability in worst_photos(
+            logits, splits.val.labels, WORST_PHOTOS
+        )
+    ]
 
 
 def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[list[Miss], int]:

@@ -5,18 +5,18 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
-from edgekit.data import Splits, load_splits
+from edgekit.data import Splits, load_splits, photos_from_dict
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
 from edgekit.options import BuildOptions
@@ -25,13 +25,20 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.report.format import size
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form, Source
-from edgekit.training.recipe import Recipe
+from edgekit.training.recipe import Recipe, StudentRecipe
+from edgekit.unlabelled import load_unlabelled
+
+if TYPE_CHECKING:
+    from edgekit.training.engine import Engine
 
 SPLITS = "splits.json"
+UNLABELLED = "unlabelled.json"
 GRAPH = "model.graph"
 PREPROCESSING = "preprocessing.json"
 ORIGIN = "origin.json"
 HISTORY = "history.json"
+TABLE = "history.csv"
+EARLIER = "earlier.json"
 HISTOGRAMS = "histograms.npz"
 CALIBRATION = "calibration.json"
 RANGES = "ranges.json"
@@ -88,6 +95,9 @@ def data(folder: Path, progress: Progress, *, options: BuildOptions, resolution:
         builtin_resolution=resolution,
     )
     write_json(folder / SPLITS, splits.to_dict())
+    if options.unlabelled is not None:
+        unlabelled = load_unlabelled(options.unlabelled, splits, progress)
+        write_json(folder / UNLABELLED, unlabelled.to_dict())
     counts = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.labels)} classes"
     return f"{counts}, {len(splits.unreadable)} unreadable" if splits.unreadable else counts
 
@@ -99,27 +109,36 @@ def train(
     data: Path,
     weights: Path,
     recipe: Recipe,
-    device: str,
+    teacher: Recipe | None,
+    engine: Callable[[], Engine],
+    warn: Callable[[str], None] | None = None,
 ) -> str:
-    """Trains the network, or goes on where an interrupted attempt stopped."""
-    from edgekit.devices import pick_device
-    from edgekit.training.trainer import CHECKPOINT, Trainer
+    """Trains the network, or goes on where an interrupted attempt stopped.
+
+    A ``teacher`` is the recipe of the one that labels photos for the network.
+    """
+    from edgekit.training.checkpoint import Checkpoints
+    from edgekit.training.student import Lessons, teach
+    from edgekit.training.together import Task, lead
 
     splits = read_splits(data)
-    trainer = Trainer(
+    task = Task(
         Graph.load(weights / GRAPH),
         splits.train,
         splits.val,
         read_preprocessing(weights),
         recipe,
-        folder,
-        device=pick_device(device),
-        advance=lambda done, total, note: progress("train", done, total, note),
     )
-    graph, history = trainer.run()
+    if isinstance(recipe, StudentRecipe) and teacher:
+        lessons = Lessons(task, teacher, photos_from_dict(read_json(data / UNLABELLED)))
+        graph, history, earlier = teach(lessons, folder, engine(), progress, warn)
+        write_json(folder / EARLIER, earlier)
+    else:
+        advance = partial(progress, "train")
+        graph, history = lead(task, folder, engine(), advance=advance, warn=warn)
     graph.save(folder / GRAPH)
     write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    Checkpoints(folder).remove()
     return f"val top-1 {history[-1].val_top1:.3f}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,6 +185,7 @@ class Workshop:
         """Quantization-aware training on the calibration photos, with the float network alone."""
         from edgekit.calibration.qat import QuantizedTrainer
         from edgekit.devices import pick_device
+        from edgekit.training.engine import Engine
         from edgekit.training.recipe import TEACHER_ALONE, QatRecipe
 
         batch = min(DISTILLATION_BATCH, len(self.photos))
@@ -203,8 +205,8 @@ class Workshop:
             self.preprocessing,
             recipe,
             self.scratch,
-            device=pick_device(self.device),
-            advance=lambda done, total, note: self.progress("distil", done, total, note),
+            engine=Engine(device=pick_device(self.device)),
+            advance=partial(self.progress, "distil"),
         )
         return Candidate(best.graph, trainer.run()[0])
 

@@ -50,9 +50,16 @@ def _wanted(options: BuildOptions) -> dict[str, str | None]:
     named = options.start in ("none", "imagenet")
     return {
         "model": options.spec.name,
-        **{name: str(path.resolve()) if path else None for name, path in paths.items()},
+        **{name: _whole(path) for name, path in paths.items()},
         "weights": options.start if named else str(Path(options.start).resolve()),
     }
+
+
+def _whole(photos: str | None) -> str | None:
+    """A path from the root, so that it names the same photos from every folder."""
+    if photos is None or photos.startswith("pipe:"):
+        return photos
+    return str(Path(photos).resolve())
 
 
 def _identity(folder: Path) -> dict[str, str | None] | None:

@@ -23,9 +23,11 @@ def verdict(rows: Sequence[Row]) -> str:
     if quantized is None:
         row = reference or rows[-1]
         low, high = row["top1_ci95"]
+        trained = list(by_stage) == [REFERENCE]
         return (
-            f"fp32 is right on {percent(row['top1'])} % of {row['n']} photos "
-            f"(95 % interval {percent(low)} to {percent(high)} %); nothing was quantized."
+            f"{'The trained network' if trained else 'fp32'} is right on {percent(row['top1'])} % "
+            f"of {row['n']} photos (95 % interval {percent(low)} to {percent(high)} %)"
+            f"{'' if trained else '; nothing was quantized'}."
         )
     row = quantized
     form = row["stage"].rsplit("-", 1)[0]

@@ -2,7 +2,8 @@
 
 The document is plain JSON all the way down, so its types are ``TypedDict``: what is in memory is
 what is on disk, and a report can be drawn again from the file alone. Fractions are 0 to 1, sizes
-bytes, stage times seconds and latencies milliseconds. ``None`` means "not measured".
+bytes, stage times seconds and latencies milliseconds. ``None`` means "not measured", and what is
+``NotRequired`` is missing from reports of earlier versions.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from edgekit.atomic import write_bytes
 from edgekit.errors import EdgekitError
+from edgekit.report.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import NotRequired
 
     from edgekit.bench_devices import Device
 
@@ -85,12 +88,17 @@ class Epoch(TypedDict):
     val_top1: float | None
     learning_rate: float
     seconds: float
+    images_per_s: NotRequired[float | None]  # over the training steps, without validation
+    waiting: NotRequired[float | None]  # share of that time in which it waited for data
+    resolution: NotRequired[int | None]  # side of the input, pixels
 
 
 class Training(TypedDict):
     """The training run, oldest epoch first."""
 
+    name: NotRequired[str]  # where there are several: teacher, student 1
     history: list[Epoch]
+    recipe: NotRequired[dict[str, Any]]  # all of its fields, as they were resolved
 
 
 class RangeChoice(TypedDict):
@@ -180,6 +188,8 @@ class Document(TypedDict):
     data: Data
     preprocessing: dict[str, Any]
     training: Training | None
+    earlier: NotRequired[list[Training]]  # of a student: its teacher, and the students before it
+    evaluation: NotRequired[Evaluation | None]
     quantization: Quantization | None
     targets: list[Target]
     devices: list[Device]  # the int8 file there, and on the host first; empty without --device

@@ -38,6 +38,13 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 
+def rate(value: float | None) -> str:
+    """Photos a second: 3.25 → ``3.2``, 312.4 → ``312``, 12345.6 → ``12,346``."""
+    if not _known(value):
+        return NOTHING
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}"
+
+
 def size(count: float | None) -> str:
     """Bytes in decimal units: 5266432 → ``5.3 MB``."""
     if not _known(count):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.report import format as fmt
 from edgekit.report.diagnosis import verdict
-from edgekit.report.document import Document, Epoch, Row, write_text
+from edgekit.report.document import Document, Row, write_text
 
 if TYPE_CHECKING:
     import numpy as np
+    from jinja2 import Environment
     from markupsafe import Markup
     from numpy.typing import NDArray
 
@@ -32,8 +33,24 @@ class Miss(NamedTuple):
     got: str  # the answer of int8
 
 
+class WorstPhoto(NamedTuple):
+    """A photo with a high loss under its class."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 3], RGB
+    name: str
+    truth: str
+    answer: str
+    probability: float  # of the answer, 0 to 1
+    loss: float  # nats
+
+
 def write_html(
-    document: Document, path: Path, *, photos: Sequence[Miss] = (), total: int | None = None
+    document: Document,
+    path: Path,
+    *,
+    photos: Sequence[Miss] = (),
+    total: int | None = None,
+    worst: Sequence[WorstPhoto] = (),
 ) -> None:
     """Writes the report as one self-contained page, whole or not at all.
 
@@ -45,19 +62,46 @@ def write_html(
         path: the file to write.
         photos: what fp32 got right and int8 wrong; the first 24 are shown.
         total: how many such photos there are, where ``photos`` holds only some of them.
+        worst: the photos with the highest loss, highest first; the first 24 are shown.
 
     Raises:
         EdgekitError: the file cannot be written.
     """
-    write_text(path, render(document, photos, len(photos) if total is None else total))
+    write_text(path, render(document, photos, len(photos) if total is None else total, worst))
 
 
-def render(document: Document, photos: Sequence[Miss], total: int) -> str:
+def render(
+    document: Document, photos: Sequence[Miss], total: int, worst: Sequence[WorstPhoto] = ()
+) -> str:
     """Returns the page; see `write_html`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+    from edgekit.report.curves import draw_run
     from edgekit.report.plots import accuracy_plot
     from edgekit.report.snippet import python_snippet
+
+    rows, training = document["rows"], document["training"]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            doc=document,
+            verdict=verdict(rows),
+            accuracy=accuracy_plot(rows) if len(rows) > 1 else "",
+            training=draw_run(training) if training else None,
+            earlier=[draw_run(run) for run in document.get("earlier", [])],
+            evaluation=document.get("evaluation"),
+            timing=timing(rows),
+            photos=[(miss, thumbnail(miss.pixels)) for miss in photos[:MAX_PHOTOS]],
+            total=total,
+            worst=[(photo, thumbnail(photo.pixels)) for photo in worst[:MAX_PHOTOS]],
+            longest=max((s["seconds"] for s in document["stages"] if not s["cached"]), default=0)
+            or 1,
+            snippet=python_snippet(document),
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -76,19 +120,7 @@ def render(document: Document, photos: Sequence[Miss], total: int) -> str:
         temperature=fmt.temperature,
         code=code,
     )
-    shown = [(miss, thumbnail(miss.pixels)) for miss in photos[:MAX_PHOTOS]]
-    history = document["training"]["history"] if document["training"] else []
-    return environment.get_template("report.html.j2").render(
-        doc=document,
-        verdict=verdict(document["rows"]),
-        accuracy=accuracy_plot(document["rows"]) if document["rows"] else "",
-        curves=curves(history),
-        timing=timing(document["rows"]),
-        photos=shown,
-        total=total,
-        longest=max((s["seconds"] for s in document["stages"] if not s["cached"]), default=0) or 1,
-        snippet=python_snippet(document),
-    )
+    return environment
 
 
 def timing(rows: Sequence[Row]) -> str:
@@ -101,22 +133,6 @@ def timing(rows: Sequence[Row]) -> str:
     if len(ways) < 2:
         return "".join(ways)
     return "; ".join(f"{', '.join(stages)} {way}" for way, stages in ways.items())
-
-
-def curves(history: Sequence[Epoch]) -> list[tuple[str, Markup]]:
-    """Draws loss and accuracy per epoch; fewer than two epochs make no curve."""
-    from edgekit.report.plots import line_chart
-
-    if len(history) < 2:
-        return []
-    epochs = [epoch["epoch"] for epoch in history]
-    loss: list[float | None] = [epoch["train_loss"] for epoch in history]
-    top1 = [None if epoch["val_top1"] is None else 100 * epoch["val_top1"] for epoch in history]
-    charts = [
-        ("Training loss", line_chart("Training loss per epoch", "", epochs, loss)),
-        ("Validation top-1, %", line_chart("Validation top-1 per epoch", "%", epochs, top1)),
-    ]
-    return [(title, chart) for title, chart in charts if chart]
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> str:

@@ -80,14 +80,22 @@ def accuracy_plot(rows: Sequence[Row]) -> Markup:
     return _svg("Top-1 accuracy per stage with 95 % intervals", spoken, bottom + 22, marks)
 
 
-def line_chart(title: str, unit: str, xs: Sequence[int], ys: Sequence[float | None]) -> Markup:
-    """One curve over epochs; values that are missing or not finite leave a gap.
+def line_chart(
+    title: str,
+    unit: str,
+    xs: Sequence[int],
+    ys: Sequence[float | None],
+    *,
+    stepped: bool = False,
+) -> Markup:
+    """One curve over epochs; values that are missing or not finite have no mark.
 
     Args:
         title: what the curve shows, for readers who cannot see it.
         unit: what stands behind its figures, for example ``%``.
         xs: epochs, ascending.
         ys: a value per epoch.
+        stepped: whether a value holds until the next one, instead of running into it.
     """
     left, right, top, bottom = 44, WIDTH - 16, 10, 168
     points = [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None and math.isfinite(y)]
@@ -105,7 +113,10 @@ def line_chart(title: str, unit: str, xs: Sequence[int], ys: Sequence[float | No
     marks += [
         f'<text class="tick" x="{across(x)}" y="{bottom + 18}">{x}</text>' for x in xs[::stride]
     ]
-    line = " ".join(f"{across(x)},{up(y)}" for x, y in points)
+    corners = points[:1]
+    for (x, y), (_, before) in zip(points[1:], points, strict=False):
+        corners += [(x, before), (x, y)] if stepped else [(x, y)]
+    line = " ".join(f"{across(x)},{up(y)}" for x, y in corners)
     marks.append(f'<g class="quantized"><polyline points="{line}"/>')
     if len(points) <= 60:
         marks += [f'<circle cx="{across(x)}" cy="{up(y)}" r="2.5"/>' for x, y in points]

@@ -36,13 +36,43 @@ scores = model.get_tensor(result["index"])[0]
 {answer}
 """
 
+WEIGHTS = """\
+import json
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+
+from edgekit.graph import Graph
+from edgekit.inference import to_input
+from edgekit.network import Network
+from edgekit.preprocessing import Preprocessing
+
+report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+preprocessing = Preprocessing.from_dict(report["preprocessing"])
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+pixels = preprocessing.pixels(photo)
+
+network = Network(Graph.load(Path({graph!r}))).eval()
+with torch.inference_mode():
+    scores = network(to_input(pixels[None], preprocessing, "cpu"))[0]
+{answer}
+"""
+
 
 def python_snippet(document: Document) -> str | None:
-    """Returns a complete program that classifies ``photo.jpg``; None where no model was made."""
-    model = model_file([file["path"] for file in document["files"]])
+    """Returns a complete program that classifies ``photo.jpg``; None where no model was made.
+
+    It runs the TFLite file, or the trained weights where there is no other file.
+    """
+    paths = [file["path"] for file in document["files"]]
+    model = model_file(paths)
     record: dict[str, Any] = document["preprocessing"]
-    if model is None or not record:
+    if not record:
         return None
+    if model is None:
+        graph = next((path for path in paths if path.endswith(".graph")), None)
+        return graph and _weights_snippet(graph, document["output"])
     labels = document["data"]["labels"]
     int8 = document["quantization"]
     inline = len(labels) <= MAX_INLINE_LABELS
@@ -59,6 +89,13 @@ def python_snippet(document: Document) -> str | None:
         std=int8["input_std"] if int8 else record["std"],
         model=model,
     )
+
+
+def _weights_snippet(graph: str, output: str) -> str:
+    answer = "print(preprocessing.labels[scores.argmax()])"
+    if output != "logits":
+        answer = "print(scores)  # embedding"
+    return WEIGHTS.format(graph=graph, answer=answer)
 
 
 def model_file(paths: Sequence[str]) -> str | None:

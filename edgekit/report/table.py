@@ -50,12 +50,14 @@ COLUMNS = (
     Column("median ms", _median),
     Column("p5 to p95", _spread, spare=6),
 )
+COMPARING = ("agrees %", "KL", "drop pp")
 
 
 def result_table(rows: Sequence[Row], console: Console, clean: Callable[[str], str]) -> Table:
     """Lays the rows out with as many columns as the console is wide.
 
-    Top-5 is left out where it is 1 throughout, as it always is with at most 5 classes.
+    Top-5 is left out where it is 1 throughout, as it always is with at most 5 classes; of a single
+    row, what compares it with others and what was not measured.
 
     Args:
         rows: one per stage.
@@ -63,6 +65,12 @@ def result_table(rows: Sequence[Row], console: Console, clean: Callable[[str], s
         clean: makes a cell fit for the console's encoding.
     """
     columns = [c for c in COLUMNS if c.title != "top-5 %" or any(row["top5"] < 1 for row in rows)]
+    if len(rows) == 1:
+        columns = [
+            column
+            for column in columns
+            if column.title not in COMPARING and column.cell(rows[0]) != fmt.NOTHING
+        ]
     table = _table(columns, rows, clean)
     boundless = console.options.update(max_width=1000)
     while console.measure(table, options=boundless).maximum > console.width and any(

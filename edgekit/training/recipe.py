@@ -140,18 +140,19 @@ class Recipe:
             epoch: counted from 0.
             resolution: the full side of the input in pixels.
         """
-        if self.stages == 1:
+        stages = min(self.stages, self.epochs)  # so that the last epoch has the full side
+        if stages <= 1:
             return Difficulty(
                 resolution, self.policy_magnitude, self.mixup, self.cutmix, self.dropout
             )
-        index = epoch * self.stages // max(self.epochs, 1)
-        share = index / (self.stages - 1)
+        index = epoch * stages // self.epochs
+        share = index / (stages - 1)
         base = self.first_size * resolution
         dropout = self.dropout
         if self.first_dropout is not None and dropout is not None:
             dropout = self.first_dropout + (dropout - self.first_dropout) * share
         return Difficulty(
-            int(base + (resolution - base) * (index + 1) / self.stages),
+            round(base + (resolution - base) * (index + 1) / stages),
             self.first_magnitude + (self.policy_magnitude - self.first_magnitude) * share,
             self.mixup * share,
             self.cutmix * share,

@@ -72,7 +72,7 @@ def read_recipe(name: str, *, model: str = "") -> RecipeFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the recipe {name} is not TOML", cause=str(error)) from error
     kind = table.pop("kind", "train")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise _damaged(name, f"kind = {kind!r}", did_you_mean(str(kind), KINDS))
     variants = table.pop("variants", {})
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):

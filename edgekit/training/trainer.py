@@ -1,94 +1,73 @@
-"""Training a Graph on photos, from scratch or from trained weights; resumable at each epoch."""
+"""Training a Graph on photos, from scratch or from trained weights, in one process or several."""
 
 from __future__ import annotations
 
-import io
+import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from edgekit.atomic import write_bytes
-from edgekit.batches import Augmentation, Batches, train_batches
+from edgekit.augmentation.mixing import mix
+from edgekit.augmentation.photo import Augmentation
+from edgekit.batches import TrainBatch, train_batches
 from edgekit.data import PhotoSet
 from edgekit.devices import autocast, make_deterministic, place
-from edgekit.errors import EdgekitError
-from edgekit.graph import Graph
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.graph import FullyConnected, Graph
 from edgekit.inference import predict, to_input
 from edgekit.metrics import top_k
 from edgekit.network import GraphModule, Network
+from edgekit.photo_cache import CachedPhotos
 from edgekit.preprocessing import Preprocessing
+from edgekit.training.average import Average
+from edgekit.training.checkpoint import Checkpoints, State, read
+from edgekit.training.engine import Engine
+from edgekit.training.gradient import Gradient
+from edgekit.training.interrupts import Interrupts
+from edgekit.training.log import TrainingLog
+from edgekit.training.meter import Epoch, Meter, Position
 from edgekit.training.optimizers import make_optimizer
-from edgekit.training.recipe import Recipe
+from edgekit.training.recipe import Difficulty, Recipe
 
 #: Told the steps done, the steps in all, and a few words on how it goes.
 Advance = Callable[[int, int, str], None]
 
-CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        epoch: counted from 1.
-        train_loss: mean loss over the epoch's steps; cross-entropy with label smoothing, unless
-            the trainer has another.
-        val_top1: of the averaged weights, a fraction; None for an epoch without validation.
-        learning_rate: of the last step.
-        seconds: wall time, with validation.
-    """
-
-    epoch: int
-    train_loss: float
-    val_top1: float | None
-    learning_rate: float
-    seconds: float
-
-
-class Average:
-    """An exponential moving average of all floating weights and statistics.
-
-    The decay starts low and rises with the number of updates, ``min(decay, (1+t)/(10+t))``,
-    as ``tf.train.ExponentialMovingAverage(num_updates=t)`` does, so that short runs forget
-    their first weights.
-    """
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.updates = 0
-        self.values = {name: t.detach().clone() for name, t in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Moves the average towards the network's present weights."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        self.updates += 1
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                self.values[name].lerp_(tensor, 1 - decay)
-            else:
-                self.values[name].copy_(tensor)
+#: Steps between two looks at whether another process was asked to stop, on a GPU: a look waits
+#: until the GPU has caught up.
+LOOK_EVERY = 10
 
 
 class Trainer:
-    """Runs a recipe over a Graph, an epoch at a time, with a checkpoint after each.
+    """Runs a recipe over a Graph, with checkpoints within and after each epoch.
+
+    Everything random in a step depends on the seed, the step's number and the process alone, and
+    the order of the photos on the seed and the epoch: a run that was interrupted goes on to the
+    same weights, and one that goes on with another number of processes sees the same batches.
 
     Args:
         graph: the network to start from.
         train: photos to learn from.
         val: photos to watch, if any.
         preprocessing: how a photo becomes an input.
-        recipe: everything else.
-        folder: where the checkpoint lies; one found there is resumed.
-        device: torch device.
+        recipe: everything that decides the weights.
+        folder: where checkpoints and logs lie; a checkpoint found there is resumed.
+        engine: what it computes on and how.
+        targets: float32 [n, classes], probabilities to learn in place of the photos' labels.
         advance: told about progress.
+        warn: told what else is to be known.
+
+    Raises:
+        UsageError: the engine cannot do what it is asked for.
     """
 
     def __init__(
@@ -100,22 +79,34 @@ class Trainer:
         recipe: Recipe,
         folder: Path,
         *,
-        device: torch.device | None = None,
+        engine: Engine | None = None,
+        targets: npt.NDArray[np.float32] | None = None,
         advance: Advance | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
+        self.engine = engine = engine or Engine()
+        self.world, self.device = engine.world, engine.device
         self.train, self.val = train, val
-        self.preprocessing = preprocessing
-        self.recipe = recipe
-        self.checkpoint = folder / CHECKPOINT
-        self.device = device or torch.device("cpu")
+        if engine.cache_bytes:
+            self.train = CachedPhotos(train, engine.cache_bytes)
+        self.preprocessing, self.recipe, self.folder = preprocessing, recipe, folder
+        self.targets = targets
         self.advance = advance or (lambda done, total, note: None)
+        self.warn = warn or (lambda text: None)
+        self.checkpoints = Checkpoints(folder, self.warn)
         self.batch_size = min(recipe.batch_size, len(train))
+        if self.world.size > self.batch_size:
+            raise UsageError(
+                f"a batch of {self.batch_size} is too small for {self.world.size} processes"
+            )
         self.steps_per_epoch = len(train) // self.batch_size
         self.steps = recipe.epochs * self.steps_per_epoch
         self.network = place(self.make_network(graph), self.device)
+        self.gradient = Gradient(self.network, engine, self.batch_size, self.warn)
         self.optimizer = self.make_optimizer()
         self.average = Average(self.network, recipe.ema_decay)
         self.history: list[Epoch] = []
+        self.meter = Meter()
 
     def make_network(self, graph: Graph) -> GraphModule:
         """The module that learns."""
@@ -132,115 +123,241 @@ class Trainer:
         rate = self.recipe.rate(step, self.steps_per_epoch)
         return [rate] * len(self.optimizer.param_groups)
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """What a step makes smaller; float NCHW inputs, int64 labels [n]."""
-        with autocast(self.device):
-            logits = self.network(inputs)
-            return F.cross_entropy(
-                logits.float(), labels, label_smoothing=self.recipe.label_smoothing
-            )
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """What a step makes smaller.
+
+        Args:
+            inputs: float NCHW.
+            targets: labels, int64 [n], or probabilities, float [n, classes].
+        """
+        with autocast(self.device, self.engine.precision):
+            logits = self.gradient.forward(inputs)
+        smoothing = self.recipe.label_smoothing
+        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
     def run(self) -> tuple[Graph, list[Epoch]]:
         """Trains to the end and returns the averaged network and the history.
 
         Raises:
             EdgekitError: the loss is no longer a number.
+            KeyboardInterrupt: it was asked to stop; the run is saved.
         """
         self._resume()
-        for epoch in range(len(self.history), self.recipe.epochs):
-            self.history.append(self._epoch(epoch))
-            self._save()
+        if self.device.type == "cuda" and self.engine.micro_batch is None:
+            self.gradient.find_micro_batch(self.loss, self.preprocessing.resolution)
+        with Interrupts() as self.interrupts, self._open_log() as self.log:
+            for epoch in range(len(self.history), self.recipe.epochs):
+                self.history.append(self._epoch(epoch))
+                self._save()
+                difficulty = self.recipe.stage(epoch, self.preprocessing.resolution)
+                self.log.epoch(self.history[-1], magnitude=difficulty.magnitude)
+        self._follow_first()
         self.network.load_state_dict(self.average.values)
         return self.network.to_graph(), self.history
 
     def _epoch(self, epoch: int) -> Epoch:
-        started = time.perf_counter()
-        recipe = self.recipe
-        # Everything random in an epoch depends on the seed and its number alone, so that a
-        # resumed run goes the same way.
-        make_deterministic(recipe.seed * 1_000_003 + epoch)
-        self._training_mode()
-        total = torch.zeros((), device=self.device)
-        steps = 0
-        rates = [0.0]
-        for pixels, labels in self._batches(epoch):
-            step = epoch * self.steps_per_epoch + steps
-            rates = self.rates(step)
-            inputs = to_input(pixels, self.preprocessing, self.device)
-            total += self._step(inputs, torch.from_numpy(labels).to(self.device), rates)
-            steps += 1
-            note = f"epoch {epoch + 1}/{recipe.epochs}"
-            if self.history and self.history[-1].val_top1 is not None:
-                note += f"  val {self.history[-1].val_top1:.3f}"
-            self.advance(step + 1, self.steps, note)
-        loss = float(total) / steps
-        if loss != loss:
-            raise EdgekitError(
-                f"training diverged in epoch {epoch + 1}: the loss is not a number",
-                hint=f"a lower --learning-rate than {recipe.learning_rate:g}",
-            )
-        return Epoch(epoch + 1, loss, self._validate(), rates[0], time.perf_counter() - started)
+        meter, recipe = self.meter, self.recipe
+        make_deterministic(recipe.seed)
+        difficulty = recipe.stage(epoch, self.preprocessing.resolution)
+        self._training_mode(difficulty)
+        saved = time.monotonic()
+        with closing(self._batches(epoch, difficulty)) as batches:
+            while meter.at.step < self.steps_per_epoch:
+                started = time.perf_counter()
+                batch = next(batches)
+                meter.at.waited += time.perf_counter() - started
+                step = epoch * self.steps_per_epoch + meter.at.step
+                rates = self.rates(step)
+                loss = self._step(step, batch, rates, difficulty)
+                took = time.perf_counter() - started
+                meter.add(loss, batch.indices, count=self.batch_size, seconds=took)
+                self._check(epoch)
+                self.log.step(step, meter.last_loss, rates[0], meter.images_per_s, meter.waiting)
+                self.advance(step + 1, self.steps, self._note(epoch))
+                if self._asked_to_stop():
+                    self._save()
+                    raise KeyboardInterrupt
+                if 0 < self.engine.save_seconds < time.monotonic() - saved:
+                    self._save()
+                    saved = time.monotonic()
+        meter.settle()
+        self._check(epoch)
+        return self._finish(epoch, difficulty)
 
-    def _batches(self, epoch: int) -> Batches:
+    def _finish(self, epoch: int, difficulty: Difficulty) -> Epoch:
+        meter, self.meter = self.meter, Meter()
+        started = time.perf_counter()
+        return Epoch(  # arguments are computed in order: the time includes the validation
+            epoch + 1,
+            self.world.total(meter.at.loss)[0] / meter.at.photos,
+            self._validate(),
+            self.rates((epoch + 1) * self.steps_per_epoch - 1)[0],
+            meter.at.seconds + time.perf_counter() - started,
+            images_per_s=meter.images_per_s,
+            waiting=meter.waiting,
+            resolution=difficulty.resolution,
+        )
+
+    def _check(self, epoch: int) -> None:
+        """Stops at a loss that is not a number, before it is saved."""
+        if math.isfinite(self.meter.at.loss):
+            return
+        names = [self.train.names[index] for index in self.meter.last_photos]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        raise EdgekitError(
+            f"training diverged in epoch {epoch + 1}, batch {self.meter.last_step + 1}: "
+            "the loss is not a number",
+            cause=f"the batch had {shown}",
+            hint=f"a lower --learning-rate than {self.recipe.learning_rate:g}; "
+            "the last good checkpoint is kept",
+        )
+
+    def _note(self, epoch: int) -> str:
+        note = f"epoch {epoch + 1}/{self.recipe.epochs}"
+        if self.history and self.history[-1].val_top1 is not None:
+            note += f"  val {self.history[-1].val_top1:.3f}"
+        return f"{note}  {self.meter.images_per_s:.0f} img/s  {self.meter.waiting:.0%} waiting"
+
+    def _asked_to_stop(self) -> bool:
+        if self.device.type == "cuda" and self.meter.at.step % LOOK_EVERY:
+            return False
+        return self.world.any(self.interrupts.requested)
+
+    def _batches(self, epoch: int, difficulty: Difficulty) -> Any:
         recipe = self.recipe
         return train_batches(
             self.train,
-            self.preprocessing,
+            replace(self.preprocessing, resolution=difficulty.resolution),
             self.batch_size,
             seed=recipe.seed,
             epoch=epoch,
-            augmentation=Augmentation(crop_area=(recipe.min_crop_area, 1.0), flip=recipe.flip),
+            augmentation=Augmentation(
+                crop_area=(recipe.min_crop_area, 1.0),
+                flip=recipe.flip,
+                policy=recipe.policy,
+                layers=recipe.policy_layers,
+                magnitude=difficulty.magnitude,
+                erasing=recipe.erasing,
+            ),
+            workers=self.engine.workers,
+            share=(self.world.rank, self.world.size),
+            start=self.meter.at.step,
         )
 
-    def _training_mode(self) -> None:
+    def _training_mode(self, difficulty: Difficulty) -> None:
         self.network.train()
-        if self.recipe.freeze_norm:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        for module in self.network.modules():
+            if self.recipe.freeze_norm and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+            node = getattr(module, "node", None)
+            if difficulty.dropout is not None and isinstance(node, FullyConnected):
+                module.node = replace(node, dropout=difficulty.dropout)  # type: ignore[assignment]
 
-    def _step(self, inputs: Tensor, labels: Tensor, rates: list[float]) -> Tensor:
+    def _step(
+        self, step: int, batch: TrainBatch, rates: list[float], difficulty: Difficulty
+    ) -> Tensor:
+        """Changes the weights once; returns the mean loss of this process's photos."""
+        number = self.world.rank + self.world.size * step
+        torch.manual_seed(self.recipe.seed * 1_000_003 + number)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        loss = self.loss(inputs, labels)
+        inputs = to_input(batch.pixels, self.preprocessing, self.device)
+        targets = self._targets(batch)
+        if difficulty.mixup or difficulty.cutmix:
+            if not targets.is_floating_point():
+                targets = F.one_hot(targets, len(self.preprocessing.labels)).float()
+            generator = torch.Generator().manual_seed(torch.initial_seed())
+            inputs, targets = mix(
+                inputs,
+                targets,
+                mixup=difficulty.mixup,
+                cutmix=difficulty.cutmix,
+                generator=generator,
+            )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        loss = self.gradient.backward(self.loss, inputs, targets)
+        self.gradient.scaler.step(self.optimizer)
+        self.gradient.scaler.update()
         self.average.update(self.network)
-        return loss.detach()
+        return loss
+
+    def _targets(self, batch: TrainBatch) -> Tensor:
+        chosen = batch.labels if self.targets is None else self.targets[batch.indices]
+        return torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
 
     def _validate(self) -> float | None:
+        """Top-1 of the averaged weights; each photo is seen by one process."""
         if self.val is None:
             return None
+        self._follow_first()
         current = {name: t.clone() for name, t in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.values)
-        logits = predict(self.network, self.val, self.preprocessing, device=self.device)
+        mine = self.val.subset(list(self.world.part(len(self.val))))
+        right = 0.0
+        if len(mine):
+            logits = predict(self.network, mine, self.preprocessing, device=self.device)
+            right = float(top_k(logits, mine.labels, 1).sum())
         self.network.load_state_dict(current)
-        return float(top_k(logits, self.val.labels, 1).mean())
+        return self.world.total(right)[0] / len(self.val)
+
+    def _follow_first(self) -> None:
+        """Statistics are each process's own; those of the first one count."""
+        names = [name for name, _ in self.network.named_buffers()]
+        self.world.follow_first(self.average.values[name] for name in names)
+
+    def _open_log(self) -> TrainingLog | _NoLog:
+        if not self.world.leads:
+            return _NoLog()
+        start = len(self.history) * self.steps_per_epoch + self.meter.at.step
+        return TrainingLog(self.folder, asdict(self.recipe), start, self.history, self.warn)
 
     def _save(self) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.values,
-            "updates": self.average.updates,
-            "history": [asdict(epoch) for epoch in self.history],
-        }
-        contents = io.BytesIO()  # so that a full disk is an OSError with its reason
-        torch.save(state, contents)
-        write_bytes(self.checkpoint, contents.getvalue())
+        self.meter.gather(self.world)
+        if not self.world.leads:
+            return
+        self.checkpoints.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.gradient.scaler.state_dict(),
+                "average": self.average.values,
+                "updates": self.average.updates,
+                "history": [asdict(epoch) for epoch in self.history],
+                "position": asdict(self.meter.at),
+            }
+        )
 
     def _resume(self) -> None:
-        if not self.checkpoint.exists():
+        """Goes on from the first process's checkpoint, if there is one."""
+        contents = self.checkpoints.contents() if self.world.leads else b""
+        contents = self.world.spread(contents)
+        if not contents:
             return
-        state: Mapping[str, object] = torch.load(
-            self.checkpoint, map_location=self.device, weights_only=True
-        )
-        self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
-        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        self.average.values = dict(state["average"])  # type: ignore[call-overload]
-        self.average.updates = int(state["updates"])  # type: ignore[call-overload]
-        self.history = [Epoch(**epoch) for epoch in state["history"]]  # type: ignore[attr-defined]
+        state: State = read(contents, self.device)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.gradient.scaler.load_state_dict(state["scaler"])
+        self.average.load(state["average"], state["updates"])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        position = Position(**state["position"])
+        # The first process has the loss of all.
+        self.meter = Meter(position if self.world.leads else replace(position, loss=0.0))
+
+
+class _NoLog:
+    """What the other processes write: nothing."""
+
+    def __enter__(self) -> _NoLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Has nothing to close."""
+
+    def step(self, *_: object) -> None:
+        """Tells nothing."""
+
+    def epoch(self, *_: object, magnitude: float) -> None:
+        """Tells nothing."""
 
 
 def bn_momentum(steps: int) -> float:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edgekit.bench_devices import Accuracy, Timing
-from edgekit.report import Document, Latency, Miss, Row
+from edgekit.report import Document, Latency, Miss, Row, WorstPhoto, evaluate_answers
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 
@@ -56,6 +57,18 @@ def answers(top1: float, agreement: float, differing: int, largest: float) -> Ac
         largest_difference=largest,
     )  # fmt: skip
 
+
+def answers_of(
+    classes: int, photos: int, sure: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Logits and labels of a network that is mostly right."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, classes, photos)
+    logits = rng.normal(size=(photos, classes)) + sure * np.eye(classes)[labels]
+    return logits.astype(np.float32), labels
+
+
+LOGITS_AND_LABELS = answers_of(5, 736, 3.5)
 
 DOCUMENT = Document(
     schema_version=1,
@@ -115,10 +128,16 @@ DOCUMENT = Document(
                 "val_top1": 0.9307 - 0.19 * 0.6**epoch,
                 "learning_rate": 0.016 * 0.9**epoch,
                 "seconds": 26.9,
+                "images_per_s": 312.4,
+                "waiting": 0.034,
+                "resolution": 128 if epoch < 4 else 176 if epoch < 7 else 224,
             }
             for epoch in range(1, 9)
-        ]
+        ],
+        "recipe": {"optimizer": "adamw", "learning_rate": 0.002, "dropout": None},
     },
+    earlier=[],
+    evaluation=evaluate_answers("fp32-torch", *LOGITS_AND_LABELS, FLOWERS),
     quantization={
         "scheme": "w8a8-static",
         "risk": "low: relu6 without squeeze-excite quantizes well",
@@ -218,3 +237,32 @@ def misses() -> list[Miss]:
         truth, got = FLOWERS[i % 5], FLOWERS[(i + 2) % 5]
         photos.append(Miss(pixels, f"{truth}/{i:05d}.jpg", truth, truth, got))
     return photos
+
+
+@pytest.fixture
+def worst(misses: list[Miss]) -> list[WorstPhoto]:
+    """Four photos (drawn, not real) with a high loss."""
+    return [
+        WorstPhoto(miss.pixels, miss.name, miss.truth, miss.got, 0.993 - 0.1 * i, 5.2 - i)
+        for i, miss in enumerate(misses[:4])
+    ]
+
+
+@pytest.fixture
+def trained(document: Document) -> Document:
+    """What a run that only trains reports: no quantization, no target, no device."""
+    document.update(
+        command="edgekit train lite0 --data photos/train --val photos/val --epochs 8",
+        rows=document["rows"][:1],
+        stages=document["stages"][:2],
+        warnings=[],
+        quantization=None,
+        targets=[],
+        devices=[],
+        files=[
+            {"path": "lite0.graph", "sha256": "5a" * 32, "bytes": 13_600_000},
+            {"path": "history.csv", "sha256": "0f" * 32, "bytes": 812},
+        ],
+    )
+    document["data"]["n_calibration"] = 0
+    return document

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgekit.report import Document, Miss, write_html
+from edgekit.report import Document, Miss, WorstPhoto, write_html
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -38,11 +38,13 @@ def browse(profile: Path, url: str, *flags: str) -> str:
 
 
 @pytest.fixture
-def page(tmp_path: Path, document: Document, misses: list[Miss]) -> Path:
+def page(tmp_path: Path, document: Document, misses: list[Miss], worst: list[WorstPhoto]) -> Path:
     document["warnings"].append("<img src=http://example.invalid/x.png onerror=alert(1)>")
     path = tmp_path / "page" / "report.html"
     path.parent.mkdir()
-    write_html(document, path, photos=misses)
+    assert document["training"]
+    document["earlier"] = [{"name": "teacher", **document["training"]}]  # type: ignore[misc]
+    write_html(document, path, photos=misses, worst=worst)
     return path
 
 
@@ -74,8 +76,8 @@ def test_dom_and_requests(
     body = re.search(r'<table class="results">.*?<tbody>(.*?)</tbody>', dom, re.DOTALL)
     assert body
     assert body[1].count("<tr>") == len(document["rows"])
-    assert dom.count("<img") == 9
-    assert dom.count("<svg") == 3
+    assert dom.count("<img") == 9 + 4
+    assert dom.count("<svg") == 1 + 6 + 6  # accuracy, and the curves of two runs
     assert "<script" not in dom
     assert not re.search(r"(src|href)=.?http", dom.replace("&lt;img src=http", ""))
 

@@ -54,6 +54,9 @@ def test_verdict_without_int8(document: Document) -> None:
         "fp32 is right on 93.07 % of 736 photos (95 % interval 91.20 to 94.70 %); "
         "nothing was quantized."
     )
+    assert verdict(document["rows"][:1]) == (
+        "The trained network is right on 93.07 % of 736 photos (95 % interval 91.20 to 94.70 %)."
+    )
     assert verdict([]) == "Nothing was measured."
     document["rows"][-1]["stage"] = "w8-dynamic-tflite"
     assert verdict(document["rows"]).startswith("w8-dynamic keeps")

@@ -7,13 +7,15 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.report import Document, Miss, write_html
+from edgekit.report import Document, Miss, WorstPhoto, evaluate_answers, write_html
 from edgekit.report.html import render
 
 EVIL = "<script>alert(1)</script>"
+LATENCY = dict.fromkeys(("init", "first", "median", "p5", "p95", "n", "threads"), 1)
 VOID = {"meta", "img", "br", "path", "circle", "polyline"}
 
 
@@ -26,6 +28,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.text = ""
+        self.headings: list[str] = []
         self.feed(source)
         self.close()
         assert self.open == []
@@ -46,6 +49,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.text += data
+        if self.open[-1:] == ["h2"]:
+            self.headings.append(data)
 
 
 def written(path: Path, document: Document, **options: object) -> str:
@@ -84,7 +89,7 @@ def test_says_everything(tmp_path: Path, document: Document, misses: list[Miss])
         assert expected in text
     assert "Top-5 %" not in text
     assert page.tags.count("img") == 9
-    assert page.tags.count("svg") == 3  # accuracy, loss, validation top-1
+    assert page.tags.count("svg") == 7  # accuracy; the curves are counted below
 
 
 def test_asks_for_nothing(tmp_path: Path, document: Document, misses: list[Miss]) -> None:
@@ -118,11 +123,14 @@ def test_escapes_what_the_user_wrote(
     document["files"][1]["path"] = EVIL + "w8a8.tflite"
     document["preprocessing"]["interpolation"] = EVIL
     document["host"]["versions"] = {EVIL: EVIL}
+    document["earlier"] = [{"name": EVIL, "history": [], "recipe": {EVIL: EVIL}}]
+    document["evaluation"] = evaluate_answers(EVIL, np.eye(2), np.array([0, 1]), [EVIL, '"><b>'])
     evil = Miss(misses[0].pixels, '"><script>', EVIL, EVIL, EVIL)
-    page = Page(written(tmp_path / "report.html", document, photos=[evil]))
+    worst = WorstPhoto(misses[0].pixels, '"><script>', EVIL, EVIL, 0.5, 1.0)
+    page = Page(written(tmp_path / "report.html", document, photos=[evil], worst=[worst]))
     assert "script" not in page.tags
     assert "onload" not in [name for name, _ in page.attributes]
-    assert page.text.count(EVIL) >= 15
+    assert page.text.count(EVIL) >= 24
 
 
 def test_shows_at_most_24_photos(tmp_path: Path, document: Document, misses: list[Miss]) -> None:
@@ -152,7 +160,7 @@ def test_a_bare_run(tmp_path: Path, document: Document) -> None:
     assert "svg" not in page.tags
 
 
-@pytest.mark.parametrize(("epochs", "charts"), [(0, 0), (1, 0), (2, 2), (300, 2)])
+@pytest.mark.parametrize(("epochs", "charts"), [(0, 0), (1, 0), (2, 5), (300, 5)])
 def test_training_curves(tmp_path: Path, document: Document, epochs: int, charts: int) -> None:
     assert document["training"]
     one = document["training"]["history"][0]
@@ -218,3 +226,78 @@ def test_devices_stand_beside_the_host(document):
         other = {name: value for name, value in document.items() if name != "devices"}
         other |= {} if saved is None else {"devices": saved}
         assert "On devices" not in render(other, [], 0)
+
+
+def test_an_old_report_is_drawn_as_ever(document):
+    for field in ("earlier", "evaluation", "devices"):
+        del document[field]
+    del document["training"]["recipe"]
+    for epoch in document["training"]["history"]:
+        for field in ("images_per_s", "waiting", "resolution"):
+            del epoch[field]
+    page = Page(render(document, [], 0))
+    assert page.tags.count("figcaption") == 3  # loss, top-1, learning rate
+    assert "learning rate 0.0069." in page.text
+    assert not {"Answers by class", "Hardest photos"} & set(page.headings)
+
+
+def test_a_run_that_only_trains(trained, worst):
+    page = Page(source := render(trained, [], 0, worst))
+    assert "The trained network is right on 93.07 % of 736 photos" in page.text.replace("\xa0", " ")
+    assert page.headings == [
+        "Accuracy", "Time per stage", "Training", "Answers by class", "Hardest photos",
+        "Feeding the model", "Data", "Host", "Files", "Command",
+    ]  # fmt: skip
+    for absent in ("calibration", "Agrees", "Drop", "Median", "Noise floor", "int8", "Top-1 per"):
+        assert absent not in page.text
+    assert "Graph.load(Path(&#39;lite0.graph&#39;))" in source
+    row = trained["rows"][0]
+    row.update(size_bytes=13_600_000, latency_ms=LATENCY)
+    assert "Median ms" in render(trained, [], 0)
+
+
+def test_a_student_stands_before_its_teachers(document):
+    training = document["training"]
+    training["name"] = "student 2"
+    document["earlier"] = [{**training, "name": name} for name in ("teacher", "student 1")]
+    page = Page(render(document, [], 0))
+    text = " ".join(page.text.split())
+    assert "Training: student 2" in text
+    assert text.index("Before it: teacher") < text.index("Before it: student 1")
+    assert page.tags.count("figcaption") == 18
+    assert page.tags.count("details") == 2 + 3  # three recipes
+    pace = "312 images/s, 3\xa0% of the time waiting for data."
+    assert page.text.count(pace) == 3
+
+
+def test_the_confusion_matrix_is_a_table_of_numbers(document):
+    evaluation = document["evaluation"]
+    source = render(document, [], 0)
+    body = source[source.index('<table class="confusion">') :].partition("</table>")[0]
+    assert body.count('scope="row"') == 6  # classes, precision
+    assert body.count('scope="col"') == 8  # true class, answers, photos, recall
+    cells = re.findall(r'<td class="(right|mistaken)"(?: style="--share: ([\d.]+)")?>(\d+)<', body)
+    counts = [int(count) for _, _, count in cells]
+    assert counts == [count for line in evaluation["confusion"] for count in line]
+    assert [kind for kind, _, _ in cells].count("right") == 5
+    assert cells[0][1] == f"{evaluation['per_class'][0]['recall'] ** 0.5:.3f}"
+    assert {share for _, share, count in cells if count == "0"} == {""}
+
+
+def test_many_classes_are_told_by_their_worst(document):
+    labels = np.arange(60)
+    answers = np.where(labels % 10, labels, (labels + 1) % 60)
+    names = [f"class {i}" for i in range(60)]
+    document["evaluation"] = evaluate_answers("fp32-torch", np.eye(60)[answers], labels, names)
+    page = Page(render(document, [], 0))
+    assert "Of the 60 classes" in page.text
+    assert "confusion" not in [value for name, value in page.attributes if name == "class"]
+
+
+def test_the_hardest_photos_are_shown_with_their_answers(document, worst):
+    page = Page(render(document, [], 0, worst))
+    text = " ".join(page.text.split())
+    assert "The 4 photos of the highest loss in fp32-torch" in text
+    assert "true daisy got roses sure 99.3 % loss 5.20".replace(" ", "") in text.replace(" ", "")
+    assert page.tags.count("img") == 4
+    assert Page(render(document, [], 0, worst * 9)).tags.count("img") == 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
@@ -80,3 +81,14 @@ def test_a_long_name_has_room(document):
     page = str(accuracy_plot(document["rows"]))
     at = float(re.search(r'class="name" x="([0-9.]+)"', page)[1])
     assert at >= 7 * len("w8a8-mixed-tflite")
+
+
+def test_a_stepped_line_holds_a_value_until_the_next() -> None:
+    svg = line_chart("Image size", "px", [1, 2, 3], [128, 128, 224], stepped=True)
+    (line,) = parts(svg, "polyline")
+    corners = [tuple(map(float, corner.split(","))) for corner in line.attrib["points"].split()]
+    assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(corners))
+    dots = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in parts(svg, "circle")]
+    assert corners[0] == dots[0]
+    assert corners[-1] == dots[-1]
+    assert (dots[2][0], dots[1][1]) in corners  # the step is at the epoch that brought it

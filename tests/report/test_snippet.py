@@ -12,9 +12,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgekit.preprocessing import Preprocessing
-from edgekit.report import Document
+from edgekit.report import Document, write_json
 from edgekit.report.snippet import model_file, python_snippet
 
+FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 FOREIGN = SHARED / "weights" / "flowers_lite0_model_maker.tflite"
 PHOTOS = SHARED / "data" / "flowers" / "val"
@@ -100,3 +101,36 @@ def test_runs_and_agrees_with_the_pipeline(tmp_path: Path, document: Document) -
         model.invoke()
         answer = int(model.get_tensor(sink["index"])[0].argmax())
         assert told == document["data"]["labels"][answer] == label
+
+
+@pytest.mark.parametrize("output", ["logits", "embedding"])
+def test_trained_weights_run_where_there_is_no_other_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trained: Document,
+    output: str,
+) -> None:
+    from edgekit.architecture import build_graph
+    from edgekit.inference import to_input
+    from edgekit.network import Network
+    from edgekit.spec import SPECS
+
+    monkeypatch.chdir(tmp_path)
+    trained["preprocessing"]["resolution"] = 32
+    trained["output"] = output
+    write_json(trained, Path("report.json"))
+    graph = build_graph(SPECS["lite0"], classes=5, resolution=32)
+    graph.save(Path("lite0.graph"))
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8)
+    Image.fromarray(noise).resize((332, 244)).save("photo.jpg")
+    snippet = python_snippet(trained)
+    assert snippet
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102 - the text under test
+    record = Preprocessing.from_dict(trained["preprocessing"])
+    pixels = record.pixels(Image.open("photo.jpg"))[np.newaxis]
+    scores = Network(graph).eval()(to_input(pixels, record, "cpu"))[0].detach().numpy()
+    np.testing.assert_allclose(names["scores"].numpy(), scores, rtol=1e-4, atol=1e-5)
+    told = capsys.readouterr().out
+    assert told.startswith("tensor(" if output == "embedding" else FLOWERS[scores.argmax()])

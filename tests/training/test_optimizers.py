@@ -24,6 +24,25 @@ def test_rmsprop_follows_tensorflows_formula():
         torch.testing.assert_close(parameter.detach(), value)
 
 
+def test_rmsprop_updates_each_parameter_by_its_own_gradient():
+    shapes = [(3, 2), (4,), (2,)]
+    start = [torch.randn(shape) for shape in shapes]
+    gradients = [torch.randn(shape) for shape in shapes[:2]]
+
+    def trained(indices):
+        parameters = [torch.nn.Parameter(start[i].clone()) for i in indices]
+        optimizer = RMSpropTF(parameters, lr=0.1, weight_decay=0.01)
+        for _ in range(3):
+            for i, parameter in zip(indices, parameters, strict=True):
+                parameter.grad = gradients[i].clone() if i < len(gradients) else None
+            optimizer.step()
+        return [parameter.detach() for parameter in parameters]
+
+    together = trained([0, 1, 2])
+    torch.testing.assert_close(together[:2], [*trained([0]), *trained([1])])
+    assert torch.equal(together[2], start[2])  # it had no gradient
+
+
 def test_rmsprop_equals_tensorflow_itself():
     tf = pytest.importorskip("tensorflow")
     start, gradients = [1.0, -2.0], [[0.3, -0.1], [0.1, 0.4], [-0.2, 0.2]]

@@ -3,7 +3,7 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.training.recipe import Recipe
+from edgekit.training.recipe import Difficulty, QatRecipe, Recipe, StudentRecipe
 from edgekit.training.recipe_files import named
 
 
@@ -43,11 +43,45 @@ def test_what_is_asked_for_is_kept():
         ("label_smoothing", 1.0, "label smoothing"),
         ("ema_decay", 1.5, "EMA"),
         ("min_crop_area", 0.0, "crop"),
+        ("warmup_epochs", -1.0, "warm-up"),
+        ("weight_decay", float("inf"), "weight decay"),
+        ("policy", "rnad", "did you mean 'rand'"),
+        ("policy_layers", 0, "layers"),
+        ("policy_magnitude", 31.0, "magnitudes"),
+        ("first_magnitude", -1.0, "magnitudes"),
+        ("mixup", -0.1, "mixup"),
+        ("cutmix", float("inf"), "cutmix"),
+        ("erasing", 1.1, "erasing"),
+        ("dropout", 1.0, "dropout"),
+        ("first_dropout", -0.1, "dropout"),
+        ("stages", 0, "stages"),
+        ("first_size", 0.0, "first size"),
+        ("first_size", 1.5, "first size"),
     ],
 )
 def test_nonsense_is_refused(field, value, text):
     with pytest.raises(UsageError) as caught:
         Recipe(**{"epochs": 1, field: value})
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "text"),
+    [
+        (QatRecipe, "scale_rate", -1.0, "scales"),
+        (QatRecipe, "label_share", 1.1, "labels' share"),
+        (QatRecipe, "frozen", float("nan"), "frozen share"),
+        (QatRecipe, "batch_size", 1, "batch size"),
+        (StudentRecipe, "start", "teach", "did you mean 'teacher'"),
+        (StudentRecipe, "iterations", 0, "iterations"),
+        (StudentRecipe, "confidence", 1.0, "confidence"),
+        (StudentRecipe, "labelled_repeats", 0, "labelled repeats"),
+        (StudentRecipe, "ema_decay", 1.0, "EMA"),
+    ],
+)
+def test_nonsense_is_refused_of_other_kinds_too(kind, field, value, text):
+    with pytest.raises(UsageError) as caught:
+        kind(**{"epochs": 1, field: value})
     assert text in str(caught.value)
 
 
@@ -67,3 +101,93 @@ def test_exponential_falls_in_steps_of_two_point_four_epochs():
     assert recipe.rate(23, 10) == 1.0
     assert recipe.rate(24, 10) == pytest.approx(0.97)
     assert recipe.rate(48, 10) == pytest.approx(0.97**2)
+
+
+def test_constant_stays_after_the_warm_up():
+    recipe = Recipe(epochs=4, learning_rate=1.0, warmup_epochs=1, schedule="constant")
+    assert recipe.rate(0, 10) < 0.2
+    assert {recipe.rate(step, 10) for step in range(10, 40)} == {1.0}
+
+
+PROGRESSIVE = {"epochs": 8, "stages": 4, "policy_magnitude": 20.0, "first_magnitude": 5.0}
+
+
+def difficulties(resolution=300, **values):
+    """Of every second epoch of eight: one of each of the four stages."""
+    recipe = Recipe(**PROGRESSIVE | values)
+    return [recipe.stage(epoch, resolution) for epoch in range(0, 8, 2)]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "first_size", "sides"),
+    [
+        (300, 128 / 300, [171, 214, 257, 300]),
+        (300, 0.427, [171, 214, 257, 300]),
+        (384, 128 / 384, [192, 256, 320, 384]),
+        (384, 0.333, [192, 256, 320, 384]),
+        (192, 0.667, [144, 160, 176, 192]),
+        (300, 1.0, [300] * 4),
+    ],
+)
+def test_the_sides_of_the_stages_are_the_published_ones(resolution, first_size, sides):
+    found = difficulties(resolution, first_size=first_size)
+    assert [difficulty.resolution for difficulty in found] == sides
+
+
+def test_the_last_epoch_has_the_full_side_whatever_the_first():
+    for thousandths in range(1, 1001, 7):
+        for stages in (1, 2, 3, 5, 7):
+            recipe = Recipe(epochs=9, stages=stages, first_size=thousandths / 1000)
+            assert recipe.stage(8, 257).resolution == 257
+
+
+@pytest.mark.parametrize(
+    ("epochs", "sides"), [(1, [100]), (2, [75, 100]), (3, [67, 83, 100]), (4, [62, 75, 88, 100])]
+)
+def test_a_run_of_fewer_epochs_than_stages_has_a_stage_an_epoch(epochs, sides):
+    recipe = Recipe(epochs=epochs, stages=4, first_size=0.5)
+    assert [recipe.stage(epoch, 100).resolution for epoch in range(epochs)] == sides
+
+
+def test_stages_are_of_equal_length():
+    recipe = Recipe(epochs=350, stages=4, first_size=0.5)
+    sides = [recipe.stage(epoch, 400).resolution for epoch in range(350)]
+    assert sides == sorted(sides)
+    assert [sides.count(side) for side in (250, 300, 350, 400)] == [88, 87, 88, 87]
+
+
+def test_magnitudes_rise_evenly_and_mixing_from_nothing():
+    found = difficulties(mixup=0.6, cutmix=0.3)
+    assert [difficulty.magnitude for difficulty in found] == pytest.approx([5, 10, 15, 20])
+    assert [difficulty.mixup for difficulty in found] == pytest.approx([0, 0.2, 0.4, 0.6])
+    assert [difficulty.cutmix for difficulty in found] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("dropout", "first_dropout", "rates"),
+    [
+        (0.4, 0.1, [0.1, 0.2, 0.3, 0.4]),
+        (0.4, None, [0.4] * 4),
+        (None, 0.1, [None] * 4),
+        (0.0, 0.3, [0.3, 0.2, 0.1, 0.0]),
+    ],
+)
+def test_dropout_stands_still_or_goes_from_its_first_value(dropout, first_dropout, rates):
+    found = difficulties(dropout=dropout, first_dropout=first_dropout)
+    assert [difficulty.dropout for difficulty in found] == [
+        rate if rate is None else pytest.approx(rate, abs=1e-9) for rate in rates
+    ]
+
+
+def test_nothing_grows_in_a_single_stage():
+    recipe = Recipe(
+        epochs=3,
+        first_size=0.5,
+        first_magnitude=1,
+        mixup=0.2,
+        cutmix=0.1,
+        dropout=0.3,
+        first_dropout=0.1,
+    )
+    for epoch in range(3):
+        assert recipe.stage(epoch, 224) == Difficulty(224, 9.0, 0.2, 0.1, 0.3)

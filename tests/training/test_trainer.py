@@ -1,5 +1,8 @@
 """Training learns, resumes to the same weights, and reports what it did."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +12,15 @@ from edgekit.errors import EdgekitError
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
+from edgekit.training.checkpoint import CHECKPOINT, PREVIOUS
+from edgekit.training.engine import Engine
 from edgekit.training.recipe import Recipe
-from edgekit.training.trainer import CHECKPOINT, Average, Trainer, bn_momentum
+from edgekit.training.trainer import Trainer, bn_momentum
 
 SIZE = 32
 
 
-def trainer(folder, *, epochs=2, advance=None, **recipe):
+def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **recipe):
     """A tiny run: half-trained on a handful of shapes."""
     spec = SPECS["lite0"]
     train = SyntheticPhotos(48, 0, "train", SIZE)
@@ -27,8 +32,10 @@ def trainer(folder, *, epochs=2, advance=None, **recipe):
         train,
         val,
         Preprocessing(SIZE, spec.mean, spec.std, labels, crop_fraction=1.0),
-        Recipe(epochs=epochs, batch_size=16, **recipe),
+        Recipe(**{"epochs": epochs, "batch_size": 16} | recipe),
         folder,
+        engine=engine,
+        targets=targets,
         advance=advance,
     )
 
@@ -62,6 +69,85 @@ def test_two_runs_are_equal_and_a_resumed_one_too(tmp_path):
     assert [e.train_loss for e in history_resumed] == [e.train_loss for e in history]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_weights_are_the_same(tmp_path, number):
+    varied = {"policy": "rand", "mixup": 0.2, "erasing": 0.3, "drop_connect": True}
+    graph, history = trainer(tmp_path / "a", epochs=2, **varied).run()
+
+    def ask_to_stop(at):
+        def advance(done, total, note):
+            if done == at:
+                os.kill(os.getpid(), number)
+
+        return advance
+
+    for stop in (2, 3, 5):  # three steps an epoch: within the first, at its end, in the second
+        with pytest.raises(KeyboardInterrupt):
+            trainer(tmp_path / "b", epochs=2, advance=ask_to_stop(stop), **varied).run()
+    steps = []
+    resumed = trainer(
+        tmp_path / "b", epochs=2, advance=lambda done, total, note: steps.append(done), **varied
+    )
+    again, history_again = resumed.run()
+    assert steps == [6]
+    assert same(graph, again)
+    assert [e.train_loss for e in history_again] == [e.train_loss for e in history]
+    assert [e.learning_rate for e in history_again] == [e.learning_rate for e in history]
+
+
+def test_a_run_is_saved_within_an_epoch_from_time_to_time(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(done, total, note):
+        if done == 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        trainer(tmp_path / "a", advance=stop, engine=Engine(save_seconds=1e-9)).run()
+    state = torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)
+    assert state["position"]["step"] == 2
+    assert (tmp_path / "a" / PREVIOUS).exists()
+
+
+def test_the_input_grows_over_the_stages(tmp_path):
+    _, history = trainer(tmp_path / "a", epochs=4, stages=2, first_size=0.5).run()
+    assert [epoch.resolution for epoch in history] == [24, 24, 32, 32]
+
+
+def test_dropout_is_the_recipes(tmp_path):
+    run = trainer(tmp_path / "a", epochs=2, stages=2, dropout=0.4, first_dropout=0.1)
+    run.run()
+    assert run.network.layers["logits"].node.dropout == 0.4
+    assert run.network.to_graph().nodes[-1].dropout == pytest.approx(0.2)
+
+
+def test_probabilities_can_be_learned_in_place_of_labels(tmp_path):
+    targets = np.eye(10, dtype=np.float32)[SyntheticPhotos(48, 0, "train", SIZE).labels]
+    by_label, _ = trainer(tmp_path / "a", epochs=1).run()
+    by_target, _ = trainer(tmp_path / "b", epochs=1, targets=targets).run()
+    for name, values in by_label.weights.items():
+        np.testing.assert_allclose(by_target.weights[name], values, atol=1e-5)
+    other, _ = trainer(tmp_path / "c", epochs=1, targets=targets[::-1].copy()).run()
+    assert not same(by_label, other)
+
+
+def test_micro_batches_add_up_to_the_step(tmp_path):
+    still = {"freeze_norm": True, "drop_connect": False, "dropout": 0.0, "optimizer": "sgd"}
+    whole, _ = trainer(tmp_path / "a", epochs=1, **still).run()
+    parts, _ = trainer(tmp_path / "b", epochs=1, engine=Engine(micro_batch=5), **still).run()
+    for name, values in whole.weights.items():
+        np.testing.assert_allclose(parts.weights[name], values, atol=1e-5)
+
+
+def test_speed_is_told(tmp_path):
+    notes = []
+    _, history = trainer(tmp_path / "a", advance=lambda *told: notes.append(told[2])).run()
+    assert "img/s" in notes[-1]
+    assert "% waiting" in notes[-1]
+    assert all(epoch.images_per_s > 0 and 0 <= epoch.waiting <= 1 for epoch in history)
+
+
 def test_seeds_differ(tmp_path):
     one, _ = trainer(tmp_path / "a", epochs=1, seed=1).run()
     other, _ = trainer(tmp_path / "b", epochs=1, seed=2).run()
@@ -82,9 +168,16 @@ def test_the_loss_falls(tmp_path):
     assert all(0 <= epoch.val_top1 <= 1 for epoch in history)
 
 
-def test_a_diverged_run_says_so(tmp_path):
-    with pytest.raises(EdgekitError, match="diverged"):
-        trainer(tmp_path / "a", epochs=3, optimizer="sgd", learning_rate=1e12).run()
+def test_a_diverged_run_names_the_batch_and_keeps_the_last_good_checkpoint(tmp_path):
+    run = trainer(tmp_path / "a", epochs=3, optimizer="sgd", learning_rate=0.01)
+    good = run.rates
+    run.rates = lambda step: [1e30, 1e30] if step == 3 else good(step)
+    with pytest.raises(EdgekitError, match=r"diverged in epoch 2, batch [23]") as caught:
+        run.run()
+    assert "/train-000" in caught.value.cause
+    state = torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)
+    assert [epoch["epoch"] for epoch in state["history"]] == [1]
+    assert all(torch.isfinite(values).all() for values in state["network"].values())
 
 
 def test_frozen_statistics_stay(tmp_path):
@@ -97,23 +190,10 @@ def test_frozen_statistics_stay(tmp_path):
     assert not np.array_equal(before.weights["stem/gamma"], after.weights["stem/gamma"])
 
 
-def test_the_average_follows_tensorflows_ramp():
-    network = torch.nn.Linear(1, 1, bias=False)
-    network.weight.data.fill_(0.0)
-    average = Average(network, 0.9999)
-    network.weight.data.fill_(1.0)
-    expected = 0.0
-    for update in range(5):
-        average.update(network)
-        decay = (1 + update) / (10 + update)
-        expected = decay * expected + (1 - decay)
-        assert float(average.values["weight"]) == pytest.approx(expected)
-
-
 def test_a_checkpoint_holds_no_code(tmp_path):
     trainer(tmp_path / "a", epochs=1).run()
     state = torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)
-    assert set(state) == {"network", "optimizer", "average", "updates", "history"}
+    assert {"network", "optimizer", "average", "history", "position"} <= set(state)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Varying training photos: crops, photometric and geometric policies, erasing, mixing."""

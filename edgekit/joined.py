@@ -1,0 +1,81 @@
+"""Photos of several sets, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+if TYPE_CHECKING:
+    from edgekit.data import PhotoSet
+    from edgekit.images import Shrink
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedPhotos:
+    """Several sets as one; a `edgekit.data.PhotoSet`.
+
+    Attributes:
+        parts: the sets, in order.
+    """
+
+    parts: tuple[PhotoSet, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Those of the parts."""
+        return tuple(name for part in self.parts for name in part.names)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Int64 [n], the class index, -1 where it is not known."""
+        return np.concatenate([np.empty(0, np.int64), *(part.labels for part in self.parts)])
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([0, *map(len, self.parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        """Returns one photo: mode RGB, upright; see `edgekit.data.PhotoSet`."""
+        part = int(np.searchsorted(self._starts, index, "right")) - 1
+        return self.parts[part].load(index - int(self._starts[part]), shrink)
+
+    def digest(self) -> str:
+        """Returns a SHA-256 over names, labels and contents, in hex."""
+        return hashlib.sha256(" ".join(part.digest() for part in self.parts).encode()).hexdigest()
+
+    def subset(self, indices: Sequence[int]) -> JoinedPhotos:
+        """Returns the photos at these indices, in this order: a part for each run of one set."""
+        parts: list[PhotoSet] = []
+        members: list[int] = []
+        current = -1
+        for index in indices:
+            part = int(np.searchsorted(self._starts, index, "right")) - 1
+            if part != current and members:
+                parts.append(self.parts[current].subset(members))
+                members = []
+            current = part
+            members.append(index - int(self._starts[part]))
+        if members:
+            parts.append(self.parts[current].subset(members))
+        return JoinedPhotos(tuple(parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values from which the set can be made again."""
+        return {"kind": "joined", "parts": [part.to_dict() for part in self.parts]}
+
+    @classmethod
+    def from_dict(
+        cls, record: Mapping[str, Any], read: Callable[[Mapping[str, Any]], PhotoSet]
+    ) -> JoinedPhotos:
+        """Reads what `to_dict` wrote; ``read`` makes a part of its record."""
+        return cls(tuple(read(part) for part in record["parts"]))

@@ -1,0 +1,57 @@
+"""From the options of a build to what training computes on and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgekit.options import BuildOptions
+from edgekit.report.host import usable_cores
+
+if TYPE_CHECKING:
+    from edgekit.training.engine import Engine
+    from edgekit.training.world import World
+
+GIB = 1 << 30
+#: More threads than these wait for each other.
+MOST_WORKERS = 16
+
+
+def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
+    """The engine that the options ask for, in one of the processes of a run.
+
+    Raises:
+        UsageError: the device is not there, or does not compute in that precision.
+    """
+    from edgekit.devices import autocast, pick_device
+    from edgekit.training.engine import Engine
+    from edgekit.training.world import ALONE
+
+    world = world or ALONE
+    device = pick_device(options.torch_device)
+    if device.type == "cuda" and device.index is None and not world.alone:
+        device = pick_device(f"cuda:{world.local_rank}")
+    autocast(device, options.precision)
+    workers = max(2, usable_cores() // world.local_size)
+    return Engine(
+        device=device,
+        precision=options.precision,
+        compile=options.torch_compile,
+        micro_batch=options.micro_batch,
+        recompute=options.recompute,
+        sync_norm=options.sync_norm,
+        workers=options.workers or min(workers, MOST_WORKERS),
+        cache_bytes=int(options.cache_photos * GIB),
+        save_seconds=60 * options.save_minutes,
+        world=world,
+    )
+
+
+def deciding(options: BuildOptions) -> dict[str, Any]:
+    """What of the engine changes the weights beyond rounding errors; nothing by default."""
+    values = {
+        "precision": options.precision,
+        "micro_batch": options.micro_batch,
+        "sync_norm": options.sync_norm,
+    }
+    defaults: dict[str, Any] = {"precision": "auto", "micro_batch": None, "sync_norm": False}
+    return {name: value for name, value in values.items() if value != defaults[name]}

@@ -1,0 +1,118 @@
+"""Training alone: photos to a trained network, in one process or in all that torchrun starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.console import Console, NullConsole
+from edgekit.errors import UsageError
+from edgekit.options import BuildOptions
+from edgekit.pipeline.engines import make_engine
+from edgekit.pipeline.plan import make_training_plan
+from edgekit.pipeline.running import StageRun
+from edgekit.pipeline.stage import StageStore
+from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
+
+if TYPE_CHECKING:
+    from edgekit.graph import Graph
+    from edgekit.report.document import Document
+    from edgekit.training.world import World
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training.
+
+    Attributes:
+        folder: what ``--out`` named.
+        document: what ``report.json`` holds.
+        files: what it made, by name: ``graph``, ``history``, ``labels``, ``report.json``,
+            ``report.html``, ``manifest.json``.
+    """
+
+    folder: Path
+    document: Document
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def top1(self) -> float:
+        """On the validation photos, a fraction."""
+        return self.document["rows"][0]["top1"]
+
+    @property
+    def graph(self) -> Graph:
+        """The trained network."""
+        from edgekit.graph import Graph
+
+        return Graph.load(self.files["graph"])
+
+
+def train(model: str, *, console: Console | None = None, **options: Any) -> Training:
+    """Trains a model and measures it on the validation photos, as ``edgekit train`` does.
+
+    Args:
+        model: the variant, for example ``lite0``.
+        console: where progress goes; nowhere by default.
+        **options: the fields of `edgekit.options.BuildOptions` that training reads.
+
+    Raises:
+        EdgekitError: what `edgekit.errors` lists; finished stages and checkpoints are kept.
+    """
+    training = run_training(BuildOptions.make(model, **options), console or NullConsole())
+    if training is None:
+        raise UsageError("this process of several only helps: it has no result")
+    return training
+
+
+def run_training(options: BuildOptions, console: Console) -> Training | None:
+    """Trains what the options ask for; None in all processes of a run but the first."""
+    from edgekit.devices import pick_device
+    from edgekit.training.together import dismiss, follow
+    from edgekit.training.world import joined
+
+    with joined(pick_device(options.torch_device)) as world:
+        if world.leads:
+            training = _lead(options, console, world)
+            dismiss(world)
+            return training
+        engine = make_engine(options, world)
+        _use_threads(options, world)
+        follow(engine, console.warn)
+        return None
+
+
+def _lead(options: BuildOptions, console: Console, world: World) -> Training:
+    from edgekit.pipeline.results import describe_run, make_rows, write_results
+    from edgekit.pipeline.steps import read_splits
+
+    with translated(options.out or RUNS):
+        folder = choose_folder(options)
+        store = StageStore(folder / STAGES)
+        plan = make_training_plan(options, store, world=world, warn=console.warn)
+    if not plan.base.recipe.epochs:
+        raise UsageError("0 epochs train nothing", hint="--epochs 1 or more")
+    with opened(folder, options):
+        run = StageRun(options, plan, store, folder, console)
+        run.prepare()
+        run.run_stages()
+        with console.stage(run.total, run.total, "report"):
+            splits = read_splits(run.outcomes["data"].folder)
+            rows = make_rows(run.outcomes, splits, run.files, ())
+            document = describe_run(
+                options, plan, run.outcomes, rows, folder, run.files, command="train"
+            )
+            run.files |= write_results(document, options, plan, run.outcomes, folder)
+    return Training(folder, document, dict(run.files))
+
+
+def _use_threads(options: BuildOptions, world: World) -> None:
+    """Shares the processor with the other processes of this machine."""
+    import torch
+
+    from edgekit.devices import keep_freed_memory
+    from edgekit.report.host import usable_cores
+
+    torch.set_num_threads(options.threads or max(1, usable_cores() // world.local_size))
+    keep_freed_memory()

@@ -1,0 +1,202 @@
+"""Self-training with a noisy student: a teacher labels photos, and a student learns from them too.
+
+(Xie et al. 2019, arXiv 1911.04252, sections 2 and 3.1; the noise is in the student's recipe.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from edgekit.atomic import read_json, write_json
+from edgekit.data import PhotoSet
+from edgekit.errors import EdgekitError
+from edgekit.graph import Graph
+from edgekit.inference import predict
+from edgekit.joined import JoinedPhotos
+from edgekit.network import Network
+from edgekit.training.engine import Engine
+from edgekit.training.meter import Epoch
+from edgekit.training.recipe import Recipe, StudentRecipe
+from edgekit.training.together import Task, lead
+
+GRAPH, HISTORY, LABELS = "model.graph", "history.json", "pseudo-labels.npy"
+
+#: Told what is being done, how much of it, of how much, and a few words.
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What a student learns from a teacher.
+
+    Attributes:
+        photos: indices into the unlabelled photos, int64 [n]; some may stand there repeatedly.
+        targets: probabilities of the classes, float32 [n, classes].
+    """
+
+    photos: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float32]
+
+
+def choose(logits: npt.NDArray[np.float32], recipe: StudentRecipe) -> PseudoLabels:
+    """Takes the photos that the teacher is sure of, as many of each class.
+
+    Args:
+        logits: the teacher's, float32 [n, classes].
+        recipe: its confidence, balance and soft labels.
+    """
+    probabilities = torch.from_numpy(logits).softmax(1).numpy()
+    answers, sureness = probabilities.argmax(1), probabilities.max(1)
+    sure = np.flatnonzero(sureness >= recipe.confidence)
+    photos = sure[np.argsort(-sureness[sure], kind="stable")]
+    if recipe.balance and len(photos):
+        groups = [photos[answers[photos] == label] for label in np.unique(answers[photos])]
+        size = round(len(photos) / len(groups))
+        # The surest of a large class; those of a small one again and again.
+        photos = np.concatenate([np.resize(group, max(size, 1)) for group in groups])
+    targets = probabilities[photos]
+    if not recipe.soft:
+        targets = np.eye(logits.shape[1], dtype=np.float32)[answers[photos]]
+    return PseudoLabels(photos.astype(np.int64), targets.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Everything that teaching needs.
+
+    Attributes:
+        task: the labelled photos, and the network that the first teacher starts from; its recipe
+            is the student's.
+        teacher: recipe of the first teacher.
+        unlabelled: photos whose labels, if any, are not looked at.
+    """
+
+    task: Task
+    teacher: Recipe
+    unlabelled: PhotoSet
+
+
+def teach(
+    lessons: Lessons,
+    folder: Path,
+    engine: Engine,
+    progress: Progress,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Graph, list[Epoch], list[dict[str, Any]]]:
+    """Trains a teacher, then one student after the other.
+
+    Args:
+        lessons: the photos and the recipes.
+        folder: where each of them has a folder of its own; finished ones are not trained again.
+        engine: what is computed on and how.
+        progress: told how far each of them is.
+        warn: told what else is to be known.
+
+    Returns:
+        The last student, its epochs, and for each network before it its ``name``, ``history``
+        and ``recipe``.
+
+    Raises:
+        EdgekitError: the teacher is sure of no photo.
+    """
+    start, recipe = lessons.task.graph, lessons.task.recipe
+    if not isinstance(recipe, StudentRecipe):
+        raise TypeError(f"{type(recipe).__name__} is no recipe of a student")
+    task = replace(lessons.task, recipe=lessons.teacher)
+    graph, history = _learn(task, folder / "teacher", "teacher", engine, progress, warn)
+    earlier = [_described("teacher", history, lessons.teacher)]
+    for number in range(1, recipe.iterations + 1):
+        name = "student" if recipe.iterations == 1 else f"student {number}"
+        own = folder / f"student-{number}"
+        labels = _pseudo_labels(graph, lessons, recipe, own, engine, progress)
+        begin = graph if recipe.start == "teacher" else start
+        task = _student_task(replace(lessons.task, graph=begin), lessons.unlabelled, labels, recipe)
+        graph, history = _learn(task, own, name, engine, progress, warn)
+        if number < recipe.iterations:
+            earlier.append(_described(name, history, recipe))
+    return graph, history, earlier
+
+
+def _student_task(
+    task: Task, unlabelled: PhotoSet, labels: PseudoLabels, recipe: StudentRecipe
+) -> Task:
+    """The labelled photos as often as asked for, and the pseudo-labelled ones."""
+    labelled = (task.train,) * recipe.labelled_repeats
+    known = np.eye(labels.targets.shape[1], dtype=np.float32)[task.train.labels]
+    return replace(
+        task,
+        train=JoinedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),
+        targets=np.concatenate([known] * recipe.labelled_repeats + [labels.targets]),
+    )
+
+
+def _pseudo_labels(
+    graph: Graph,
+    lessons: Lessons,
+    recipe: StudentRecipe,
+    folder: Path,
+    engine: Engine,
+    progress: Progress,
+) -> PseudoLabels:
+    """The teacher's answers; kept, so that a resumed run has the same."""
+    folder.mkdir(exist_ok=True)
+    path = folder / LABELS
+    if path.exists():
+        logits = np.load(path, allow_pickle=False)
+    else:
+        logits = predict(
+            Network(graph),
+            lessons.unlabelled,
+            lessons.task.preprocessing,
+            device=engine.device,
+            advance=lambda done, total: progress("label", done, total, ""),
+        )
+        fresh = path.with_suffix(".next.npy")
+        np.save(fresh, logits, allow_pickle=False)
+        fresh.replace(path)
+    labels = choose(logits, recipe)
+    if not len(labels.photos):
+        raise EdgekitError(
+            f"the teacher is sure of none of the {len(logits)} unlabelled photos",
+            cause=f"no answer has a probability of {recipe.confidence:g} or more",
+            hint="a lower --student-confidence, or photos that are nearer to the labelled ones",
+        )
+    return labels
+
+
+def _learn(
+    task: Task,
+    folder: Path,
+    name: str,
+    engine: Engine,
+    progress: Progress,
+    warn: Callable[[str], None] | None,
+) -> tuple[Graph, list[Epoch]]:
+    """Trains a network, unless it lies in its folder already."""
+    folder.mkdir(exist_ok=True)
+    if (folder / HISTORY).exists():
+        history = [Epoch(**epoch) for epoch in read_json(folder / HISTORY)]
+        return Graph.load(folder / GRAPH), history
+
+    def advance(done: int, total: int, note: str) -> None:
+        progress(f"train {name}", done, total, note)
+
+    graph, history = lead(task, folder, engine, advance=advance, warn=warn)
+    graph.save(folder / GRAPH)
+    write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
+    return graph, history
+
+
+def _described(name: str, history: list[Epoch], recipe: Recipe) -> dict[str, Any]:
+    return {
+        "name": name,
+        "history": [asdict(epoch) for epoch in history],
+        "recipe": asdict(recipe),
+    }

@@ -1,0 +1,121 @@
+"""One training run in several processes: the first one leads, and the others do as it says.
+
+Only photos must lie at the same path on every machine; the network and all else is sent.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.data import PhotoSet, photos_from_dict
+from edgekit.graph import Graph
+from edgekit.preprocessing import Preprocessing
+from edgekit.training.engine import Engine
+from edgekit.training.meter import Epoch
+from edgekit.training.recipe import Recipe
+from edgekit.training.recipe_files import KINDS
+from edgekit.training.trainer import Advance, Trainer
+from edgekit.training.world import World
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained; see `Trainer`."""
+
+    graph: Graph
+    train: PhotoSet
+    val: PhotoSet | None
+    preprocessing: Preprocessing
+    recipe: Recipe
+    targets: npt.NDArray[np.float32] | None = None
+
+
+def lead(
+    task: Task,
+    folder: Path,
+    engine: Engine,
+    *,
+    advance: Advance | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Graph, list[Epoch]]:
+    """Trains, together with all processes that `follow`; returns what `Trainer.run` does."""
+    if not engine.world.alone:
+        _send(task, engine.world)
+    return _trainer(task, folder, engine, advance, warn).run()
+
+
+def dismiss(world: World) -> None:
+    """Lets the other processes end."""
+    world.send(b"")
+
+
+def follow(engine: Engine, warn: Callable[[str], None] | None = None) -> None:
+    """Trains whatever the first process leads, until it dismisses this one."""
+    number = 1
+    while header := engine.world.receive(number):
+        graph, targets = (engine.world.receive(number + i) for i in (1, 2))
+        number += 3
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            task = _unpack(header, graph, targets, Path(folder))
+            _trainer(task, Path(folder), engine, None, warn).run()
+
+
+def _trainer(
+    task: Task,
+    folder: Path,
+    engine: Engine,
+    advance: Advance | None,
+    warn: Callable[[str], None] | None,
+) -> Trainer:
+    return Trainer(
+        task.graph,
+        task.train,
+        task.val,
+        task.preprocessing,
+        task.recipe,
+        folder,
+        engine=engine,
+        targets=task.targets,
+        advance=advance,
+        warn=warn,
+    )
+
+
+def _send(task: Task, world: World) -> None:
+    kind = next(name for name, kind in KINDS.items() if kind is type(task.recipe))
+    header = {
+        "train": task.train.to_dict(),
+        "val": task.val.to_dict() if task.val else None,
+        "preprocessing": task.preprocessing.to_dict(),
+        "kind": kind,
+        "recipe": asdict(task.recipe),
+    }
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        task.graph.save(Path(folder) / "graph")
+        graph = (Path(folder) / "graph").read_bytes()
+    targets = io.BytesIO()
+    if task.targets is not None:
+        np.save(targets, task.targets, allow_pickle=False)
+    for contents in (json.dumps(header).encode(), graph, targets.getvalue()):
+        world.send(contents)
+
+
+def _unpack(header: bytes, graph: bytes, targets: bytes, folder: Path) -> Task:
+    values = json.loads(header)
+    (folder / "graph").write_bytes(graph)
+    return Task(
+        graph=Graph.load(folder / "graph"),
+        train=photos_from_dict(values["train"]),
+        val=photos_from_dict(values["val"]) if values["val"] else None,
+        preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+        recipe=KINDS[values["kind"]](**values["recipe"]),
+        targets=np.load(io.BytesIO(targets), allow_pickle=False) if targets else None,
+    )

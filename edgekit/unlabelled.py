@@ -1,0 +1,45 @@
+"""Photos without classes, for students to learn from with their teacher's labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.data import Splits, fingerprint, photo_set, readable
+from edgekit.errors import UsageError
+from edgekit.photos import HashedPhotos, Progress, list_photos, scan
+from edgekit.shards import find_shards, list_shards
+
+OPTION = "--unlabelled"
+
+
+def load_unlabelled(source: str, splits: Splits, progress: Progress | None = None) -> HashedPhotos:
+    """Finds and reads photos whose classes, if any, are not looked at.
+
+    Args:
+        source: a folder, a list or shards, as for `edgekit.data.load_splits`.
+        splits: of the same run: photos of its validation and training sets are left out.
+        progress: called with ('scan', done, total) as files are read.
+
+    Raises:
+        UsageError: the photos cannot be used, or none is left.
+    """
+    shards = find_shards(source, OPTION, None, progress)
+    if shards is None:
+        listing = list_photos(Path(source), OPTION, classes=False)
+    else:
+        listing = list_shards(shards, source, OPTION, classes=False, progress=progress)
+    scanned = scan(listing.files, progress)
+    photos = photo_set(readable(OPTION, listing, scanned), (), scanned)
+    known = {h for part in (splits.val, splits.train) for h in getattr(part, "hashes", ())}
+    own = photos.subset([i for i, content in enumerate(photos.hashes) if content not in known])
+    if not len(own):
+        raise UsageError(
+            f"{OPTION} {source} has no photo of its own",
+            cause="all of them are training or validation photos",
+        )
+    return own
+
+
+def fingerprint_unlabelled(source: str) -> str:
+    """Returns a cheap key of all that `load_unlabelled` would read, in hex; nothing is decoded."""
+    return fingerprint(source, None, None, classes=False)

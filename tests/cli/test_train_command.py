@@ -1,0 +1,157 @@
+"""``edgekit train``: alone, stopped and resumed, and in several processes that torchrun starts."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from edgekit.cli import run
+from edgekit.graph import Graph
+from edgekit.synthetic import LABELS, SyntheticPhotos
+
+SIZE = 32
+#: Nothing random but what depends on the photo alone, and steps as large as their gradients.
+STILL = ("--freeze-norm", "--dropout", "0", "--optimizer", "sgd")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Shapes as files, in class folders: 160 to learn from and 40 to validate on."""
+    root = tmp_path_factory.mktemp("photos")
+    for split, count in (("train", 160), ("val", 40)):
+        drawn = SyntheticPhotos(count, 0, split, SIZE)
+        for index in range(count):
+            folder = root / split / LABELS[drawn.labels[index]]
+            folder.mkdir(parents=True, exist_ok=True)
+            drawn.load(index).save(folder / f"{index:04}.png")
+    return root
+
+
+def arguments(photos, out, *more):
+    return [
+        *("train", "lite0", "--data", str(photos / "train"), "--val", str(photos / "val")),
+        *("--weights", "none", "--resolution", str(SIZE), "--epochs", "2", "--batch-size", "30"),
+        *("--calibration-count", "20", "--out", str(out), *more),
+    ]
+
+
+def start(*words, processes=0):
+    """Starts the command in a process of its own, or in several that torchrun starts."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [sys.executable, *(launcher if processes else ()), "-m", "edgekit", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights(out):
+    return Graph.load(out / "lite0.graph").weights
+
+
+def history(out):
+    return list(csv.DictReader((out / "lite0-history.csv").open()))
+
+
+@pytest.fixture(scope="module")
+def alone(photos, tmp_path_factory):
+    """A run in one process, and what it printed."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    process = start(*arguments(photos, out, "--json", *STILL))
+    printed, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    return out, json.loads(printed), told
+
+
+def test_a_run_tells_how_it_went(alone):
+    out, document, told = alone
+    assert [row["stage"] for row in document["rows"]] == ["fp32-torch"]
+    assert document["training"]["recipe"]["freeze_norm"] is True
+    assert document["quantization"] is None
+    assert f"report: {out / 'report.html'}" in told
+    assert "edgekit build lite0" in told.splitlines()[-1]
+    assert [row["epoch"] for row in history(out)] == ["1", "2"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["recipe"] == document["training"]["recipe"]
+    assert list(out.glob("stages/train-*/events.out.tfevents.*"))
+
+
+def test_a_build_goes_on_from_a_training(alone, photos, capsys):
+    out, *_ = alone
+    words = ["build", *arguments(photos, out, *STILL, "--dry-run")[1:]]
+    assert run(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "] train  cached" in line]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_learn_what_one_does(alone, photos, tmp_path, processes):
+    out = tmp_path / "run"
+    process = start(*arguments(photos, out, *STILL), processes=processes)
+    _, told = process.communicate(timeout=180)
+    assert process.returncode == 0, told
+    assert told.count("[3/5] train") == 1  # the first process alone tells
+    for name, values in weights(alone[0]).items():
+        np.testing.assert_allclose(weights(out)[name], values, rtol=1e-3, atol=2e-3, err_msg=name)
+    for one, several in zip(history(alone[0]), history(out), strict=True):
+        loss = float(one["train_loss"])
+        assert float(several["train_loss"]) == pytest.approx(loss, abs=2e-3)
+
+
+def stopped(process, out):
+    """Sends SIGTERM once the process has written a checkpoint."""
+    deadline = time.monotonic() + 60
+    while not list(out.glob("stages/train-*.partial/checkpoint.pt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    return process.communicate(timeout=60)
+
+
+def test_a_terminated_run_is_saved_and_ends_with_the_same_weights(alone, photos, tmp_path):
+    out = tmp_path / "run"
+    words = arguments(photos, out, *STILL, "--save-minutes", "0.0001")
+    process = start(*words)
+    _, told = stopped(process, out)
+    assert process.returncode == 130, told
+    assert "the run is saved" in told
+    process = start(*words)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    for name, values in weights(alone[0]).items():
+        np.testing.assert_array_equal(weights(out)[name], values)
+
+
+def test_another_number_of_processes_goes_on_from_a_checkpoint(alone, photos, tmp_path):
+    out = tmp_path / "run"
+    words = arguments(photos, out, *STILL, "--save-minutes", "0.0001")
+    process = start(*words, processes=2)
+    stopped(process, out)
+    assert process.returncode != 0
+    assert list(out.glob("stages/train-*.partial/checkpoint.pt"))
+    process = start(*words, processes=3)
+    _, told = process.communicate(timeout=180)
+    assert process.returncode == 0, told
+    for name, values in weights(alone[0]).items():
+        np.testing.assert_allclose(weights(out)[name], values, rtol=1e-3, atol=2e-3)
+
+
+def test_no_epochs_are_refused(capsys):
+    assert run(["train", "lite0", "--epochs", "0"]) == 2
+    assert "train nothing" in capsys.readouterr().err
+
+
+def test_a_failed_first_process_ends_the_others(tmp_path):
+    process = start("train", "lite0", "--data", str(tmp_path / "none"), processes=2)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "does not exist" in told

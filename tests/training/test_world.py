@@ -1,0 +1,184 @@
+"""Processes that train together agree: seen from one, and in two and three real ones."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from edgekit.errors import EdgekitError
+from edgekit.training.world import ALONE, World, joined
+
+VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+    *("MASTER_ADDR", "MASTER_PORT"),
+)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets the variables of torchrun, and those alone."""
+
+    def set_variables(**values):
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_variables
+
+
+@pytest.mark.parametrize(
+    ("values", "world"),
+    [
+        ({}, ALONE),
+        ({"RANK": "3"}, ALONE),
+        ({"RANK": "2", "WORLD_SIZE": "4"}, World(rank=2, size=4)),
+        (
+            {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"},
+            World(rank=5, size=8, local_rank=1, local_size=4),
+        ),
+    ],
+)
+def test_torchruns_variables_are_read(environment, values, world):
+    environment(**values)
+    assert World.from_environment() == world
+
+
+def test_variables_that_are_no_numbers_are_refused(environment):
+    environment(RANK="first", WORLD_SIZE="2")
+    with pytest.raises(EdgekitError, match="no numbers") as caught:
+        World.from_environment()
+    assert "first" in caught.value.cause
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 7, 24])
+def test_the_parts_are_a_partition_of_nearly_equal_parts(size, count):
+    parts = [World(rank=rank, size=size).part(count) for rank in range(size)]
+    assert sorted(index for part in parts for index in part) == list(range(count))
+    lengths = [len(part) for part in parts]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_a_process_alone_needs_no_others(environment):
+    environment()
+    with joined(torch.device("cpu")) as world:
+        assert world == ALONE
+        assert (world.leads, world.alone) == (True, True)
+        assert world.total(1.5, 2) == [1.5, 2]
+        assert (world.any(True), world.any(False)) == (True, False)
+        assert world.least(7) == 7
+        assert world.spread(b"x") == b"x"
+        world.send(b"x")
+        tensor = torch.ones(2)
+        world.follow_first([tensor])
+        assert tensor.tolist() == [1, 1]
+    assert not torch.distributed.is_initialized()
+
+
+def test_processes_that_cannot_join_are_an_error(environment):
+    environment(RANK="0", WORLD_SIZE="2")  # nobody says where the others are
+    with (
+        pytest.raises(EdgekitError, match="cannot join") as caught,
+        joined(torch.device("cpu")),
+    ):
+        pass
+    assert "MASTER_ADDR" in caught.value.cause
+    assert "torchrun" in caught.value.hint
+
+
+MESSAGES = (b"a recipe", b"", bytes(range(256)) * 4000)
+
+
+def meet():
+    """What each of the real processes does; the test reads what it prints."""
+    with joined(torch.device("cpu")) as world:
+        rank = world.rank
+        tensors = [torch.full((2, 3), rank + 1.0), torch.tensor(rank + 10)]
+        world.follow_first(tensors)
+        seen = {
+            "leads": world.leads,
+            "total": world.total(rank + 0.1, 1),
+            "any": [world.any(False), world.any(rank == world.size - 1), world.any(True)],
+            "least": world.least(100 - rank),
+            "followed": [tensor.unique().tolist() for tensor in tensors],
+            "spread": world.spread(b"of rank %d" % rank).decode(),
+            "spread nothing": world.spread(b"" if world.leads else b"more").decode(),
+        }
+        if world.leads:
+            for message in MESSAGES:
+                world.send(message)
+        else:
+            seen["received"] = [
+                world.receive(number) == message for number, message in enumerate(MESSAGES, 1)
+            ]
+        seen["after"] = world.total(1)
+    seen["left"] = not torch.distributed.is_initialized()
+    return seen
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def processes(request):
+    """What so many processes have seen, by rank."""
+    size = request.param
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = [
+        subprocess.Popen(
+            [sys.executable, __file__],
+            stdout=subprocess.PIPE,
+            env=os.environ
+            | {"RANK": str(rank), "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        )
+        for rank in range(size)
+    ]
+    try:
+        outputs = [process.communicate(timeout=120)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    return [json.loads(output) for output in outputs]
+
+
+def test_only_the_first_process_leads(processes):
+    assert [seen["leads"] for seen in processes] == [True] + [False] * (len(processes) - 1)
+
+
+def test_all_have_the_totals(processes):
+    size = len(processes)
+    expected = [sum(range(size)) + 0.1 * size, size]
+    assert all(seen["total"] == pytest.approx(expected) for seen in processes)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("any", [False, True, True]),
+        ("followed", [[1.0], [10]]),
+        ("spread", "of rank 0"),
+        ("spread nothing", ""),
+        ("left", True),
+    ],
+)
+def test_all_agree(processes, what, expected):
+    assert [seen[what] for seen in processes] == [expected] * len(processes)
+
+
+def test_all_have_the_least(processes):
+    assert [seen["least"] for seen in processes] == [101 - len(processes)] * len(processes)
+
+
+def test_messages_arrive_whole_in_order_and_nothing_is_left_over(processes):
+    assert [seen["received"] for seen in processes[1:]] == [[True] * 3] * (len(processes) - 1)
+    assert [seen["after"] for seen in processes] == [[len(processes)]] * len(processes)
+
+
+if __name__ == "__main__":
+    print(json.dumps(meet()))
