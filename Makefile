@@ -37,11 +37,11 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev
+bench: $(VENV)/dev .timm/ready
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-legacy .venv-device .arm64 .arm64.new build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .venv-legacy .venv-device .arm64 .arm64.new build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +59,11 @@ $(VENV)/dev: $(VENV)/runtime
 	$(PYTHON) -m venv .venv-device
 	.venv-device/bin/python -m pip install --quiet --disable-pip-version-check "tflite-runtime==2.14.0" "numpy<2" \
 		|| echo "no tflite-runtime for this Python: the tests of devices will be skipped"
+	touch $@
+
+# Its network files alone: beside the CPU build of torch there is no torchvision for the rest.
+.timm/ready: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .timm timm==1.0.31
 	touch $@
 
 .venv-legacy/ready:

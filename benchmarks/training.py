@@ -1,6 +1,6 @@
 """Training speed: ours, timm's network in a plain loop, and Keras, on the same batches.
 
-    python benchmarks/training.py --model b0 --batch 32 --timm .timm --json FILE
+    python benchmarks/training.py --model b0 --batch 32 --json FILE
     python benchmarks/training.py --modes step --precision bf16 --compile
 
 Modes: ``forward`` classifies in inference mode, ``step`` is forward, loss, backward and SGD on
@@ -10,7 +10,7 @@ Each library has a process of its own, in which it idles while others have their
 round, and the median counts. timm has the faster of its layouts and keeps freed memory as a build
 of ours does; ``timm-plain`` leaves that to the C library, as a script would. Its networks are those
 with symmetric padding, where there are weights for them: they are faster than those that pad as
-TensorFlow. It needs no torchvision: `python -m pip install --no-deps --target .timm timm`.
+TensorFlow. It needs no torchvision: `make .timm/ready` installs it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ from edgekit.synthetic import LABELS, draw
 SCHEMA_VERSION = 1
 MODES = ("forward", "step", "loop")
 BASELINE = "timm"
+#: Where `make .timm/ready` installs timm, without the torchvision that it does not need.
+TIMM = Path(__file__).parent.parent / ".timm"
 WORKER = Path(__file__).with_name("training_worker.py")
 VERSIONS = ("torch", "timm", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 #: Networks are equals if their parameters and multiply-accumulates differ by less.
@@ -261,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=2, help="batches of a turn")
     add("--threads", type=int, default=usable_cores(), help="of each library [all cores]")
     add("--data", type=Path, help="folder of class folders of JPEG files [built-in shapes]")
-    add("--timm", type=Path, help="folder that timm is installed in")
+    add("--timm", type=Path, default=TIMM, help="folder that timm is installed in")
     add("--json", type=Path, metavar="FILE", help="file to write the figures to")
     return parser
 

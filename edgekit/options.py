@@ -309,8 +309,14 @@ class BuildOptions:
             "--workers must be at least 1": self.workers is None or self.workers >= 1,
             "--cache-photos must not be negative": 0 <= self.cache_photos < float("inf"),
             "--save-minutes must not be negative": 0 <= self.save_minutes < float("inf"),
-            "--qat-epochs and --distill-only need --quantize qat": self.quantize == "qat"
-            or (self.qat_epochs is None and not self.distill_only),
+            "--distill-only and what begins with --qat need --quantize qat": self.quantize == "qat"
+            or not (self.distill_only or self._given("qat_")),
+            "--recipe noisy-student and --unlabelled need each other": ("noisy-student" in kinds)
+            == (self.unlabelled is not None),
+            "what begins with --student needs --recipe noisy-student": "noisy-student" in kinds
+            or not self._given("student_"),
+            "--recompute and --torch-compile exclude each other": not self.recompute
+            or not self.torch_compile,
             "--quantize qat needs --head classifier": self.quantize != "qat"
             or self.head == "classifier",
             "--keep-float must not be negative": self.keep_float >= 0,
@@ -344,6 +350,11 @@ class BuildOptions:
             if name not in known:
                 raise UsageError(f"unknown option '{name}'", hint=did_you_mean(name, known))
         return cls(model=model, **options)
+
+    def _given(self, prefix: str) -> bool:
+        """Whether any option whose name begins so was given."""
+        names = [item.name for item in dataclasses.fields(self) if item.name.startswith(prefix)]
+        return any(getattr(self, name) is not None for name in names)
 
     @cached_property
     def spec(self) -> ModelSpec:

@@ -96,7 +96,7 @@ def test_a_command_line_asks_for_the_same_options(values):
         return 0
 
     app = typer.Typer(add_completion=False)
-    app.command()(command_from_options(keep))
+    app.command()(command_from_options()(keep))
     app(words[2:], standalone_mode=False)
     assert seen == [asked]
 

@@ -34,11 +34,6 @@ def make_recipe(options: BuildOptions) -> Recipe:
         )
     else:
         defaults = _builtin(options)
-    if (file.kind == "noisy-student") != (options.unlabelled is not None):
-        raise UsageError(
-            "--unlabelled and the recipe noisy-student need each other",
-            hint="--recipe noisy-student --unlabelled FOLDER",
-        )
     given = defaults | _given(options, (field.name for field in dataclasses.fields(Recipe)))
     if file.kind == "noisy-student":
         given |= _given(options, own_fields(StudentRecipe), "student_")

@@ -32,7 +32,8 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # A handler that was not set from Python cannot be put back.
+            signal.signal(number, handler or signal.SIG_DFL)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.requested:

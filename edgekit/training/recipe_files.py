@@ -63,7 +63,7 @@ def read_recipe(name: str, *, model: str = "") -> RecipeFile:
     """
     path = FOLDER / f"{name}.toml" if name in NAMES else Path(name)
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         hint = "check the path" if path.suffix == ".toml" else did_you_mean(name, NAMES)
         raise UsageError(f"there is no recipe '{name}'", hint=hint) from None

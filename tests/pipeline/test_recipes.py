@@ -179,14 +179,23 @@ def test_two_recipes_for_the_same_training_are_refused(tmp_path, recipes, make):
     own.write_text('kind = "qat"\nepochs = 1\n')
     given = tuple(str(own) if name == "OWN" else name for name in recipes)
     with pytest.raises(UsageError, match="two recipes for the same training") as caught:
-        make(options(recipes=given, unlabelled="more"))
+        make(options(recipes=given, unlabelled="more" if "noisy-student" in given else None))
     assert given[-1] in caught.value.message
 
 
-@pytest.mark.parametrize("given", [{"recipes": "noisy-student"}, {"unlabelled": "more"}])
-def test_the_student_and_its_photos_need_each_other(given):
-    with pytest.raises(UsageError, match="need each other"):
-        make_recipe(options(**given))
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"recipes": "noisy-student"}, "need each other"),
+        ({"unlabelled": "more"}, "need each other"),
+        ({"student_confidence": 0.5}, "needs --recipe noisy-student"),
+        ({"qat_rate": 0.1}, "need --quantize qat"),
+        ({"recompute": True, "torch_compile": True}, "exclude each other"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(given, text):
+    with pytest.raises(UsageError, match=text):
+        options(**given)
 
 
 def test_a_recipe_that_is_not_there_is_refused_at_once():
