@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from edgekit.inference import predict
 from edgekit.joined import JoinedPhotos
 from edgekit.network import Network
 from edgekit.training.engine import Engine
+from edgekit.training.log import TABLE
 from edgekit.training.meter import Epoch
 from edgekit.training.recipe import Recipe, StudentRecipe
 from edgekit.training.together import Task, lead
@@ -121,6 +123,7 @@ def teach(
         graph, history = _learn(task, own, name, engine, progress, warn)
         if number < recipe.iterations:
             earlier.append(_described(name, history, recipe))
+    shutil.copy(own / TABLE, folder / TABLE)
     return graph, history, earlier
 
 

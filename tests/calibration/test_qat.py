@@ -17,7 +17,7 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
 from edgekit.training.recipe import QatRecipe
-from edgekit.training.trainer import CHECKPOINT
+from edgekit.training.checkpoint import CHECKPOINT
 
 SIZE, CLASSES = 32, 10
 PHOTOS = SyntheticPhotos(32, 0, "train", SIZE)

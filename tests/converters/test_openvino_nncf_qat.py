@@ -23,7 +23,8 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
 from edgekit.training.recipe import QatRecipe, Recipe
-from edgekit.training.trainer import CHECKPOINT, Trainer
+from edgekit.training.checkpoint import CHECKPOINT
+from edgekit.training.trainer import Trainer
 
 SIDE, LABELS = 32, tuple("abcdefghij")
 
