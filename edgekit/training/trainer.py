@@ -88,7 +88,9 @@ class Trainer:
         self.world, self.device = engine.world, engine.device
         self.train, self.val = train, val
         if engine.cache_bytes:
-            self.train = CachedPhotos(train, engine.cache_bytes)
+            # The smallest crop then still has the input's resolution.
+            side = math.ceil(preprocessing.resolution / math.sqrt(recipe.min_crop_area))
+            self.train = CachedPhotos(train, engine.cache_bytes, side)
         self.preprocessing, self.recipe, self.folder = preprocessing, recipe, folder
         self.targets = targets
         self.advance = advance or (lambda done, total, note: None)

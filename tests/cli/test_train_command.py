@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
 import numpy as np
@@ -143,6 +145,42 @@ def test_another_number_of_processes_goes_on_from_a_checkpoint(alone, photos, tm
     assert process.returncode == 0, told
     for name, values in weights(alone[0]).items():
         np.testing.assert_allclose(weights(out)[name], values, rtol=1e-3, atol=2e-3)
+
+
+def test_shards_train_as_the_folders_that_they_were_made_of(alone, photos, tmp_path):
+    for split, count in (("train", 2), ("val", 1)):
+        files = sorted((photos / split).rglob("*.png"))
+        for number in range(count):
+            with tarfile.open(tmp_path / f"{split}-{number}.tar", "w") as shard:
+                for path in files[number::count]:
+                    shard.add(path, path.relative_to(photos / split))
+    out = tmp_path / "run"
+    words = arguments(photos, out, *STILL)
+    words[words.index("--data") + 1] = str(tmp_path / "train-{0..1}.tar")
+    words[words.index("--val") + 1] = f"pipe:cat {shlex.quote(str(tmp_path / 'val-0.tar'))}"
+    assert run(words) == 0
+    for name, values in weights(alone[0]).items():
+        np.testing.assert_array_equal(weights(out)[name], values)
+
+
+def test_a_student_learns_from_a_teacher(photos, tmp_path, capsys):
+    labelled, unlabelled = tmp_path / "labelled.txt", tmp_path / "more.txt"
+    files = [str(path) for path in sorted((photos / "train").rglob("*.png"))]
+    labelled.write_text("\n".join(files[::2]))
+    unlabelled.write_text("\n".join(files[1::2]))
+    out = tmp_path / "run"
+    words = arguments(photos, out, "--recipe", "noisy-student", "--student-confidence", "0")
+    words[words.index("--data") + 1] = str(labelled)
+    teacher = tmp_path / "teacher.toml"
+    teacher.write_text("epochs = 1\nlearning_rate = 1e-3\n")
+    words += ["--unlabelled", str(unlabelled), "--student-teacher", str(teacher)]
+    assert run([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [training["name"] for training in document["earlier"]] == ["teacher"]
+    assert len(document["earlier"][0]["history"]) == 1
+    assert len(document["training"]["history"]) == 2
+    assert len(history(out)) == 2
+    assert "teacher" in (out / "report.html").read_text()
 
 
 def test_no_epochs_are_refused(capsys):
