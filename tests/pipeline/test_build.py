@@ -109,6 +109,7 @@ def test_the_files_are_what_the_report_says(run):
     assert {path.name for path in run.folder.iterdir()} == {
         "labels.txt",
         "lite0.graph",
+        "lite0-history.csv",
         "lite0-fp32.tflite",
         "lite0-w8a8-static.graph",
         "lite0-w8a8-static.tflite",
