@@ -97,7 +97,7 @@ def line_chart(
         ys: a value per epoch.
         stepped: whether a value holds until the next one, instead of running into it.
     """
-    left, right, top, bottom = 44, WIDTH - 16, 10, 168
+    left, right, top, bottom = 52, WIDTH - 16, 10, 168
     points = [(x, y) for x, y in zip(xs, ys, strict=True) if y is not None and math.isfinite(y)]
     if not points:
         return Markup("")
