@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,11 @@ def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
 
 def run_build(options: BuildOptions, console: Console) -> Run:
     """Runs what the options ask for; see `build`."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
+        raise UsageError(
+            "a build runs in one process",
+            hint="torchrun … -m edgekit train, then edgekit build with the same options",
+        )
     targets = [registry.find(name) for name in options.targets]
     if options.devices:
         from edgekit.bench_devices import check_url, choose_method

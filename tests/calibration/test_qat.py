@@ -16,8 +16,8 @@ from edgekit.passes import prepare
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
-from edgekit.training.recipe import QatRecipe
 from edgekit.training.checkpoint import CHECKPOINT
+from edgekit.training.recipe import QatRecipe
 
 SIZE, CLASSES = 32, 10
 PHOTOS = SyntheticPhotos(32, 0, "train", SIZE)

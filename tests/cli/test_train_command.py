@@ -188,6 +188,14 @@ def test_no_epochs_are_refused(capsys):
     assert "train nothing" in capsys.readouterr().err
 
 
+def test_a_build_does_not_run_in_several_processes(tmp_path):
+    process = start("build", "lite0", "--out", str(tmp_path / "run"), processes=2)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "a build runs in one process" in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_failed_first_process_ends_the_others(tmp_path):
     process = start("train", "lite0", "--data", str(tmp_path / "none"), processes=2)
     _, told = process.communicate(timeout=120)

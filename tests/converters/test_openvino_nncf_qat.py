@@ -22,8 +22,8 @@ from edgekit.passes import prepare
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
-from edgekit.training.recipe import QatRecipe, Recipe
 from edgekit.training.checkpoint import CHECKPOINT
+from edgekit.training.recipe import QatRecipe, Recipe
 from edgekit.training.trainer import Trainer
 
 SIDE, LABELS = 32, tuple("abcdefghij")

@@ -77,3 +77,16 @@ def test_one_epoch_in_8_bits_is_no_worse_than_fp32_was(run, tmp_path):
         out=tmp_path / "out",
     )
     assert trained.rows[-1]["top1"] >= run.rows[0]["top1"]
+
+
+def test_a_few_epochs_of_fine_tuning_suffice(tmp_path):
+    trained = edgekit.train(
+        "v2-b0",
+        data=FLOWERS / "train",
+        val=FLOWERS / "val",
+        weights=SHARED / "weights" / "efficientnetv2-b0_imagenet_keras.weights.h5",
+        recipes=["finetune"],
+        epochs=3,
+        out=tmp_path / "out",
+    )
+    assert trained.top1 >= 0.93
