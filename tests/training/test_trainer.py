@@ -140,6 +140,27 @@ def test_micro_batches_add_up_to_the_step(tmp_path):
         np.testing.assert_allclose(parts.weights[name], values, atol=1e-5)
 
 
+def test_what_is_recomputed_gives_the_same_weights(tmp_path):
+    kept, _ = trainer(tmp_path / "a", epochs=1).run()
+    again, _ = trainer(tmp_path / "b", epochs=1, engine=Engine(recompute=True)).run()
+    for name, values in kept.weights.items():
+        np.testing.assert_allclose(again.weights[name], values, atol=1e-4, err_msg=name)
+
+
+def test_a_run_in_bfloat16_learns_as_much_but_not_the_same(tmp_path):
+    full, history = trainer(tmp_path / "a", epochs=1).run()
+    half, history_half = trainer(tmp_path / "b", epochs=1, engine=Engine(precision="bf16")).run()
+    assert not same(full, half)
+    assert history_half[0].train_loss == pytest.approx(history[0].train_loss, rel=0.02)
+    assert all(array.dtype == np.float32 for array in half.weights.values())
+
+
+def test_kept_photos_are_the_same_whatever_room_there_is(tmp_path):
+    much, _ = trainer(tmp_path / "a", epochs=2, engine=Engine(cache_bytes=2**30)).run()
+    little, _ = trainer(tmp_path / "b", epochs=2, engine=Engine(cache_bytes=40_000)).run()
+    assert same(much, little)
+
+
 def test_speed_is_told(tmp_path):
     notes = []
     _, history = trainer(tmp_path / "a", advance=lambda *told: notes.append(told[2])).run()
