@@ -153,6 +153,8 @@ class Trainer:
                 self._save()
                 difficulty = self.recipe.stage(epoch, self.preprocessing.resolution)
                 self.log.epoch(self.history[-1], magnitude=difficulty.magnitude)
+                if self.world.any(self.interrupts.requested):  # while it validated
+                    raise KeyboardInterrupt
         self._follow_first()
         self.network.load_state_dict(self.average.values)
         return self.network.to_graph(), self.history

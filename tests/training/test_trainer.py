@@ -95,6 +95,23 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_weights_are_the_same(t
     assert [e.learning_rate for e in history_again] == [e.learning_rate for e in history]
 
 
+def test_a_signal_during_validation_ends_the_run_after_it(tmp_path, monkeypatch):
+    run = trainer(tmp_path / "a", epochs=1)
+    validate = run._validate
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validate()
+
+    monkeypatch.setattr(run, "_validate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    steps = []
+    _, history = trainer(tmp_path / "a", epochs=1, advance=lambda *told: steps.append(told)).run()
+    assert not steps
+    assert len(history) == 1
+
+
 def test_a_run_is_saved_within_an_epoch_from_time_to_time(tmp_path):
     class StopError(Exception):
         pass
