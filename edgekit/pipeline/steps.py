@@ -5,6 +5,7 @@ The folders of earlier stages come in by name; files in them have the names belo
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -133,6 +134,7 @@ def train(
         lessons = Lessons(task, teacher, photos_from_dict(read_json(data / UNLABELLED)))
         graph, history, earlier = teach(lessons, folder, engine(), progress, warn)
         write_json(folder / EARLIER, earlier)
+        shutil.copy(folder / f"student-{recipe.iterations}" / TABLE, folder / TABLE)
     else:
         advance = partial(progress, "train")
         graph, history = lead(task, folder, engine(), advance=advance, warn=warn)

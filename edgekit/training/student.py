@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from edgekit.inference import predict
 from edgekit.joined import JoinedPhotos
 from edgekit.network import Network
 from edgekit.training.engine import Engine
-from edgekit.training.log import TABLE
 from edgekit.training.meter import Epoch
 from edgekit.training.recipe import Recipe, StudentRecipe
 from edgekit.training.together import Task, lead
@@ -96,7 +94,8 @@ def teach(
 
     Args:
         lessons: the photos and the recipes.
-        folder: where each of them has a folder of its own; finished ones are not trained again.
+        folder: where each of them has a folder of its own, ``teacher``, ``student-1`` …; finished
+            ones are not trained again.
         engine: what is computed on and how.
         progress: told how far each of them is.
         warn: told what else is to be known.
@@ -123,7 +122,6 @@ def teach(
         graph, history = _learn(task, own, name, engine, progress, warn)
         if number < recipe.iterations:
             earlier.append(_described(name, history, recipe))
-    shutil.copy(own / TABLE, folder / TABLE)
     return graph, history, earlier
 
 
