@@ -1,7 +1,6 @@
 """The first request to stop is remembered, the second is obeyed."""
 
 import contextlib
-import os
 import signal
 import threading
 
@@ -11,7 +10,7 @@ from edgekit.training.interrupts import Interrupts
 
 
 def send(number):
-    os.kill(os.getpid(), number)
+    signal.getsignal(number)(number, None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
