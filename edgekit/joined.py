@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +46,15 @@ class JoinedPhotos:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def _place(self, index: int) -> tuple[int, int]:
+        """Which part a photo is in, and its index there."""
+        part = int(np.searchsorted(self._starts, index, "right")) - 1
+        return part, index - int(self._starts[part])
+
     def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
         """Returns one photo: mode RGB, upright; see `edgekit.data.PhotoSet`."""
-        part = int(np.searchsorted(self._starts, index, "right")) - 1
-        return self.parts[part].load(index - int(self._starts[part]), shrink)
+        part, within = self._place(index)
+        return self.parts[part].load(within, shrink)
 
     def digest(self) -> str:
         """Returns a SHA-256 over names, labels and contents, in hex."""
@@ -55,19 +62,10 @@ class JoinedPhotos:
 
     def subset(self, indices: Sequence[int]) -> JoinedPhotos:
         """Returns the photos at these indices, in this order: a part for each run of one set."""
-        parts: list[PhotoSet] = []
-        members: list[int] = []
-        current = -1
-        for index in indices:
-            part = int(np.searchsorted(self._starts, index, "right")) - 1
-            if part != current and members:
-                parts.append(self.parts[current].subset(members))
-                members = []
-            current = part
-            members.append(index - int(self._starts[part]))
-        if members:
-            parts.append(self.parts[current].subset(members))
-        return JoinedPhotos(tuple(parts))
+        runs = groupby(map(self._place, indices), key=itemgetter(0))
+        return JoinedPhotos(
+            tuple(self.parts[part].subset([within for _, within in run]) for part, run in runs)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values from which the set can be made again."""

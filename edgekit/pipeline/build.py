@@ -86,11 +86,14 @@ def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
 
 def run_build(options: BuildOptions, console: Console) -> Run:
     """Runs what the options ask for; see `build`."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
-        raise UsageError(
-            "a build runs in one process",
-            hint="torchrun … -m edgekit train, then edgekit build with the same options",
-        )
+    if "RANK" in os.environ:  # else torch need not be loaded for the answer
+        from edgekit.training.world import World
+
+        if not World.from_environment().alone:
+            raise UsageError(
+                "a build runs in one process",
+                hint="torchrun … -m edgekit train, then edgekit build with the same options",
+            )
     targets = [registry.find(name) for name in options.targets]
     if options.devices:
         from edgekit.bench_devices import check_url, choose_method

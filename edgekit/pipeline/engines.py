@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from edgekit.options import BuildOptions
@@ -12,8 +13,25 @@ if TYPE_CHECKING:
     from edgekit.training.world import World
 
 GIB = 1 << 30
+#: Options of the engine that change the weights.
+DECIDING = ("precision", "micro_batch", "sync_norm")
 #: More threads than these wait for each other.
 MOST_WORKERS = 16
+
+
+def share_of_cores(world: World | None = None) -> int:
+    """The cores of this machine for each of the run's processes on it, at least one."""
+    return max(1, usable_cores() // (world.local_size if world else 1))
+
+
+def occupy(threads: int) -> None:
+    """Gives torch its threads and lets it keep its memory, in this process."""
+    import torch
+
+    from edgekit.devices import keep_freed_memory
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
@@ -31,7 +49,7 @@ def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
     if device.type == "cuda" and device.index is None and not world.alone:
         device = pick_device(f"cuda:{world.local_rank}")
     autocast(device, options.precision)
-    workers = max(2, usable_cores() // world.local_size)
+    workers = max(2, share_of_cores(world))
     return Engine(
         device=device,
         precision=options.precision,
@@ -49,9 +67,8 @@ def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
 def deciding(options: BuildOptions) -> dict[str, Any]:
     """What of the engine changes the weights beyond rounding errors; nothing by default."""
     values = {
-        "precision": options.precision,
-        "micro_batch": options.micro_batch,
-        "sync_norm": options.sync_norm,
+        item.name: (getattr(options, item.name), item.default)
+        for item in dataclasses.fields(options)
+        if item.name in DECIDING
     }
-    defaults: dict[str, Any] = {"precision": "auto", "micro_batch": None, "sync_norm": False}
-    return {name: value for name, value in values.items() if value != defaults[name]}
+    return {name: value for name, (value, default) in values.items() if value != default}

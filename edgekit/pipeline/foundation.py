@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from edgekit.data import fingerprint
 from edgekit.options import BuildOptions
 from edgekit.pipeline import evaluation, steps
-from edgekit.pipeline.engines import deciding, make_engine
+from edgekit.pipeline.engines import deciding, make_engine, share_of_cores
 from edgekit.pipeline.recipes import make_recipe, make_teacher
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.weights import Start, find_start, prepare
-from edgekit.report.host import installed, usable_cores
+from edgekit.report.host import installed
 from edgekit.spec import ModelSpec
 from edgekit.training.recipe import Recipe, StudentRecipe
 from edgekit.unlabelled import fingerprint_unlabelled
@@ -97,7 +97,7 @@ def lay_foundation(
     builtin = options.data is None
     resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
     crop = options.crop or (1.0 if builtin else None)
-    threads = options.threads or max(1, usable_cores() // (world.local_size if world else 1))
+    threads = options.threads or share_of_cores(world)
     more: dict[str, Any] = {}
     if options.unlabelled is not None:
         more = {"unlabelled": fingerprint_unlabelled(options.unlabelled)}

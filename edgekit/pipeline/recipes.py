@@ -26,14 +26,11 @@ def make_recipe(options: BuildOptions) -> Recipe:
         UsageError: a recipe or a value cannot be used, or the photos do not go with it.
     """
     fine_tuning = options.start != "none"
-    file = _find(options, ("train", "noisy-student"))
+    file, defaults = _find(options, ("train", "noisy-student")), _builtin(options)
     if file is None:
         file = read_recipe("finetune" if fine_tuning else "scratch", model=options.spec.name)
-        defaults = _builtin(options) | (
-            {"epochs": BUILTIN_EPOCHS} if options.data is None and not fine_tuning else {}
-        )
-    else:
-        defaults = _builtin(options)
+        if options.data is None and not fine_tuning:
+            defaults["epochs"] = BUILTIN_EPOCHS
     given = defaults | _given(options, (field.name for field in dataclasses.fields(Recipe)))
     if file.kind == "noisy-student":
         given |= _given(options, own_fields(StudentRecipe), "student_")

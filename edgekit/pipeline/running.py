@@ -8,6 +8,7 @@ from edgekit.atomic import read_json, write_bytes
 from edgekit.console import Console
 from edgekit.options import BuildOptions
 from edgekit.pipeline import steps
+from edgekit.pipeline.engines import occupy
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
 
@@ -44,12 +45,7 @@ class StageRun:
 
     def prepare(self) -> None:
         """Gives torch its threads and its memory, and says what is built from."""
-        import torch
-
-        from edgekit.devices import keep_freed_memory
-
-        torch.set_num_threads(self.plan.base.threads)
-        keep_freed_memory()
+        occupy(self.plan.base.threads)
         if self.options.data is None:
             self.console.note(
                 "no --data given: using the built-in dataset of rendered shapes, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.console import Console, NullConsole
 from edgekit.errors import UsageError
 from edgekit.options import BuildOptions
-from edgekit.pipeline.engines import make_engine
+from edgekit.pipeline.engines import make_engine, occupy, share_of_cores
 from edgekit.pipeline.plan import make_training_plan
 from edgekit.pipeline.running import StageRun
 from edgekit.pipeline.stage import StageStore
@@ -78,7 +78,7 @@ def run_training(options: BuildOptions, console: Console) -> Training | None:
             dismiss(world)
             return training
         engine = make_engine(options, world)
-        _use_threads(options, world)
+        occupy(options.threads or share_of_cores(world))
         follow(engine, console.warn)
         return None
 
@@ -105,14 +105,3 @@ def _lead(options: BuildOptions, console: Console, world: World) -> Training:
             )
             run.files |= write_results(document, options, plan, run.outcomes, folder)
     return Training(folder, document, dict(run.files))
-
-
-def _use_threads(options: BuildOptions, world: World) -> None:
-    """Shares the processor with the other processes of this machine."""
-    import torch
-
-    from edgekit.devices import keep_freed_memory
-    from edgekit.report.host import usable_cores
-
-    torch.set_num_threads(options.threads or max(1, usable_cores() // world.local_size))
-    keep_freed_memory()

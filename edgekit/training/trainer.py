@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -149,9 +148,9 @@ class Trainer:
             self.gradient.find_micro_batch(self.loss, self.preprocessing.resolution)
         with Interrupts() as self.interrupts, self._open_log() as self.log:
             for epoch in range(len(self.history), self.recipe.epochs):
-                self.history.append(self._epoch(epoch))
-                self._save()
                 difficulty = self.recipe.stage(epoch, self.preprocessing.resolution)
+                self.history.append(self._epoch(epoch, difficulty))
+                self._save()
                 self.log.epoch(self.history[-1], magnitude=difficulty.magnitude)
                 if self.world.any(self.interrupts.requested):  # while it validated
                     raise KeyboardInterrupt
@@ -159,10 +158,9 @@ class Trainer:
         self.network.load_state_dict(self.average.values)
         return self.network.to_graph(), self.history
 
-    def _epoch(self, epoch: int) -> Epoch:
-        meter, recipe = self.meter, self.recipe
-        make_deterministic(recipe.seed)
-        difficulty = recipe.stage(epoch, self.preprocessing.resolution)
+    def _epoch(self, epoch: int, difficulty: Difficulty) -> Epoch:
+        meter = self.meter
+        make_deterministic(self.recipe.seed)
         self._training_mode(difficulty)
         saved = time.monotonic()
         with closing(self._batches(epoch, difficulty)) as batches:
@@ -227,7 +225,7 @@ class Trainer:
             return False
         return self.world.any(self.interrupts.requested)
 
-    def _batches(self, epoch: int, difficulty: Difficulty) -> Any:
+    def _batches(self, epoch: int, difficulty: Difficulty) -> Generator[TrainBatch, None, None]:
         recipe = self.recipe
         return train_batches(
             self.train,
