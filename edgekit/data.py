@@ -30,7 +30,7 @@ from edgekit.photos import (
     printable,
     scan,
 )
-from edgekit.selection import remove_overlap, split_validation, spread
+from edgekit.selection import remove_overlap, split_validation, spread, without
 from edgekit.shards import ShardPhotos, find_shards, list_shards
 
 VAL_FRACTION = 0.2
@@ -180,10 +180,12 @@ def load_splits(
     given = _given(data, val, calibration)
     if not given:
         return _builtin(calibration_count, seed, builtin_resolution)
-    listings: dict[str, Listing] = {}
+    listings = {}
     for option, source in given.items():
-        shards = find_shards(source, option, spool, progress)
-        listings[option] = _listing(option, given, shards, progress)
+        classes, also_in = option != "--calibration", _also_in(option, given)
+        listings[option] = list_source(
+            source, option, also_in=also_in, classes=classes, spool=spool, progress=progress
+        )
     scanned = scan([file for entry in listings.values() for file in entry.files], progress)
     usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
 
@@ -210,11 +212,8 @@ def load_splits(
     warnings += _missing_classes(train, val_set, len(labels))
 
     chosen_by_user = "--calibration" in usable
-    candidates = train
-    if chosen_by_user:
-        candidates = photo_set(usable["--calibration"], labels, scanned)
-    held_out = set(val_set.hashes)
-    chosen = candidates.subset([i for i, h in enumerate(candidates.hashes) if h not in held_out])
+    candidates = photo_set(usable["--calibration"], labels, scanned) if chosen_by_user else train
+    chosen = without(candidates, val_set.hashes)
     if chosen_by_user and len(chosen) < len(candidates):
         shared = len(candidates) - len(chosen)
         warnings.append(f"{shared} calibration photos are validation photos and are left out")
@@ -267,7 +266,9 @@ def fingerprint(
             for path in shards:
                 digest.update(printable(f"{path}\0{_state(path)}\n").encode())
             continue
-        listing = _listing(option, given, None, classes=classes)
+        also_in = _also_in(option, given)
+        wanted = classes and option != "--calibration"
+        listing = list_photos(Path(source), option, also_in=also_in, classes=wanted)
         digest.update(printable(f"{option} {listing.source}\n").encode())
         for file in listing.files:
             line = f"{file.path}\0{file.label}\0{_state(file.path)}\n"
@@ -298,20 +299,26 @@ def _given(
     return given
 
 
-def _listing(
-    option: str,
-    given: Mapping[str, Path | str],
-    shards: Sequence[Path] | None,
-    progress: Progress | None = None,
-    classes: bool = True,
-) -> Listing:
-    """Lists the photos of one option: of its shards, if it names any."""
-    classes = classes and option != "--calibration"
-    if shards is not None:
-        return list_shards(shards, given[option], option, classes=classes, progress=progress)
+def _also_in(option: str, given: Mapping[str, Path | str]) -> Path | None:
+    """Where the paths of a list are looked up, too: at the training photos."""
     data = Path(given["--data"])
-    also_in = None if option == "--data" else data if data.is_dir() else data.parent
-    return list_photos(Path(given[option]), option, also_in=also_in, classes=classes)
+    return None if option == "--data" else data if data.is_dir() else data.parent
+
+
+def list_source(
+    source: Path | str,
+    option: str,
+    *,
+    also_in: Path | None = None,
+    classes: bool = True,
+    spool: Path | None = None,
+    progress: Progress | None = None,
+) -> Listing:
+    """Lists the photos of a folder, a list or shards; see `list_photos` and `find_shards`."""
+    shards = find_shards(source, option, spool, progress)
+    if shards is not None:
+        return list_shards(shards, source, option, classes=classes, progress=progress)
+    return list_photos(Path(source), option, also_in=also_in, classes=classes)
 
 
 def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:

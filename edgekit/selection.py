@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,12 @@ def split_validation(photos: HashedPhotos, fraction: float) -> tuple[HashedPhoto
         )
     rest = np.setdiff1d(np.arange(len(photos)), held)
     return photos.subset(rest.tolist()), photos.subset(sorted(held))
+
+
+def without(photos: HashedPhotos, hashes: Iterable[str]) -> HashedPhotos:
+    """Leaves out the photos whose contents have one of these hashes."""
+    known = set(hashes)
+    return photos.subset([i for i, content in enumerate(photos.hashes) if content not in known])
 
 
 def remove_overlap(train: HashedPhotos, val: HashedPhotos) -> tuple[HashedPhotos, list[str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import chain
 
-from edgekit.data import Splits, fingerprint, photo_set, readable
+from edgekit.data import Splits, fingerprint, list_source, photo_set, readable
 from edgekit.errors import UsageError
-from edgekit.photos import HashedPhotos, Progress, list_photos, scan
-from edgekit.shards import find_shards, list_shards
+from edgekit.photos import HashedPhotos, Progress, scan
+from edgekit.selection import without
 
 OPTION = "--unlabelled"
 
@@ -23,15 +23,11 @@ def load_unlabelled(source: str, splits: Splits, progress: Progress | None = Non
     Raises:
         UsageError: the photos cannot be used, or none is left.
     """
-    shards = find_shards(source, OPTION, None, progress)
-    if shards is None:
-        listing = list_photos(Path(source), OPTION, classes=False)
-    else:
-        listing = list_shards(shards, source, OPTION, classes=False, progress=progress)
+    listing = list_source(source, OPTION, classes=False, progress=progress)
     scanned = scan(listing.files, progress)
     photos = photo_set(readable(OPTION, listing, scanned), (), scanned)
-    known = {h for part in (splits.val, splits.train) for h in getattr(part, "hashes", ())}
-    own = photos.subset([i for i, content in enumerate(photos.hashes) if content not in known])
+    known = (getattr(part, "hashes", ()) for part in (splits.val, splits.train))
+    own = without(photos, chain.from_iterable(known))
     if not len(own):
         raise UsageError(
             f"{OPTION} {source} has no photo of its own",

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.atomic import write_json
 from edgekit.console import Progress
 from edgekit.graph import Graph
 from edgekit.pipeline.steps import (
     GRAPH,
-    HISTORY,
     read_preprocessing,
     read_splits,
     with_input_of,
 )
 from edgekit.pipeline.workshop import Folders, Workshop
+from edgekit.training.finished import keep
 from edgekit.training.recipe import QatRecipe
 
 if TYPE_CHECKING:
@@ -60,7 +58,6 @@ def train_quantized(
 ) -> str:
     """Trains the quantized network, or goes on where an interrupted attempt stopped."""
     from edgekit.calibration.qat import QuantizedTrainer
-    from edgekit.training.checkpoint import Checkpoints
 
     splits = read_splits(folders.data)
     trainer = QuantizedTrainer(
@@ -75,7 +72,5 @@ def train_quantized(
         advance=partial(progress, "train int8"),
     )
     graph, history = trainer.run()
-    graph.save(folder / GRAPH)
-    write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
-    Checkpoints(folder).remove()
+    keep(folder, graph, history)
     return f"val top-1 {history[-1].val_top1:.3f}"

@@ -26,6 +26,10 @@ from edgekit.preprocessing import Preprocessing
 from edgekit.report.format import size
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form, Source
+from edgekit.training.finished import GRAPH as GRAPH
+from edgekit.training.finished import HISTORY as HISTORY
+from edgekit.training.finished import TABLE as TABLE
+from edgekit.training.finished import keep
 from edgekit.training.recipe import Recipe, StudentRecipe
 from edgekit.unlabelled import load_unlabelled
 
@@ -34,11 +38,8 @@ if TYPE_CHECKING:
 
 SPLITS = "splits.json"
 UNLABELLED = "unlabelled.json"
-GRAPH = "model.graph"
 PREPROCESSING = "preprocessing.json"
 ORIGIN = "origin.json"
-HISTORY = "history.json"
-TABLE = "history.csv"
 EARLIER = "earlier.json"
 HISTOGRAMS = "histograms.npz"
 CALIBRATION = "calibration.json"
@@ -118,7 +119,6 @@ def train(
 
     A ``teacher`` is the recipe of the one that labels photos for the network.
     """
-    from edgekit.training.checkpoint import Checkpoints
     from edgekit.training.student import Lessons, teach
     from edgekit.training.together import Task, lead
 
@@ -138,9 +138,7 @@ def train(
     else:
         advance = partial(progress, "train")
         graph, history = lead(task, folder, engine(), advance=advance, warn=warn)
-    graph.save(folder / GRAPH)
-    write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
-    Checkpoints(folder).remove()
+    keep(folder, graph, history)
     return f"val top-1 {history[-1].val_top1:.3f}"
 
 

@@ -20,11 +20,11 @@ from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import text
 
 from edgekit.atomic import write_bytes
+from edgekit.training.finished import TABLE
 
 if TYPE_CHECKING:
     from edgekit.training.meter import Epoch
 
-TABLE = "history.csv"
 COLUMNS = (
     "epoch", "train_loss", "val_top1", "learning_rate", "seconds", "images_per_s", "waiting",
     "resolution",

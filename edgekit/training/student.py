@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgekit.atomic import read_json, write_json
+from edgekit.atomic import read_json
 from edgekit.data import PhotoSet
 from edgekit.errors import EdgekitError
 from edgekit.graph import Graph
@@ -22,11 +22,12 @@ from edgekit.inference import predict
 from edgekit.joined import JoinedPhotos
 from edgekit.network import Network
 from edgekit.training.engine import Engine
+from edgekit.training.finished import GRAPH, HISTORY, keep
 from edgekit.training.meter import Epoch
 from edgekit.training.recipe import Recipe, StudentRecipe
 from edgekit.training.together import Task, lead
 
-GRAPH, HISTORY, LABELS = "model.graph", "history.json", "pseudo-labels.npy"
+LABELS = "pseudo-labels.npy"
 
 #: Told what is being done, how much of it, of how much, and a few words.
 Progress = Callable[[str, int, int, str], None]
@@ -190,8 +191,7 @@ def _learn(
         progress(f"train {name}", done, total, note)
 
     graph, history = lead(task, folder, engine, advance=advance, warn=warn)
-    graph.save(folder / GRAPH)
-    write_json(folder / HISTORY, [asdict(epoch) for epoch in history])
+    keep(folder, graph, history)
     return graph, history
 
 
