@@ -1,1 +1,14 @@
 """Puts this folder on the import path, so that tests in subfolders share its helpers."""
+
+import adb_daemon
+import pytest
+
+
+@pytest.fixture
+def phone(tmp_path):
+    """A phone of its own for a test, which leaves nothing on it."""
+    if adb_daemon.ADB is None:
+        pytest.skip(adb_daemon.MISSING)
+    with adb_daemon.serve(tmp_path / "phone") as found:
+        yield found
+        assert found.left() == []

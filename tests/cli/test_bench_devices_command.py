@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import adb_daemon
 import benchmark_model_stand_in
 import device
 import numpy as np
@@ -70,15 +69,6 @@ def ssh(tmp_path, monkeypatch):
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
         yield server
         assert server.left() == []
-
-
-@pytest.fixture
-def phone(tmp_path):
-    if adb_daemon.ADB is None:
-        pytest.skip(adb_daemon.MISSING)
-    with adb_daemon.serve(tmp_path / "phone") as found:
-        yield found
-        assert found.left() == []
 
 
 def measured(capsys, *arguments) -> dict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import adb_daemon
 import numpy as np
 import pytest
 from tiny_tflite import TinyModel
@@ -12,15 +11,6 @@ from tiny_tflite import TinyModel
 from edgekit.errors import EdgekitError
 from edgekit.targets import deploy_phone, measuring
 from edgekit.targets.deploy_phone import on_phone
-
-
-@pytest.fixture
-def phone(tmp_path):
-    if adb_daemon.ADB is None:
-        pytest.skip(adb_daemon.MISSING)
-    with adb_daemon.serve(tmp_path / "phone") as found:
-        yield found
-        assert found.left() == []
 
 
 @pytest.fixture
