@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -132,6 +134,10 @@ def joined(device: torch.device) -> Iterator[World]:
         yield world
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
+    # Its functions have the group as a default. Were it first imported later, as DDP does, they
+    # would keep the group and its threads alive while Python ends, and a thread that then asks
+    # for the interpreter aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group(backend, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -144,6 +150,7 @@ def joined(device: torch.device) -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
+        gc.collect()  # networks that still hold the group
 
 
 def _store() -> torch._C._distributed_c10d.Store:

@@ -5,9 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from edgekit.errors import EdgekitError
 from edgekit.training.world import ALONE, World, joined
@@ -94,6 +97,11 @@ def test_processes_that_cannot_join_are_an_error(environment):
 MESSAGES = (b"a recipe", b"", bytes(range(256)) * 4000)
 
 
+def threads():
+    """The names of this process's threads; only Linux tells them."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 def meet():
     """What each of the real processes does; the test reads what it prints."""
     with joined(torch.device("cpu")) as world:
@@ -117,7 +125,12 @@ def meet():
                 world.receive(number) == message for number, message in enumerate(MESSAGES, 1)
             ]
         seen["after"] = world.total(1)
+        network = DistributedDataParallel(nn.Linear(2, 2))
+        network.itself = [network]  # a cycle, as longer-lived ones have
+        network(torch.ones(1, 2)).sum().backward()
+        del network
     seen["left"] = not torch.distributed.is_initialized()
+    seen["threads"] = [name for name in threads() if "gloo" in name]
     return seen
 
 
@@ -165,6 +178,7 @@ def test_all_have_the_totals(processes):
         ("spread", "of rank 0"),
         ("spread nothing", ""),
         ("left", True),
+        ("threads", []),  # one that wants the interpreter while it ends aborts the process
     ],
 )
 def test_all_agree(processes, what, expected):
