@@ -20,6 +20,9 @@ from edgekit.errors import EdgekitError
 #: How long a process waits for the others within a step before it takes them for dead.
 PATIENCE = timedelta(minutes=30)
 
+#: Groups that were left by an error.
+_abandoned: list[dist.ProcessGroup | None] = []
+
 
 @dataclass(frozen=True)
 class World:
@@ -134,9 +137,7 @@ def joined(device: torch.device) -> Iterator[World]:
         yield world
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    # Its functions have the group as a default. Were it first imported later, as DDP does, they
-    # would keep the group and its threads alive while Python ends, and a thread that then asks
-    # for the interpreter aborts the process.
+    # Its functions have the group as a default, and would keep it were they imported later, by DDP.
     importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group(backend, timeout=PATIENCE)
@@ -146,11 +147,20 @@ def joined(device: torch.device) -> Iterator[World]:
             cause=str(error).splitlines()[0],
             hint="start them with torchrun, as docs/training.md shows",
         ) from error
+    group = dist.group.WORLD
     try:
         yield world
+    except BaseException:
+        # Its end waits for what is under way, and the others may never answer again.
+        _abandoned.append(group)
+        raise
     finally:
         dist.destroy_process_group()
-        gc.collect()  # networks that still hold the group
+    # A thread of gloo may want the interpreter to let go of a tensor, and aborts the process where
+    # Python has ended. The group waits for its threads: deleted here it lets them have the
+    # interpreter meanwhile; deleted with a network that holds it, it would not.
+    gc.collect()
+    del group
 
 
 def _store() -> torch._C._distributed_c10d.Store:
