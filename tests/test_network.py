@@ -106,6 +106,23 @@ def test_channels_last_changes_nothing(graph):
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_without_gradients_every_tensor_is_the_same_and_none_changes_later(graph):
+    network = Network(graph).eval()
+    x = torch.randn(2, 3, 32, 32)
+    learning, inferring, copies = {}, {}, {}
+
+    def tap(name, tensor):
+        inferring[name], copies[name] = tensor, tensor.clone()
+        return tensor
+
+    network(x, lambda name, tensor: learning.setdefault(name, tensor))
+    with torch.inference_mode():
+        network(x, tap)
+    for name, expected in learning.items():
+        assert torch.equal(inferring[name], expected)
+        assert torch.equal(inferring[name], copies[name])
+
+
 def test_a_tap_replaces_tensors(graph):
     zero = lambda name, tensor: tensor * 0 if name == "pool" else tensor  # noqa: E731
     with torch.inference_mode():
