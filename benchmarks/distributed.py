@@ -20,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from edgekit.report.host import usable_cores
 
 KINDS = ("one", "together", "apart")
 
@@ -58,19 +60,15 @@ def start(
 def images_per_s(given: argparse.Namespace, kind: str) -> float:
     """Trains; photos of all processes per second in the last epoch."""
     cores = sorted(os.sched_getaffinity(0))[: given.processes]
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runs = []
-        if kind == "apart":
-            for core in cores:
-                with on_cores([core]):
-                    out = folder / str(core)
-                    runs.append((out, start(given, out, 1, given.batch // given.processes)))
-        else:
-            with on_cores(cores if kind == "together" else cores[:1]):
-                processes = given.processes if kind == "together" else 1
-                runs.append((folder, start(given, folder, processes, given.batch)))
-        return sum(speed(out, run, given.model) for out, run in runs)
+    runs = {"one": [cores[:1]], "together": [cores], "apart": [[core] for core in cores]}[kind]
+    started = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, share in enumerate(runs):
+            out = Path(folder, str(number))
+            with on_cores(share):
+                run = start(given, out, len(share), given.batch // len(runs))
+            started.append((out, run))
+        return sum(speed(out, run, given.model) for out, run in started)
 
 
 def speed(out: Path, run: subprocess.Popen[bytes], model: str) -> float:
@@ -91,7 +89,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    if (free := len(os.sched_getaffinity(0))) < given.processes:
+    if (free := usable_cores()) < given.processes:
         sys.exit(f"error: {given.processes} processes need as many cores, there are {free}")
     rounds = [[images_per_s(given, kind) for kind in KINDS] for _ in range(given.rounds)]
     print(f"{given.model} at {given.resolution} px, batch {given.batch}, a core a process:")

@@ -74,22 +74,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     growth = ("--stages", str(given.stages), "--first-size", str(given.first_size))
-    pairs = []
+    pairs, ratios = [], []
     for seed in range(given.seeds):
         constant, growing = train(given, seed, ("--stages", "1")), train(given, seed, growth)
         pairs.append((constant, growing))
-        ratio = sum(growing.seconds) / sum(constant.seconds)
+        ratios.append(sum(growing.seconds) / sum(constant.seconds))
         print(f"seed {seed}, side:top-1 of each epoch")
         for name, run in (("constant", constant), ("growing", growing)):
             end = f"{100 * run.top1[-1]:.1f} % in {sum(run.seconds):.0f} s"
             print(f"  {name:8} {end}: {run}")
-        print(f"  {ratio:.2f} of the time", flush=True)
+        print(f"  {ratios[-1]:.2f} of the time", flush=True)
     for number, name in enumerate(("constant", "growing")):
         runs = [pair[number] for pair in pairs]
         top1 = statistics.mean(100 * run.top1[-1] for run in runs)
         seconds = statistics.mean(sum(run.seconds) for run in runs)
         print(f"{name:8} {top1:.2f} % in {seconds:.0f} s, means of {given.seeds} seeds")
-    ratio = statistics.median(sum(g.seconds) / sum(c.seconds) for c, g in pairs)
+    ratio = statistics.median(ratios)
     print(f"{given.model} at {given.resolution} px: {ratio:.2f} of the time, median")
 
 

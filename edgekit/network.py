@@ -40,12 +40,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
 }
 
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda x: x,
+#: The same; those that large maps go through overwrite them.
+IN_PLACE = ACTIVATIONS | {
     "relu": torch.relu_,
     "relu6": partial(F.relu6, inplace=True),
     "swish": partial(F.silu, inplace=True),
-    "sigmoid": torch.sigmoid_,
 }
 
 
