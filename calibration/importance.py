@@ -56,9 +56,9 @@ def weigh(
             return y
 
         x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device).requires_grad_(True)
-        log_p = network(x, tap).log_softmax(1)
+        log_p = network.run(x, tap).log_softmax(1)
         drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).to(device)
-        log_p.gather(1, drawn).sum().backward()
+        log_p.gather(1, drawn).sum().backward()  # type: ignore[no-untyped-call]
         for name, y in seen.items():
             if y.grad is not None:
                 counts[name] += _count(y.detach(), y.grad.square(), histograms[name])

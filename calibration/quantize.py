@@ -65,7 +65,7 @@ def collect(
         for batch in batches:
             photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
             try:
-                network(photos, tap)
+                network.run(photos, tap)
             except FloatingPointError as error:
                 raise EdgekitError(
                     f"the tensor '{error}' holds NaN or infinity",

@@ -137,7 +137,7 @@ class _Traceable(Network):
         self.drop_connect = False
         self.swishes = swishes(graph)
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor) -> Tensor:
         """Logits, float [n, classes], of normalised photos, float [n, 3, height, width]."""
         values = {self.graph.input: x}
         for node in self.graph.nodes:

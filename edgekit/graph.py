@@ -88,11 +88,20 @@ class SpatialNode(WeightedNode):
     padding: str = "same"
 
     def pads(self, side: int) -> tuple[int, int]:
-        """Zeros before and after ``side`` pixels so that the output has the stated length."""
-        total = max((-(-side // self.stride) - 1) * self.stride + self.kernel - side, 0)
-        # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
+        """Zeros before and after ``side`` pixels so that the output has the stated length.
+
+        Nothing is decided by ``side``, so that it may stand for a size that is not known yet.
+        """
+        short = (side - 1) % self.stride if self.stride > 1 else 0
+        total = self.kernel - 1 - short
+        if self.kernel < self.stride:  # pixels between the windows are never padded
+            total = max(total, 0)
         before = self.kernel // 2 if self.padding == "symmetric" else total // 2
-        return before, max(total - before, 0)
+        after = total - before
+        if self.kernel < 2 * self.stride - 1:
+            # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
+            after = max(after, 0)
+        return before, after
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ class Model(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Returns the input of the classifier, float [n, head channels]; 1280 for B0."""
-        return cast(Tensor, self.network(x, until=self.network.graph.nodes[-1].inputs[0]))
+        return self.network.run(x, until=self.network.graph.nodes[-1].inputs[0])
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Returns the feature pyramid that detectors and segmenters build on.
@@ -92,7 +92,7 @@ class Model(nn.Module):
                 found[name] = value
             return value
 
-        self.network(x, keep, self._names[-1])
+        self.network.run(x, keep, self._names[-1])
         return [found[name] for name in self._names]
 
     def photo(self, photo: str | Path | Image.Image) -> Tensor:

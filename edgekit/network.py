@@ -80,8 +80,12 @@ class Network(GraphModule):
         )
         self._last_uses = graph.last_uses()
 
-    def forward(self, x: Tensor, tap: Tap | None = None, until: str | None = None) -> Tensor:
-        """Runs the network.
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns logits, float [n, classes], of normalised photos, float [n, 3, height, width]."""
+        return self.run(x)
+
+    def run(self, x: Tensor, tap: Tap | None = None, until: str | None = None) -> Tensor:
+        """Runs the network, or a part of it, and shows what flows through.
 
         Args:
             x: normalised photos, float [n, 3, height, width].
@@ -96,7 +100,7 @@ class Network(GraphModule):
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
             if isinstance(node, Mean) and self.training:
-                y = _mean(inputs[0], node.keep_dims)
+                y = _mean_to_train(inputs[0], node.keep_dims)
             else:
                 y = self.run_node(node, inputs)
             values[node.name] = tap(node.name, y) if tap else y
@@ -129,7 +133,7 @@ class Network(GraphModule):
         """Stochastic depth per sample, scaled to keep the mean (released code, ``utils.py``)."""
         if not (self.training and self.drop_connect) or rate == 0:
             return x
-        keep = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) >= rate
+        keep = torch.rand(x.shape[0], 1, 1, 1, device=x.device, dtype=x.dtype) >= rate
         return x * (keep.to(x.dtype) / (1 - rate))
 
     def to_graph(self) -> Graph:
@@ -166,7 +170,7 @@ class _Layer(nn.Module):
             return F.linear(F.dropout(x, node.dropout, self.training), self.kernel, self.bias)
         if not isinstance(node, SpatialNode):
             raise TypeError(f"no execution for {type(node).__name__}")
-        height, width = (-(-side // node.stride) for side in x.shape[2:])
+        height, width = (-(-side // node.stride) for side in (x.shape[2], x.shape[3]))
         padding, x = _pad(x, node)
         if isinstance(node, DepthwiseConv2D):
             if self.training:
@@ -177,7 +181,7 @@ class _Layer(nn.Module):
             x = F.conv2d(x, self.kernel, self.bias, node.stride, padding)
         if self.norm is not None:
             x = self.norm(x)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _is_traced(x):
             return ACTIVATIONS[node.activation](x)
         return IN_PLACE[node.activation](x)  # nobody else has x, and a new map costs time
 
@@ -195,7 +199,19 @@ class _Layer(nn.Module):
         }
 
 
-def _mean(x: Tensor, keep_dims: bool) -> Tensor:
+def _is_traced(x: Tensor) -> bool:
+    """Whether operations on x are recorded, to be run later on other values.
+
+    torch.fx records with a stand-in for a tensor, torch.jit.trace with one for each size, and
+    torch.export and torch.compile say that they do.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return True
+    return torch.compiler.is_compiling() or isinstance(x, torch.fx.Proxy)
+
+
+@torch.fx.wrap
+def _mean_to_train(x: Tensor, keep_dims: bool) -> Tensor:
     """The mean of each map, with a gradient that is a view of a few numbers.
 
     That of torch's mean is a tensor as large as x, written only to be added to another one.
@@ -232,6 +248,7 @@ def from_torch(node: Node, kernel: Tensor) -> Tensor:
             return kernel.t()
 
 
+@torch.fx.wrap
 def _at_least(x: Tensor, side: int) -> Tensor:
     """Widens a small map with zeros below and to the right; what they give is cut off again.
 
@@ -246,9 +263,13 @@ def _pad(x: Tensor, node: SpatialNode) -> tuple[tuple[int, int], Tensor]:
     """Pads as the node says.
 
     Returns the symmetric padding that the convolution itself can do, and the input, padded
-    here where that is not enough.
+    here where that is not enough, or not known before the network runs.
     """
-    (top, bottom), (left, right) = (node.pads(side) for side in x.shape[2:])
-    if top == bottom and left == right:
+    half = node.kernel // 2
+    if node.kernel % 2 and (node.padding == "symmetric" or node.stride == 1):
+        return (half, half), x  # below and to the right it may pad what no window reaches
+    (top, bottom), (left, right) = (node.pads(side) for side in (x.shape[2], x.shape[3]))
+    known = isinstance(top, int) and isinstance(left, int)  # else a stand-in of what records
+    if known and top == bottom and left == right:
         return (top, left), x
     return (0, 0), F.pad(x, (left, right, top, bottom))

@@ -138,17 +138,23 @@ class StageSpec:
         values: dict[str, Any] = {}
         for token in text.split("_"):
             match = re.fullmatch(r"([a-z]+)(\d+(?:\.\d+)?|\.\d+)", token)
+            cause = None
             if token in flags:
                 name, value = flags[token]
             elif match and match[1] in numbers:
-                name = numbers[match[1]]
-                value = float(match[2]) if name == "se_ratio" else int(float(match[2]))
+                name, value = numbers[match[1]], float(match[2])
+                if name != "se_ratio":
+                    if not value.is_integer() or value < 1:
+                        cause = f"'{token}': {name} must be a whole number from 1 up"
+                    value = int(value)
             else:
-                name = ""
-            if not name or name in values:
+                name, cause = "", f"the token '{token}' is unknown"
+            if name in values:
+                cause = f"the token '{token}' repeats {name}"
+            if cause:
                 raise UsageError(
                     f"cannot read the block string '{text}'",
-                    cause=f"the token '{token}' is unknown or stands twice",
+                    cause=cause,
                     hint="a string such as r2_k3_s2_e6_i16_o24_se0.25",
                 )
             values[name] = value

@@ -10,6 +10,8 @@ from PIL import Image
 import edgekit
 from edgekit.architecture import build_graph, pyramid
 from edgekit.errors import UsageError
+from edgekit.model import Model
+from edgekit.scaling import scale_spec
 from edgekit.spec import SPECS
 
 # channels of the last block at the strides 2 to 32 (the published feature pyramids)
@@ -54,7 +56,7 @@ def test_logits_embedding_and_features_are_of_one_network():
         head = model.graph.node_weights(model.graph.nodes[-1])
         again = embedding @ torch.from_numpy(head["kernel"]) + torch.from_numpy(head["bias"])
         values = {}
-        model.network(x, lambda name, value: values.setdefault(name, value))
+        model.network.run(x, lambda name, value: values.setdefault(name, value))
     assert embedding.shape == (2, 1280)
     torch.testing.assert_close(again, logits)
     torch.testing.assert_close(last, values["block7a_project"])
@@ -93,3 +95,64 @@ def test_a_photo_is_prepared_as_in_evaluation(tmp_path):
 def test_an_unknown_variant():
     with pytest.raises(UsageError, match="unknown model 'c0'"):
         edgekit.load("c0", None)
+
+
+def _trace(model, x):
+    return torch.jit.trace(model, x)
+
+
+def _symbolic(model, x):
+    return torch.fx.symbolic_trace(model)
+
+
+def _export(model, x):
+    batch = ({0: torch.export.Dim("n")},)
+    return torch.export.export(model, (x,), dynamic_shapes=batch).module()
+
+
+def _export_any_size(model, x):
+    sides = {0: torch.export.Dim("n"), 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    return torch.export.export(model, (x,), dynamic_shapes=(sides,)).module()
+
+
+def narrow(name, **changes):
+    spec = replace(scale_spec(SPECS[name], width=0.1, depth=0.1), **changes)
+    return Model(build_graph(spec, classes=3, resolution=64, seed=1)).eval()
+
+
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    "record",
+    [_trace, _symbolic, _export, pytest.param(_export_any_size, marks=pytest.mark.slow)],
+)
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+@pytest.mark.parametrize("name", ["b0", "lite0", "v2-b0"])
+def test_a_recorded_model_gives_the_same_answers(name, padding, grad, record):
+    model = narrow(name, padding=padding)
+    with torch.set_grad_enabled(grad):
+        recorded = record(model, torch.randn(2, 3, 64, 64))
+    for batch, sides in ((2, (64, 64)), (1, (64, 64)), (3, (75, 98)), (2, (67, 96))):
+        if record is _export and sides != (64, 64):
+            continue  # torch refuses them, unless it is asked to leave sizes open
+        x = torch.randn(batch, 3, *sides)
+        with torch.inference_mode():
+            torch.testing.assert_close(recorded(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["b0", "es"])
+def test_a_model_recorded_to_train_has_the_same_gradients(name):
+    model = narrow(name)
+    model.train().network.drop_connect = False
+    logits = model.network.layers["logits"]
+    logits.node = replace(logits.node, dropout=0.0)
+    x = torch.randn(2, 3, 64, 64)
+    found = []
+    for module in (torch.fx.symbolic_trace(model), model):
+        model.zero_grad()
+        module.zero_grad()
+        module(x).square().sum().backward()
+        found.append([p.grad.clone() for _, p in sorted(module.named_parameters())])
+    for ours, recorded in zip(*found, strict=True):
+        torch.testing.assert_close(recorded, ours)

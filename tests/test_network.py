@@ -94,7 +94,7 @@ def test_shapes_are_those_of_the_graph(graph):
         return tensor
 
     with torch.inference_mode():
-        Network(graph).eval()(torch.zeros(2, 3, 32, 32), tap)
+        Network(graph).eval().run(torch.zeros(2, 3, 32, 32), tap)
     assert seen == {name: (2, *shape) for name, shape in graph.shapes.items()}
 
 
@@ -115,9 +115,9 @@ def test_without_gradients_every_tensor_is_the_same_and_none_changes_later(graph
         inferring[name], copies[name] = tensor, tensor.clone()
         return tensor
 
-    network(x, lambda name, tensor: learning.setdefault(name, tensor))
+    network.run(x, lambda name, tensor: learning.setdefault(name, tensor))
     with torch.inference_mode():
-        network(x, tap)
+        network.run(x, tap)
     for name, expected in learning.items():
         assert torch.equal(inferring[name], expected)
         assert torch.equal(inferring[name], copies[name])
@@ -126,7 +126,7 @@ def test_without_gradients_every_tensor_is_the_same_and_none_changes_later(graph
 def test_a_tap_replaces_tensors(graph):
     zero = lambda name, tensor: tensor * 0 if name == "pool" else tensor  # noqa: E731
     with torch.inference_mode():
-        got = Network(graph).eval()(torch.randn(2, 3, 32, 32), zero)
+        got = Network(graph).eval().run(torch.randn(2, 3, 32, 32), zero)
     np.testing.assert_array_equal(got, np.broadcast_to(graph.weights["logits/bias"], (2, 5)))
 
 

@@ -30,8 +30,10 @@ def mean_error(graph, other, tensor):
     wanted, found = {}, {}
     simulation = Simulation(other).eval()
     with torch.inference_mode():
-        Network(graph).eval()(BATCH, lambda name, y: wanted.setdefault(name, y))
-        simulation.network(BATCH, lambda name, y: simulation.round(name, found.setdefault(name, y)))
+        Network(graph).eval().run(BATCH, lambda name, y: wanted.setdefault(name, y))
+        simulation.network.run(
+            BATCH, lambda name, y: simulation.round(name, found.setdefault(name, y))
+        )
     y, z = wanted[tensor], found[tensor]
     axes = [axis for axis in range(y.dim()) if axis != 1]
     return float((z - y).mean(axes).abs().mean() / y.std())
