@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgekit.errors import whole
 from edgekit.graph import (
     Add,
     Array,
@@ -33,8 +34,12 @@ def build_graph(
         classes: number of logits.
         resolution: side of the square input in pixels; the variant's own by default.
         seed: of the weights; None gives zeros that take no memory, for a look at the structure.
+
+    Raises:
+        UsageError: a number is a fraction, or less than 1.
     """
-    return _Builder(spec, classes, resolution or spec.resolution).graph(seed)
+    side = whole("resolution", spec.resolution if resolution is None else resolution)
+    return _Builder(spec, whole("classes", classes), side).graph(seed)
 
 
 def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
@@ -42,8 +47,8 @@ def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
     old = graph.nodes[-1]
     if not isinstance(old, FullyConnected):
         raise TypeError(f"the last node of {graph.name} is a {type(old).__name__}")
-    head = replace(old, units=classes)
-    shapes = {**graph.shapes, head.name: (classes,)}
+    head = replace(old, units=whole("classes", classes))
+    shapes = {**graph.shapes, head.name: (head.units,)}
     weights = {**graph.weights, **initial_weights([head], shapes, seed)}
     return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
 

@@ -13,7 +13,9 @@ An interrupted run (Ctrl-C, SIGTERM) ends with 130.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 INTERRUPTED = 130
 
@@ -82,3 +84,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
     return "one of " + ", ".join(names)
+
+
+def whole(name: str, value: Any, *, least: int = 1) -> int:
+    """Returns a whole number, of Python or numpy, as an int.
+
+    Raises:
+        UsageError: it is a fraction, a truth value or no number, or less than ``least``.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise UsageError(f"{name} must be a whole number", cause=f"it is {value!r}")
+    if number < least:
+        raise UsageError(f"{name} must be at least {least}", cause=f"it is {number}")
+    return number

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
@@ -24,12 +25,24 @@ from edgekit.spec import SPECS
         ({"io": "uint9"}, "did you mean 'uint8'"),
         ({"ranges": "min-max"}, "did you mean 'minmax'"),
         ({"epoch": 1}, "did you mean 'epochs'"),
+        ({"epochs": 2.5}, "--epochs must be a whole number"),
+        ({"resolution": 224.0}, "--resolution must be a whole number"),
+        ({"threads": True}, "--threads must be a whole number"),
+        ({"crop": "0.9"}, "--crop must be a number"),
+        ({"resume": 1}, "--resume must be True or False"),
+        ({"targets": ["tflite", None]}, "--target must be a string"),
     ],
 )
 def test_nonsense_is_refused(values, text):
     with pytest.raises(UsageError) as caught:
         BuildOptions.make("b0", **values)
     assert text in str(caught.value)
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    options = BuildOptions.make("b0", epochs=np.int64(2), crop=np.float32(0.5), max_drop=1)
+    assert (options.epochs, options.crop, options.max_drop) == (2, 0.5, 1)
+    assert (type(options.epochs), type(options.crop)) == (int, float)
 
 
 def test_paths_and_targets_are_tidied():

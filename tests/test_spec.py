@@ -161,3 +161,9 @@ def test_a_variant_is_a_row(monkeypatch):
     logits = Network(graph).eval()(torch.zeros(2, 3, 64, 64))
     assert logits.shape == (2, 1000)
     assert len(convert(prepare(graph))) > 4 * cost(graph).parameters
+
+
+@pytest.mark.parametrize("values", [{"classes": 2.5}, {"resolution": 64.5}, {"classes": 0}])
+def test_a_network_has_whole_numbers(values):
+    with pytest.raises(UsageError, match=next(iter(values))):
+        build_graph(SPECS["b0"], seed=None, **values)
