@@ -61,7 +61,7 @@ class QuantizedTrainer(Trainer):
         if recipe.label_share and (train.labels < 0).any():
             raise UsageError(
                 "some photos have no label to learn from",
-                hint="--distill-only learns from the float network's answers instead",
+                hint="`edgekit build --distill-only` learns from the float network instead",
             )
         super().__init__(student, train, val, preprocessing, recipe, folder, **rest)
         self.teacher = place(Network(teacher), self.device).eval()

@@ -123,7 +123,9 @@ def _check(graph: Graph, io: str, scheme: str) -> None:
     allowed = IO_TYPES if graph.quant else FLOAT_SCHEMES[scheme]
     if io not in allowed:
         kind = "quantized" if graph.quant else "float" if scheme == "fp32" else scheme
-        raise UsageError(f"a {kind} network has no {io} input", hint=f"--io {' or '.join(allowed)}")
+        raise UsageError(
+            f"a {kind} network has no {io} input", hint=f"it may have {' or '.join(allowed)}"
+        )
     ends = {graph.input, graph.output}
     if graph.quant and io != "float32" and (bare := ends - graph.quant.keys()):
         raise UsageError(f"a network with a float '{min(bare)}' has no {io} input and output")

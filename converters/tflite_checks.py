@@ -280,7 +280,12 @@ INT8_RULES = (
     Rule("static-shape", _dynamic, "convert with fixed sizes and batch 1"),
     Rule("batch-1", _batch, "convert with batch 1"),
     Rule("no-float", _float_inside, "give every tensor a range before converting"),
-    Rule("float-ends", _float_ends, "--io uint8 saves the conversion on the device", WARNING),
+    Rule(
+        "float-ends",
+        _float_ends,
+        "`edgekit build --io uint8` saves the conversion on the device",
+        WARNING,
+    ),
     Rule("8-bit", _types, "convert with int8 activations and int32 biases"),
     Rule("no-pad-no-transpose", _left_over, "use SAME padding and NHWC throughout"),
     Rule(

@@ -230,7 +230,7 @@ def choose_method(python: str | None, binary: Path | None) -> Method:
     if binary is None:
         return partial(measuring.measure, python=python)
     if python is not None:
-        raise UsageError("--python and --benchmark-binary exclude each other")
+        raise UsageError("a Python and a benchmark binary exclude each other")
     if not binary.is_file():
         raise UsageError(f"--benchmark-binary {binary} is no file")
     from edgekit.targets import measuring_binary
@@ -252,8 +252,8 @@ def check_url(url: str) -> None:
         raise UsageError(
             f"'{printable(url)}' is no device",
             hint="ssh://[user@]host[:port], adb://SERIAL, adb: for the only phone attached, or "
-            "local:; where OpenVINO computes is --openvino-device, where torch does "
-            "--torch-device",
+            "local:; where OpenVINO computes is `edgekit bench --openvino-device`, where torch "
+            "does `edgekit build --torch-device`",
         )
 
 

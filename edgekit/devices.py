@@ -35,7 +35,9 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"no device '{name}'", cause=reason, hint="--device auto") from None
+        raise UsageError(
+            f"no device '{name}'", cause=reason, hint="auto takes what is there"
+        ) from None
     return device
 
 
@@ -66,7 +68,7 @@ def autocast(
     if precision == "fp32":
         return contextlib.nullcontext()
     if precision == "fp16" and device.type == "cpu":
-        raise UsageError("a CPU does not train in fp16", hint="--precision bf16")
+        raise UsageError("a CPU does not train in fp16", hint="bf16 or fp32")
     return torch.autocast(device.type, HALVES[precision])
 
 

@@ -319,11 +319,11 @@ class BuildOptions:
             "--workers must be at least 1": self.workers is None or self.workers >= 1,
             "--cache-photos must not be negative": 0 <= self.cache_photos < float("inf"),
             "--save-minutes must not be negative": 0 <= self.save_minutes < float("inf"),
-            "--distill-only and what begins with --qat need --quantize qat": self.quantize == "qat"
+            "--distill-only and the options of qat need --quantize qat": self.quantize == "qat"
             or not (self.distill_only or self._given("qat_")),
             "--recipe noisy-student and --unlabelled need each other": ("noisy-student" in kinds)
             == (self.unlabelled is not None),
-            "what begins with --student needs --recipe noisy-student": "noisy-student" in kinds
+            "the options of students need --recipe noisy-student": "noisy-student" in kinds
             or not self._given("student_"),
             "--recompute and --torch-compile exclude each other": not self.recompute
             or not self.torch_compile,

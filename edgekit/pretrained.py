@@ -316,6 +316,6 @@ def _download(
 
 def _by_hand(weights: Pretrained, path: Path) -> str:
     return (
-        f"download {weights.url} elsewhere and put it at {path}; or a mirror (--mirror, "
-        "EDGEKIT_MIRROR); or --weights FILE; or --weights none"
+        f"download {weights.url} elsewhere and put it at {path}; or name a mirror in "
+        "EDGEKIT_MIRROR; or `edgekit build --weights FILE`; or `edgekit build --weights none`"
     )

@@ -108,7 +108,7 @@ def scale_spec(
     if phi is None:
         if (alpha, beta, gamma) != (ALPHA, BETA, GAMMA):
             raise UsageError(
-                "alpha, beta and gamma do nothing without phi", hint="give --phi as well"
+                "alpha, beta and gamma do nothing without phi", hint="give phi as well"
             )
         by_depth = 1.0 if depth is None else _checked("depth", depth, *MULTIPLIERS)
         by_width = 1.0 if width is None else _checked("width", width, *MULTIPLIERS)
@@ -117,7 +117,7 @@ def scale_spec(
     else:
         if width is not None or depth is not None:
             raise UsageError(
-                "phi already sets width and depth", hint="either --phi, or --width and --depth"
+                "phi already sets width and depth", hint="either phi, or width and depth"
             )
         _checked("phi", phi, -PHI_LIMIT, PHI_LIMIT)
         by_depth = _checked("alpha", alpha, 1, COEFFICIENT_LIMIT) ** phi
@@ -201,7 +201,7 @@ def search(
         raise UsageError(
             f"{base.name} cannot be scaled to {budget_macs:,} multiply-accumulates",
             cause=f"it has {ruler.cost(base).macs:,} itself, and the budget is too far from that",
-            hint="a budget or a --model nearer to each other",
+            hint="a budget and a model nearer to each other",
         )
     return sorted(found.values(), key=lambda c: (abs(c.macs - budget_macs), c.macs, c.parameters))
 

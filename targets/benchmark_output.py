@@ -132,7 +132,7 @@ def failure(
         return EdgekitError(
             f"benchmark_model hung {doing} and was stopped after {timeout_s:g} s",
             cause=_last_line(ran.text),
-            hint="give a larger --timeout",
+            hint="`edgekit bench --timeout` gives it more seconds",
         )
     if ran.code in (126, 127) or (ran.code and _UNSTARTED.search(ran.text)):
         return unstarted(said)
@@ -140,7 +140,7 @@ def failure(
         return EdgekitError(
             f"benchmark_model cannot use the delegate '{delegate}' {doing}",
             cause=refused,
-            hint="another --delegate, or a build of the tool with this one",
+            hint="another `edgekit bench --delegate`, or a build of the tool with this one",
         )
     if name := signal_name(ran.code):
         hint = "free some memory: Linux kills what takes too much" if name == "SIGKILL" else None

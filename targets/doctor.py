@@ -108,7 +108,7 @@ def _asked_for(host: Host, folder: str, python: str, home: str) -> Python:
         raise MissingToolError(
             f"{python} is no Python that runs on {host.name}",
             cause=clean(text[:1000]) or "it printed nothing",
-            hint="--python PATH, or leave it out to look for one",
+            hint="name another one, or none to look for one",
         )
     return found[1]
 

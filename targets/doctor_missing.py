@@ -67,7 +67,8 @@ def runtime_missing(host_name: str, facts: Facts) -> MissingToolError:
     return MissingToolError(
         f"{host_name} has no Python with a TFLite runtime",
         cause="; ".join(found.why for found in lacking) or None,
-        hint=" && ".join(commands) or "another device, or --python PATH if there is such a Python",
+        hint=" && ".join(commands)
+        or "another device, or `edgekit bench --python PATH` if there is such a Python",
     )
 
 

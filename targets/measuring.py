@@ -205,7 +205,7 @@ def problem(path: Path, step: Step, message: dict[str, Any]) -> EdgekitError:
         return EdgekitError(
             f"the runtime hung {message['phase']} and was stopped",
             cause=cause or None,
-            hint="give a larger --timeout",
+            hint="`edgekit bench --timeout` gives it more seconds",
         )
     return failure(path, step.delegate, kind, cause)
 
@@ -257,7 +257,7 @@ class _Run:
             raise DeviceError(
                 f"{self.host.name} has not enough room for the model and the photos",
                 cause=f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
-                hint="free some space there, or give a smaller --limit",
+                hint="free some space there, or take fewer photos",
             )
 
     def _send(self, folder: str) -> None:

@@ -66,7 +66,8 @@ class Delegate:
             raise UsageError(f"there is no delegate '{self.name}'", hint=hint)
         if self.name != "edgetpu" and (self.library or self.device):
             raise UsageError(
-                "a library and a device are for the Edge TPU alone", hint="add --delegate edgetpu"
+                "a library and a device are for the Edge TPU alone",
+                hint="name the delegate edgetpu",
             )
         if not _DEVICE.fullmatch(self.device):
             raise UsageError(
@@ -253,7 +254,7 @@ def _check_match(
     if compiled and delegate.name != "edgetpu":
         raise UsageError(
             f"{path} is compiled for the Edge TPU",
-            hint="add --delegate edgetpu, or give the file before compilation",
+            hint="`edgekit run --delegate edgetpu`, or give the file before compilation",
         )
     if delegate.name == "edgetpu" and compiled_only and not compiled:
         raise UsageError(
@@ -268,7 +269,7 @@ def check_python_has(delegate: Delegate) -> None:
         raise UsageError(
             "the GPU delegate is not to be had from Python",
             cause="no package of a TFLite runtime brings it",
-            hint="measure with --device URL --benchmark-binary FILE",
+            hint="edgekit bench MODEL_FILE --device URL --benchmark-binary FILE",
         )
 
 
@@ -307,9 +308,10 @@ def _read(answer: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
 def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) -> EdgekitError:
     message = f"the runtime hung {phase} and was stopped after {timeout_s:g} s"
     if delegate.path:
-        hint = "unplug the Edge TPU and plug it in again; a slow one needs a larger --timeout"
+        hint = "unplug the Edge TPU and plug it in again; a slow one needs a larger"
+        hint += " `edgekit run --timeout`"
         return DeviceError(message, cause=said, hint=hint)
-    return EdgekitError(message, cause=said, hint="give a larger --timeout")
+    return EdgekitError(message, cause=said, hint="`edgekit run --timeout` gives it more seconds")
 
 
 def failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
@@ -322,13 +324,13 @@ def failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> Edge
             "the Edge TPU's library cannot be loaded",
             cause=cause,
             hint="install the package libedgetpu1-std (Debian, Raspberry Pi OS) from Google's "
-            "Coral repository, or give --library PATH",
+            "Coral repository, or `edgekit run --library PATH`",
         )
     if kind == "entry":
         return UsageError(
             f"{delegate.path} is not the Edge TPU's library",
             cause=cause,
-            hint="give libedgetpu's path with --library",
+            hint="`edgekit run --library PATH` names another file",
         )
     if kind == "device":
         return DeviceError(
@@ -342,7 +344,7 @@ def failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> Edge
         return MissingToolError(
             f"{path} needs runtime {versions[1]} of the Edge TPU, and here is {versions[2]}",
             cause=cause,
-            hint=f"update libedgetpu, or compile with --min-runtime-version {versions[2]}",
+            hint=f"update libedgetpu, or edgekit compile --min-runtime-version {versions[2]}",
         )
     doing = "load" if kind == "model" else "run"
     return EdgekitError(f"the TFLite runtime cannot {doing} {path}", cause=cause)

@@ -94,7 +94,7 @@ def test_a_variant_is_scaled_as_asked():
 def test_a_command_line_asks_for_the_same_options(values):
     import shlex
 
-    from edgekit.cli.build import command_from_options
+    from edgekit.cli.from_options import command_from_options
 
     asked = BuildOptions.make("b0", **values)
     words = shlex.split(command_line(asked))

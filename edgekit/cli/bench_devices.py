@@ -67,7 +67,7 @@ def marks(device: Device) -> Iterator[str]:
         if timing["throttled"]:
             yield (
                 f"{device['device']} slowed down with {timing['threads']} threads: "
-                f"{', '.join(timing['throttled'])}; repeat with --cool-down SECONDS"
+                f"{', '.join(timing['throttled'])}; repeat with `edgekit bench --cool-down SECONDS`"
             )
     governors = {timing["sensors"]["before"].get("governor") for timing in device["timings"]}
     for governor in sorted(governors - {None, "performance"}):

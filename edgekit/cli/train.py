@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from edgekit.cli.build import command_from_options
+from edgekit.cli.from_options import command_from_options
 from edgekit.console import Console
 from edgekit.errors import INTERRUPTED
 from edgekit.options import BUILD_ONLY, BuildOptions

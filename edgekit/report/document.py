@@ -296,5 +296,5 @@ def write_text(path: Path, text: str) -> None:
         raise EdgekitError(
             f"cannot write {path}",
             cause=error.strerror or str(error),
-            hint="free some space or choose another folder with --out",
+            hint="free some space, or write to another folder",
         ) from error

@@ -97,7 +97,7 @@ def refused(arguments, capsys) -> tuple[int, str]:
         (["--delegate", "npu"], "there is no delegate 'npu'"),
         (["--delegate", "gpu"], "not to be had from Python"),
         (["--tpu", "usb:x", "--delegate", "edgetpu"], "names no Edge TPU"),
-        (["--library", "lib.so"], "add --delegate edgetpu"),
+        (["--library", "lib.so"], "name the delegate edgetpu"),
         (["--delegate", "edgetpu"], "try:   edgekit compile"),
         (["--top", "0"], "--top 1 or more"),
         (["--repeat", "0"], "must be above 0"),
@@ -138,4 +138,4 @@ def test_a_compiled_model_needs_the_delegate(tmp_path, capsys):
     model.write_bytes(compiled_model())
     code, err = refused([model], capsys)
     assert code == 2
-    assert "add --delegate edgetpu" in err
+    assert "edgekit run --delegate edgetpu" in err

@@ -150,8 +150,8 @@ def test_devices(device):
         (("edgetpu", None, "usb:"), "names no Edge TPU"),
         (("edgetpu", None, "usb:1\n"), "names no Edge TPU"),
         (("edgtpu", None, ""), "did you mean 'edgetpu'"),
-        (("xnnpack", "lib.so", ""), "add --delegate edgetpu"),
-        (("none", None, "usb"), "add --delegate edgetpu"),
+        (("xnnpack", "lib.so", ""), "name the delegate edgetpu"),
+        (("none", None, "usb"), "name the delegate edgetpu"),
     ],
 )
 def test_wrong_delegates(arguments, says):
@@ -162,7 +162,7 @@ def test_wrong_delegates(arguments, says):
 
 @pytest.mark.parametrize(
     ("compiled", "name", "says"),
-    [(True, "xnnpack", "add --delegate edgetpu"), (False, "edgetpu", "edgekit compile")],
+    [(True, "xnnpack", "edgekit run --delegate edgetpu"), (False, "edgetpu", "edgekit compile")],
 )
 def test_model_and_delegate_must_match(path, compiled, name, says):
     if compiled:

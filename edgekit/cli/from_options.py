@@ -1,0 +1,66 @@
+"""Commands whose options are the fields of `BuildOptions`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from edgekit.options import BuildOptions, option_name
+
+JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+
+
+def command_from_options(
+    *, without: Collection[str] = ()
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Gives a function one parameter per field of `BuildOptions`, before its own.
+
+    Args:
+        without: fields that the command leaves at their defaults.
+    """
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        def call(**values: Any) -> int:
+            own = {
+                name: values.pop(name)
+                for name in inspect.signature(function).parameters
+                if name in values
+            }
+            values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+            return function(options=BuildOptions(**values), **own)
+
+        hints = get_type_hints(BuildOptions)
+        fields = [item for item in dataclasses.fields(BuildOptions) if item.name not in without]
+        parameters = [_parameter(item, hints[item.name]) for item in fields]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for name, kind in (("json_output", JSON), ("quiet", QUIET))
+        ]
+        call.__doc__, call.__module__ = function.__doc__, function.__module__
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return call
+
+    return decorate
+
+
+def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    meta = item.metadata
+    kind = inspect.Parameter.KEYWORD_ONLY
+    if meta.get("argument"):
+        argument = typer.Argument(help=meta["help"], show_default=False)
+        return inspect.Parameter(item.name, kind, annotation=Annotated[hint, argument])
+    name = option_name(item.name)
+    flags = [f"--{name}/--no-{name}"] if hint in (bool, bool | None) else [f"--{name}"]
+    default: Any = item.default  # every option has one
+    if hint == tuple[str, ...]:
+        hint, default = list[str], list(default)
+    option = typer.Option(
+        *flags, help=meta["help"], metavar=meta["metavar"], show_default=item.default is not None
+    )
+    return inspect.Parameter(item.name, kind, default=default, annotation=Annotated[hint, option])

@@ -1,0 +1,81 @@
+"""What messages advise exists: every command and option that a text names is parsed for real."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from command_line import commands, commands_of, options, sources, texts
+
+#: What follows the program's name in a sentence, and is no command.
+PROSE = {"does", "filled", "has", "keeps", "lies", "or", "prepares", "uses", "wrote", "writes"}
+#: Options of other programs, by the module that calls or names them.
+OF_OTHERS = {
+    ("edgekit.targets.doctor_missing", "--system-site-packages"),  # python -m venv
+    ("edgekit.targets.deploy_classify", "--camera"),  # the program on the device, as are these
+    ("edgekit.targets.deploy_classify", "--top"),
+    ("edgekit.targets.deploy_classify", "--threads"),
+    ("edgekit.targets.deploy", "--top"),
+}
+#: Who can come to say what a module says, where others import it for what says nothing. The
+#: longest name that a module's begins with counts; else all that import it, directly or not.
+OWNERS = {
+    "edgekit.data": ("build", "train"),
+    "edgekit.options": ("build",),  # what training does not take cannot be wrong there
+    "edgekit.photos": ("build", "train"),
+    "edgekit.pipeline": ("build", "train"),
+    "edgekit.bench_devices": ("bench", "build"),
+    "edgekit.pipeline.build": ("build",),
+    "edgekit.pipeline.results": ("build",),
+    "edgekit.selection": ("build", "train"),
+    "edgekit.training": ("build", "train"),
+    "edgekit.unlabelled": ("build", "train"),
+    "edgekit.targets.edgetpu_options": ("compile",),
+}
+_NAME = r"--[a-z][a-z0-9-]*[a-z0-9](?![\w={-])"
+_OPTION = re.compile(rf"(?<![\w/-]){_NAME}")
+_COMMANDS = "|".join(sorted(commands(), key=len, reverse=True))
+#: A command, and what belongs to it: the words up to the end of the clause.
+_CALL = re.compile(rf"\bedgekit (?P<command>{_COMMANDS})\b(?P<rest>[^`,;)]*)")
+_NO_CALL = re.compile(rf"(?<![\w.@\[])edgekit (?!(?:{_COMMANDS})\b)(?P<word>[a-z]+)")
+
+
+def owners(module: str) -> tuple[str, ...]:
+    """The commands that may print what a module says."""
+    prefixes = [name for name in OWNERS if f"{module}.".startswith(f"{name}.")]
+    return OWNERS[max(prefixes, key=len)] if prefixes else commands_of(module)
+
+
+def _wrong(module: str, text: str) -> list[str]:
+    """What a text names that does not exist, in words."""
+    found = []
+    for call in _CALL.finditer(text):
+        known = options(call["command"])
+        found += [
+            f"edgekit {call['command']} has no {name}"
+            for name in _OPTION.findall(call["rest"])
+            if name not in known
+        ]
+    bare = _CALL.sub("", text)
+    found += [
+        f"edgekit has no command {call['word']}"
+        for call in _NO_CALL.finditer(bare)
+        if call["word"] not in PROSE
+    ]
+    for name in set(_OPTION.findall(bare)):
+        if (module, name) in OF_OTHERS:
+            continue
+        lacking = [command for command in owners(module) if name not in options(command)]
+        if lacking:
+            found.append(f"{name} is not of {', '.join(lacking)}, which reach this text")
+    return found
+
+
+@pytest.mark.parametrize("module", sources())
+def test_every_command_and_option_that_a_text_names_exists(module):
+    wrong = [
+        f"{sources()[module].name}:{line}: {text!r}: {problem}"
+        for line, text in texts(module)
+        for problem in _wrong(module, text)
+    ]
+    assert not wrong, "\n".join(wrong)
