@@ -116,7 +116,7 @@ class QuantizedNetwork(GraphModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps normalised photos, float [n, 3, height, width], to logits, float [n, classes]."""
-        return cast(Tensor, self.network(x, self._round))
+        return self.network.run(x, self._round)
 
     def _round(self, name: str, tensor: Tensor) -> Tensor:
         params = self.params[name]

@@ -72,7 +72,7 @@ class Simulation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps normalised photos, float [n, 3, height, width], to logits, float [n, classes]."""
-        logits: Tensor = self.network(x, self.round)
+        logits: Tensor = self.network.run(x, self.round)
         return logits
 
     def round(self, name: str, tensor: Tensor) -> Tensor:

@@ -270,7 +270,7 @@ def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[st
         return tensor
 
     with torch.inference_mode():
-        Network(reference).eval()(_prepared_input(quantized, pixels), keep)
+        Network(reference).eval().run(_prepared_input(quantized, pixels), keep)
     return found
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import write_bytes
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 from edgekit.spec import ModelSpec
 
 Array: TypeAlias = NDArray[Any]
@@ -292,7 +293,7 @@ class Graph:
         ordered = {name: np.asarray(weights[name], np.float32) for name in self.weights}
         return replace(self, weights=ordered)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Writes one safetensors file whose header holds the network as JSON."""
         from safetensors.numpy import save
 
@@ -306,10 +307,10 @@ class Graph:
             "spec": self.spec and asdict(self.spec),
         }
         contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        write_bytes(path, save(contents, metadata={"edgekit": json.dumps(header)}))
+        write_bytes(Path(path), save(contents, metadata={"edgekit": json.dumps(header)}))
 
     @classmethod
-    def load(cls, path: Path) -> Graph:
+    def load(cls, path: StrPath) -> Graph:
         """Reads what `save` wrote.
 
         Raises:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
+from edgekit.paths import StrPath
+
 Shrink = Callable[[tuple[int, int]], int]
 """Told a photo's width and height; says how many times smaller it may be decoded: 1, 2, 4 or 8."""
 
@@ -46,7 +48,7 @@ class UnreadableImageError(Exception):
         self.reason = reason
 
 
-def decode(source: Path | bytes, shrink: Shrink | None = None) -> Image.Image:
+def decode(source: StrPath | bytes, shrink: Shrink | None = None) -> Image.Image:
     """Decodes a JPEG, PNG, WebP or BMP image.
 
     Args:
@@ -80,7 +82,7 @@ def decode(source: Path | bytes, shrink: Shrink | None = None) -> Image.Image:
     return upright
 
 
-def check(source: Path | bytes) -> None:
+def check(source: StrPath | bytes) -> None:
     """Raises what `decode` would, in a fraction of the time for large JPEGs.
 
     Raises:
@@ -107,13 +109,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _read(source: Path | bytes) -> tuple[Path | None, bytes]:
+def _read(source: StrPath | bytes) -> tuple[Path | None, bytes]:
     if isinstance(source, bytes):
         return None, source
+    path = Path(source)
     try:
-        return source, source.read_bytes()
+        return path, path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(source, error.strerror or type(error).__name__) from error
+        raise UnreadableImageError(path, error.strerror or type(error).__name__) from error
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -16,6 +16,7 @@ from edgekit.graph import Graph
 from edgekit.images import decode
 from edgekit.inference import to_input
 from edgekit.network import Network
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import find_spec
 
@@ -95,9 +96,9 @@ class Model(nn.Module):
         self.network.run(x, keep, self._names[-1])
         return [found[name] for name in self._names]
 
-    def photo(self, photo: str | Path | Image.Image) -> Tensor:
+    def photo(self, photo: StrPath | Image.Image) -> Tensor:
         """Prepares a photo as in evaluation: float [1, 3, resolution, resolution]."""
-        image = photo if isinstance(photo, Image.Image) else decode(Path(photo))
+        image = photo if isinstance(photo, Image.Image) else decode(photo)
         preprocessing = self.preprocessing
         device = next(self.parameters()).device
         return to_input(preprocessing.pixels(image)[np.newaxis], preprocessing, device)
@@ -105,7 +106,7 @@ class Model(nn.Module):
 
 def load(
     model: str,
-    weights: str | Path | None = "imagenet",
+    weights: StrPath | None = "imagenet",
     *,
     classes: int | None = None,
     resolution: int | None = None,
@@ -116,8 +117,8 @@ def load(
 
     Args:
         model: the variant, for example ``b0``.
-        weights: ``imagenet`` for the published ones (downloaded once), a file, or None for
-            random ones.
+        weights: ``imagenet`` for the published ones (downloaded once), a file, or ``none`` or None
+            for random ones.
         classes: number of logits; the weights' own, or 1000. With another number than the
             weights', the classifier is new and random.
         resolution: side of the square input in pixels; the variant's own by default.
@@ -129,10 +130,11 @@ def load(
         EdgekitError: the weights cannot be downloaded.
     """
     spec = find_spec(model)
-    if weights is None:
+    word = str(weights).lower()
+    if weights is None or word == "none":
         graph = build_graph(spec, classes=classes or 1000, resolution=resolution, seed=seed)
         return Model(graph).eval()
-    if str(weights) == "imagenet":
+    if word == "imagenet":
         from edgekit import pretrained
 
         weights, source = pretrained.fetch(spec.name), pretrained.find(spec.name).source

@@ -156,3 +156,10 @@ def test_a_model_recorded_to_train_has_the_same_gradients(name):
         found.append([p.grad.clone() for _, p in sorted(module.named_parameters())])
     for ours, recorded in zip(*found, strict=True):
         torch.testing.assert_close(recorded, ours)
+
+
+@pytest.mark.parametrize("word", [None, "none", "None"])
+def test_random_weights_have_the_command_lines_word(word):
+    model = edgekit.load("lite0", word, classes=2, resolution=32, seed=4)
+    again = edgekit.load("lite0", None, classes=2, resolution=32, seed=4)
+    assert torch.equal(model.network.layers["stem"].kernel, again.network.layers["stem"].kernel)

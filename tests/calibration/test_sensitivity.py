@@ -85,7 +85,7 @@ def test_the_cost_is_that_of_a_network_with_one_rounded_tensor(case, kind):
 
     with torch.inference_mode():
         expected = Network(graph).eval()(photos).numpy()
-        got = Network(graph.with_weights(weights)).eval()(photos, tap).numpy()
+        got = Network(graph.with_weights(weights)).eval().run(photos, tap).numpy()
     assert cost.kl == pytest.approx(kl_divergence(expected, got), rel=0.05, abs=1e-9)
 
 

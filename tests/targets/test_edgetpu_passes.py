@@ -52,7 +52,7 @@ def test_the_shapes_are_those_of_the_network(name):
         return tensor
 
     with torch.inference_mode():
-        Network(graph).eval()(torch.zeros(2, 3, 64, 64), tap)
+        Network(graph).eval().run(torch.zeros(2, 3, 64, 64), tap)
     assert seen == {key: (2, *graph.shapes[key]) for key in seen}
     assert seen.keys() == graph.shapes.keys()
 
