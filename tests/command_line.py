@@ -40,6 +40,24 @@ def options(command: str) -> frozenset[str]:
     return frozenset({*names, "--help"})
 
 
+def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
+    """Reads arguments as the program does, without running anything.
+
+    Returns the command, and its parameters by their names in Python.
+
+    Raises:
+        UsageError of the parser: there is no such command or option, or an argument is missing.
+    """
+    command, context, name, names = get_command(app), None, "edgekit", []
+    while True:
+        context = command.make_context(name, words, parent=context)
+        if not hasattr(command, "commands"):
+            return " ".join(names), context.params
+        words = [*context._protected_args, *context.args]
+        name, command, words = command.resolve_command(context, words)
+        names.append(name)
+
+
 @cache
 def sources() -> dict[str, Path]:
     """Every module of the package by its name."""
