@@ -20,11 +20,11 @@ LINES = list(dict.fromkeys(shell_lines()))
 IDS = [f"{where} {line[:60]}" for line, where in LINES]
 
 #: What a line needs that is not at hand: it is parsed, and not run.
-NOT_HERE = re.compile(r"ssh://|adb:|…|torchrun|^make |^pip |classify\.py|--compile-host")
+NOT_HERE = re.compile(r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host")
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit compile": 3, r"--delegate edgetpu": 3}
-#: What trains or searches: in the fast tests it is only parsed.
-LONG = re.compile(r"edgekit (build|train|sensitivity|scale)\b|^python benchmarks")
+#: What trains, searches or measures: in the fast tests it is only parsed.
+LONG = re.compile(r"^edgekit (bench|build|train|sensitivity|scale)\b")
 
 
 def edgekit_words(line: str) -> list[str] | None:
@@ -95,12 +95,12 @@ def test_a_command_runs(line, place):
     execute(line)
 
 
-LONGER = [row for row in RUN if re.search(r"^edgekit (build|train|sensitivity|scale)\b", row[0])]
+LONGER = [row for row in RUN if LONG.search(row[0])]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line, _ in LONGER], ids=[name for _, name in LONGER])
-def test_a_command_that_trains_or_searches_runs(line, place):
+def test_a_command_that_takes_long_runs(line, place):
     execute(line)
 
 
