@@ -23,9 +23,9 @@ COLOURS = ((240, 230, 90), (200, 40, 60), (120, 60, 200))
 
 
 def make_narrow(names: Iterable[str], patch: pytest.MonkeyPatch) -> None:
-    """Makes variants a tenth as wide and deep, for small photos: here no size is proved."""
+    """Makes variants a fifth as wide and deep, for small photos: here no size is proved."""
     for name in names:
-        small = scale_spec(SPECS[name], width=0.1, depth=0.1)
+        small = scale_spec(SPECS[name], width=0.2, depth=0.2)
         patch.setitem(SPECS, name, replace(small, name=name, resolution=64))
 
 
