@@ -19,7 +19,6 @@ from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
 
 MIB = 1 << 20
-SRAM_BYTES = 8 * MIB
 #: What the compiler's logs show as used and remaining for parameters, for small models: 7.67 to
 #: 7.88 MiB of 8. The executable and the activations of larger ones take from it.
 CACHE_BYTES = int(7.7 * MIB)
@@ -30,6 +29,9 @@ TILE_OUTPUTS = 64
 #: What an LSTM of 20 units and a softmax of 10 have beside their weights, in the one compiled file
 #: that was seen (pair keras_lstm_mnist_ptq): tables of their functions.
 LSTM_TABLES = 28_864
+#: What a uint8 softmax of 1,001 classes has: MobileNet v1 0.25 (pair), 0.5 and 0.75 (test_data). An
+#: int8 one, of 256 to 16,384 elements, has none (libredgetpu, bright_*, compiled by version 16).
+SOFTMAX_TABLE = 48_256
 
 #: Payload of a bus in bytes per second, after its protocol and before any delay of the host, so
 #: that a time computed with it is a lower bound. USB 2.0: 13 packets of 512 bytes in each of 8,000
@@ -45,9 +47,9 @@ class Kernel:
     Inputs are padded to 4, outputs to 16, and to 64 where there are more than 64. A depthwise
     kernel has 4 inputs per channel, of which 3 are padding: a 5x5 one takes 100 bytes per channel.
     Found by looking for the weights inside compiled files; with it the sum over all layers is that
-    of the file to the byte for dense_256, gabor_64x64_p4, tcn_dilated, DeepLab v3 0.5, PoseNet 0.75
-    (in ../shared/edgetpu/pairs) and, of google-coral/test_data, DeepLab v3 1.0, DeepLab slim and
-    MobileNet v1 1.0 without its head.
+    of the file to the byte for dense_256, gabor_64x64_p4, tcn_dilated, DeepLab v3 0.5, PoseNet and
+    MobileNet v1 0.25 (in ../shared/edgetpu/pairs) and, of google-coral/test_data, for DeepLab v3
+    1.0, DeepLab slim and MobileNet v1 0.5, 0.75 and, without its head, 1.0.
 
     Attributes:
         taps: rows times columns; 1 for a fully connected layer.
@@ -186,6 +188,9 @@ def _layer(model: TFLiteModel, op: Operator) -> Layer:
         gates = _gates(model, op)
         whole = Layer.of(stored, *gates)
         return Layer(stored, whole.chip_bytes + LSTM_TABLES, whole.tile_bytes)
+    source = _tensor(model, op, 0)
+    if op.name == "SOFTMAX" and source and source.dtype == "uint8":
+        return Layer(stored, SOFTMAX_TABLE)
     kernel = _kernel(model, op)
     return Layer.of(stored, kernel) if kernel else Layer(stored, stored)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from edgekit.errors import UsageError
 from edgekit.graph import Activation, AveragePool2D, Flatten, Graph, Mean, Mul, Node
-from edgekit.targets.edgetpu_limits import MAX_MEAN
+from edgekit.targets.edgetpu_operators import MAX_MEAN
 
 #: Every published variant halves its maps this often, so that at multiples of 2**5 all sides are
 #: even where they are large.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tiny_tflite import TinyModel, edit, schema, with_op
 
@@ -15,6 +16,33 @@ def compiled(tiny: TinyModel) -> None:
     code = tiny.code("LOGISTIC")
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
     code.customCode = b"edgetpu-custom-op"
+
+
+def custom(name: str):
+    def change(tiny: TinyModel) -> None:
+        compiled(tiny)
+        tiny.code("CUSTOM").customCode = name.encode()
+
+    return change
+
+
+def gelu(tiny: TinyModel) -> None:
+    tiny.add("gelu", [1, 5], "INT8", 0.2, 3)
+    tiny.add_op("GELU", 1, ["logits"], "gelu")
+
+
+def sixteen_bit(tiny: TinyModel) -> None:
+    for tensor in tiny.graph.tensors:
+        if tensor.type in (schema.TensorType.INT8, schema.TensorType.UINT8) and not tensor.buffer:
+            tensor.type = schema.TensorType.INT16
+
+
+def half_weights(tiny: TinyModel) -> None:
+    """Weights of 16 bits, widened by a DEQUANTIZE before a float model reads them."""
+    as_float(tiny)
+    tiny.add("half", None, "FLOAT16", 0, 0, np.ones((5, 8), np.float16))
+    tiny.add("wide", [5, 8], "FLOAT32", 0, 0)
+    tiny.add_op("DEQUANTIZE", 2, ["half"], "wide")
 
 
 def as_float(tiny: TinyModel) -> None:
@@ -43,12 +71,6 @@ def scale(name: str, value: float):
         (shape("image", [-1, 8, 8, 3]), "static-shape", "error", "only known at run time"),
         (shape("image", [2, 8, 8, 3]), "batch-1", "error", "batch is 2"),
         (
-            lambda t: setattr(t.tensor("image"), "shapeSignature", [-1, 8, 8, 3]),
-            "open-batch",
-            "warning",
-            "left open",
-        ),
-        (
             lambda t: setattr(t.code("CONV_2D"), "version", 6),
             "op-version",
             "error",
@@ -59,7 +81,10 @@ def scale(name: str, value: float):
         (dynamic_range, "quantized", "error", "dynamic range"),
         (scale("gate", 1 / 200), "fixed-scale", "error", "3 LOGISTIC"),
         (scale("stem", 1e-9), "no-overflow", "error", "RELU6 overflows int32"),
-        (shape("depth", [1, 4096, 4096, 8]), "activations", "warning", "the chip has 8"),
+        (gelu, "op-version", "error", "8 GELU: version 1; TensorFlow 2.5 has none"),
+        (custom("Atan"), "custom-op", "error", "3 Atan: the compiler has no such custom operator"),
+        (sixteen_bit, "quantized", "error", "8-bit weights, but 16-bit activations (16x8)"),
+        (half_weights, "quantized", "error", "stored as float16 and widened to float"),
         (lambda t: t.graph.operators.clear(), "maps", "error", "it has no operator"),
     ],
 )
