@@ -147,15 +147,15 @@ def predict(model: TFLiteModel) -> Prediction:
     for op in model.operators:
         own = reasons.get(op.index)
         if own:
-            status, text, fix = own.status, str(own), own.fix
+            why: tuple[str, str | None, str | None] = own.status, str(own), own.fix
         elif op.index in mapped:
             unknown = not_seen(model, op)
-            status, text, fix = MAPPED, f"{NOT_SEEN}: {unknown}" if unknown else None, None
+            why = MAPPED, f"{NOT_SEEN}: {unknown}" if unknown else None, None
+        elif refused:
+            why = FAILED, refused[0], MEANINGS[FAILED].fix
         else:
-            status = FAILED if refused else BEHIND
-            text = refused[0] if refused else MEANINGS[BEHIND].text
-            fix = MEANINGS[status].fix
-        operators.append(Predicted(op.index, op.name, status, text, fix, macs(model, op)))
+            why = BEHIND, MEANINGS[BEHIND].text, MEANINGS[BEHIND].fix
+        operators.append(Predicted(op.index, op.name, *why, macs(model, op)))
     memory = estimate_memory(model, [op for op in model.operators if op.index in mapped])
     return Prediction(tuple(operators), refused, len(parts), memory)
 

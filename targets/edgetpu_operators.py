@@ -131,18 +131,12 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit(limits.over_batch, (documented("No reduction in batch dimension"),)),
         Limit(
             limits.depth_not_by_4,
-            (
-                documented(
-                    "if a z-reduction is requested, the z-dimension must be multiple of 4"
-                ),
-            ),
+            (documented("if a z-reduction is requested, the z-dimension must be multiple of 4"),),
         ),
     ),
     "PACK": (Limit(limits.packed_batch, (documented("No packing in batch dimension"),)),),
     "PAD": (Limit(limits.padded_batch, (documented("No padding in batch dimension"),)),),
-    "PRELU": (
-        Limit(limits.wide_alpha, (documented("Alpha must be a 1-dimensional tensor"),)),
-    ),
+    "PRELU": (Limit(limits.wide_alpha, (documented("Alpha must be a 1-dimensional tensor"),)),),
     "REDUCE_MAX": (_NOT_OVER_BATCH,),
     "REDUCE_MIN": (_NOT_OVER_BATCH,),
     "SQUEEZE": (
@@ -233,21 +227,20 @@ SIZES: dict[str, tuple[SizeLimit, ...]] = {
     ),
 }
 
-#: Operators that were seen mapped, or are in the documentation's table. EXPAND_DIMS to TILE have no
-#: limit of their own.
-KNOWN = frozenset(
-    """
-    ADD EXPAND_DIMS L2_NORMALIZATION LOGISTIC LSTM MAXIMUM MINIMUM MUL QUANTIZE RELU RELU6
-    RELU_N1_TO_1 RESHAPE RSQRT SLICE SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SUB TANH TILE
-    TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM
-    """.split()
-) | {*LIMITS, *SIZES}
+#: Operators that were seen mapped, or are in the documentation's table.
+_NO_LIMIT = (
+    "ADD EXPAND_DIMS L2_NORMALIZATION LOGISTIC LSTM MAXIMUM MINIMUM MUL QUANTIZE RELU RELU6 "
+    "RELU_N1_TO_1 RESHAPE RSQRT SLICE SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SUB TANH TILE "
+    "TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM"
+)
+KNOWN = frozenset({*_NO_LIMIT.split(), *LIMITS, *SIZES})
 
 _ON_CPU = public("ricardodeazambuja/libredgetpu", 'docs/ADVANCED_README.md, "NOT supported"')
+_LISTED_AS_UNSUPPORTED = "ABS ARG_MIN EXP GATHER GATHER_ND LOG POW SELECT SELECT_V2 TOPK_V2 WHERE"
 #: Operators that were seen left out, whatever their size.
 UNMAPPED: dict[str, tuple[Evidence, ...]] = {
     **dict.fromkeys(
-        "ABS ARG_MIN EXP GATHER GATHER_ND LOG POW SELECT SELECT_V2 TOPK_V2 WHERE".split(),
+        _LISTED_AS_UNSUPPORTED.split(),
         (_ON_CPU,),
     ),
     "ARG_MAX": (pair("deeplabv3_mnv2_dm05_pascal_quant"), _ON_CPU),

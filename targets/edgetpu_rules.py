@@ -144,7 +144,9 @@ REQUIREMENTS = (
     Rule("custom-op", _custom, "replace it by built-in operators, or end the model before it"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("no-overflow", _bounds, "prune the dead channels before it, or give it a larger range"),
-    Rule("maps", _nothing_maps, "replace the operator that it names, or give it another int8 model"),
+    Rule(
+        "maps", _nothing_maps, "replace the operator that it names, or give it another int8 model"
+    ),
 )
 
 #: What showed each, by name.

@@ -5,6 +5,7 @@ import pytest
 from tiny_tflite import TinyModel, edit, schema, with_op
 
 from edgekit.converters import tflite_file
+from edgekit.targets.edgetpu_limits import NO_WEIGHTS_ALONE
 from edgekit.targets.edgetpu_rules import check_edgetpu, refusals
 
 
@@ -93,6 +94,29 @@ def test_each_requirement_is_broken_by_one_change(change, rule, severity, says):
     assert found
     assert {f.severity for f in found} == {severity}
     assert says in str(found[0])
+
+
+def test_a_newer_version_that_was_compiled_all_the_same_is_taken():
+    tiny = with_op("TILE", [1, 1, 1, 16], [1, 9, 9, 16], constants=[[1, 9, 9, 1]])
+    tiny.code("TILE").version = 3
+    assert findings(tiny) == []
+    tiny.code("TILE").version = 4
+    assert [f.rule for f in findings(tiny)] == ["op-version"]
+
+
+def test_large_activations_and_an_open_batch_break_no_rule():
+    """Models of 15.9 MiB at an operator, and files with an open batch, were compiled whole."""
+
+    def change(tiny: TinyModel) -> None:
+        shape("depth", [1, 1024, 1024, 8])(tiny)
+        tiny.tensor("image").shapeSignature = [-1, 8, 8, 3]
+
+    assert findings(edit(change)) == []
+
+
+def test_weights_that_are_widened_are_not_advised_an_output_type():
+    found = findings(edit(half_weights))
+    assert [f.fix for f in found if f.where.endswith("DEQUANTIZE")] == [NO_WEIGHTS_ALONE]
 
 
 def test_a_good_file_has_no_findings():
