@@ -99,6 +99,11 @@ class Layer:
     chip_bytes: int
     tile_bytes: int = 0
 
+    @property
+    def fits_tile(self) -> bool:
+        """Whether it can be cached at all; else it is streamed whole (`cached`)."""
+        return self.tile_bytes <= TILE_BYTES
+
     @classmethod
     def of(cls, stored_bytes: int, *kernels: Kernel) -> Layer:
         """The layer that has these kernels."""
@@ -178,11 +183,12 @@ def _padded(count: int, to: int) -> int:
 
 def estimate_memory(model: TFLiteModel, operators: Sequence[Operator]) -> Memory:
     """Estimates the memory of the operators that are mapped, in the order of execution."""
-    layers = [_layer(model, op) for op in operators]
+    layers = [layer_of(model, op) for op in operators]
     return Memory.of(layers, max((activations(model, op) for op in operators), default=0))
 
 
-def _layer(model: TFLiteModel, op: Operator) -> Layer:
+def layer_of(model: TFLiteModel, op: Operator) -> Layer:
+    """The parameters of one operator."""
     stored = parameter_bytes(model, op)
     if "LSTM" in op.name:
         gates = _gates(model, op)

@@ -76,8 +76,8 @@ class SizeLimit:
 _QUANTIZED = Limit(
     limits.not_8bit,
     (
-        log("nasassai_model.log"),
         log("kapibara_deepid_edgetpu.log"),
+        log("nasassai_model.log"),
         documented("Tensor parameters are quantized (8-bit fixed-point numbers)"),
     ),
 )

@@ -23,8 +23,10 @@ from edgekit.converters.tflite_checks import (
     too_new,
 )
 from edgekit.converters.tflite_file import Operator, TFLiteModel
-from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, public
+from edgekit.report.format import size
+from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
 from edgekit.targets.edgetpu_limits import Reason
+from edgekit.targets.edgetpu_memory import TILE_BYTES, layer_of
 from edgekit.targets.edgetpu_operators import CUSTOM, why_not
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
@@ -120,14 +122,26 @@ def _custom(model: TFLiteModel) -> Iterator[tuple[str, str]]:
             yield at(op), "the compiler has no such custom operator, and refuses the file"
 
 
+def _streamed(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        layer = layer_of(model, op)
+        if not layer.fits_tile:
+            yield (
+                at(op),
+                f"64 of its outputs take {size(layer.tile_bytes)}, and a tile of the chip has "
+                f"{size(TILE_BYTES)}: its {size(layer.chip_bytes)} are streamed for every "
+                "inference, however much of the memory is free",
+            )
+
+
 def _nothing_maps(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     reasons = unmapped(model)
     if CUSTOM_OP in model.custom_codes:
         yield "model", "it has been compiled for the Edge TPU already"
     elif len(reasons) == len(model.operators):
-        first = next(iter(reasons.values()), None)
-        text = first.text if first else "it has no operator"
-        yield "model", f"no operator of it can run on the Edge TPU: {text}"
+        first = next(iter(reasons.items()), None)
+        text = f"{at(model.operators[first[0]])}: {first[1].text}" if first else "it has none"
+        yield "model", f"no operator of it can run on the Edge TPU; {text}"
 
 
 #: Each with what to do; an error means that nothing will run on the Edge TPU.
@@ -144,8 +158,9 @@ REQUIREMENTS = (
     Rule("custom-op", _custom, "replace it by built-in operators, or end the model before it"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("no-overflow", _bounds, "prune the dead channels before it, or give it a larger range"),
+    Rule("tile", _streamed, "give it fewer inputs, by a pool before it", WARNING),
     Rule(
-        "maps", _nothing_maps, "replace the operator that it names, or give it another int8 model"
+        "maps", _nothing_maps, "replace the operator that is named, or quantize the model to int8"
     ),
 )
 
@@ -167,5 +182,6 @@ EVIDENCE: dict[str, tuple[Evidence, ...]] = {
         issue(453),
         public("tensorflow/tensorflow", "lite/kernels/kernel_util.cc of 2.5"),
     ),
+    "tile": (pair("tcn_dilated"), issue(572)),
     "maps": (log("nasassai_model.log"),),
 }

@@ -86,7 +86,13 @@ def scale(name: str, value: float):
         (custom("Atan"), "custom-op", "error", "3 Atan: the compiler has no such custom operator"),
         (sixteen_bit, "quantized", "error", "8-bit weights, but 16-bit activations (16x8)"),
         (half_weights, "quantized", "error", "stored as float16 and widened to float"),
-        (lambda t: t.graph.operators.clear(), "maps", "error", "it has no operator"),
+        (
+            shape("head_w", [5, 16_384]),
+            "tile",
+            "warning",
+            "6 FULLY_CONNECTED: 64 of its outputs take 1.0 MB, and a tile of the chip has 505 kB",
+        ),
+        (lambda t: t.graph.operators.clear(), "maps", "error", "it has none"),
     ],
 )
 def test_each_requirement_is_broken_by_one_change(change, rule, severity, says):
