@@ -178,7 +178,10 @@ def shuffled_weights(model: TFLiteModel, op: Operator) -> Reason | None:
     """Weights of a fully connected layer in another than the default format."""
     if op.options.get("weights_format", 0) == 0:
         return None
-    return limitation("its weights are not in the default format", "store them as they are")
+    return limitation(
+        "its weights are not in the default format",
+        "convert it again with the weights in the default format (weights_format DEFAULT)",
+    )
 
 
 def many_rows(model: TFLiteModel, op: Operator) -> Reason | None:
