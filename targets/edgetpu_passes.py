@@ -1,7 +1,7 @@
 """Rewrites of a prepared Graph that suit the Edge TPU; none changes what it computes in reals.
 
-They are caution. Of another's file `edgekit.targets.edgetpu_operators` counts as mapped what nothing
-shows to be left out; of our own network every operator shall be one that was seen mapped.
+They are caution. Of another's file `edgekit.targets.edgetpu_operators` counts as mapped what
+nothing shows to be left out; of our own network every operator shall be one that was seen mapped.
 
 A pool keeps its input's scale, where a MEAN has one of its own. So a network has pools only where
 the Edge TPU needs them, or where Google's own models for it have them.
