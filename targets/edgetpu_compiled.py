@@ -17,7 +17,8 @@ def describe_compiled(model: TFLiteModel) -> dict[str, Any] | None:
         ``subgraphs`` (how many parts run on the Edge TPU), ``cpu_operators`` (index and name of
         the others, in the order of execution), ``input_types`` and ``output_types``, and
         ``packages``: for every part its operator's ``index`` and either ``problem`` (why it
-        cannot be read) or ``min_runtime_version``, ``compiler_version``, ``chip``,
+        cannot be read) or ``min_runtime_version``, ``compiler_version`` ("" where it is not
+        stated), ``chip``,
         ``executables`` (kinds), ``cached_bytes`` (parameters kept on the chip),
         ``streamed_bytes`` (parameters transferred for every inference), ``instruction_bytes``
         and ``scratch_bytes`` (of all executables), ``estimated_cycles`` (of the executable that

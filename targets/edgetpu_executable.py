@@ -9,16 +9,16 @@ a kind (executable/executable.fbs, driver/package_registry.cc):
 * execution-only: run for every inference; it brings the parameters that are not cached;
 * stand-alone: run for every inference; it brings all parameters.
 
-What Google's own compiled test models show (libedgetpu test data: mobilenet_v1_0.25_128,
-deeplabv3_mnv2_dm05, keras_lstm_mnist, posenet_353_481 and split_concat; runtime 12 or 13, chip
-"beagle"): each has one package of one parameter-caching and one execution-only executable with
-the same token, as Coral's documentation says of a model that fits. All but the LSTM stream
-nothing; it caches 43,968 bytes and streams 576. No scratch is used but the LSTM's 672 bytes, and
-no file states its cycles. Cached plus streamed bytes do *not* equal the bytes of the weights and
-biases in the source model, but are 13 % (posenet: 1,444,608 for 1,279,740), 18 % (mobilenet:
-566,912 for 478,812) and 33 % (the part of deeplabv3 that is mapped: 766,720 for 576,832) above
-them; the LSTM takes 44,544 bytes for 9,808, and split_concat 192 without having any weight. Both
-executables carry instructions, which is most of a small compiled file.
+What nine compiled files show (of libedgetpu's test data mobilenet_v1_0.25_128, deeplabv3_mnv2_dm05,
+keras_lstm_mnist, posenet_353_481 and split_concat; of libredgetpu dense_256, looming_64x64 and
+gabor_64x64; tcn_dilated; runtime 12 to 14, chip "beagle"): each has one package of one
+parameter-caching and one execution-only executable with the same token, as Coral's documentation
+says of a model that fits. All but two stream nothing: the LSTM caches 43,968 bytes and streams 576,
+tcn_dilated caches 1,536 and streams the 1,510,464 of its fully connected layer. No scratch is used
+but the LSTM's 672 bytes, and no file states its cycles. Cached plus streamed bytes are those of the
+source's weights and biases in the chip's layout (`edgekit.targets.edgetpu_memory.Kernel`), and of
+some operators without weights: 192 for split_concat. Both executables carry instructions, which is
+most of a small compiled file.
 
 The bytes are untrusted: whatever they hold, :func:`read_package` ends in a :class:`Package` or in
 a :class:`UsageError`, and takes no more time and memory than their number accounts for.
@@ -129,7 +129,8 @@ class Package:
 
     Attributes:
         min_runtime_version: the oldest Edge TPU runtime that loads it, 10 to 14.
-        compiler_version: the compiler's build ("cl/343520747"), not its release.
+        compiler_version: the compiler's build ("cl/343520747"), not its release; empty where none
+            is stated, as by the releases 16.0 and 2.1, which write "cl/" alone.
         model_identifier: mostly empty.
     """
 
@@ -253,10 +254,15 @@ def _package(data: memoryview, budget: _Budget) -> Package:
         raise ValueError("a package with two executables of a kind")
     return Package(
         min_runtime_version=root.number("runtime"),
-        compiler_version=root.text("compiler"),
+        compiler_version=_build(root.text("compiler")),
         model_identifier=root.text("identifier"),
         executables=tuple(found),
     )
+
+
+def _build(stated: str) -> str:
+    """The compiler's build; "cl/" is the prefix of one that is not stated."""
+    return stated if stated.removeprefix("cl/") else ""
 
 
 def _executable(data: memoryview, budget: _Budget) -> Executable:

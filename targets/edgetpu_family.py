@@ -13,11 +13,18 @@ from edgekit.architecture import build_graph
 from edgekit.catalog import figures
 from edgekit.cost import macs
 from edgekit.errors import UsageError
-from edgekit.graph import Activation, DepthwiseConv2D, Flatten, Graph, WeightedNode
+from edgekit.graph import (
+    Activation,
+    DepthwiseConv2D,
+    Flatten,
+    FullyConnected,
+    Graph,
+    WeightedNode,
+)
 from edgekit.passes import expand_activations
 from edgekit.report.format import size
 from edgekit.spec import ModelSpec, find_spec
-from edgekit.targets.edgetpu_memory import Memory, laid_out
+from edgekit.targets.edgetpu_memory import Kernel, Layer, Memory
 from edgekit.targets.edgetpu_passes import prepare
 
 #: What to compare with: the variants that Google made for such chips, without swish and
@@ -93,8 +100,13 @@ def graph_memory(graph: Graph) -> Memory:
             kernel = graph.weights[f"{node.name}/kernel"].shape
             channels = graph.shapes[node.name][-1]
             depthwise = isinstance(node, DepthwiseConv2D)
-            whole = (*kernel, channels) if depthwise else (1, 1, *kernel)[-4:]
-            layers.append((math.prod(kernel) + 4 * channels, laid_out(whole, depthwise=depthwise)))
+            rows, columns, fan_in, fan_out = (1, 1, *kernel)[-4:]
+            if depthwise:
+                rows, columns, fan_in, fan_out = *kernel[:2], 1, channels
+            # A bias; of a convolution, quantized per channel, a zero point and a scale too.
+            beside = 4 if isinstance(node, FullyConnected) else 12
+            whole = Kernel(rows * columns, fan_in, fan_out, beside, depthwise)
+            layers.append(Layer.of(math.prod(kernel) + 4 * channels, whole))
     largest = max(
         sum(math.prod(graph.shapes[name]) for name in {*node.inputs, node.name})
         for node in graph.nodes

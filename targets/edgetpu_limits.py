@@ -1,18 +1,12 @@
-"""Which operators the Edge TPU compiler 16.0 maps, and within which limits.
+"""What can keep one operator off the Edge TPU: a function per limit.
 
-Sources: coral.ai "TensorFlow models on the Edge TPU" (the table of supported operations), the
-statuses in the compiler's own logs, and what its users and maintainers found (issues of
-google-coral/edgetpu, named by number). `OPERATORS` is the table: an operator that is not in it is
-not supported; each of its limits says what is wrong with one, or None.
-
-Where only the largest size that was seen mapped and the smallest that was not are known, what lies
-between counts as not mapped: a prediction errs on the side of the CPU.
+Each says what is wrong with an operator, or None. `edgekit.targets.edgetpu_operators` has the
+table of which operator is subject to which, and where each was seen.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,27 +14,24 @@ import numpy as np
 from edgekit.converters.tflite_checks import at
 from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_status import (
-    DATA_TYPE,
-    LIMITATION,
-    MEANINGS,
-    NOT_CONSTANT,
-    RANK,
-    UNSUPPORTED,
-    VERSION,
+from edgekit.targets.edgetpu_evidence import Evidence
+from edgekit.targets.edgetpu_status import DATA_TYPE, LIMITATION, MEANINGS, NOT_CONSTANT, RANK
+
+UINT8_INPUT = (
+    "give the model an 8-bit input: --io uint8 of edgekit build, or inference_input_type = "
+    "tf.uint8 of TensorFlow's converter"
 )
-
-MAX_SOFTMAX = 16_000  # elements
-
-#: Positions (height x width) of a map that a MEAN over both takes: 64 x 128 was seen mapped,
-#: 256 x 128 was not (issue 461). What lies between is not known.
-MAX_MEAN = 64 * 128
-SMALLEST_MEAN_LEFT = 256 * 128
-
-#: Positions of a resized map: 256 x 256 was seen mapped (MiDaS v2, all of it), 512 x 512 was not
-#: (issue 31). A factor of 2 was seen mapped (there and in YOLO), one of 33 was not (DeepLab v3).
-MAX_RESIZED = 256 * 256
-MAX_RESIZE_FACTOR = 2
+UINT8_OUTPUT = (
+    "give the model an 8-bit output: --io uint8 of edgekit build, or inference_output_type = "
+    "tf.uint8 of TensorFlow's converter"
+)
+CHANNELS_LAST = (
+    "convert with channels last throughout (onnx2tf does it): exporters of channels-first networks "
+    "add transposes"
+)
+NO_WEIGHTS_ALONE = (
+    "quantize activations too: the file stores these weights small and widens them when it runs"
+)
 
 
 @dataclass(frozen=True)
@@ -51,81 +42,84 @@ class Reason:
         status: the compiler's words.
         text: what exactly is wrong.
         fix: what to do about it.
+        evidence: what showed that the compiler maps no such operator.
     """
 
     status: str
     text: str
     fix: str
+    evidence: tuple[Evidence, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.evidence[0]})" if self.evidence else self.text
 
 
-Limit = Callable[[TFLiteModel, Operator], Reason | None]
-
-
-def why_not(model: TFLiteModel, op: Operator) -> Reason | None:
-    """Returns why the compiler will not map an operator, taken by itself; None where it will."""
-    known = op.name in OPERATORS and not op.is_custom
-    if not known and not op.is_custom and op.name != "DEQUANTIZE":
-        return _unsupported(op)
-    limits = (*OPERATORS[op.name], _rank) if known else (lambda _, op: _unsupported(op),)
-    return next(filter(None, (limit(model, op) for limit in (_is_8bit, *limits))), None)
-
-
-def _unsupported(op: Operator) -> Reason:
-    return Reason(UNSUPPORTED, "the Edge TPU has no such operator", _REPLACE.get(op.name, _ANY))
-
-
-_ANY = MEANINGS[UNSUPPORTED].fix
-_REPLACE = {
-    "HARD_SWISH": "train with relu6, or with swish, which is LOGISTIC and MUL",
-    "LEAKY_RELU": "use PRELU with one alpha per channel, or relu6",
-    "GELU": "train with relu6 or swish",
-    "ELU": "use PRELU or relu6",
-    "ARG_MAX": "leave it to the program that reads the scores",
-    "DEQUANTIZE": "give the model a uint8 output (--io uint8)",
-    "TFLite_Detection_PostProcess": "it runs on the CPU in every detector; it is the last one",
-}
-
-
-def _limitation(text: str, fix: str = MEANINGS[LIMITATION].fix) -> Reason:
+def limitation(text: str, fix: str = MEANINGS[LIMITATION].fix) -> Reason:
+    """A reason with the compiler's least specific status."""
     return Reason(LIMITATION, text, fix)
 
 
-def _inputs(model: TFLiteModel, op: Operator) -> list[Tensor]:
+def inputs_of(model: TFLiteModel, op: Operator) -> list[Tensor]:
+    """The inputs that are there."""
     return [model.tensors[i] for i in op.inputs if i >= 0]
 
 
-def _input(model: TFLiteModel, op: Operator) -> Tensor | None:
-    return next(iter(_inputs(model, op)), None)
+def input_of(model: TFLiteModel, op: Operator) -> Tensor | None:
+    """The first input; None where there is none."""
+    return next(iter(inputs_of(model, op)), None)
 
 
-def _output(model: TFLiteModel, op: Operator) -> Tensor | None:
+def output_of(model: TFLiteModel, op: Operator) -> Tensor | None:
+    """The first output; None where there is none."""
     return model.tensors[op.outputs[0]] if op.outputs else None
+
+
+_WITH_PARAMETERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def _activations(model: TFLiteModel, op: Operator) -> list[Tensor]:
     """What flows through the operator; weights and the states of an LSTM do not."""
-    inputs = _inputs(model, op)
-    if "LSTM" in op.name or _constant_parameters in OPERATORS.get(op.name, ()):
+    inputs = inputs_of(model, op)
+    if "LSTM" in op.name or op.name in _WITH_PARAMETERS:
         inputs = inputs[:1]
     found = [t for t in inputs if not t.is_constant]
     return found + [model.tensors[i] for i in op.outputs]
 
 
-def _is_8bit(model: TFLiteModel, op: Operator) -> Reason | None:
+def not_8bit(model: TFLiteModel, op: Operator) -> Reason | None:
+    """An activation is no 8-bit integer."""
     for tensor in _activations(model, op):
         if tensor.dtype not in ("int8", "uint8"):
+            text = f"{at(tensor)} is {tensor.dtype}"
             if op.name == "QUANTIZE":  # as compiler 16 says it of a float input
-                return _limitation(
-                    f"{at(tensor)} is {tensor.dtype}", "give the model a uint8 input (--io uint8)"
-                )
-            fix = _REPLACE.get(op.name, MEANINGS[DATA_TYPE].fix)
-            return Reason(DATA_TYPE, f"{at(tensor)} is {tensor.dtype}", fix)
+                return limitation(text, UINT8_INPUT)
+            return Reason(DATA_TYPE, text, _to_8bit(model, op))
         if tensor.scale is None:
             return Reason(DATA_TYPE, f"{at(tensor)} is not quantized", MEANINGS[DATA_TYPE].fix)
     return None
 
 
-def _rank(model: TFLiteModel, op: Operator) -> Reason | None:
+def _to_8bit(model: TFLiteModel, op: Operator) -> str:
+    if op.name != "DEQUANTIZE":
+        return REPLACE.get(op.name, MEANINGS[DATA_TYPE].fix)
+    source = input_of(model, op)
+    return NO_WEIGHTS_ALONE if source is not None and source.is_constant else UINT8_OUTPUT
+
+
+#: What to do about an operator of a kind that stays on the CPU.
+REPLACE = {
+    "ABS": "use relu(x) + relu(-x)",
+    "ARG_MAX": "end the model before it; the program that reads the scores can take the argmax",
+    "ARG_MIN": "end the model before it; the program that reads the scores can take the argmin",
+    "HARD_SWISH": "train with relu6, or with swish, which is LOGISTIC and MUL",
+    "LEAKY_RELU": "use PRELU with one alpha per channel, or relu6",
+    "TFLite_Detection_PostProcess": "leave it on the CPU, as every detector does: it comes last",
+    "TOPK_V2": "end the model before it; the program that reads the scores can sort them",
+}
+
+
+def rank(model: TFLiteModel, op: Operator) -> Reason | None:
+    """More than three sizes of an activation exceed 1."""
     for tensor in _activations(model, op):
         if any(size != 1 for size in tensor.shape[:-3]):
             text = f"{at(tensor)} is {list(tensor.shape)}; only the 3 innermost sizes may pass 1"
@@ -133,67 +127,77 @@ def _rank(model: TFLiteModel, op: Operator) -> Reason | None:
     return None
 
 
-def _constant_parameters(model: TFLiteModel, op: Operator) -> Reason | None:
-    changing = [t for t in _inputs(model, op)[1:3] if not t.is_constant]
+def computed_parameters(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Weights or a bias that are not stored in the file."""
+    changing = [t for t in inputs_of(model, op)[1:3] if not t.is_constant]
     if not changing:
         return None
     return Reason(NOT_CONSTANT, f"{at(changing[0])} is computed", MEANINGS[NOT_CONSTANT].fix)
 
 
-def _same_dilation(model: TFLiteModel, op: Operator) -> Reason | None:
-    width, height = (op.options.get(f"dilation_{side}_factor", 1) for side in "wh")
-    if width == height:
+def two_dilations(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Dilations that differ; along a side of 1 a kernel has none."""
+    inputs = inputs_of(model, op)
+    sides = inputs[1].shape[1:3] if len(inputs) > 1 else ()
+    height, width = (op.options.get(f"dilation_{side}_factor", 1) for side in "hw")
+    if width == height or 1 in sides:
         return None
-    return _limitation(
+    return limitation(
         f"its dilation is {height} x {width}, not the same", "use one dilation for both directions"
     )
 
 
-def _no_activation(model: TFLiteModel, op: Operator) -> Reason | None:
+def fused_activation(model: TFLiteModel, op: Operator) -> Reason | None:
+    """An activation inside an operator that takes none there."""
     fused = op.fused_activation
     if fused == "NONE":
         return None
-    return _limitation(
+    return limitation(
         f"it has a fused activation, {fused}", "put the activation into an operator of its own"
     )
 
 
-def _zero_constant(model: TFLiteModel, op: Operator) -> Reason | None:
-    inputs = _inputs(model, op)
+def concatenated_constant(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A constant among concatenated tensors, other than zeros beside one tensor."""
+    inputs = inputs_of(model, op)
     constants = [t for t in inputs if t.is_constant]
     if not constants:
         return None
-    fix = "join a constant of zeros to one tensor only, or use PAD"
+    fix = "concatenate a constant of zeros with one tensor only, or use PAD"
     if len(inputs) != 2:
-        return _limitation(f"it joins a constant with {len(inputs) - 1} tensors, not with 1", fix)
+        return limitation(f"it joins a constant with {len(inputs) - 1} tensors, not with 1", fix)
     zero = constants[0].zero_point or 0
     try:
         zeros = bool(np.all(constants[0].values() == zero))
     except UsageError:
-        return _limitation(f"{at(constants[0])} is not stored in the file", fix)
-    return None if zeros else _limitation("it joins a constant that is not zero", fix)
+        return limitation(f"{at(constants[0])} is not stored in the file", fix)
+    return None if zeros else limitation("it joins a constant that is not zero", fix)
 
 
-def _fully_connected(model: TFLiteModel, op: Operator) -> Reason | None:
-    inputs = _inputs(model, op)
-    if op.options.get("weights_format", 0) != 0:
-        return _limitation("its weights are not in the default format", "store them as they are")
-    if len(inputs) > 1 and len(inputs[1].scales) > 1:
-        return _limitation(
-            "its weights are quantized per channel", "quantize it per tensor, as edgekit does"
-        )
-    return _one_dimensional(_output(model, op))
+def shuffled_weights(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Weights of a fully connected layer in another than the default format."""
+    if op.options.get("weights_format", 0) == 0:
+        return None
+    return limitation(
+        "its weights are not in the default format",
+        "convert it again with the weights in the default format (weights_format DEFAULT)",
+    )
 
 
-def _one_dimensional(tensor: Tensor | None) -> Reason | None:
+def many_rows(model: TFLiteModel, op: Operator) -> Reason | None:
+    """An output of more than one row."""
+    return _not_flat(output_of(model, op), "flatten its input to one row (RESHAPE)")
+
+
+def _not_flat(tensor: Tensor | None, fix: str) -> Reason | None:
     if tensor is None or all(size == 1 for size in tensor.shape[:-1]):
         return None
-    return _limitation(f"{at(tensor)} is {list(tensor.shape)}, not one-dimensional")
+    return limitation(f"{at(tensor)} is {list(tensor.shape)}, not one-dimensional", fix)
 
 
-def _axes(model: TFLiteModel, op: Operator) -> list[int]:
+def axes_of(model: TFLiteModel, op: Operator) -> list[int]:
     """The axes over which the operator reduces, counted from the front."""
-    inputs = _inputs(model, op)
+    inputs = inputs_of(model, op)
     if len(inputs) < 2:
         return []
     try:
@@ -202,155 +206,152 @@ def _axes(model: TFLiteModel, op: Operator) -> list[int]:
         return []
 
 
-def _not_over_batch(model: TFLiteModel, op: Operator) -> Reason | None:
-    tensor = _input(model, op)
-    if tensor is None or len(tensor.shape) < 2 or 0 not in _axes(model, op):
+def over_batch(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A reduction over the batch."""
+    tensor = input_of(model, op)
+    if tensor is None or len(tensor.shape) < 2 or 0 not in axes_of(model, op):
         return None
-    return _limitation("it reduces over the batch", "reduce over height, width or channels only")
+    return limitation("it reduces over the batch", "reduce over height, width or channels only")
 
 
-def _depth_by_4(model: TFLiteModel, op: Operator) -> Reason | None:
-    tensor = _input(model, op)
-    if tensor is None or len(tensor.shape) != 4 or 3 not in _axes(model, op):
+def depth_not_by_4(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A mean over channels whose number is no multiple of 4."""
+    tensor = input_of(model, op)
+    if tensor is None or len(tensor.shape) != 4 or 3 not in axes_of(model, op):
         return None
     channels = tensor.shape[3]
     text = f"it reduces over {channels} channels, not a multiple of 4"
-    return _limitation(text, "pad the channels to a multiple of 4") if channels % 4 else None
+    return limitation(text, "pad the channels to a multiple of 4") if channels % 4 else None
 
 
-def _small_map(model: TFLiteModel, op: Operator) -> Reason | None:
-    tensor = _input(model, op)
-    if tensor is None or len(tensor.shape) != 4 or not {1, 2} <= {*_axes(model, op)}:
-        return None
-    height, width = tensor.shape[1:3]
-    if height * width <= MAX_MEAN:
-        return None
-    known = (
-        "not mapped"
-        if height * width >= SMALLEST_MEAN_LEFT
-        else f"between {MAX_MEAN:,}, the largest seen mapped, and {SMALLEST_MEAN_LEFT:,}, "
-        "the smallest seen left out"
-    )
-    return _limitation(
-        f"it averages {height} x {width} = {height * width:,} positions, {known}",
-        "average in two steps (edgekit does so with --target edgetpu), or lower the resolution",
-    )
-
-
-def _resized(model: TFLiteModel, op: Operator) -> Reason | None:
-    source, made = _input(model, op), _output(model, op)
-    if source is None or made is None or len(source.shape) != 4 or len(made.shape) != 4:
-        return None
-    factor = max(b / max(a, 1) for a, b in zip(source.shape[1:3], made.shape[1:3], strict=True))
-    text = f"it resizes {list(source.shape[1:3])} to {list(made.shape[1:3])}"
-    if factor > MAX_RESIZE_FACTOR:
-        return _limitation(f"{text}, by {factor:.4g}: more than by 2", "resize in steps of 2")
-    if math.prod(made.shape[1:3]) > MAX_RESIZED:
-        return _limitation(f"{text}, larger than 256 x 256", "resize behind the model")
+def computed_permutation(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A transpose whose permutation is not stored in the file."""
+    inputs = inputs_of(model, op)
+    try:
+        _permuted(inputs)
+    except (UsageError, IndexError):
+        return limitation("its permutation is not constant", CHANNELS_LAST)
     return None
 
 
-def _old_nearest(model: TFLiteModel, op: Operator) -> Reason | None:
-    if not op.options.get("half_pixel_centers"):
-        return None
-    fix = "convert without half-pixel centers"
-    return Reason(VERSION, "it takes half-pixel centers, which came with its version 3", fix)
+def _permuted(inputs: list[Tensor]) -> tuple[list[int], list[int]]:
+    """The axes of a transpose in their new order, and those of them that are above 1."""
+    order = [int(axis) for axis in np.ravel(inputs[1].values())]
+    return order, [axis for axis in order if inputs[0].shape[axis] != 1]
 
 
-def _transpose(model: TFLiteModel, op: Operator) -> Reason | None:
-    """A permutation that only moves sizes of 1 is a reshape; no other was seen mapped (433)."""
-    inputs = _inputs(model, op)
-    fix = "keep channels last throughout: exporters of channels-first networks add transposes"
-    try:
-        order = [int(axis) for axis in np.ravel(inputs[1].values())]
-        moved = [axis for axis in order if inputs[0].shape[axis] != 1]
-    except (UsageError, IndexError):
-        return _limitation("its permutation is not constant", fix)
-    if moved == sorted(moved):
-        return None
-    return _limitation(f"it permutes {list(inputs[0].shape)} by {order}", fix)
-
-
-def _pack(model: TFLiteModel, op: Operator) -> Reason | None:
+def packed_batch(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Packing along the batch."""
     if op.options.get("axis", 0) != 0:
         return None
-    return _limitation("it packs along the batch", "pack along another axis")
+    return limitation("it packs along the batch", "pack along another axis")
 
 
-def _pad(model: TFLiteModel, op: Operator) -> Reason | None:
-    inputs = _inputs(model, op)
+def padded_batch(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Padding of the batch, or by amounts that are not stored in the file."""
+    inputs = inputs_of(model, op)
     fix = "pad height, width or channels by constants"
     try:
         batched = len(inputs[0].shape) == 4 and np.any(inputs[1].values()[0])
     except (UsageError, IndexError):
-        return _limitation("its padding is not constant", fix)
-    return _limitation("it pads the batch", fix) if batched else None
+        return limitation("its padding is not constant", fix)
+    return limitation("it pads the batch", fix) if batched else None
 
 
-def _prelu(model: TFLiteModel, op: Operator) -> Reason | None:
-    inputs = _inputs(model, op)
-    reason = _one_dimensional(inputs[1]) if len(inputs) > 1 else None
+def wide_alpha(model: TFLiteModel, op: Operator) -> Reason | None:
+    """Slopes of a PRELU that differ within a channel."""
+    inputs = inputs_of(model, op)
     fix = "share alpha over height and width (Keras: shared_axes=[1, 2])"
-    return reason and _limitation(f"its alpha is not one-dimensional: {reason.text}", fix)
+    reason = _not_flat(inputs[1], fix) if len(inputs) > 1 else None
+    return reason and limitation(f"its alpha is not one-dimensional: {reason.text}", fix)
 
 
-def _softmax(model: TFLiteModel, op: Operator) -> Reason | None:
-    tensor = _input(model, op)
-    if tensor is None:
-        return None
-    count = math.prod(tensor.shape)
-    if count > MAX_SOFTMAX:
-        text = f"it has {count:,} elements, more than {MAX_SOFTMAX:,}"
-        return _limitation(text, "end the model with the logits")
-    return _one_dimensional(tensor)
-
-
-def _squeeze(model: TFLiteModel, op: Operator) -> Reason | None:
-    source, made = _input(model, op), _output(model, op)
+def relayout(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A squeeze of a size behind one that is above 1."""
+    source, made = input_of(model, op), output_of(model, op)
     if source is None or made is None:
         return None
     shape = source.shape
     inner = shape[next((i for i, size in enumerate(shape) if size != 1), len(shape)) :]
-    relayout = made.shape[len(made.shape) - len(inner) :] != inner
+    moved = made.shape[len(made.shape) - len(inner) :] != inner
     text = f"it squeezes {list(shape)} behind a size above 1"
-    return _limitation(text, "use RESHAPE") if relayout else None
+    return limitation(text, "use RESHAPE") if moved else None
 
 
-def _strided_slice(model: TFLiteModel, op: Operator) -> Reason | None:
+def sliced_by_mask(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A slice with an ellipsis or a new axis."""
     if op.options.get("ellipsis_mask", 0) or op.options.get("new_axis_mask", 0):
-        return _limitation("it has an ellipsis or a new-axis mask", "slice by begin and end only")
+        return limitation("it has an ellipsis or a new-axis mask", "slice by begin and end only")
+    return None
+
+
+def strides(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A slice with strides other than 1."""
     try:
-        ones = bool(np.all(_inputs(model, op)[3].values() == 1))
+        ones = bool(np.all(inputs_of(model, op)[3].values() == 1))
     except (UsageError, IndexError):
-        return _limitation("its strides are not constant", "slice with strides of 1")
-    return None if ones else _limitation("its strides are not all 1", "slice with strides of 1")
+        return limitation("its strides are not constant", "slice with strides of 1")
+    return None if ones else limitation("its strides are not all 1", "slice with strides of 1")
 
 
-_CONVOLUTION: tuple[Limit, ...] = (_constant_parameters, _same_dilation)
-_FREE = (
-    "ADD EXPAND_DIMS L2_NORMALIZATION LOGISTIC MAXIMUM MINIMUM MUL QUANTIZE RELU RELU6 "
-    "RELU_N1_TO_1 RESHAPE RSQRT SLICE SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SUB TANH "
-    "TRANSPOSE_CONV LSTM UNIDIRECTIONAL_SEQUENCE_LSTM"
-)
-OPERATORS: dict[str, tuple[Limit, ...]] = {
-    **dict.fromkeys(_FREE.split(), ()),
-    "AVERAGE_POOL_2D": (_no_activation,),
-    "CONCATENATION": (_no_activation, _zero_constant),
-    "CONV_2D": _CONVOLUTION,
-    "DEPTHWISE_CONV_2D": _CONVOLUTION,
-    "FULLY_CONNECTED": (_constant_parameters, _fully_connected),
-    "MAX_POOL_2D": (_no_activation,),
-    "MEAN": (_not_over_batch, _depth_by_4, _small_map),
-    "PACK": (_pack,),
-    "PAD": (_pad,),
-    "PRELU": (_prelu,),
-    "REDUCE_MAX": (_not_over_batch,),
-    "REDUCE_MIN": (_not_over_batch,),
-    "RESIZE_BILINEAR": (_resized,),
-    "RESIZE_NEAREST_NEIGHBOR": (_old_nearest, _resized),
-    "SOFTMAX": (_softmax,),
-    "SQUEEZE": (_squeeze,),
-    "STRIDED_SLICE": (_strided_slice,),
-    "SUM": (_not_over_batch,),
-    "TRANSPOSE": (_transpose,),
-}
+@dataclass(frozen=True)
+class Size:
+    """A size of an operator that decides.
+
+    Attributes:
+        number: what is compared.
+        text: the operator's size in words.
+    """
+
+    number: float
+    text: str
+
+
+def averaged_positions(model: TFLiteModel, op: Operator) -> Size | None:
+    """Positions, height times width, of a map whose mean over both is taken."""
+    tensor = input_of(model, op)
+    if tensor is None or len(tensor.shape) != 4 or not {1, 2} <= {*axes_of(model, op)}:
+        return None
+    height, width = tensor.shape[1:3]
+    return Size(height * width, f"it averages {height} x {width} = {height * width:,} positions")
+
+
+def resized_positions(model: TFLiteModel, op: Operator) -> Size | None:
+    """Positions of a resized map."""
+    made = output_of(model, op)
+    if made is None or len(made.shape) != 4:
+        return None
+    height, width = made.shape[1:3]
+    return Size(height * width, f"it resizes to {height} x {width} = {height * width:,} positions")
+
+
+def resize_factor(model: TFLiteModel, op: Operator) -> Size | None:
+    """How many times larger the longer-growing side of a resized map becomes."""
+    source, made = input_of(model, op), output_of(model, op)
+    if source is None or made is None or len(source.shape) != 4 or len(made.shape) != 4:
+        return None
+    factor = max(b / max(a, 1) for a, b in zip(source.shape[1:3], made.shape[1:3], strict=True))
+    sides = f"{list(source.shape[1:3])} to {list(made.shape[1:3])}"
+    return Size(factor, f"it resizes {sides}, by {factor:.4g}")
+
+
+def permuted_elements(model: TFLiteModel, op: Operator) -> Size | None:
+    """Elements that a transpose moves; one that only moves sizes of 1 is a reshape."""
+    inputs = inputs_of(model, op)
+    try:
+        order, moved = _permuted(inputs)
+    except (UsageError, IndexError):
+        return None
+    if moved == sorted(moved):
+        return None
+    count, shape = math.prod(inputs[0].shape), list(inputs[0].shape)
+    return Size(count, f"it permutes {shape} = {count:,} elements by {order}")
+
+
+def softmax_elements(model: TFLiteModel, op: Operator) -> Size | None:
+    """Elements of a softmax, rows and all."""
+    tensor = input_of(model, op)
+    if tensor is None:
+        return None
+    count = math.prod(tensor.shape)
+    return Size(count, f"its input has {count:,} elements")

@@ -17,8 +17,11 @@ from edgekit.converters.tflite_cost import macs
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.report.format import size
 from edgekit.targets.edgetpu_memory import Memory, estimate_memory
+from edgekit.targets.edgetpu_operators import not_seen
 from edgekit.targets.edgetpu_rules import refusals, unmapped
 from edgekit.targets.edgetpu_status import BEHIND, FAILED, MAPPED, MEANINGS
+
+NOT_SEEN = "not seen"  # how the reason of an operator begins that counts as mapped
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Predicted:
 
     Attributes:
         status: the compiler's words (`edgekit.targets.edgetpu_status`).
-        reason: what exactly keeps it off the Edge TPU; None where nothing does.
+        reason: what exactly keeps it off the Edge TPU, and what showed that; of a mapped operator,
+            "not seen" and what nothing shows of it; else None.
         fix: what to do about it; likewise.
         macs: multiply-accumulates.
     """
@@ -43,6 +47,11 @@ class Predicted:
     def is_mapped(self) -> bool:
         """True when it runs on the Edge TPU."""
         return self.status == MAPPED
+
+    @property
+    def is_seen(self) -> bool:
+        """False when it counts as mapped, though nothing shows that the compiler maps the like."""
+        return not (self.is_mapped and self.reason)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,11 @@ class Prediction:
     def on_tpu(self) -> int:
         """Operators on the Edge TPU."""
         return sum(op.is_mapped for op in self.operators)
+
+    @property
+    def not_seen(self) -> list[Predicted]:
+        """Operators that count as mapped, though nothing shows it."""
+        return [op for op in self.operators if not op.is_seen]
 
     @property
     def on_cpu(self) -> int:
@@ -98,8 +112,9 @@ class Prediction:
     def __str__(self) -> str:
         memory = self.memory
         streamed = f", {size(memory.streamed_bytes)} of them streamed" if not memory.fits else ""
+        unseen = f" ({len(self.not_seen)} not seen before)" if self.not_seen else ""
         return (
-            f"predicted: {self.on_tpu} of {len(self.operators)} operators mapped in "
+            f"predicted: {self.on_tpu} of {len(self.operators)} operators mapped{unseen} in "
             f"{self.subgraphs} subgraph; {size(memory.parameter_bytes)} of parameters{streamed}"
         )
 
@@ -111,6 +126,7 @@ class Prediction:
             "operators_total": len(self.operators),
             "operators_on_tpu": self.on_tpu,
             "operators_on_cpu": self.on_cpu,
+            "operators_not_seen": len(self.not_seen),
             "share_of_operators": self.share_of_operators,
             "share_of_macs": self.share_of_macs,
             "subgraphs": self.subgraphs,
@@ -131,14 +147,15 @@ def predict(model: TFLiteModel) -> Prediction:
     for op in model.operators:
         own = reasons.get(op.index)
         if own:
-            status, text, fix = own.status, own.text, own.fix
+            why: tuple[str, str | None, str | None] = own.status, str(own), own.fix
         elif op.index in mapped:
-            status, text, fix = MAPPED, None, None
+            unknown = not_seen(model, op)
+            why = MAPPED, f"{NOT_SEEN}: {unknown}" if unknown else None, None
+        elif refused:
+            why = FAILED, refused[0], MEANINGS[FAILED].fix
         else:
-            status = FAILED if refused else BEHIND
-            text = refused[0] if refused else MEANINGS[BEHIND].text
-            fix = MEANINGS[status].fix
-        operators.append(Predicted(op.index, op.name, status, text, fix, macs(model, op)))
+            why = BEHIND, MEANINGS[BEHIND].text, MEANINGS[BEHIND].fix
+        operators.append(Predicted(op.index, op.name, *why, macs(model, op)))
     memory = estimate_memory(model, [op for op in model.operators if op.index in mapped])
     return Prediction(tuple(operators), refused, len(parts), memory)
 

@@ -1,5 +1,8 @@
 """Rewrites of a prepared Graph that suit the Edge TPU; none changes what it computes in reals.
 
+They are caution. Of another's file `edgekit.targets.edgetpu_operators` counts as mapped what
+nothing shows to be left out; of our own network every operator shall be one that was seen mapped.
+
 A pool keeps its input's scale, where a MEAN has one of its own. So a network has pools only where
 the Edge TPU needs them, or where Google's own models for it have them.
 """
@@ -12,7 +15,7 @@ from dataclasses import replace
 
 from edgekit.errors import UsageError
 from edgekit.graph import Activation, AveragePool2D, Flatten, Graph, Mean, Mul, Node
-from edgekit.targets.edgetpu_limits import MAX_MEAN
+from edgekit.targets.edgetpu_operators import MAX_MEAN
 
 #: Every published variant halves its maps this often, so that at multiples of 2**5 all sides are
 #: even where they are large.
@@ -102,7 +105,7 @@ def _indivisible(graph: Graph, mean: Mean, limit: int) -> UsageError:
     height, width, _ = graph.shapes[mean.inputs[0]]
     below = max(graph.resolution // STRIDE, 1) * STRIDE
     return UsageError(
-        f"the Edge TPU cannot take the mean '{mean.name}' over a map of {height}x{width}",
+        f"no file shows the Edge TPU take the mean '{mean.name}' over a map of {height}x{width}",
         cause=f"it is over more than {limit} positions, and no smaller pools divide its sides",
         hint=f"--resolution {below} or {below + STRIDE}",
     )

@@ -2,7 +2,9 @@
 
 Sources: coral.ai "TensorFlow models on the Edge TPU" (model requirements), the compiler's failure
 texts, and the kernels of TensorFlow Lite 2.5, on which the compiler prepares a model before it
-compiles it. An error means that the compiler refuses the file or maps nothing; a warning, that an
+compiles it; `EVIDENCE` names them by rule. Activations above the chip's 8 MiB and a batch that is
+left open break no rule: models with 15.9 MiB, and files with an open batch, were compiled whole. An
+error means that the compiler refuses the file or maps nothing; a warning, that an
 operator stays on the CPU, and by the compiler's rule of one subgraph everything behind it too.
 """
 
@@ -20,12 +22,17 @@ from edgekit.converters.tflite_checks import (
     fixed_scale,
     too_new,
 )
-from edgekit.converters.tflite_file import TFLiteModel
-from edgekit.targets.edgetpu_limits import Reason, why_not
-from edgekit.targets.edgetpu_memory import MIB, SRAM_BYTES, activations
+from edgekit.converters.tflite_file import Operator, TFLiteModel
+from edgekit.report.format import size
+from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
+from edgekit.targets.edgetpu_limits import Reason
+from edgekit.targets.edgetpu_memory import TILE_BYTES, layer_of
+from edgekit.targets.edgetpu_operators import CUSTOM, why_not
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
 _INT32_MAX = 2**31 - 1
+#: Newer than in TensorFlow 2.5 (which has TILE up to 2), and compiled by version 16 all the same.
+_TAKEN = {"TILE": 3}
 _BOUNDS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
 
 
@@ -33,7 +40,7 @@ def check_edgetpu(model: TFLiteModel) -> list[Finding]:
     """Returns what keeps ``model``, or an operator of it, off the Edge TPU."""
     found = apply_rules(REQUIREMENTS, model)
     left_out = [
-        Finding(WARNING, "operator", at(model.operators[index]), reason.text, reason.fix)
+        Finding(WARNING, "operator", at(model.operators[index]), str(reason), reason.fix)
         for index, reason in unmapped(model).items()
     ]
     return found + left_out
@@ -56,23 +63,32 @@ def _quantized(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     kinds = {model.tensors[i].dtype for op in computing for i in op.outputs}
     if CUSTOM_OP in model.custom_codes or not computing or kinds & {"int8", "uint8"}:
         return
+    yield "model", f"Model not quantized: {_computes(model, computing, kinds)}"
+
+
+def _computes(model: TFLiteModel, computing: list[Operator], kinds: set[str]) -> str:
+    """How a model without 8-bit activations computes."""
     read = (model.tensors[i] for op in computing for i in op.inputs if i >= 0)
-    dynamic = "float32" in kinds and any(t.is_constant and t.dtype == "int8" for t in read)
-    what = "8-bit weights, but float activations (dynamic range)" if dynamic else "no 8-bit tensor"
-    yield "model", f"Model not quantized: its operators have {what}"
+    small = any(t.is_constant and t.dtype == "int8" for t in read)
+    widened = (
+        model.tensors[op.inputs[0]].dtype
+        for op in model.operators
+        if op.name == "DEQUANTIZE" and op.inputs and model.tensors[op.inputs[0]].is_constant
+    )
+    kept = sorted({*widened})
+    if "int16" in kinds:
+        return "its operators have 8-bit weights, but 16-bit activations (16x8)"
+    if "float32" in kinds and small:
+        return "its operators have 8-bit weights, but float activations (dynamic range)"
+    if kept:
+        return f"its weights are stored as {', '.join(kept)} and widened to float when it runs"
+    return "its operators have no 8-bit tensor"
 
 
 def _dynamic(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for index in sorted({*model.inputs, *model.outputs}):
         if min(model.tensors[index].shape, default=0) < 0:
             yield at(model.tensors[index]), "its size is only known at run time"
-
-
-def _open_batch(model: TFLiteModel) -> Iterator[tuple[str, str]]:
-    for index in model.inputs:
-        tensor = model.tensors[index]
-        if not tensor.is_static and min(tensor.shape, default=0) >= 0:
-            yield at(tensor), "its batch is left open, which the compiler has refused at times"
 
 
 def _batch(model: TFLiteModel) -> Iterator[tuple[str, str]]:
@@ -94,11 +110,28 @@ def _bounds(model: TFLiteModel) -> Iterator[tuple[str, str]]:
             )
 
 
-def _large(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+def _too_new(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    """Versions newer than those of TensorFlow 2.5, but for the ones that version 16 took."""
+    taken = {at(op) for op in model.operators if op.version <= _TAKEN.get(op.name, 0)}
+    yield from ((where, text) for where, text in too_new(model) if where not in taken)
+
+
+def _custom(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for op in model.operators:
-        held = activations(model, op)
-        if held > SRAM_BYTES:
-            yield at(op), f"its inputs and outputs take {held / MIB:.1f} MiB; the chip has 8"
+        if op.is_custom and op.name not in (CUSTOM_OP, *CUSTOM):
+            yield at(op), "the compiler has no such custom operator, and refuses the file"
+
+
+def _streamed(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        layer = layer_of(model, op)
+        if not layer.fits_tile:
+            yield (
+                at(op),
+                f"64 of its outputs take {size(layer.tile_bytes)}, and a tile of the chip has "
+                f"{size(TILE_BYTES)}: its {size(layer.chip_bytes)} are streamed for every "
+                "inference, however much of the memory is free",
+            )
 
 
 def _nothing_maps(model: TFLiteModel) -> Iterator[tuple[str, str]]:
@@ -106,26 +139,49 @@ def _nothing_maps(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     if CUSTOM_OP in model.custom_codes:
         yield "model", "it has been compiled for the Edge TPU already"
     elif len(reasons) == len(model.operators):
-        first = next(iter(reasons.values()), None)
-        text = first.text if first else "it has no operator"
-        yield "model", f"no operator of it can run on the Edge TPU: {text}"
+        first = next(iter(reasons.items()), None)
+        text = f"{at(model.operators[first[0]])}: {first[1].text}" if first else "it has none"
+        yield "model", f"no operator of it can run on the Edge TPU; {text}"
 
 
 #: Each with what to do; an error means that nothing will run on the Edge TPU.
 REQUIREMENTS = (
-    Rule("quantized", _quantized, "build it in int8 (w8a8-static)"),
+    Rule("quantized", _quantized, "quantize it to int8, activations too (w8a8-static)"),
     Rule("static-shape", _dynamic, "convert with fixed sizes and batch 1"),
-    Rule("open-batch", _open_batch, "convert with batch 1", WARNING),
     Rule("batch-1", _batch, "convert with batch 1"),
-    Rule("op-version", too_new, "write the file with edgekit, which keeps to old versions"),
+    Rule(
+        "op-version",
+        _too_new,
+        "convert it again with TensorFlow 2.5 to 2.8, or replace the operator; what edgekit build "
+        "writes keeps to old versions",
+    ),
+    Rule("custom-op", _custom, "replace it by built-in operators, or end the model before it"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("no-overflow", _bounds, "prune the dead channels before it, or give it a larger range"),
+    Rule("tile", _streamed, "give it fewer inputs, by a pool before it", WARNING),
     Rule(
-        "activations",
-        _large,
-        "lower the resolution, or compile with --search-delegate: the compiler has refused models "
-        "for large activation tensors",
-        WARNING,
+        "maps", _nothing_maps, "replace the operator that is named, or quantize the model to int8"
     ),
-    Rule("maps", _nothing_maps, "compile a fully quantized int8 model"),
 )
+
+#: What showed each, by name.
+EVIDENCE: dict[str, tuple[Evidence, ...]] = {
+    "quantized": (issue(168), issue(313)),
+    "static-shape": (
+        issue(829),
+        documented("Tensor sizes are constant at compile-time (no dynamic sizes)"),
+    ),
+    "batch-1": (issue(30), issue(121)),
+    "op-version": (issue(631), issue(845), issue(879), issue(818)),
+    "custom-op": (log("custom_op.txt"),),
+    "fixed-scale": (
+        public("tensorflow/tensorflow", "lite/kernels/activations.cc of 2.5"),
+        issue(453),
+    ),
+    "no-overflow": (
+        issue(453),
+        public("tensorflow/tensorflow", "lite/kernels/kernel_util.cc of 2.5"),
+    ),
+    "tile": (pair("tcn_dilated"), issue(572)),
+    "maps": (log("nasassai_model.log"),),
+}

@@ -32,8 +32,9 @@ def check(
 ) -> None:
     """Predict which operators of a file a target runs, what will fit, and what to change.
 
-    For the Edge TPU this is a prediction of what compiler 16.0 will say, by its documented rules
-    and its users' reports. The compiler itself is not needed.
+    For the Edge TPU this is a prediction of what compiler 16.0 will say, by compiled files, logs,
+    its documentation and its users' reports; what none of them shows counts as mapped, and is
+    listed as "not seen". The compiler itself is not needed.
     """
     from edgekit.console import CONTROLS
     from edgekit.errors import UsageError
@@ -93,6 +94,7 @@ def _predicted(prediction: Prediction, every: bool) -> list[str]:
         f"mapped       {prediction.on_tpu} of {len(prediction.operators)} operators "
         f"({100 * prediction.share_of_operators:.1f} %), "
         f"{100 * prediction.share_of_macs:.1f} % of the MACs",
+        *_not_seen(prediction),
         _subgraphs(prediction),
         "blocking     " + (f"{blocking.index} {blocking.name}" if blocking else "no operator"),
         *_memory(prediction),
@@ -115,6 +117,16 @@ def _every(prediction: Prediction) -> list[str]:
         "",
         *(f"{op.index:<6}{op.name:<31}{op.macs:>14,}  {op.status}" for op in prediction.operators),
     ]
+
+
+def _not_seen(prediction: Prediction) -> list[str]:
+    """The operators that count as mapped though nothing shows it, the like in one line."""
+    kinds = Counter((op.name, op.reason) for op in prediction.not_seen)
+    count = len(prediction.not_seen)
+    noun = "operator counts" if count == 1 else "operators count"
+    head = f"not seen     {count} {noun} as mapped; no compiled file or log shows it"
+    lines = [f"  {times} x {name}: {reason}" for (name, reason), times in sorted(kinds.items())]
+    return [head, *lines] if count else []
 
 
 def _subgraphs(prediction: Prediction) -> str:

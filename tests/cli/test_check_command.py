@@ -34,6 +34,14 @@ def test_what_is_left_out_has_its_reason_and_remedy(save, capsys):
     assert "train with relu6" in shown
 
 
+def test_what_counts_as_mapped_without_evidence_is_listed(save, capsys):
+    tiny = with_op("DIV", [8], [8])
+    assert run(["check", save(tiny), "--min-mapped", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "not seen     1 operator counts as mapped; no compiled file or log shows it" in shown
+    assert "  1 x DIV: not seen: no compiled file or log with DIV is known" in shown
+
+
 def test_every_operator_on_request(save, capsys):
     assert run(["check", save(TinyModel()), "--operators"]) == 0
     shown = capsys.readouterr().out

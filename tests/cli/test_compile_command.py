@@ -116,6 +116,27 @@ def test_a_person_sees_table_memory_and_verdict(stand_in, model, capsys):
     assert (model.parent / f"{model.stem}_edgetpu.tflite").exists()
 
 
+def test_a_person_hears_where_the_compiler_did_otherwise_than_predicted(stand_in, model, capsys):
+    stand_in()
+    assert run(["compile", str(model)]) == 0
+    err = capsys.readouterr().err
+    assert "the compiler mapped 15 operators, and our check predicted 8" in " ".join(err.split())
+
+
+def test_a_layer_quantized_per_channel_is_compiled_without_being_asked_twice(stand_in, tmp_path):
+    """Version 16 maps it (pair dense_256); `compile` once refused it without --force."""
+    stand_in()
+    tiny = TinyModel()
+    for name in ("head_w", "head_b"):
+        tiny.tensor(name).quantization.scale = [0.1, 0.2, 0.3, 0.4, 0.5]
+        tiny.tensor(name).quantization.zeroPoint = [0] * 5
+    tiny.graph.operators = [tiny.op("FULLY_CONNECTED")]
+    tiny.graph.inputs, tiny.graph.outputs = [tiny.index("mean")], [tiny.index("logits")]
+    path = tmp_path / "dense.tflite"
+    path.write_bytes(tiny.pack())
+    assert run(["compile", str(path)]) == 0
+
+
 def test_json_of_two_files(stand_in, model, tmp_path, capsys, compiled):
     stand_in()
     other = shutil.copy(model, model.with_name("other.tflite"))

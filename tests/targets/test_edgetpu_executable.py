@@ -45,6 +45,12 @@ def test_a_model_that_does_not_fit():
     assert (caching.inputs, caching.outputs, caching.scratch_bytes) == ((), (), 0)
 
 
+@pytest.mark.parametrize(("stated", "read"), [(b"cl/", ""), (b"", ""), (b"cl/7", "cl/7")])
+def test_a_prefix_alone_states_no_compiler(stated, read):
+    found = read_package(options(package(executable(STAND_ALONE, 70), f4=stated)))
+    assert found.compiler_version == read
+
+
 def test_a_stand_alone_executable_streams_everything():
     found = read_package(options(package(executable(STAND_ALONE, 70))))
     assert (found.cached_bytes, found.streamed_bytes) == (0, 70)
@@ -136,10 +142,15 @@ def read(name: str):
         ("mobilenet_v1_0.25_128_quant", 12, 566912, 0, 182656, 0x6D146C3F97D6648C),
         ("posenet_353_481_decoder", 12, 1444608, 0, 123184, 0x26254650B218322F),
         ("split_concat", 13, 192, 0, 24880, 0x0F5DAF073FCC3811),
+        ("dense_256", 14, 67584, 0, 5296, 0xFCE222D70D502FB8),
+        ("gabor_64x64_p4", 14, 3200, 0, 7728, 0xFB47CAC5B08990D8),
+        ("looming_64x64_3x3", 14, 1024, 0, 21264, 0xF8334AD491FD50DC),
+        ("tcn_dilated", 14, 1536, 1510464, 29088, 0x833B6EF6DA31F03B),
     ],
 )
 def test_real_packages(name, runtime, cached, streamed, instructions, token):
     found = read(name)
+    assert found.compiler_version == ("cl/343520747" if name == "split_concat" else "")
     assert [e.kind for e in found.executables] == ["execution-only", "parameter-caching"]
     assert found.min_runtime_version == runtime
     assert (found.cached_bytes, found.streamed_bytes, found.token) == (cached, streamed, token)

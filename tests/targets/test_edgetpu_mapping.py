@@ -8,10 +8,16 @@ from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 
 from edgekit.converters import tflite_file
 from edgekit.targets import edgetpu_status as status
+from edgekit.targets.edgetpu_log import parse_output
 from edgekit.targets.edgetpu_mapping import Prediction, partition, predict
+from edgekit.targets.edgetpu_operators import KNOWN, SIZES
+from edgekit.targets.edgetpu_rules import refusals
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
+#: Logs show these left out, and no file of the same model shows at which size.
+WITHOUT_A_SIZE = ("CONCATENATION", "LOGISTIC", "QUANTIZE", "RESHAPE")
 PAIRS = sorted(p.stem for p in (SHARED / "edgetpu/pairs").glob("*.tflite"))
 
 
@@ -45,6 +51,61 @@ def test_the_prediction_is_what_the_real_compiler_made(name):
         if not op.is_mapped
     ]
     assert made == [[after.tensors[i].name for i in op.outputs] for op in left]
+
+
+CASES = SHARED / "cases/edgetpu"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared")
+@pytest.mark.parametrize(
+    ("name", "mapped"),
+    [
+        ("conv_3x1_dilation_2x1", True),
+        ("fully_connected_30752_to_16", True),
+        ("fully_connected_per_channel", True),
+        ("resize_nearest_half_pixel", True),
+        ("softmax_16384", True),
+        ("softmax_over_rows", True),
+        ("tile_pooled_context", True),
+        ("transpose_10x10x144", True),
+        ("transpose_40x40x144", False),
+    ],
+)
+def test_small_files_have_the_compilers_answer(name, mapped):
+    model = tflite_file.read(CASES / f"{name}.tflite")
+    found = predict(model)
+    assert [op.is_mapped for op in found.operators] == [mapped]
+    assert not found.not_seen
+    assert bool(found.refused) is not mapped
+    assert (refusals(model) == []) is mapped  # `edgekit compile` does not refuse it unasked
+
+
+@pytest.mark.skipif(not LOGS, reason="needs ../shared")
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_no_rule_contradicts_a_real_log(log):
+    """What a log alone can show: kinds of operators that are mapped, and those that never are."""
+    for row in parse_output(log.read_text()).rows:
+        assert row.status in status.MEANINGS
+        if row.status in (status.MAPPED, status.BEHIND, status.LIMITATION):
+            assert row.name in KNOWN
+        if row.status == status.LIMITATION and row.name not in WITHOUT_A_SIZE:
+            assert any(size.left_out for size in SIZES[row.name])
+
+
+def test_what_counts_as_mapped_without_evidence_says_so():
+    found = predicted(with_op("DIV", [8], [8]))
+    assert (found.on_cpu, [op.index for op in found.not_seen]) == (0, [8])
+    assert found.operators[8].status == status.MAPPED
+    assert found.operators[8].reason == "not seen: no compiled file or log with DIV is known"
+    assert "9 of 9 operators mapped (1 not seen before)" in str(found)
+    assert found.to_dict()["operators_not_seen"] == 1
+
+
+def test_an_operator_behind_one_that_is_left_out_is_not_called_not_seen():
+    tiny = with_op("DIV", [8], [8])
+    unsupported(tiny, "LOGISTIC")
+    tiny.graph.operators[-1].inputs[0] = tiny.index("scores")
+    assert predicted(tiny).not_seen == []
 
 
 def test_all_of_a_good_file_is_mapped():

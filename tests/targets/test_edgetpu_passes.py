@@ -13,7 +13,7 @@ from edgekit.network import Network
 from edgekit.passes import expand_activations
 from edgekit.spec import SPECS
 from edgekit.targets import registry
-from edgekit.targets.edgetpu_limits import MAX_MEAN
+from edgekit.targets.edgetpu_operators import MAX_MEAN
 from edgekit.targets.edgetpu_passes import pool_globally, prepare, split_large_means
 
 

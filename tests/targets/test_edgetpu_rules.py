@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tiny_tflite import TinyModel, edit, schema, with_op
 
 from edgekit.converters import tflite_file
+from edgekit.targets.edgetpu_limits import NO_WEIGHTS_ALONE
 from edgekit.targets.edgetpu_rules import check_edgetpu, refusals
 
 
@@ -15,6 +17,33 @@ def compiled(tiny: TinyModel) -> None:
     code = tiny.code("LOGISTIC")
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
     code.customCode = b"edgetpu-custom-op"
+
+
+def custom(name: str):
+    def change(tiny: TinyModel) -> None:
+        compiled(tiny)
+        tiny.code("CUSTOM").customCode = name.encode()
+
+    return change
+
+
+def gelu(tiny: TinyModel) -> None:
+    tiny.add("gelu", [1, 5], "INT8", 0.2, 3)
+    tiny.add_op("GELU", 1, ["logits"], "gelu")
+
+
+def sixteen_bit(tiny: TinyModel) -> None:
+    for tensor in tiny.graph.tensors:
+        if tensor.type in (schema.TensorType.INT8, schema.TensorType.UINT8) and not tensor.buffer:
+            tensor.type = schema.TensorType.INT16
+
+
+def half_weights(tiny: TinyModel) -> None:
+    """Weights of 16 bits, widened by a DEQUANTIZE before a float model reads them."""
+    as_float(tiny)
+    tiny.add("half", None, "FLOAT16", 0, 0, np.ones((5, 8), np.float16))
+    tiny.add("wide", [5, 8], "FLOAT32", 0, 0)
+    tiny.add_op("DEQUANTIZE", 2, ["half"], "wide")
 
 
 def as_float(tiny: TinyModel) -> None:
@@ -43,12 +72,6 @@ def scale(name: str, value: float):
         (shape("image", [-1, 8, 8, 3]), "static-shape", "error", "only known at run time"),
         (shape("image", [2, 8, 8, 3]), "batch-1", "error", "batch is 2"),
         (
-            lambda t: setattr(t.tensor("image"), "shapeSignature", [-1, 8, 8, 3]),
-            "open-batch",
-            "warning",
-            "left open",
-        ),
-        (
             lambda t: setattr(t.code("CONV_2D"), "version", 6),
             "op-version",
             "error",
@@ -59,8 +82,17 @@ def scale(name: str, value: float):
         (dynamic_range, "quantized", "error", "dynamic range"),
         (scale("gate", 1 / 200), "fixed-scale", "error", "3 LOGISTIC"),
         (scale("stem", 1e-9), "no-overflow", "error", "RELU6 overflows int32"),
-        (shape("depth", [1, 4096, 4096, 8]), "activations", "warning", "the chip has 8"),
-        (lambda t: t.graph.operators.clear(), "maps", "error", "it has no operator"),
+        (gelu, "op-version", "error", "8 GELU: version 1; TensorFlow 2.5 has none"),
+        (custom("Atan"), "custom-op", "error", "3 Atan: the compiler has no such custom operator"),
+        (sixteen_bit, "quantized", "error", "8-bit weights, but 16-bit activations (16x8)"),
+        (half_weights, "quantized", "error", "stored as float16 and widened to float"),
+        (
+            shape("head_w", [5, 16_384]),
+            "tile",
+            "warning",
+            "6 FULLY_CONNECTED: 64 of its outputs take 1.0 MB, and a tile of the chip has 505 kB",
+        ),
+        (lambda t: t.graph.operators.clear(), "maps", "error", "it has none"),
     ],
 )
 def test_each_requirement_is_broken_by_one_change(change, rule, severity, says):
@@ -68,6 +100,29 @@ def test_each_requirement_is_broken_by_one_change(change, rule, severity, says):
     assert found
     assert {f.severity for f in found} == {severity}
     assert says in str(found[0])
+
+
+def test_a_newer_version_that_was_compiled_all_the_same_is_taken():
+    tiny = with_op("TILE", [1, 1, 1, 16], [1, 9, 9, 16], constants=[[1, 9, 9, 1]])
+    tiny.code("TILE").version = 3
+    assert findings(tiny) == []
+    tiny.code("TILE").version = 4
+    assert [f.rule for f in findings(tiny)] == ["op-version"]
+
+
+def test_large_activations_and_an_open_batch_break_no_rule():
+    """Models of 15.9 MiB at an operator, and files with an open batch, were compiled whole."""
+
+    def change(tiny: TinyModel) -> None:
+        shape("depth", [1, 1024, 1024, 8])(tiny)
+        tiny.tensor("image").shapeSignature = [-1, 8, 8, 3]
+
+    assert findings(edit(change)) == []
+
+
+def test_weights_that_are_widened_are_not_advised_an_output_type():
+    found = findings(edit(half_weights))
+    assert [f.fix for f in found if f.where.endswith("DEQUANTIZE")] == [NO_WEIGHTS_ALONE]
 
 
 def test_a_good_file_has_no_findings():
