@@ -1,0 +1,49 @@
+"""Turns the bytes of a captured compiler output into lines, whatever wrote them down.
+
+A capture may come from PowerShell (UTF-16), from a terminal (colours, lone carriage returns), from
+a web page (no-break spaces), or be put together of several of these.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# In this order, as the mark of UTF-16 begins that of UTF-32.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WORDS = ("Edge TPU", "Compilation", "Mapped to")
+# Of a terminal: colours and cursor movements, titles and links, and two-character commands.
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|[@-Z\\^_=>78])"
+)
+_INVISIBLE = {0: None, 0xFEFF: None, 0x200B: None, 0xA0: " ", 0x202F: " "}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def decode(data: bytes) -> str:
+    """Returns the text of a file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if b"\0" not in data:
+        return data.decode(marked or "utf-8", errors="replace").removeprefix("\ufeff")
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    readings = [
+        *([data.decode(marked, errors="replace")] if marked else []),
+        data.decode("utf-16-be" if even > odd else "utf-16-le", errors="replace"),
+        # Of a file to which two programs wrote, each in its encoding, what is ASCII remains.
+        data.replace(b"\0", b"").decode("utf-8", errors="replace"),
+    ]
+    # The earlier one where they say the same.
+    best = max(readings, key=lambda text: sum(text.count(word) for word in _WORDS))
+    return best.replace("\0", "").removeprefix("\ufeff")
+
+
+def clean_lines(text: str) -> list[str]:
+    """Returns the lines of a text without what only a terminal or a browser reads."""
+    plain = _ESCAPES.sub("", text).translate(_INVISIBLE)
+    return _LINE_END.split(plain)
