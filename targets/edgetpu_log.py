@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.targets.edgetpu_failures import Failure, known_failure
 from edgekit.targets.edgetpu_log_reader import Block, read_blocks
 from edgekit.targets.edgetpu_status import MAPPED
-from edgekit.targets.edgetpu_text import clean_lines
+from edgekit.targets.edgetpu_text import clean_lines, split_streams
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,11 @@ def parse_outputs(text: str) -> list[CompilerOutput]:
     Returns:
         Nothing where no line of the text is the compiler's.
     """
-    outputs = [(_output(block), block.is_log) for block in read_blocks(clean_lines(text))]
+    outputs = [
+        (_output(block), block.is_log)
+        for lines in split_streams(clean_lines(text))
+        for block in read_blocks(lines)
+    ]
     if not outputs:
         # Nothing is said but an error, whose words might be another program's.
         failure = known_failure(text, whoever=False)

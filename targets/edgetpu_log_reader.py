@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import PurePath
 
 from edgekit.targets.edgetpu_failures import (
@@ -21,7 +22,7 @@ from edgekit.targets.edgetpu_failures import (
     is_own_complaint,
     known_failure,
 )
-from edgekit.targets.edgetpu_status import MEANINGS
+from edgekit.targets.edgetpu_status import FAILED, MEANINGS
 
 LONGEST = 4000  # characters of a line that is read; those that hold something have some 200
 NAME_WIDTH = 31  # of the first column of the compiler's table
@@ -41,6 +42,7 @@ _FIGURES = {
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 # Numbers and blanks are bounded, so that a text that is no log takes neither time nor memory.
 _ROW = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]{0,99})([ \t]{1,200})(\d{1,12})[ \t]{1,200}(?=\S)")
+_STATUSES = MEANINGS.keys() - {FAILED}  # that one is of a file
 _LOG_HEAD = tuple(re.compile(rf"(?<!\w){word}: (.*\S)") for word in ("Input", "Output"))
 
 
@@ -135,6 +137,8 @@ class _Reader:
         ]
         if head[0] and head[1]:
             self._open_block(head[0][1], head[1][1]).is_log = True
+            return
+        if self._is_in_table and self._take_row(line, only_aligned=True):
             return
         for pattern, take in _LINES:
             match = pattern.search(line)
@@ -299,27 +303,26 @@ class _Reader:
             return self._open_block(None, None)
         return block
 
-    def _take_row(self, line: str) -> bool:
+    def _take_row(self, line: str, only_aligned: bool = False) -> bool:
         """Reads a row of the table, whatever is before it; false if it is none.
 
         Of several readings (a prefix may hold a word and a number as well), the one in the
         compiler's columns is right, else the one of a known status.
         """
-        best: tuple[tuple[bool, bool, bool], tuple[str, int, str]] | None = None
+        readings = []
         for match in _ROW.finditer(line):
             name, status = match[1], line[match.end() :].rstrip()
             is_aligned = len(name + match[2]) == NAME_WIDTH
-            rank = (is_aligned, status in MEANINGS, name.isupper())
-            if best is None or rank > best[0]:
-                best = rank, (name, int(match[3]), status)
-        # Among other lines, what only looks like a row is none.
-        if (
-            best is None
-            or self._block is None
-            or not any(best[0][: 2 if self._is_interrupted else 3])
-        ):
+            rank = (is_aligned, status in _STATUSES, name.isupper())
+            readings.append((rank, (name, int(match[3]), status)))
+        if not readings or self._block is None:
             return False
-        self._block.rows.append(best[1])
+        rank, row = max(readings, key=itemgetter(0))  # the first of those that are alike
+        # Among other lines, what only looks like a row is none.
+        needed = 1 if only_aligned else 2 if self._is_interrupted else 3
+        if not any(rank[:needed]):
+            return False
+        self._block.rows.append(row)
         return True
 
     def _take_other(self, line: str) -> None:
@@ -341,7 +344,6 @@ def _file_name(text: str | None) -> str | None:
     return PurePath(text).name if text else None
 
 
-FAILED = "Compilation failed!"
 _LINES: tuple[tuple[re.Pattern[str], Callable[[_Reader, re.Match[str]], None]], ...] = tuple(
     (re.compile(pattern), take)
     for pattern, take in (

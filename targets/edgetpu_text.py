@@ -24,6 +24,11 @@ _ESCAPES = re.compile(
 )
 _INVISIBLE = {0: None, 0xFEFF: None, 0x200B: None, 0xA0: " ", 0x202F: " "}
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_BEGINNING = "Edge TPU Compiler version"
+# A time is no name: one has a letter, or the mark of BuildKit.
+_NAME = re.compile(
+    r"\s*(?:#\d+(?= )|\[[\w./-]*[A-Za-z][\w./-]*\]|[\w./-]*[A-Za-z][\w./-]*(?=[ ]*\||\t))"
+)
 
 
 def decode(data: bytes) -> str:
@@ -47,3 +52,19 @@ def clean_lines(text: str) -> list[str]:
     """Returns the lines of a text without what only a terminal or a browser reads."""
     plain = _ESCAPES.sub("", text).translate(_INVISIBLE)
     return _LINE_END.split(plain)
+
+
+def split_streams(lines: list[str]) -> list[list[str]]:
+    """Sorts the lines of programs that printed at once, where each line begins with a name.
+
+    Containers (``name  | ``, ``[name] ``), steps of BuildKit (``#7 ``) and GNU parallel
+    (``name<tab>``) put one before every line. All is one stream unless the compiler's first lines
+    have different names.
+    """
+    keys = [match[0].strip() if (match := _NAME.match(line)) else "" for line in lines]
+    if len({key for key, line in zip(keys, lines, strict=True) if _BEGINNING in line}) < 2:
+        return [lines]
+    streams: dict[str, list[str]] = {}
+    for key, line in zip(keys, lines, strict=True):
+        streams.setdefault(key, []).append(line)
+    return list(streams.values())
