@@ -231,17 +231,19 @@ def _ambiguous(root: Path, option: str, group: Sequence[Folder]) -> UsageError:
     named = ", ".join(f"{folder.name} ({_count(folder)} photos)" for folder in group[:5])
     ordered = sorted(group, key=lambda folder: (folder.role != TRAIN, -_count(folder)))
     first, second = (folder.path for folder in ordered[:2])
+    hint = f"--data {first} --val {second}, say"
+    if not all(folder.role in SPLITS for folder in group):
+        hint += "; if they are classes, give their folders names that differ from class to class"
     return UsageError(
         f"{option} {root} holds splits of the same classes, and which is which cannot be told",
         cause=f"{named} have the folders {', '.join(shared[:5])} in common",
-        hint=f"--data {first} --val {second}, say; if they are classes and no splits, give their "
-        "folders names that differ from class to class",
+        hint=hint,
     )
 
 
 def _no_classes(root: Path, option: str, folders: Sequence[Folder]) -> UsageError:
     names = ", ".join(folder.name for folder in folders)
-    holder = max(folders, key=lambda folder: len(folder.classes))
+    holder = max(folders, key=lambda folder: (folder.role == TRAIN, len(folder.classes)))
     hint = "put the photos of each class into a folder named after the class, in each split"
     if len(holder.classes) > 1:
         hint = f"{option} {holder.path}"
