@@ -118,7 +118,7 @@ def list_to_measure(source: Path | str, option: str = DATA) -> Listing:
         part = _part(Path(source), VAL, option) if folder else source
     except OSError as error:
         raise UsageError(f"{option} {source} cannot be read", cause=str(error)) from error
-    return clean_labels(list_photos(Path(part), option), option)
+    return with_canonical_labels(list_photos(Path(part), option))
 
 
 def _is_folder_of_photos(source: Path | str) -> bool:
