@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -30,11 +31,11 @@ def named_shards(given: Path | str, option: str) -> list[str] | None:
     text, path = str(given), Path(given)
     if text.startswith(PIPE):
         return expand_braces(text)
-    if path.is_dir():
+    if os.path.isdir(text):  # which takes a text of any length, as `Path.is_dir` does not
         return _in_folder(path, option)
-    if path.is_file() and not _SHARD.search(text):
+    if os.path.isfile(text) and not _SHARD.search(text):
         return _in_list(path, option)
-    names = [text] if path.exists() else expand_braces(text)
+    names = [text] if os.path.exists(text) else expand_braces(text)
     return names if all(map(_SHARD.search, names)) else None
 
 

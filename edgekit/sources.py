@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,6 @@ from edgekit.photos import Listing, Progress, list_photos
 from edgekit.shard_names import PIPE
 from edgekit.shards import find_shards, list_shards
 from edgekit.split_folders import (
-    EXTRA,
     SPLITS,
     SplitFolders,
     find_split_folders,
@@ -61,14 +61,15 @@ def find_sources(
             f"{option} {source} was given without --data",
             hint="give the training photos too; the built-in dataset brings its own sets",
         )
-    also_in = Path(data) if Path(data).is_dir() else Path(data).parent
+    also_in = Path(data) if os.path.isdir(data) else Path(data).parent
     found = {option: Source(source, also_in) for option, source in given.items()}
     found[DATA] = Source(data)
     try:
         if _is_folder_of_photos(data):
             found |= _divided(Path(data), found)
         if val is not None and _is_folder_of_photos(val):
-            found[VAL] = replace(found[VAL], given=_part(Path(val), VAL))
+            part = _part(_unwrapped(Path(val), found[DATA].given), VAL)
+            found[VAL] = replace(found[VAL], given=part)
         if calibration is not None and _is_folder_of_photos(calibration):
             found[CALIBRATION] = replace(
                 found[CALIBRATION], given=_part(Path(calibration), CALIBRATION)
@@ -102,7 +103,7 @@ def list_source(
     if not classes:
         return with_canonical_labels(listing)
     listing = clean_labels(listing, option)
-    if shards is None and Path(source).is_dir():
+    if shards is None and os.path.isdir(source):
         return listing
     return replace(listing, warnings=(*listing.warnings, *_mixed_splits(listing)))
 
@@ -122,7 +123,8 @@ def list_to_measure(source: Path | str, option: str = DATA) -> Listing:
 
 
 def _is_folder_of_photos(source: Path | str) -> bool:
-    return not str(source).startswith(PIPE) and Path(source).is_dir()
+    # Unlike `Path.is_dir`, it takes any text: a command, or braces with a hundred names.
+    return not str(source).startswith(PIPE) and os.path.isdir(source)
 
 
 def _divided(root: Path, found: Mapping[str, Source]) -> dict[str, Source]:
@@ -148,18 +150,32 @@ def _divided(root: Path, found: Mapping[str, Source]) -> dict[str, Source]:
     return sources
 
 
+def _unwrapped(val: Path, data: Path | str) -> Path:
+    """Where the classes of validation photos are: in the only folder, unless that is a class."""
+    inner = inner_folder(val)
+    wrapper = inner.relative_to(val).parts[:1]
+    if not wrapper or not os.path.isdir(data) or (Path(data) / wrapper[0]).is_dir():
+        return val
+    return inner
+
+
 def _left_out(splits: SplitFolders, val: Source | None) -> Iterator[str]:
     """Yields what is said of the folders that no set takes."""
-    for folder in splits.left_out:
+    unused = splits.left_out
+    if val is not None and splits.val is not None:
+        unused = (splits.val, *unused)
+    for folder in unused:
         if val is not None and Path(val.given).resolve() == folder.path.resolve():
             continue
         if folder.classes & splits.train.classes:
             yield f"{folder.path} is left out; --val {folder.path} would measure on it"
-        elif folder.role == EXTRA or folder.is_flat:
+        elif folder.is_flat and folder.role not in SPLITS:
             yield (
                 f"{folder.path} is left out, as it has no class folders: --unlabelled with "
                 "--recipe noisy-student learns from such photos"
             )
+        elif len(folder.classes) < 2:
+            yield f"{folder.path} is left out, as it has no class folders"
         else:
             yield f"{folder.path} is left out, as it has none of the classes"
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import UsageError
@@ -71,7 +72,7 @@ class SplitFolders:
     train: Folder
     val: Folder | None
     left_out: tuple[Folder, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def role_of(name: str) -> str:
@@ -173,9 +174,9 @@ def _alike(folders: Sequence[Folder], root: Path, option: str) -> list[Folder]:
     base = max(training or holders, key=lambda folder: len(folder.classes))
     if not any(folder.role in SPLITS for folder in folders):
         # No name tells of splits, so nothing else may: all share most of their folders.
-        is_split = role_of(next(iter(base.classes))) not in SPLITS
-        alike = all(_share(folder, base) for folder in folders)
-        return list(folders) if is_split and alike and len(folders) > 1 else []
+        is_inverse = all(role_of(name) in SPLITS for name in base.classes)
+        alike = len(folders) > 1 and all(_share(folder, base) for folder in folders)
+        return list(folders) if alike and not is_inverse else []
     group = [
         folder
         for folder in folders
@@ -227,7 +228,8 @@ def _by_size(group: Sequence[Folder], root: Path, option: str) -> tuple[Folder, 
 
 
 def _ambiguous(root: Path, option: str, group: Sequence[Folder]) -> UsageError:
-    shared = sorted(frozenset.intersection(*(folder.classes for folder in group)))
+    counts = Counter(name for folder in group for name in folder.classes)
+    shared = sorted(name for name, count in counts.items() if count > 1)
     named = ", ".join(f"{folder.name} ({_count(folder)} photos)" for folder in group[:5])
     ordered = sorted(group, key=lambda folder: (folder.role != TRAIN, -_count(folder)))
     first, second = (folder.path for folder in ordered[:2])

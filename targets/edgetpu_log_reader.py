@@ -347,7 +347,7 @@ def _file_name(text: str | None) -> str | None:
 _LINES: tuple[tuple[re.Pattern[str], Callable[[_Reader, re.Match[str]], None]], ...] = tuple(
     (re.compile(pattern), take)
     for pattern, take in (
-        (r"Edge TPU Compiler version (\d\S{0,99})\s*$", _Reader.take_version),
+        (r"Edge TPU Compiler version (\d[\w.]{0,99})\W*$", _Reader.take_version),
         (r"Searching for valid delegate with step", _Reader.take_search),
         (r"Try to compile segment with \d", _Reader.take_attempt),
         (r"Started a compilation timeout timer", _Reader.take_timer),

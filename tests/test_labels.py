@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.cli import run
 from edgekit.data import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 from edgekit.labels import canonical
@@ -111,6 +112,17 @@ def test_the_key_of_a_run_refuses_them_too(tmp_path: Path) -> None:
     """Otherwise a data stage that an earlier release finished would be taken."""
     with pytest.raises(UsageError, match="U\\+2028"):
         fingerprint(in_folders(tmp_path, ("a\u2028b", "b")), None, None)
+
+
+@pytest.mark.parametrize("command", ["train", "build"])
+def test_nothing_is_made_before_they_are_refused(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = in_folders(tmp_path / "data", ("a\x85b", "b"))
+    out = tmp_path / "out"
+    assert run([command, "b0", "--data", str(data), "--weights", "none", "--out", str(out)]) == 2
+    assert "U+0085" in capsys.readouterr().err
+    assert not (out / "labels.txt").exists()
 
 
 @every_source

@@ -110,6 +110,7 @@ def test_what_is_neither_is_left_out_and_said(make) -> None:
     assert (len(other.train), len(other.val)) == (24, 8)
     assert not any("test is left out" in line for line in other.warnings)
     assert any("--val is as given" in line for line in other.warnings)
+    assert any(f"{root / 'val'} is left out" in line for line in other.warnings)
 
 
 def test_flat_test_photos_beside_the_training_classes(make) -> None:
@@ -117,6 +118,7 @@ def test_flat_test_photos_beside_the_training_classes(make) -> None:
     splits = load_splits(root, None, None)
     assert (splits.labels, len(splits.train), len(splits.val)) == (("a", "b"), 32, 8)
     assert any("a fifth of it is held back" in line for line in splits.warnings)
+    assert f"{root / 'test'} is left out, as it has no class folders" in splits.warnings
 
 
 def test_a_split_without_one_of_the_classes(make) -> None:
@@ -241,6 +243,12 @@ def test_other_options_take_their_own_split(make) -> None:
     assert len(load_splits(other / "ab", root, None).val) == 10
     assert len(list_to_measure(root).files) == 10
     assert len(list_to_measure(other / "ab").files) == 40
+
+
+def test_validation_photos_in_a_folder_of_their_own(make) -> None:
+    root = make(split("data", 12) | split("val/archive", 5) | {"one/a/x": 3, "one/a/y": 3})
+    assert len(load_splits(root / "data", root / "val", None).val) == 10
+    assert load_splits(root / "data", root / "one", None).val.labels.tolist() == [0] * 6
 
 
 def test_a_list_is_looked_up_in_the_folder_that_was_given(make, tmp_path: Path) -> None:

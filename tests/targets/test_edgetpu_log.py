@@ -409,6 +409,12 @@ def test_a_version_alone_is_a_call_that_died():
     assert (bool(one.failure), two) == (True, parse_output(LOG_A))
 
 
+def test_a_version_in_bold():
+    (output,) = parse_outputs("**Edge TPU Compiler version 15.0.340273435**\n")
+    assert output.version == "15.0.340273435"
+    assert parse_outputs("It wants Edge TPU Compiler version 15.0 or later.\n") == []
+
+
 def test_a_call_that_is_cut_off():
     (output,) = parse_outputs("\n".join(FAILING.splitlines()[:2]))
     assert "the text ends" in output.failure.cause
