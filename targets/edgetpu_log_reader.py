@@ -204,8 +204,8 @@ class _Reader:
         if self._block is not None:
             self._block.is_partly_mapped = True
 
-    def take_pointer(self, _: re.Match[str]) -> None:
-        """Where the table is; nothing else is said before the table of what is not mapped."""
+    def take_end(self, _: re.Match[str]) -> None:
+        """What follows the figures, and the sentence on unsupported operators if there is one."""
         if self._block is not None:
             self._block.has_end = True
 
@@ -359,7 +359,7 @@ _LINES: tuple[tuple[re.Pattern[str], Callable[[_Reader, re.Match[str]], None]], 
             _Reader.take_figure,
         ),
         (r"but not all operations are supported", _Reader.take_partly),
-        (r"Operation log: |See the operation log file", _Reader.take_pointer),
+        (r"See the operation log file|Compilation child process completed", _Reader.take_end),
         (r"\bOperator\s{1,200}Count\s{1,200}Status\s*$", _Reader.take_header),
         (r"Compilation succeeded!", _Reader.take_success),
         (r"Invalid model: (.*\S)", _Reader.take_refusal),

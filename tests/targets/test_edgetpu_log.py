@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -283,7 +284,6 @@ WHOLE = STDOUT[: STDOUT.index("\nModel successfully")]
 @pytest.mark.parametrize(
     "end",
     [
-        "",
         "See the operation log file for individual operation details.\n",
         "Compilation child process completed within timeout period.\nCompilation succeeded!\n",
     ],
@@ -294,8 +294,9 @@ def test_a_total_without_the_sentence_on_unsupported_operators_is_all_mapped(end
 
 
 def test_a_text_that_ends_at_the_total_says_nothing_of_the_mapped():
-    output = parse_output(WHOLE[: WHOLE.index("Operation log")])
-    assert (output.total, output.mapped, output.on_cpu) == (229, None, None)
+    for end in ("Operation log", "\nModel successfully"):
+        output = parse_output(STDOUT[: STDOUT.index(end)])
+        assert (output.total, output.mapped, output.on_cpu) == (229, None, None)
     sentence = STDOUT[: STDOUT.index("Number of operations")]
     assert parse_output(sentence).mapped is None
 
@@ -431,3 +432,25 @@ def test_rows_among_other_lines():
     assert output.rows[0] == Row("CONV_2D", 10, MAPPED)
     assert [row.name for row in output.rows][-1] == "SOFTMAX"
     assert "TOTAL" not in [row.name for row in output.rows]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_that_is_cut_off_anywhere_says_nothing_wrong(name):
+    """Each model is as in the whole text, or lacks figures, rows or its outcome."""
+    lines = TEXTS[name].splitlines(keepends=True)
+    whole = parse_outputs(TEXTS[name])
+    for count in range(len(lines)):
+        for place, output in enumerate(parse_outputs("".join(lines[:count]))):
+            full = whole[place]
+            assert output.stated_mapped in (None, full.stated_mapped)
+            assert output.failure or set(output.rows) <= set(full.rows)
+
+
+def test_lines_in_any_order_are_read_without_an_error():
+    lines = "".join(TEXTS.values()).splitlines() + SEARCH.splitlines()
+    shuffled = random.Random(0)
+    for _ in range(200):
+        text = "\n".join(shuffled.choices(lines, k=40))
+        for output in parse_outputs(text):
+            assert output.to_dict()
+            assert output.failure is None or output.failure.cause
