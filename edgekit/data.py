@@ -26,6 +26,7 @@ from edgekit.photos import (
     Place,
     Progress,
     Scanned,
+    Source,
     Span,
     list_photos,
     printable,
@@ -33,7 +34,7 @@ from edgekit.photos import (
 )
 from edgekit.selection import remove_overlap, split_validation, spread, without
 from edgekit.shards import ShardPhotos, find_shards
-from edgekit.sources import CALIBRATION, DATA, VAL, Source, find_sources, list_source
+from edgekit.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
 
 VAL_FRACTION = 0.2
 UNREADABLE_LIMIT = 0.05
@@ -149,9 +150,9 @@ def photos_from_dict(record: Mapping[str, Any]) -> PhotoSet:
 
 
 def load_splits(
-    data: Path | str | None,
-    val: Path | str | None,
-    calibration: Path | str | None,
+    data: Source | None,
+    val: Source | None,
+    calibration: Source | None,
     *,
     calibration_count: int = 256,
     seed: int = 0,
@@ -248,9 +249,9 @@ def load_splits(
 
 
 def fingerprint(
-    data: Path | str | None,
-    val: Path | str | None,
-    calibration: Path | str | None,
+    data: Source | None,
+    val: Source | None,
+    calibration: Source | None,
     *,
     classes: bool = True,
     spool: Path | None = None,
@@ -266,7 +267,7 @@ def fingerprint(
         UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
-    plain = {DATA: Source(data)} if data is not None else {}
+    plain = {DATA: Chosen(data)} if data is not None else {}
     sources = find_sources(data, val, calibration) if classes else plain
     for option, source in sources.items():
         shards = find_shards(source.given, option, spool, progress)
@@ -327,7 +328,7 @@ def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) ->
     return [file for file in listing.files if not scanned[file.place].problem]
 
 
-def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Path | str) -> None:
+def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Source) -> None:
     unknown = sorted({file.label for file in val} - set(labels))
     if unknown:
         raise UsageError(

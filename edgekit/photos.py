@@ -7,7 +7,6 @@ import hashlib
 import mimetypes
 import os
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +15,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import normalize
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +23,13 @@ from PIL import Image
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
 from edgekit.parallel import ordered_map
+from edgekit.quoting import quote_path, unquote_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Source = str | os.PathLike[str]
+"""What a user names: a folder, a list, shards, or a command that prints one."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -197,7 +199,7 @@ class FilePhotos(HashedPhotos):
 
 
 def list_photos(
-    source: Path, option: str, *, also_in: Path | None = None, classes: bool = True
+    source: Source, option: str, *, also_in: Path | None = None, classes: bool = True
 ) -> Listing:
     """Finds the photos of a folder of class folders, or of a text file of paths.
 
@@ -384,16 +386,3 @@ def _empty_folders(root: Path, names: set[str]) -> Iterator[str]:
 def printable(text: str) -> str:
     """Spells bytes that are not UTF-8 out, so that no message or file ever fails on a name."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-_SAFE = "".join(set(string.printable) - {"%"})
-
-
-def quote_path(path: str) -> str:
-    """Percent-encodes what is not ASCII: a path as JSON text, whatever its bytes are."""
-    return quote_from_bytes(os.fsencode(path), safe=_SAFE)
-
-
-def unquote_path(text: str) -> str:
-    """Reads what `quote_path` wrote."""
-    return os.fsdecode(unquote_to_bytes(text))

@@ -11,7 +11,7 @@ from textwrap import shorten
 
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS
-from edgekit.photos import entries_of, printable
+from edgekit.photos import Source, entries_of, printable
 from edgekit.split_folders import SPLITS, role_of
 
 PIPE = "pipe:"
@@ -21,14 +21,14 @@ _SHARD = re.compile(rf"^{PIPE}|\.(tar(\.\w+)?|tgz|tbz2?|txz|tzst)$", re.IGNORECA
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
 
-def named_shards(given: Path | str, option: str) -> list[str] | None:
+def named_shards(given: Source, option: str) -> list[str] | None:
     """Returns the paths and commands that the user means by shards, if any are meant.
 
     Raises:
         UsageError: shards are named together with something else, or of several splits.
         OSError: a folder or list cannot be read.
     """
-    text, path = str(given), Path(given)
+    text, path = os.fspath(given), Path(given)
     if text.startswith(PIPE):
         return expand_braces(text)
     if os.path.isdir(text):  # which takes a text of any length, as `Path.is_dir` does not

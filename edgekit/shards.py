@@ -32,12 +32,12 @@ from edgekit.photos import (
     Listing,
     PhotoFile,
     Progress,
+    Source,
     Span,
     printable,
-    quote_path,
-    unquote_path,
 )
 from edgekit.pretrained import cache_folder
+from edgekit.quoting import quote_path, unquote_path
 from edgekit.shard_names import PIPE, named_shards
 
 # What compressed files begin with, and the program that unpacks them.
@@ -72,7 +72,7 @@ class ShardPhotos(HashedPhotos):
 
 
 def find_shards(
-    given: Path | str, option: str, spool: Path | None = None, progress: Progress | None = None
+    given: Source, option: str, spool: Path | None = None, progress: Progress | None = None
 ) -> tuple[Path, ...] | None:
     """Finds the shards that the user names; what commands print is spooled to files first.
 
@@ -113,7 +113,7 @@ def find_shards(
 
 def list_shards(
     shards: Sequence[Path],
-    source: Path | str,
+    source: Source,
     option: str,
     *,
     classes: bool = True,
@@ -334,6 +334,6 @@ def _twice(key: str, option: str, first: Path, second: Path) -> UsageError:
     )
 
 
-def _left_out(what: str, lacks: str, source: Path | str, names: Sequence[str]) -> Iterator[str]:
+def _left_out(what: str, lacks: str, source: Source, names: Sequence[str]) -> Iterator[str]:
     if names:
         yield f"{len(names)} {what} of {source} have no {lacks}, the first is {names[0]}"

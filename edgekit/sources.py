@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgekit.errors import UsageError
 from edgekit.labels import clean_labels, with_canonical_labels
-from edgekit.photos import Listing, Progress, list_photos
+from edgekit.photos import Listing, Progress, Source, list_photos
 from edgekit.shard_names import PIPE
 from edgekit.shards import find_shards, list_shards
 from edgekit.split_folders import (
@@ -26,7 +26,7 @@ DATA, VAL, CALIBRATION = "--data", "--val", "--calibration"
 
 
 @dataclass(frozen=True)
-class Source:
+class Chosen:
     """The photos of one set.
 
     Attributes:
@@ -35,14 +35,14 @@ class Source:
         notes: what was decided about it, a sentence each.
     """
 
-    given: Path | str
+    given: Source
     also_in: Path | None = None
     notes: tuple[str, ...] = ()
 
 
 def find_sources(
-    data: Path | str | None, val: Path | str | None, calibration: Path | str | None
-) -> dict[str, Source]:
+    data: Source | None, val: Source | None, calibration: Source | None
+) -> dict[str, Chosen]:
     """Returns what is read for each option; nothing for the built-in dataset.
 
     Of a folder that holds splits, each set takes its own, and the validation set is found in
@@ -62,8 +62,8 @@ def find_sources(
             hint="give the training photos too; the built-in dataset brings its own sets",
         )
     also_in = Path(data) if os.path.isdir(data) else Path(data).parent
-    found = {option: Source(source, also_in) for option, source in given.items()}
-    found[DATA] = Source(data)
+    found = {option: Chosen(source, also_in) for option, source in given.items()}
+    found[DATA] = Chosen(data)
     try:
         if _is_folder_of_photos(data):
             found |= _divided(Path(data), found)
@@ -82,7 +82,7 @@ def find_sources(
 
 
 def list_source(
-    source: Path | str,
+    source: Source,
     option: str,
     *,
     also_in: Path | None = None,
@@ -108,7 +108,7 @@ def list_source(
     return replace(listing, warnings=(*listing.warnings, *_mixed_splits(listing)))
 
 
-def list_to_measure(source: Path | str, option: str = DATA) -> Listing:
+def list_to_measure(source: Source, option: str = DATA) -> Listing:
     """Lists the photos of a folder or a list on which a finished model is measured.
 
     Raises:
@@ -122,12 +122,12 @@ def list_to_measure(source: Path | str, option: str = DATA) -> Listing:
     return with_canonical_labels(list_photos(Path(part), option))
 
 
-def _is_folder_of_photos(source: Path | str) -> bool:
+def _is_folder_of_photos(source: Source) -> bool:
     # Unlike `Path.is_dir`, it takes any text: a command, or braces with a hundred names.
-    return not str(source).startswith(PIPE) and os.path.isdir(source)
+    return not os.fspath(source).startswith(PIPE) and os.path.isdir(source)
 
 
-def _divided(root: Path, found: Mapping[str, Source]) -> dict[str, Source]:
+def _divided(root: Path, found: Mapping[str, Chosen]) -> dict[str, Chosen]:
     """The sources of a folder that holds class folders or splits."""
     inner = inner_folder(root)
     notes = [f"all that {root} holds is in {inner}"] if inner != root else []
@@ -137,20 +137,20 @@ def _divided(root: Path, found: Mapping[str, Source]) -> dict[str, Source]:
         if within:
             names = ", ".join(within)
             notes.append(f"each class folder of {inner} holds {names}: their photos are used alike")
-        return {DATA: Source(inner, notes=tuple(notes))}
-    sources = {DATA: Source(splits.train.path, notes=(*notes, *splits.notes))}
+        return {DATA: Chosen(inner, notes=tuple(notes))}
+    sources = {DATA: Chosen(splits.train.path, notes=(*notes, *splits.notes))}
     named = found.get(VAL)
     if named is None and splits.val is not None:
-        sources[VAL] = Source(splits.val.path, root)
+        sources[VAL] = Chosen(splits.val.path, root)
     elif named is not None:
         note = f"{inner} holds splits: {splits.train.name} is for training, and --val is as given"
-        sources[DATA] = Source(splits.train.path, notes=(*notes, note))
+        sources[DATA] = Chosen(splits.train.path, notes=(*notes, note))
     more = tuple(_left_out(splits, named))
     sources[DATA] = replace(sources[DATA], notes=(*sources[DATA].notes, *more))
     return sources
 
 
-def _unwrapped(val: Path, data: Path | str) -> Path:
+def _unwrapped(val: Path, data: Source) -> Path:
     """Where the classes of validation photos are: in the only folder, unless that is a class."""
     inner = inner_folder(val)
     wrapper = inner.relative_to(val).parts[:1]
@@ -159,7 +159,7 @@ def _unwrapped(val: Path, data: Path | str) -> Path:
     return inner
 
 
-def _left_out(splits: SplitFolders, val: Source | None) -> Iterator[str]:
+def _left_out(splits: SplitFolders, val: Chosen | None) -> Iterator[str]:
     """Yields what is said of the folders that no set takes."""
     unused = splits.left_out
     if val is not None and splits.val is not None:

@@ -309,3 +309,22 @@ def test_folders_of_users(name: str, labels: tuple[str, ...], train: str, val: s
     splits = load_splits(CASES / name, None, None)
     assert splits.labels == labels
     assert parts(splits, CASES / name) == (train, val)
+
+
+class AnyPath:
+    """A path of another library."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_anything_that_is_a_path_is_taken(make) -> None:
+    root = make(split("train", 12) | split("val", 12))
+    for kind in (str, Path, AnyPath):
+        splits = load_splits(kind(root), kind(root / "val"), kind(root / "train"))
+        assert (len(splits.train), len(splits.val), len(splits.calibration)) == (24, 24, 24)
+        assert fingerprint(kind(root), None, None)
+        assert len(list_to_measure(kind(root)).files) == 24
