@@ -7,7 +7,9 @@ a web page (no-break spaces), or be put together of several of these.
 from __future__ import annotations
 
 import codecs
+import json
 import re
+from contextlib import suppress
 
 # In this order, as the mark of UTF-16 begins that of UTF-32.
 _MARKS = (
@@ -22,6 +24,7 @@ _WORDS = ("Edge TPU", "Compilation", "Mapped to")
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|[@-Z\\^_=>78])"
 )
+_MESSAGES = ("log", "message", "msg", "textPayload")
 _INVISIBLE = {0: None, 0xFEFF: None, 0x200B: None, 0xA0: " ", 0x202F: " "}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BEGINNING = "Edge TPU Compiler version"
@@ -50,8 +53,18 @@ def decode(data: bytes) -> str:
 
 def clean_lines(text: str) -> list[str]:
     """Returns the lines of a text without what only a terminal or a browser reads."""
-    plain = _ESCAPES.sub("", text).translate(_INVISIBLE)
-    return _LINE_END.split(plain)
+    lines = [part for line in _LINE_END.split(text) for part in _LINE_END.split(unpacked(line))]
+    return [_ESCAPES.sub("", line).translate(_INVISIBLE) for line in lines]
+
+
+def unpacked(line: str) -> str:
+    """Returns what a line of JSON has for a message, as Docker's and cloud logs have; else it."""
+    if line.lstrip("\ufeff ").startswith("{"):
+        with suppress(ValueError, RecursionError):
+            record = json.loads(line.strip("\ufeff "))
+            found = [record[key] for key in _MESSAGES if isinstance(record.get(key), str)]
+            return str(found[0]) if found else line
+    return line
 
 
 def split_streams(lines: list[str]) -> list[list[str]]:

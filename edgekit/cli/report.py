@@ -61,11 +61,14 @@ def _exit_code(model: dict[str, Any]) -> int:
 
 def _read(file: str) -> dict[str, Any]:
     """One argument as JSON values: ``path`` and either ``rows`` or ``models``."""
+    from edgekit.targets.edgetpu_text import unpacked
+
     path = Path(file)
     if file != "-" and path.is_dir():
         path = path / "report.json"
     text = _text(path, file == "-")
-    if text.lstrip()[:1] == "{":
+    first = text.lstrip().partition("\n")[0]
+    if first[:1] == "{" and unpacked(first) == first:  # else it is a log of JSON lines
         return {"path": str(path), "rows": _rows(text, path)}
     return {"path": "stdin" if file == "-" else file, "models": _models(text, file)}
 

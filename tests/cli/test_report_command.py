@@ -351,6 +351,11 @@ def test_other_encodings(save, shown, encoding):
     assert "w8a8-tflite" in shown(save(table, "report.json"))
 
 
+def test_a_log_of_json_lines(save, shown):
+    lines = [json.dumps({"log": f"{line}\n", "time": "12:00"}) for line in LOG.splitlines()]
+    assert shown(save("\n".join(lines))) == shown(save(LOG))
+
+
 LOG_CASES = SHARED / "cases/logs"
 
 

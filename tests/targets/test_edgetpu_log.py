@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -218,6 +219,9 @@ TRANSFORMED = {
     "no-break": lambda text: text.replace(" ", "\xa0").encode(),
     "one blank": lambda text: re.sub(" +", " ", text).encode(),
     "tabs": lambda text: re.sub("  +", "\t", text).encode(),
+    "docker": lambda text: "".join(
+        json.dumps({"log": line, "stream": "stdout"}) + "\n" for line in text.splitlines(True)
+    ).encode(),
     "no end": lambda text: text.rstrip("\n").encode(),
     "noise": lambda text: f"make: tpu\n{text}make: done\nSTEP 4 RUN x\n".encode(),
 }
