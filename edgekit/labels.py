@@ -38,7 +38,7 @@ def canonical(label: str) -> str:
 
 
 def clean_labels(listing: Listing, option: str) -> Listing:
-    """Gives the photos of a listing labels that can be used, and says which were joined.
+    """Gives the photos of a listing labels that can be used, and says which of them were merged.
 
     Raises:
         UsageError: a label cannot be written to the files that hold labels.
@@ -47,11 +47,11 @@ def clean_labels(listing: Listing, option: str) -> Listing:
     bad = {label: problem for label in labels if (problem := _problem(label))}
     if bad:
         raise _unusable(listing, option, bad)
-    return replace(with_canonical_labels(listing), warnings=(*listing.warnings, *_joined(labels)))
+    return replace(with_canonical_labels(listing), warnings=(*listing.warnings, *_merged(labels)))
 
 
 def with_canonical_labels(listing: Listing) -> Listing:
-    """Gives the photos of a listing canonical labels, whatever they are."""
+    """Gives the photos of a listing canonical labels; none is refused."""
     known = {file.label: canonical(file.label) for file in listing.files}
     if all(label == plain for label, plain in known.items()):
         return listing
@@ -86,7 +86,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 100 else text[:99] + "…")
 
 
-def _joined(labels: Counter[str]) -> Iterator[str]:
+def _merged(labels: Counter[str]) -> Iterator[str]:
     """Yields what was done about labels that read the same, and those that almost do."""
     forms: dict[str, list[str]] = defaultdict(list)
     for label in sorted(labels):
@@ -105,6 +105,6 @@ def _joined(labels: Counter[str]) -> Iterator[str]:
 
 
 def _look(label: str) -> str:
-    """What is left of a label for somebody who skims it, and for OpenVINO's ``model_info``."""
+    """What a reader who skims it sees of a label, and OpenVINO's ``model_info``."""
     text = unicodedata.normalize("NFKC", label).casefold().replace("_", " ")
     return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())

@@ -1,4 +1,4 @@
-"""Paths as JSON text, whatever their bytes are."""
+"""Paths of any bytes as JSON text."""
 
 from __future__ import annotations
 

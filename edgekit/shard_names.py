@@ -25,7 +25,7 @@ def named_shards(given: Source, option: str) -> list[str] | None:
     """Returns the paths and commands that the user means by shards, if any are meant.
 
     Raises:
-        UsageError: shards are named together with something else, or of several splits.
+        UsageError: shards are named with something else, or of several splits.
         OSError: a folder or list cannot be read.
     """
     text, path = os.fspath(given), Path(given)

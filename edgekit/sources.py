@@ -49,7 +49,7 @@ def find_sources(
     ``data`` where ``val`` is None.
 
     Raises:
-        UsageError: ``data`` is missing, or its splits cannot be told apart.
+        UsageError: ``data`` is missing, or the roles of its splits are ambiguous.
     """
     options = {DATA: data, VAL: val, CALIBRATION: calibration}
     given = {option: source for option, source in options.items() if source is not None}

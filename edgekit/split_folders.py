@@ -89,7 +89,7 @@ def find_split_folders(root: Path, option: str = "--data") -> SplitFolders | Non
         option: how the user named it, for messages.
 
     Raises:
-        UsageError: its folders are splits, and which is which cannot be told, or they hold no
+        UsageError: its folders are splits, and their roles are ambiguous, or they hold no
             classes.
         OSError: the folder cannot be read.
     """
@@ -173,7 +173,7 @@ def _alike(folders: Sequence[Folder], root: Path, option: str) -> list[Folder]:
     training = [folder for folder in holders if folder.role == TRAIN]
     base = max(training or holders, key=lambda folder: len(folder.classes))
     if not any(folder.role in SPLITS for folder in folders):
-        # No name tells of splits, so nothing else may: all share most of their folders.
+        # No name says that they are splits, so the folders must: all share most of their folders.
         is_inverse = all(role_of(name) in SPLITS for name in base.classes)
         alike = len(folders) > 1 and all(_share(folder, base) for folder in folders)
         return list(folders) if alike and not is_inverse else []
@@ -218,7 +218,7 @@ def _by_name(group: Sequence[Folder], root: Path, option: str) -> tuple[Folder, 
 
 
 def _by_size(group: Sequence[Folder], root: Path, option: str) -> tuple[Folder, Folder | None, str]:
-    """Likewise, where no name tells: the largest is for training, the next for validation."""
+    """Likewise, where no name says it: the largest is for training, the next for validation."""
     counts = {folder.name: _count(folder) for folder in group}
     first, second, *_ = sorted(group, key=lambda folder: -counts[folder.name])
     if counts[first.name] < CLEARLY_LARGER * counts[second.name]:
@@ -237,7 +237,7 @@ def _ambiguous(root: Path, option: str, group: Sequence[Folder]) -> UsageError:
     if not all(folder.role in SPLITS for folder in group):
         hint += "; if they are classes, give their folders names that differ from class to class"
     return UsageError(
-        f"{option} {root} holds splits of the same classes, and which is which cannot be told",
+        f"{option} {root} holds splits of the same classes, and their roles are ambiguous",
         cause=f"{named} have the folders {', '.join(shared[:5])} in common",
         hint=hint,
     )

@@ -211,7 +211,7 @@ def _place(text: str, cause: str) -> str:
 
 
 def explain_failure(lines: list[str]) -> Failure:
-    """Returns the cause of a failure of which these lines are known, whatever they are."""
+    """Returns the cause of a failure of which these lines are known; says so where that is nothing."""
     text = "\n".join(lines)
     known = known_failure(text)
     if known:
@@ -223,7 +223,7 @@ def explain_failure(lines: list[str]) -> Failure:
 
 
 def is_own_complaint(line: str) -> bool:
-    """True when the line tells of a failure in words that only the compiler has."""
+    """True when the line reports a failure in words that only the compiler has."""
     return any(k.whose == "compiler" and k.pattern.search(line) for k in _FAILURES)
 
 

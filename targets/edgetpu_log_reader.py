@@ -131,7 +131,7 @@ class _Reader:
         self._stray: list[str] = []  # complaints that are of no run
 
     def read(self, line: str, following: str) -> None:
-        """Takes one line; the one that follows tells what some are."""
+        """Takes one line; some are known by the one that follows."""
         head = [
             pattern.search(text) for pattern, text in zip(_LOG_HEAD, (line, following), strict=True)
         ]
@@ -304,7 +304,7 @@ class _Reader:
         return block
 
     def _take_row(self, line: str, only_aligned: bool = False) -> bool:
-        """Reads a row of the table, whatever is before it; false if it is none.
+        """Reads a row of the table after any prefix; false if it is none.
 
         Of several readings (a prefix may hold a word and a number as well), the one in the
         compiler's columns is right, else the one of a known status.

@@ -1,7 +1,7 @@
-"""Turns the bytes of a captured compiler output into lines, whatever wrote them down.
+"""Turns the bytes of a captured compiler output into lines, for any program that wrote it.
 
 A capture may come from PowerShell (UTF-16), from a terminal (colours, lone carriage returns), from
-a web page (no-break spaces), or be put together of several of these.
+a web page (no-break spaces), or consist of several of these.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def test_what_cannot_be_told_is_refused_with_advice_that_works(
     make, counts: dict[str, int]
 ) -> None:
     root = make(counts)
-    with pytest.raises(UsageError, match="which is which cannot be told") as caught:
+    with pytest.raises(UsageError, match="their roles are ambiguous") as caught:
         load_splits(root, None, None)
     words = shlex.split((caught.value.hint or "").partition(", say")[0])
     assert words[::2] == ["--data", "--val"]
