@@ -211,7 +211,7 @@ def _place(text: str, cause: str) -> str:
 
 
 def explain_failure(lines: list[str]) -> Failure:
-    """Returns the cause of a failure of which these lines are known; says so where that is nothing."""
+    """Returns the cause of a failure from its lines; says so where they have none."""
     text = "\n".join(lines)
     known = known_failure(text)
     if known:
