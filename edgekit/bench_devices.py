@@ -23,9 +23,11 @@ from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.hashing import hash_file
 from edgekit.inspection import scheme
+from edgekit.labels import canonical
 from edgekit.parallel import ordered_map
-from edgekit.photos import PhotoFile, list_photos, printable
+from edgekit.photos import PhotoFile, printable
 from edgekit.runtime import Pixels, feed_table
+from edgekit.sources import list_to_measure
 from edgekit.targets import measuring
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 from edgekit.targets.hosts import Host, open_host
@@ -134,8 +136,8 @@ def load_photos(
         return Photos("test picture", draw(height)[None])
     metadata = read_metadata(path)
     how = preparation(metadata, height)
-    files = list_photos(data, "--data").files
-    known = _classes(path, model, files, metadata.labels)
+    files = list_to_measure(data).files
+    known = _classes(path, model, files, [canonical(label) for label in metadata.labels])
     if limit is not None and limit < len(files):
         files = tuple(files[k] for k in spread(len(files), limit))
     pixels = np.empty((len(files), height, height, 3), np.uint8)

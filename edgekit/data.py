@@ -17,6 +17,7 @@ from edgekit import synthetic
 from edgekit.errors import UsageError
 from edgekit.images import Shrink
 from edgekit.joined import JoinedPhotos
+from edgekit.labels import clean_labels
 from edgekit.photos import (
     FilePhotos,
     HashedPhotos,
@@ -25,13 +26,15 @@ from edgekit.photos import (
     Place,
     Progress,
     Scanned,
+    Source,
     Span,
     list_photos,
     printable,
     scan,
 )
 from edgekit.selection import remove_overlap, split_validation, spread, without
-from edgekit.shards import ShardPhotos, find_shards, list_shards
+from edgekit.shards import ShardPhotos, find_shards
+from edgekit.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
 
 VAL_FRACTION = 0.2
 UNREADABLE_LIMIT = 0.05
@@ -147,9 +150,9 @@ def photos_from_dict(record: Mapping[str, Any]) -> PhotoSet:
 
 
 def load_splits(
-    data: Path | str | None,
-    val: Path | str | None,
-    calibration: Path | str | None,
+    data: Source | None,
+    val: Source | None,
+    calibration: Source | None,
     *,
     calibration_count: int = 256,
     seed: int = 0,
@@ -177,29 +180,35 @@ def load_splits(
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
-    given = _given(data, val, calibration)
-    if not given:
+    sources = find_sources(data, val, calibration)
+    if not sources:
         return _builtin(calibration_count, seed, builtin_resolution)
-    listings = {}
-    for option, source in given.items():
-        classes, also_in = option != "--calibration", _also_in(option, given)
-        listings[option] = list_source(
-            source, option, also_in=also_in, classes=classes, spool=spool, progress=progress
+    listings = {
+        option: list_source(
+            source.given,
+            option,
+            also_in=source.also_in,
+            classes=option != CALIBRATION,
+            spool=spool,
+            progress=progress,
         )
+        for option, source in sources.items()
+    }
     scanned = scan([file for entry in listings.values() for file in entry.files], progress)
     usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
 
-    labels = listings["--data"].classes()
+    labels = listings[DATA].classes()
     if len(labels) < 2:
         raise UsageError(
             f"--data {data} has one class only ('{labels[0]}')",
             hint="a classifier needs at least two class folders",
         )
-    warnings = [line for entry in listings.values() for line in entry.warnings]
-    everything = photo_set(usable["--data"], labels, scanned)
-    if "--val" in usable:
-        _check_classes(usable["--val"], labels)
-        train, val_set = everything, photo_set(usable["--val"], labels, scanned)
+    warnings = [line for source in sources.values() for line in source.notes]
+    warnings += [line for entry in listings.values() for line in entry.warnings]
+    everything = photo_set(usable[DATA], labels, scanned)
+    if VAL in usable:
+        _check_classes(usable[VAL], labels, sources[VAL].given)
+        train, val_set = everything, photo_set(usable[VAL], labels, scanned)
     else:
         train, val_set = split_validation(everything, VAL_FRACTION)
     train, notes = remove_overlap(train, val_set)
@@ -211,8 +220,8 @@ def load_splits(
     warnings += notes
     warnings += _missing_classes(train, val_set, len(labels))
 
-    chosen_by_user = "--calibration" in usable
-    candidates = photo_set(usable["--calibration"], labels, scanned) if chosen_by_user else train
+    chosen_by_user = CALIBRATION in usable
+    candidates = photo_set(usable[CALIBRATION], labels, scanned) if chosen_by_user else train
     chosen = without(candidates, val_set.hashes)
     if chosen_by_user and len(chosen) < len(candidates):
         shared = len(candidates) - len(chosen)
@@ -240,9 +249,9 @@ def load_splits(
 
 
 def fingerprint(
-    data: Path | str | None,
-    val: Path | str | None,
-    calibration: Path | str | None,
+    data: Source | None,
+    val: Source | None,
+    calibration: Source | None,
     *,
     classes: bool = True,
     spool: Path | None = None,
@@ -258,17 +267,20 @@ def fingerprint(
         UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
-    given = _given(data, val, calibration)
-    for option, source in given.items():
-        shards = find_shards(source, option, spool, progress)
+    plain = {DATA: Chosen(data)} if data is not None else {}
+    sources = find_sources(data, val, calibration) if classes else plain
+    for option, source in sources.items():
+        shards = find_shards(source.given, option, spool, progress)
         if shards is not None:
             digest.update(f"{option} shards\n".encode())
             for path in shards:
                 digest.update(printable(f"{path}\0{_state(path)}\n").encode())
             continue
-        also_in = _also_in(option, given)
-        wanted = classes and option != "--calibration"
-        listing = list_photos(Path(source), option, also_in=also_in, classes=wanted)
+        wanted = classes and option != CALIBRATION
+        given = Path(source.given)
+        listing = list_photos(given, option, also_in=source.also_in, classes=wanted)
+        if wanted:  # a stage that was finished before labels were checked is not taken
+            clean_labels(listing, option)
         digest.update(printable(f"{option} {listing.source}\n").encode())
         for file in listing.files:
             line = f"{file.path}\0{file.label}\0{_state(file.path)}\n"
@@ -282,43 +294,6 @@ def _state(path: Path) -> str:
     except OSError:
         return "unreadable"
     return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
-def _given(
-    data: Path | str | None, val: Path | str | None, calibration: Path | str | None
-) -> dict[str, Path | str]:
-    """Returns what was given, by option; nothing for the built-in dataset."""
-    options = {"--data": data, "--val": val, "--calibration": calibration}
-    given = {option: source for option, source in options.items() if source is not None}
-    if given and data is None:
-        option, source = next(iter(given.items()))
-        raise UsageError(
-            f"{option} {source} was given without --data",
-            hint="give the training photos too; the built-in dataset brings its own sets",
-        )
-    return given
-
-
-def _also_in(option: str, given: Mapping[str, Path | str]) -> Path | None:
-    """Where the paths of a list are looked up, too: at the training photos."""
-    data = Path(given["--data"])
-    return None if option == "--data" else data if data.is_dir() else data.parent
-
-
-def list_source(
-    source: Path | str,
-    option: str,
-    *,
-    also_in: Path | None = None,
-    classes: bool = True,
-    spool: Path | None = None,
-    progress: Progress | None = None,
-) -> Listing:
-    """Lists the photos of a folder, a list or shards; see `list_photos` and `find_shards`."""
-    shards = find_shards(source, option, spool, progress)
-    if shards is not None:
-        return list_shards(shards, source, option, classes=classes, progress=progress)
-    return list_photos(Path(source), option, also_in=also_in, classes=classes)
 
 
 def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
@@ -353,11 +328,12 @@ def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) ->
     return [file for file in listing.files if not scanned[file.place].problem]
 
 
-def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str]) -> None:
+def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Source) -> None:
     unknown = sorted({file.label for file in val} - set(labels))
     if unknown:
         raise UsageError(
-            f"--val has {len(unknown)} classes that --data has not: {', '.join(unknown[:5])}",
+            f"--val has {len(unknown)} classes that --data has not: {', '.join(unknown[:5])}, in "
+            f"{source}",
             cause=f"--data has {len(labels)}: {', '.join(labels[:5])}"
             + (", …" if len(labels) > 5 else ""),
             hint="name the class folders of both alike",

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import mimetypes
 import os
-import string
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +23,19 @@ from PIL import Image
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
 from edgekit.parallel import ordered_map
+from edgekit.quoting import quote_path, unquote_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Source = str | os.PathLike[str]
+"""What a user names: a folder, a list, shards, or a command that prints one."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
 _KINDS = "JPEG, PNG, WebP or BMP"
 _CLASS_FOLDERS = "put the photos of each class into a folder named after the class"
-_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "eval")
 
 
 class Span(NamedTuple):
@@ -196,7 +199,7 @@ class FilePhotos(HashedPhotos):
 
 
 def list_photos(
-    source: Path, option: str, *, also_in: Path | None = None, classes: bool = True
+    source: Source, option: str, *, also_in: Path | None = None, classes: bool = True
 ) -> Listing:
     """Finds the photos of a folder of class folders, or of a text file of paths.
 
@@ -265,7 +268,7 @@ def _problem(error: OSError | UnreadableImageError) -> str:
 
 
 def _list_folder(root: Path, option: str, classes: bool) -> Listing:
-    found = sorted(_walk(root))
+    found = sorted(walk(root))
     photos = [path for path in found if path.suffix.lower() in EXTENSIONS]
     if not photos:
         raise _no_photo(root, option, found)
@@ -279,13 +282,6 @@ def _list_folder(root: Path, option: str, classes: bool) -> Listing:
             f"{option} {root} holds {len(files)} photos, but no class folders", hint=_CLASS_FOLDERS
         )
     names = {file.label for file in inside}
-    if {name.lower() for name in names} <= set(_SPLIT_NAMES):
-        first, *others = sorted(names, key=lambda name: _SPLIT_NAMES.index(name.lower()))
-        raise UsageError(
-            f"{option} {root} holds the folders {', '.join(sorted(names))}, "
-            "which look like splits, not like classes",
-            hint=" ".join([f"--data {root / first}", *(f"--val {root / o}" for o in others[:1])]),
-        )
     warnings = [*_left_out(root, found), *_empty_folders(root, names)]
     if len(inside) < len(files):
         warnings.append(f"{len(files) - len(inside)} photos in {root} are in no class folder")
@@ -306,9 +302,9 @@ def _list_file(source: Path, option: str, also_in: Path | None) -> Listing:
     files: dict[Path, PhotoFile] = {}
     missing = 0
     for entry in entries:
-        root = next((root for root in roots if os.path.exists(root / entry)), None)
+        root, name = _find(entry, roots)
         missing += root is None
-        path = Path(os.path.abspath((root or roots[0]) / entry))
+        path = Path(os.path.abspath((root or roots[0]) / name))
         files[path] = _photo(path, root or roots[0], label=path.parent.name)
     if missing == len(entries):
         looked = " and in ".join(map(str, roots))
@@ -320,13 +316,24 @@ def _list_file(source: Path, option: str, also_in: Path | None) -> Listing:
     return Listing(source, tuple(sorted(files.values(), key=lambda file: file.name)))
 
 
+def _find(entry: str, roots: Sequence[Path]) -> tuple[Path | None, str]:
+    """Where a photo of a list is, and its name there: a list may have the other form of an 'é'."""
+    for root in roots:
+        for name in (entry, normalize("NFC", entry), normalize("NFD", entry)):
+            if os.path.exists(root / name):
+                return root, name
+    return None, entry
+
+
 def entries_of(text: bytes) -> list[str]:
     """Returns the lines of a list, each once, but for blank ones and those that begin with #."""
-    lines = [line.strip() for line in os.fsdecode(text.removeprefix(b"\xef\xbb\xbf")).splitlines()]
+    # `str.splitlines` would also break at characters that a name may hold.
+    found = re.split(r"\r\n|\r|\n", os.fsdecode(text.removeprefix(b"\xef\xbb\xbf")))
+    lines = [line.strip() for line in found]
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
-def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+def walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """Yields the files below a folder, but for hidden ones and links back to a folder above."""
     real = os.path.realpath(folder)
     if real in above:
@@ -335,7 +342,7 @@ def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _walk(path, above | {real})
+            yield from walk(path, above | {real})
         elif path.is_file() or path.is_symlink():  # a dangling link is a photo that is missing
             yield path
 
@@ -351,11 +358,12 @@ def _no_photo(root: Path, option: str, found: Sequence[Path]) -> UsageError:
     if not found:
         return UsageError(f"{option} {root} is empty", hint=_CLASS_FOLDERS)
     kinds = Counter(path.suffix.lower() or "no suffix" for path in found).most_common(5)
+    shards = sorted({path.parent for path in found if path.suffix.lower() == ".tar"})
     return UsageError(
         f"{option} {root} holds no photo",
         cause=f"its {len(found)} files are no {_KINDS}: "
         + ", ".join(f"{printable(suffix)} ({count})" for suffix, count in kinds),
-        hint=_CLASS_FOLDERS,
+        hint=f"{option} {shards[0]}" if shards else _CLASS_FOLDERS,
     )
 
 
@@ -378,16 +386,3 @@ def _empty_folders(root: Path, names: set[str]) -> Iterator[str]:
 def printable(text: str) -> str:
     """Spells bytes that are not UTF-8 out, so that no message or file ever fails on a name."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-_SAFE = "".join(set(string.printable) - {"%"})
-
-
-def quote_path(path: str) -> str:
-    """Percent-encodes what is not ASCII: a path as JSON text, whatever its bytes are."""
-    return quote_from_bytes(os.fsencode(path), safe=_SAFE)
-
-
-def unquote_path(text: str) -> str:
-    """Reads what `quote_path` wrote."""
-    return os.fsdecode(unquote_to_bytes(text))

@@ -32,19 +32,14 @@ from edgekit.photos import (
     Listing,
     PhotoFile,
     Progress,
+    Source,
     Span,
-    entries_of,
     printable,
-    quote_path,
-    unquote_path,
 )
 from edgekit.pretrained import cache_folder
+from edgekit.quoting import quote_path, unquote_path
+from edgekit.shard_names import PIPE, named_shards
 
-PIPE = "pipe:"
-"""Before a command whose output is a shard."""
-
-_SHARD = re.compile(rf"^{PIPE}|\.(tar(\.\w+)?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
-_BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 # What compressed files begin with, and the program that unpacks them.
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _LABEL_KEYS = ("label", "class", "cls")  # of a sample's JSON
@@ -77,7 +72,7 @@ class ShardPhotos(HashedPhotos):
 
 
 def find_shards(
-    given: Path | str, option: str, spool: Path | None = None, progress: Progress | None = None
+    given: Source, option: str, spool: Path | None = None, progress: Progress | None = None
 ) -> tuple[Path, ...] | None:
     """Finds the shards that the user names; what commands print is spooled to files first.
 
@@ -100,7 +95,7 @@ def find_shards(
         EdgekitError: the spool folder cannot be written to.
     """
     try:
-        names = _named(given, option)
+        names = named_shards(given, option)
         if names is None:
             return None
         found: dict[Path, None] = {}  # an ordered set
@@ -118,7 +113,7 @@ def find_shards(
 
 def list_shards(
     shards: Sequence[Path],
-    source: Path | str,
+    source: Source,
     option: str,
     *,
     classes: bool = True,
@@ -170,61 +165,6 @@ def list_shards(
         warnings=tuple(warnings),
         numbered=told and all(_INTEGER.fullmatch(photo.label) for photo in usable),
     )
-
-
-def expand_braces(text: str) -> list[str]:
-    """Returns what a shell makes of ``{000..146}`` and ``{a,b}``: every combination, in order."""
-    match = _BRACES.search(text)
-    if match is None:
-        return [text]
-    first, last, words = match.groups()
-    choices = words.split(",") if words else _numbers(first, last)
-    before, after = text[: match.start()], text[match.end() :]
-    return [each for choice in choices for each in expand_braces(before + choice + after)]
-
-
-def _numbers(first: str, last: str) -> list[str]:
-    step = 1 if int(first) <= int(last) else -1
-    width = max((len(end) for end in (first, last) if end.startswith("0")), default=0)
-    return [f"{number:0{width}d}" for number in range(int(first), int(last) + step, step)]
-
-
-def _named(given: Path | str, option: str) -> list[str] | None:
-    """Returns the paths and commands that the user means by shards, if any are meant."""
-    text, path = str(given), Path(given)
-    if text.startswith(PIPE):
-        return expand_braces(text)
-    if path.is_dir():
-        return _in_folder(path)
-    if path.is_file() and not _SHARD.search(text):
-        return _in_list(path, option)
-    names = [text] if path.exists() else expand_braces(text)
-    return names if all(map(_SHARD.search, names)) else None
-
-
-def _in_folder(folder: Path) -> list[str] | None:
-    """Returns the tars of a folder, unless it holds photos or folders: it is one of photos then."""
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    if any(path.suffix.lower() in EXTENSIONS or path.is_dir() for path in found):
-        return None
-    return [str(path) for path in found if _SHARD.search(path.name)] or None
-
-
-def _in_list(source: Path, option: str) -> list[str] | None:
-    """Returns what a text file lists, if its first line is a shard and not a photo."""
-    with source.open("rb") as file:
-        beginning = entries_of(file.read(1 << 16))
-    if not beginning or not _SHARD.search(beginning[0]):
-        return None
-    entries = entries_of(source.read_bytes())
-    if others := [entry for entry in entries if not _SHARD.search(entry)]:
-        raise UsageError(
-            f"{option} {source} lists shards and other files",
-            cause=f"{len(others)} lines are no .tar: {shorten(printable(others[0]), 100)}",
-            hint="list either shards or photos",
-        )
-    names = [name for entry in entries for name in expand_braces(entry)]
-    return [name if name.startswith(PIPE) else str(source.parent / name) for name in names]
 
 
 def _existing(name: str, option: str) -> Path:
@@ -394,6 +334,6 @@ def _twice(key: str, option: str, first: Path, second: Path) -> UsageError:
     )
 
 
-def _left_out(what: str, lacks: str, source: Path | str, names: Sequence[str]) -> Iterator[str]:
+def _left_out(what: str, lacks: str, source: Source, names: Sequence[str]) -> Iterator[str]:
     if names:
         yield f"{len(names)} {what} of {source} have no {lacks}, the first is {names[0]}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import chain
 
-from edgekit.data import Splits, fingerprint, list_source, photo_set, readable
+from edgekit.data import Splits, fingerprint, photo_set, readable
 from edgekit.errors import UsageError
 from edgekit.photos import HashedPhotos, Progress, scan
 from edgekit.selection import without
+from edgekit.sources import list_source
 
 OPTION = "--unlabelled"
 

@@ -20,15 +20,15 @@ from edgekit import atomic
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_container import copy_files
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
+from edgekit.targets.edgetpu_failures import is_silent, known_failure
 from edgekit.targets.edgetpu_log import (
     CompilerOutput,
-    is_silent,
-    known_failure,
     parse_output,
     parse_outputs,
 )
 from edgekit.targets.edgetpu_options import CompilerOptions
 from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.edgetpu_text import decode
 from edgekit.targets.hosts import Host, LocalHost, Ran
 
 GRACE_S = 30  # what the compiler gets to stop by itself before it is killed
@@ -169,14 +169,14 @@ def _figures(
     files: list[Path], stage: Path, options: CompilerOptions, text: str
 ) -> list[tuple[CompilerOutput, ...]]:
     """The figures of each file: by the names in the blocks, else by their order."""
-    blocks = parse_outputs(text)
+    blocks = parse_outputs(text) or [CompilerOutput()]
     figures = []
     for place, file in enumerate(files):
         found = [b for b in blocks if b.input_model == file.name] if len(files) > 1 else blocks
         found = found or blocks[place : place + 1]
         if not any(block.rows for block in found):  # the table is in the compiler's own log too
             logs = [stage / _log_name(name) for name in options.outputs(file.stem)]
-            tables = [parse_output(log.read_text(errors="replace")) for log in logs if log.exists()]
+            tables = [parse_output(decode(log.read_bytes())) for log in logs if log.exists()]
             rows = tuple(row for table in tables for row in table.rows)
             found = [replace(found[0], rows=rows), *found[1:]]
         figures.append(tuple(found))
@@ -215,7 +215,7 @@ def _why(ran: Ran, limit_s: float) -> tuple[str, str | None]:
         return f"it was stopped after {limit_s:g} s", "allow it more time with --timeout"
     known = known_failure(ran.text)
     if known:
-        return known
+        return known.cause, known.fix
     ending = _ending(ran.code)
     if is_silent(ran.text):
         hint = "find the operator with `edgekit compile --bisect`; older compilers die like that"

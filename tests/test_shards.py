@@ -19,7 +19,8 @@ from PIL import Image
 from edgekit.data import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 from edgekit.photos import HashedPhotos, Listing
-from edgekit.shards import expand_braces, find_shards, list_shards
+from edgekit.shard_names import expand_braces
+from edgekit.shards import find_shards, list_shards
 
 
 def photo(content: int, kind: str = "PNG") -> bytes:
@@ -361,3 +362,35 @@ def test_a_pipe_that_ends_early_leaves_nothing(tmp_path: Path, keep: int) -> Non
     with pytest.raises(UsageError, match="it prints no whole tar"):
         load_splits(given, None, None, spool=tmp_path / "spool")
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_folder_with_shards_of_several_splits_is_refused_with_each(tmp_path: Path) -> None:
+    # More in braces than a file system takes in a name.
+    for k, name in enumerate([*(f"train-of-many-{k:04}" for k in range(20)), "val-0"]):
+        write_tar(tmp_path / f"{name}.tar", samples("ab", 2, first=100 * k))
+    with pytest.raises(UsageError, match="shards of several splits") as caught:
+        load_splits(tmp_path, None, None)
+    words = shlex.split(caught.value.hint or "")
+    assert words[::2] == ["--data", "--val"]
+    splits = load_splits(words[1], words[3], None)
+    assert (len(splits.train), len(splits.val)) == (80, 4)
+
+
+def test_folders_of_shards_are_named_where_photos_are_missing(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        write_tar(tmp_path / split / "0.tar", samples("ab", 15))
+    with pytest.raises(UsageError, match="holds no photo") as caught:
+        load_splits(tmp_path, None, None)
+    assert caught.value.hint == f"--data {tmp_path / 'train'}"
+    assert len(load_splits(tmp_path / "train", None, None).labels) == 2
+
+
+def test_splits_in_a_tar_are_said_to_be_used_alike(tmp_path: Path) -> None:
+    members = {
+        f"set/{split}/{label}/{i}.png": photo(100 * k + i)
+        for k, (split, label) in enumerate((s, c) for s in ("train", "val") for c in "ab")
+        for i in range(8)
+    }
+    warnings = load_splits(write_tar(tmp_path / "x.tar", members), None, None).warnings
+    assert any("has photos of train and val, which are used alike" in line for line in warnings)

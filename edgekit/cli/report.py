@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from edgekit.errors import UsageError
+from edgekit.errors import CompileError, UsageError
 
 if TYPE_CHECKING:
     from edgekit.report.document import Row
@@ -26,19 +26,22 @@ def command(
         typer.Argument(help="Compiler logs or captured output, or runs' folders; - for stdin."),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+) -> int:
     """Show what the Edge TPU's compiler wrote, or again the table of a run.
 
     For the compiler: which operators were mapped, which were not, why, and what to do about it.
+    Ends with 6 where a compilation failed, and with 2 where the text ends before its outcome.
     """
     from edgekit.console import CONTROLS, Console
 
     found = [_read(file) for file in files]
+    models = [model for entry in found for model in entry.get("models", [])]
+    code = max(map(_exit_code, models), default=0)
     if json:
         from json import dumps
 
         print(dumps({"schema_version": 1, "files": found}, indent=2, ensure_ascii=False))
-        return
+        return code
     console = Console()
     for number, entry in enumerate(found):
         lines = [*([""] if number else []), entry["path"]]
@@ -47,15 +50,25 @@ def command(
         print("\n".join(lines).translate(CONTROLS))
         if "rows" in entry:
             _table(entry, console)
+    return code
+
+
+def _exit_code(model: dict[str, Any]) -> int:
+    if model["failure"]:
+        return CompileError.exit_code
+    return UsageError.exit_code if model["mapped"] is None else 0
 
 
 def _read(file: str) -> dict[str, Any]:
     """One argument as JSON values: ``path`` and either ``rows`` or ``models``."""
+    from edgekit.targets.edgetpu_text import unpacked
+
     path = Path(file)
     if file != "-" and path.is_dir():
         path = path / "report.json"
     text = _text(path, file == "-")
-    if text.lstrip()[:1] == "{":
+    first = text.lstrip().partition("\n")[0]
+    if first[:1] == "{" and unpacked(first) == first:  # else it is a log of JSON lines
         return {"path": str(path), "rows": _rows(text, path)}
     return {"path": "stdin" if file == "-" else file, "models": _models(text, file)}
 
@@ -74,12 +87,14 @@ def _text(path: Path, stdin: bool) -> str:
 
 
 def _limited(stream: BinaryIO, name: str) -> str:
+    from edgekit.targets.edgetpu_text import decode
+
     data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise UsageError(
             f"{name} is no report", cause=f"it is larger than {LARGEST >> 20} MiB", hint=_HINT
         )
-    return data.decode("utf-8", errors="replace")
+    return decode(data)
 
 
 def _rows(text: str, path: Path) -> list[Row]:
@@ -108,23 +123,19 @@ def _table(entry: dict[str, Any], console: Any) -> None:
 
 def _models(text: str, file: str) -> list[dict[str, Any]]:
     """The compiler's words on every model that the text is about."""
-    from edgekit.targets.edgetpu_log import known_failure, parse_outputs
+    from edgekit.targets.edgetpu_log import parse_outputs
 
-    if text.count("Input model:") > MOST_MODELS:
-        raise UsageError(f"{file} is about more than {MOST_MODELS} models", hint="split it")
     outputs = parse_outputs(text)
-    failure = known_failure(text)
-    if not failure and not any(output.version or output.rows for output in outputs):
+    if len(outputs) > MOST_MODELS:
+        raise UsageError(f"{file} is about more than {MOST_MODELS} models", hint="split it")
+    if not outputs:
         raise UsageError(
             f"{file} is not from the Edge TPU's compiler",
-            cause="it holds neither the compiler's version nor a table of operators",
+            cause="no line of it is one that the compiler prints: neither its version, nor a "
+            "table of operators, nor a failure",
             hint=_HINT,
         )
-    failed = dict(zip(("cause", "fix"), failure, strict=True)) if failure else None
-    return [  # a run that ended well may have failed at first, and been tried again
-        _model(output) | {"failure": failed if output.mapped is None else None}
-        for output in outputs
-    ]
+    return [_model(output) for output in outputs]
 
 
 def _model(output: CompilerOutput) -> dict[str, Any]:
@@ -134,8 +145,11 @@ def _model(output: CompilerOutput) -> dict[str, Any]:
     mapped, on_cpu = output.mapped, output.on_cpu
     total = None if mapped is None or on_cpu is None else mapped + on_cpu
     meanings = {row.status: MEANINGS.get(row.status) for row in output.rows}
+    failure = output.failure
     return {
         **output.to_dict(),
+        "failure": {"cause": failure.cause, "fix": failure.fix} if failure else None,
+        "missing": output.missing,
         "mapped": mapped,
         "on_cpu": on_cpu,
         "share_mapped": mapped / total if total and mapped is not None else None,
@@ -168,6 +182,9 @@ def _lines(model: dict[str, Any]) -> list[str]:
     if model["failure"]:
         lines += ["", f"failed       {model['failure']['cause']}"]
         lines.append(f"             {model['failure']['fix']}")
+    elif model["mapped"] is None:
+        lines += ["", "cut off      the text ends before it says how many operators are mapped"]
+        lines.append("             give all that the compiler printed, or the .log that it wrote")
     return lines
 
 
@@ -200,7 +217,8 @@ def _share(model: dict[str, Any]) -> str:
     if model["share_mapped"] is None:
         return f"{model['mapped']} operators"
     total = model["mapped"] + model["on_cpu"]
-    return f"{model['mapped']} of {total} operators ({100 * model['share_mapped']:.1f} %)"
+    lacking = f"; the text lacks {model['missing']} more" if model["missing"] else ""
+    return f"{model['mapped']} of {total} operators ({100 * model['share_mapped']:.1f} %){lacking}"
 
 
 def _operators(model: dict[str, Any]) -> list[str]:

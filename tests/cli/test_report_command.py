@@ -79,8 +79,8 @@ def save(tmp_path):
 
 @pytest.fixture
 def shown(capsys):
-    def of(*arguments: str) -> str:
-        assert run(["report", *arguments]) == 0
+    def of(*arguments: str, code: int = 0) -> str:
+        assert run(["report", *arguments]) == code
         return capsys.readouterr().out
 
     return of
@@ -179,7 +179,8 @@ def test_json(save, shown):
 
 
 def test_a_failure_is_explained(save, shown):
-    out = shown(save("Edge TPU Compiler version 16.0\nInternal compiler error. Aborting!\n"))
+    text = "Edge TPU Compiler version 16.0\nInternal compiler error. Aborting!\n"
+    out = shown(save(text), code=6)
     assert "failed       an internal error of the compiler" in out
     assert "use a lower resolution" in out
 
@@ -263,8 +264,117 @@ def test_a_long_run_of_blanks_takes_no_time(save, shown):
 
 def test_control_characters_do_not_reach_the_terminal(save, shown):
     out = shown(
-        save(LOG.replace("A status", "A \x1b[31mstatus").replace("Input: a", "Input: \x07a"))
+        save(LOG.replace("A status", "A \x1b[31msta\x08tus").replace("Input: a", "Input: \x07a"))
     )
     assert "\x1b" not in out
     assert "\x07" not in out
-    assert "A ?[31mstatus" in out
+    assert "A sta?tus" in out
+    assert "input        ?a.tflite" in out
+
+
+CASES = {
+    "range_862": (
+        "Edge TPU Compiler version 16.0.384591198\n"
+        "Started a compilation timeout timer of 180 seconds.\n"
+        "ERROR: Op builtin_code out of range: 151. Are you using old TFLite binary with newer "
+        "model?\nERROR: Registration failed.\n\nInvalid model: m.tflite\n"
+        "Model could not be parsed\n",
+        "the model is newer than the compiler",
+    ),
+    "out_of_range_728": (
+        "Edge TPU Compiler version 16.0.384591198\n"
+        "Started a compilation timeout timer of 180 seconds.\n"
+        "libc++abi: terminating with uncaught exception of type std::out_of_range: vector\n"
+        "Compilation child process completed within timeout period.\nCompilation failed! \n",
+        "the compiler crashed (std::out_of_range: vector)",
+    ),
+    "bias_41069": (
+        "Edge TPU Compiler version 2.1.302470888\n"
+        "ERROR: :129 std::abs(input_product_scale - bias_scale) <= 1e-6 * "
+        "std::min(input_product_scale, bias_scale) was not true.\n"
+        "ERROR: Node number 40 (FULLY_CONNECTED) failed to prepare.\n",
+        "at operator 40 (FULLY_CONNECTED)",
+    ),
+    "failed_only": (
+        "Edge TPU Compiler version 16.0.384591198\n"
+        "Started a compilation timeout timer of 5 seconds.\n"
+        "Compilation child process completed within timeout period.\nCompilation failed! \n",
+        "the compiler gives no reason",
+    ),
+    "custom_op": (
+        "Edge TPU Compiler version 16.0.384591198\n"
+        "Started a compilation timeout timer of 180 seconds.\n"
+        "ERROR: Encountered unresolved custom op: Atan.\n"
+        "ERROR: Node number 1 (Atan) failed to prepare.\n\n"
+        "Compilation failed: Model failed in Tflite interpreter. Please ensure model can be "
+        "loaded/run in Tflite interpreter.\n"
+        "Compilation child process completed within timeout period.\nCompilation failed! \n",
+        "the custom operator Atan is not known",
+    ),
+    "silent": ("Edge TPU Compiler version 15.0.340273435\n\n", "nothing follows"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_failure_is_a_row_with_a_cause_and_no_success(save, shown, case):
+    text, cause = CASES[case]
+    path = save(text)
+    assert re.search(f"^failed       .*{re.escape(cause)}", shown(path, code=6), re.MULTILINE)
+    (model,) = json.loads(shown(path, "--json", code=6))["files"][0]["models"]
+    assert cause in model["failure"]["cause"]
+    assert model["failure"]["fix"]
+    assert (model["mapped"], model["rows"]) == (None, [])
+
+
+def test_one_failure_among_others_ends_with_6(save, shown):
+    out = shown(save(LOG), save(CASES["failed_only"][0] + LOG, "b.log"), code=6)
+    assert (out.count("mapped       90 of 100"), out.count("failed  ")) == (2, 1)
+
+
+def test_a_text_that_ends_before_the_outcome_ends_with_2(save, shown):
+    path = save(STDOUT[: STDOUT.index("Total number")])
+    assert "cut off      the text ends before" in shown(path, code=2)
+    assert json.loads(shown(path, "--json", code=2))["files"][0]["models"][0]["mapped"] is None
+
+
+def test_a_table_that_is_cut_off_is_said_to_lack_operators(save, shown):
+    text = STDOUT.partition("\nInput model: folder/b")[0]
+    out = shown(save(text[: text.index("SOME_NEW_OP")]))
+    assert "mapped       90 of 97 operators (92.8 %); the text lacks 3 more" in out
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_other_encodings(save, shown, encoding):
+    lines = "".join(f"  | {line}\r\n" for line in LOG.splitlines())
+    assert shown(save(lines.encode(encoding))) == shown(save(LOG))
+    table = json.dumps({"schema_version": 1, "rows": [ROW]}).encode(encoding)
+    assert "w8a8-tflite" in shown(save(table, "report.json"))
+
+
+def test_a_log_of_json_lines(save, shown):
+    lines = [json.dumps({"log": f"{line}\n", "time": "12:00"}) for line in LOG.splitlines()]
+    assert shown(save("\n".join(lines))) == shown(save(LOG))
+
+
+LOG_CASES = SHARED / "cases/logs"
+
+
+@pytest.mark.skipif(not LOG_CASES.is_dir(), reason="needs ../shared")
+@pytest.mark.parametrize(
+    ("name", "code", "mapped"),
+    [
+        ("two_logs_joined.log", 0, [(11, 0), (2, 5)]),
+        ("full_no_s.txt", 0, [(60, 0)]),
+        ("indented.txt", 0, [(60, 0)]),
+        ("github_actions.txt", 0, [(60, 0)]),
+        ("range_862.txt", 6, [(None, None)]),
+        ("out_of_range_728.txt", 6, [(None, None)]),
+        ("bias_41069.txt", 6, [(None, None)]),
+        ("failed_only.txt", 6, [(None, None)]),
+        ("custom_op.txt", 6, [(None, None)]),
+    ],
+)
+def test_logs_of_users(shown, name, code, mapped):
+    document = json.loads(shown(str(LOG_CASES / name), "--json", code=code))
+    models = document["files"][0]["models"]
+    assert [(model["mapped"], model["on_cpu"]) for model in models] == mapped

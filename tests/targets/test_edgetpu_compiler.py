@@ -164,6 +164,12 @@ def failure(tmp_path: Path, model: Path) -> CompileError:
         ("print('Model not quantized'); sys.exit(1)", "not fully quantized"),
         ("print('Compilation failed!'); sys.exit(1)", "exit code 1; it printed:"),
         ("print('Internal compiler error. Aborting!')", "internal error"),
+        (
+            "print('ERROR: Op builtin_code out of range: 151. Are you using old TFLite binary with "
+            "newer model?\\nInvalid model: tiny.tflite\\nModel could not be parsed'); sys.exit(1)",
+            "the model is newer than the compiler",
+        ),
+        ("print('ERROR: Encountered unresolved custom op: Atan.'); sys.exit(1)", "operator Atan"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("sys.exit(139)", "killed by SIGSEGV"),
     ],
@@ -176,6 +182,8 @@ def failure(tmp_path: Path, model: Path) -> CompileError:
         "not quantized",
         "unknown failure",
         "failure with exit 0",
+        "newer model",
+        "custom operator",
         "signal",
         "signal behind the wrapper",
     ],
