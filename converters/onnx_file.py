@@ -19,6 +19,7 @@ from edgekit.converters.onnx_package import LABELS_KEY, RECORD_KEY
 from edgekit.converters.tflite_checks import ERROR, Finding
 from edgekit.converters.tflite_file import read_bytes
 from edgekit.errors import UsageError
+from edgekit.labels import names_of
 from edgekit.runtimes import missing
 
 #: What a protobuf message can hold (protobuf.dev/programming-guides/proto-limits).
@@ -34,6 +35,7 @@ _PASSING = {
 }
 #: Parts of the names of operators that compute on integers themselves.
 _ON_INTEGERS = ("QLinear", "QGemm", "Integer", "DynamicQuantize", "MatMulNBits")
+TASK_KEY = "task"  # of Ultralytics, which writes "names" beside it
 _BORDERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -73,7 +75,7 @@ class OnnxModel:
     """What a .onnx file holds; operators are those of the main graph, in its order.
 
     Attributes:
-        size_bytes: of the file itself.
+        size_bytes: of the file, and of the files beside it that hold its weights.
         opset: version of ONNX's own operators; 0 where the file does not say it.
         inputs: without those that are constants too, as old files list them.
         constants: types of the stored constants by name.
@@ -81,6 +83,7 @@ class OnnxModel:
         metadata: its ``metadata_props``.
         preprocessing: edgekit's record as `Preprocessing.to_dict` gives it, or None.
         labels: class names; the position is the class index.
+        task: what the model is for, where its exporter says so, as Ultralytics does.
         external: the files beside it that hold weights, as it names them.
     """
 
@@ -96,6 +99,7 @@ class OnnxModel:
     metadata: Mapping[str, str] = field(repr=False)
     preprocessing: dict[str, Any] | None = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
+    task: str
     external: tuple[str, ...]
 
     @property
@@ -180,8 +184,7 @@ def parse(data: bytes, path: str | Path) -> OnnxModel:
         model.ParseFromString(data)
         if not model.graph.node or not model.graph.output:
             raise ValueError("it holds no graph")
-        external = tuple(sorted(set(_external(model, Path(path)))))
-        return _described(model, len(data), external)
+        return _described(model, len(data), _external(model, Path(path)))
     except (DecodeError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(
             f"{path} is not an ONNX model", cause=str(error)[:300] or "the file is damaged"
@@ -228,14 +231,14 @@ _RULES = (
 )
 
 
-def _described(model: Any, size: int, external: tuple[str, ...]) -> OnnxModel:
+def _described(model: Any, size: int, external: Mapping[str, int]) -> OnnxModel:
     graph = model.graph
     constants = {item.name: _dtype(item.data_type) for item in graph.initializer}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    record, labels = _json(metadata, RECORD_KEY), _json(metadata, LABELS_KEY)
+    record = _json(metadata, RECORD_KEY)
     opsets = {item.domain: item.version for item in model.opset_import}
     return OnnxModel(
-        size_bytes=size,
+        size_bytes=size + sum(external.values()),
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         ir_version=model.ir_version,
         opset=opsets.get("", opsets.get("ai.onnx", 0)),
@@ -246,9 +249,18 @@ def _described(model: Any, size: int, external: tuple[str, ...]) -> OnnxModel:
         functions=tuple(item.name for item in model.functions),
         metadata=metadata,
         preprocessing=record if isinstance(record, dict) else None,
-        labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
-        external=external,
+        labels=_labels(metadata),
+        task=metadata.get(TASK_KEY, ""),
+        external=tuple(sorted(external)),
     )
+
+
+def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Our list, else the table of Ultralytics."""
+    labels = _json(metadata, LABELS_KEY)
+    if isinstance(labels, list):
+        return tuple(map(str, labels))
+    return names_of(metadata) or () if "names" in metadata else ()
 
 
 def _json(metadata: Mapping[str, str], key: str) -> Any:
@@ -290,8 +302,11 @@ def _dtype(number: int) -> str:
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
-def _external(model: Any, path: Path) -> Iterator[str]:
-    """The files that tensors are kept in, wherever in the model they stand; each is checked."""
+def _external(model: Any, path: Path) -> dict[str, int]:
+    """The files that tensors are kept in, wherever in the model they stand, with their bytes.
+
+    Each is checked.
+    """
     checked: dict[str, int] = {}
     for tensor in _messages(model):
         if tensor.DESCRIPTOR.full_name != "onnx.TensorProto" or not (
@@ -308,7 +323,7 @@ def _external(model: Any, path: Path) -> Iterator[str]:
                 f"{path} cannot be used: its weights lie beyond the end of '{location}'",
                 cause=f"'{tensor.name}' takes {length} bytes from byte {offset}",
             )
-        yield location
+    return checked
 
 
 def _messages(message: Any) -> Iterator[Any]:

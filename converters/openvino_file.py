@@ -70,6 +70,7 @@ class IRModel:
         quantizer: "ours" or "nncf", where the file says it.
         preprocessing: edgekit's record; None where there is none.
         labels: of the classes; empty where there are none.
+        model_type: OpenVINO's Model API has a word for what the network is; else empty.
     """
 
     path: Path
@@ -85,6 +86,12 @@ class IRModel:
     quantizer: str | None
     preprocessing: Preprocessing | None = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
+    model_type: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Of both files."""
+        return self.xml_bytes + self.bin_bytes
 
 
 def read(path: str | Path) -> IRModel:
@@ -277,6 +284,7 @@ def _model(path: Path, net: Element, xml_bytes: int, bin_bytes: int) -> IRModel:
         quantizer=_quantizer(info),
         preprocessing=_preprocessing(info),
         labels=_labels(info),
+        model_type=_said(info, "model_info", "model_type") or "",
     )
 
 

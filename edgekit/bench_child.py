@@ -27,9 +27,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgekit import inspection
 from edgekit.classify import draw
-from edgekit.converters import tflite_file
+from edgekit.converters import tflite_file, tflite_scheme
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import decode
@@ -157,7 +156,7 @@ def _read(path: str) -> tuple[Preprocessing | None, str]:
         record, scheme = model.preprocessing, model.scheme
     else:
         record = read_metadata(path).preprocessing
-        scheme = inspection.scheme(tflite_file.read(path))
+        scheme = tflite_scheme.scheme(tflite_file.read(path))
     return Preprocessing.from_dict(record) if record else None, scheme
 
 

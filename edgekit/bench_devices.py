@@ -20,9 +20,9 @@ from edgekit.classify import decode_photo, draw, preparation
 from edgekit.console import Console
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.tflite_scheme import scheme
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.hashing import hash_file
-from edgekit.inspection import scheme
 from edgekit.parallel import ordered_map
 from edgekit.photos import PhotoFile, list_photos, printable
 from edgekit.runtime import Pixels, feed_table
@@ -30,7 +30,7 @@ from edgekit.targets import measuring
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 from edgekit.targets.hosts import Host, open_host
 from edgekit.targets.measuring import Job, Measured, Progress
-from edgekit.targets.runner import Delegate, read_classifier
+from edgekit.targets.runner import Delegate, read_image_model
 
 if TYPE_CHECKING:
     from edgekit.converters.tflite_file import TFLiteModel
@@ -126,7 +126,7 @@ def load_photos(
     Raises:
         UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
     """
-    model = read_classifier(path)
+    model = read_image_model(path)
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     if height != width:
         raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")

@@ -54,7 +54,7 @@ class Source:
     @cached_property
     def model(self) -> TFLiteModel:
         """The file, read."""
-        return runner.read_classifier(self.path)
+        return runner.read_image_model(self.path)
 
     @property
     def image(self) -> Tensor:

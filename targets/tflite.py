@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import check_int8, check_mixed
-from edgekit.inspection import scheme
+from edgekit.converters.tflite_scheme import scheme
 from edgekit.targets.base import Finding, Target
 
 

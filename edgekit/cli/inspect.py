@@ -27,18 +27,29 @@ def inspect(
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The same for a person, without colours or boxes, so that it can be piped and compared."""
+    from edgekit.converters.tflite_scheme import scheme_in_words
+    from edgekit.report.format import size
+
     metadata = found["metadata"]
     lines = [
-        f"{found['path']}: {found['scheme']}, {found['size_bytes'] / 1e6:.2f} MB",
+        f"{found['path']}: {found['scheme']}, {size(found['size_bytes'])}",
         f"sha256      {found['sha256']}",
+        f"scheme      {scheme_in_words(found['scheme'])}",
     ]
+    if len(found["weights"]) > 1:
+        counts = ", ".join(f"{name} in {count}" for name, count in found["weights"].items())
+        lines.append(f"weights     {counts} operators")
     lines += [_end("input", end) for end in found["inputs"]]
     lines += [_end("output", end) for end in found["outputs"]]
+    if found["not_a_classifier"]:
+        lines.append(f"classifier  no: {found['not_a_classifier']}")
     if metadata["name"]:
         lines.append(f"name        {metadata['name']}")
     labels = metadata["labels"]
     more = f", … ({len(labels)} in all)" if len(labels) > 8 else ""
     lines.append(f"labels      {', '.join(labels[:8]) + more if labels else 'none in the file'}")
+    if found["labels_note"]:
+        lines.append(f"            {found['labels_note']}")
     if metadata["preprocessing"]:
         record = {k: v for k, v in metadata["preprocessing"].items() if k != "labels"}
         lines.append("prepared    " + ", ".join(f"{k} {v}" for k, v in record.items()))
@@ -56,6 +67,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     if found["snippet"]:
         lines += ["", "# run it", found["snippet"].rstrip()]
+    elif found["needs_normalization"]:
+        lines += [
+            "",
+            "The file does not say how a photo is normalised: there is no program for it.",
+        ]
+        lines.append("edgekit run takes --mean and --std, as it was trained.")
     return lines
 
 
