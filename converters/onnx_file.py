@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -142,7 +143,7 @@ class OnnxModel:
         return not on_integers and not small
 
 
-def read(path: str | Path) -> OnnxModel:
+def read(path: str | PathLike[str]) -> OnnxModel:
     """Reads a .onnx file.
 
     Raises:
@@ -153,7 +154,7 @@ def read(path: str | Path) -> OnnxModel:
     return parse(model_bytes(path), path)
 
 
-def model_bytes(path: str | Path) -> bytes:
+def model_bytes(path: str | PathLike[str]) -> bytes:
     """Returns the bytes of a .onnx file.
 
     Raises:
@@ -167,7 +168,7 @@ def model_bytes(path: str | Path) -> bytes:
     return read_bytes(path)
 
 
-def parse(data: bytes, path: str | Path) -> OnnxModel:
+def parse(data: bytes, path: str | PathLike[str]) -> OnnxModel:
     """Reads a model from the bytes of the file at ``path``; its weights may lie beside it.
 
     Raises:
@@ -191,7 +192,7 @@ def parse(data: bytes, path: str | Path) -> OnnxModel:
         ) from error
 
 
-def check(model: OnnxModel | str | Path) -> list[Finding]:
+def check(model: OnnxModel | str | PathLike[str]) -> list[Finding]:
     """Returns what in a file no runtime of ours is given: all findings are errors.
 
     Raises:

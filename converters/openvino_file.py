@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
@@ -94,7 +95,7 @@ class IRModel:
         return self.xml_bytes + self.bin_bytes
 
 
-def read(path: str | Path) -> IRModel:
+def read(path: str | PathLike[str]) -> IRModel:
     """Reads the network's structure and edgekit's record.
 
     Args:
@@ -121,7 +122,7 @@ def read(path: str | Path) -> IRModel:
         ) from error
 
 
-def check(path: str | Path) -> list[Finding]:
+def check(path: str | PathLike[str]) -> list[Finding]:
     """Returns what keeps an IR from being an image classifier that edgekit runs.
 
     Raises:

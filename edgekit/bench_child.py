@@ -22,18 +22,22 @@ import os
 import re
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL.Image import Image
+
+from edgekit.classifier import onnx_problem, openvino_problem, tflite_problem
 from edgekit.classify import draw
 from edgekit.converters import tflite_file, tflite_scheme
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import decode
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Classifier
+from edgekit.runtime import Classifier, Pixels
 from edgekit.runtimes import open_classifier
 
 #: What is imported to load a file, by its ending.
@@ -87,16 +91,17 @@ def load(
     _import_runtime(Path(path).suffix.lower())
     before = _resident()
     model = _open(path, threads=threads, device=device, cache=Path(cache) if cache else None)
-    model.set_input(model.feed(draw(model.side)))
+    model.set_input(model.feed(draw(model.side, model.width)))
     first_ms = _run(model)
     after = _resident()
-    record, scheme = _read(path)
+    about = _read(path)
     if photo is not None:
-        how = replace(record or NEUTRAL, resolution=model.side)
-        model.set_input(model.feed(how.pixels(decode(Path(photo)))))
+        model.set_input(model.feed(_pixels(decode(Path(photo)), model, about.preprocessing)))
     return model, {
         "runtime": model.runtime,
-        "scheme": scheme,
+        "scheme": about.scheme,
+        "size_bytes": about.size_bytes,
+        "not_a_classifier": about.not_a_classifier,
         "load_ms": model.load_seconds * 1e3,
         "first_ms": first_ms,
         "memory_bytes": None if before is None or after is None else after - before,
@@ -141,23 +146,52 @@ def _open(path: str, **options: Any) -> Classifier:
         return open_classifier(path, **options, preprocessing=NEUTRAL)
 
 
-def _read(path: str) -> tuple[Preprocessing | None, str]:
-    """What a file says of itself: how a photo is prepared, and its quantization in a word."""
+def _pixels(photo: Image, model: Classifier, record: Preprocessing | None) -> Pixels:
+    """A photo of the size that a model takes; one that is not square has no preprocessing."""
+    if model.width != model.side:
+        return np.array(photo.convert("RGB").resize((model.width, model.side)))
+    return replace(record or NEUTRAL, resolution=model.side).pixels(photo)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file says of itself.
+
+    Attributes:
+        preprocessing: how a photo is prepared, or None.
+        scheme: its quantization in a word.
+        size_bytes: of all files that belong to it.
+        not_a_classifier: why it is no image classifier, or None.
+    """
+
+    preprocessing: Preprocessing | None
+    scheme: str
+    size_bytes: int
+    not_a_classifier: str | None
+
+
+def _read(path: str) -> About:
+    """What a file says of itself."""
     ending = Path(path).suffix.lower()
     if ending == ".xml":
         from edgekit.converters import openvino_file
 
-        described = openvino_file.read(path)
-        return described.preprocessing, described.scheme
+        ir = openvino_file.read(path)
+        return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_problem(ir))
     if ending == ".onnx":
         from edgekit.converters import onnx_file
 
-        model = onnx_file.read(path)
-        record, scheme = model.preprocessing, model.scheme
-    else:
-        record = read_metadata(path).preprocessing
-        scheme = tflite_scheme.scheme(tflite_file.read(path))
-    return Preprocessing.from_dict(record) if record else None, scheme
+        onnx = onnx_file.read(path)
+        record = _record(onnx.preprocessing)
+        return About(record, onnx.scheme, onnx.size_bytes, onnx_problem(onnx))
+    model, metadata = tflite_file.read(path), read_metadata(path)
+    problem = tflite_problem(model, metadata)
+    record = _record(metadata.preprocessing)
+    return About(record, tflite_scheme.scheme(model), model.size_bytes, problem)
+
+
+def _record(said: dict[str, Any] | None) -> Preprocessing | None:
+    return Preprocessing.from_dict(said) if said else None
 
 
 def _resident() -> int | None:

@@ -53,7 +53,11 @@ class End(Protocol):
 def refuse(path: object, problem: str | None) -> None:
     """Raises UsageError where there is a problem: the file is no image classifier."""
     if problem is not None:
-        raise UsageError(f"{path} is not an image classifier", cause=problem)
+        raise UsageError(
+            f"{path} is not an image classifier",
+            cause=problem,
+            hint=f"edgekit inspect {path} shows what it is",
+        )
 
 
 def tflite_problem(model: TFLiteModel, metadata: Metadata) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import read_json
 from edgekit.calibration.kernels import run_model
+from edgekit.classifier import refuse, tflite_problem
 from edgekit.converters.tflite_file import TFLiteModel, read
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
@@ -86,7 +87,9 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     shape = model.tensors[model.inputs[0]].shape if model.inputs else ()
     if len(shape) != 4 or not 0 < shape[1] == shape[2]:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
-    record = read_metadata(path).preprocessing
+    metadata = read_metadata(path)
+    refuse(path, tflite_problem(model, metadata))
+    record = metadata.preprocessing
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())
     preprocessing = Preprocessing.from_dict(record) if record else plain

@@ -9,7 +9,8 @@ from PIL import Image
 from tiny_tflite import CLASSES, SIZE, TinyModel
 
 from edgekit import bench_devices
-from edgekit.bench_devices import Photos, check_url, choose_method, compare, load_photos
+from edgekit.bench_devices import check_url, choose_method, compare
+from edgekit.bench_photos import Photos, load_photos
 from edgekit.classify import draw
 from edgekit.console import NullConsole
 from edgekit.converters.tflite_metadata import embed

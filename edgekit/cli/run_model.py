@@ -76,8 +76,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield photo["photo"]
         for place in photo["top"]:
             name = f"class {place['index']}" if place["label"] is None else place["label"]
-            logit = f"  logit {_number(place['score'])}" if is_logit else ""
-            yield f"  {_number(place['probability']):>8}{logit}  {name}"
+            logit = f"  (logit {_number(place['score'])})" if is_logit else ""
+            yield f"  {_number(place['probability']):>8}  {name}{logit}"
     if found["labels_note"]:
         yield f"labels: {found['labels_note']}"
     if is_logit:

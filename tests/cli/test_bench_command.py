@@ -18,6 +18,7 @@ def file(path, median=4.0):
         runtime="LiteRT 1",
         scheme="fp32",
         size_bytes=5_300_000,
+        not_a_classifier=None,
         memory_bytes=None,
         load_ms=20.0,
         first_ms=9.0,

@@ -8,6 +8,7 @@ from PIL import Image
 from stand_in import build_library, compiled_model
 from tiny_tflite import SIZE, TinyModel
 
+from edgekit.classifier import softmax
 from edgekit.classify import TEST_PICTURE, classify, draw
 from edgekit.cli import run
 from edgekit.converters.tflite_metadata import embed
@@ -59,8 +60,9 @@ def test_text_is_for_people_and_progress_goes_to_stderr(model, capsys):
     assert sorted(line.split()[1] for line in lines[1:6]) == sorted(
         label.replace("\x1b", "?") for label in LABELS
     )
-    assert lines[6].startswith("latency in ms: load ")
-    assert lines[6].endswith("(10 runs, none, 2 threads)")
+    assert lines[6] == "the file gives logits (its metadata say so); probabilities are their softmax"
+    assert lines[7].startswith("latency in ms: load ")
+    assert lines[7].endswith("(10 runs, none, 2 threads)")
     assert err.startswith("[1/1] run none")
 
 
@@ -72,7 +74,12 @@ def test_without_metadata_classes_are_numbers_and_the_whole_square_is_taken(tmp_
     pixels = Image.open(photos[0]).resize((SIZE, SIZE), bilinear, box=square)
     scores = LiteRT(path).run(np.asarray(pixels)[None])[0]
     assert found["photos"][0]["top"] == [
-        {"index": int(scores.argmax()), "label": None, "score": float(scores.max())}
+        {
+            "index": int(scores.argmax()),
+            "label": None,
+            "score": float(scores.max()),
+            "probability": pytest.approx(float(softmax(scores).max())),
+        }
     ]
 
 
