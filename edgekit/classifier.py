@@ -60,8 +60,25 @@ def refuse(path: object, problem: str | None) -> None:
         )
 
 
+def photo_problem(model: TFLiteModel) -> str | None:
+    """Why a .tflite file does not take one photo and give something for it; None where it does."""
+    shapes = [model.tensors[index].shape for index in model.inputs]
+    if len(shapes) != 1 or not is_photo(shapes[0]):
+        given = ", ".join(str(list(shape)) for shape in shapes) or "nothing"
+        return f"it takes {given}, not one photo [1, height, width, 3]"
+    return None if model.outputs else "it has no output"
+
+
+def is_photo(shape: Sequence[int]) -> bool:
+    """Whether an input of this shape takes one RGB photo."""
+    return len(shape) == 4 and (shape[0], shape[3]) == (1, 3) and min(shape) > 0
+
+
 def tflite_problem(model: TFLiteModel, metadata: Metadata) -> str | None:
-    """Why a .tflite file is no classifier: by its operators, its outputs or its own words."""
+    """Why a .tflite file is no classifier: by its ends, its operators or its own words."""
+    problem = photo_problem(model)
+    if problem:
+        return problem
     for code in model.custom_codes:
         if code in _CUSTOM:
             return f"its operator {code} is that of {_CUSTOM[code]}"

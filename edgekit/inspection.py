@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.classifier import count_classes, tflite_problem
+from edgekit.classifier import count_classes, photo_problem, tflite_problem
 from edgekit.converters import tflite_container as container
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import check_int8, check_mixed
@@ -68,7 +68,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
         ],
         "custom_operators": list(model.custom_codes),
         "metadata": asdict(metadata),
-        "not_a_classifier": not_a_classifier(model, metadata),
+        "not_a_classifier": tflite_problem(model, metadata),
         "labels_note": _fitted(model, metadata).note,
         "needs_normalization": needs_normalization(model, metadata),
         "findings": _findings(model),
@@ -77,20 +77,11 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     }
 
 
-def not_a_classifier(model: TFLiteModel, metadata: Metadata) -> str | None:
-    """Why a file is no classifier of photos, or None."""
-    ends = [model.tensors[index] for index in model.inputs]
-    if len(ends) != 1 or not _is_photo(ends[0]):
-        shapes = ", ".join(str(list(end.shape)) for end in ends) or "nothing"
-        return f"it takes {shapes}, not one photo [1, height, width, 3]"
-    return tflite_problem(model, metadata)
-
-
 def needs_normalization(model: TFLiteModel, metadata: Metadata) -> bool:
     """Whether a photo cannot be fed without a mean and a std that the file does not state."""
-    image = model.tensors[model.inputs[0]] if len(model.inputs) == 1 else None
-    is_float = image is not None and _is_photo(image) and image.dtype == "float32"
-    return is_float and not (metadata.mean and metadata.std)
+    if photo_problem(model) or (metadata.mean and metadata.std):
+        return False
+    return model.tensors[model.inputs[0]].dtype == "float32"
 
 
 def _end(tensor: Tensor) -> dict[str, Any]:
@@ -130,7 +121,7 @@ def snippet(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> 
     if set(model.custom_codes) - {_DETECTION} or not model.inputs or not model.outputs:
         return None
     image = model.tensors[model.inputs[0]]
-    if len(model.inputs) != 1 or not _is_photo(image):
+    if photo_problem(model):
         return "\n".join([*_IMPORTS, "", *_loaded(path), *_ZEROS, *_SHAPES]) + "\n"
     feed = _feed(image, metadata)
     if feed is None:
@@ -249,10 +240,6 @@ def _crop(metadata: Metadata) -> tuple[float, str]:
     except UsageError:
         return 1.0, "BILINEAR"
     return record.crop_fraction, record.interpolation.upper()
-
-
-def _is_photo(image: Tensor) -> bool:
-    return len(image.shape) == 4 and image.shape[3] == 3 and min(image.shape) >= 1
 
 
 def _feed(image: Tensor, metadata: Metadata) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.classifier import photo_problem, refuse
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import Tensor
 from edgekit.converters.tflite_metadata import read_metadata
@@ -29,8 +30,8 @@ WARM_SECONDS = 10.0  # bound of all warm runs together
 Pixels = npt.NDArray[np.uint8]
 
 
-class Classifier(Protocol):
-    """A classifier in a file, loaded by some runtime and ready to run.
+class Runnable(Protocol):
+    """A network in a file, loaded by some runtime and ready to run.
 
     Attributes:
         path: of the file.
@@ -54,6 +55,10 @@ class Classifier(Protocol):
 
     def invoke(self) -> None:
         """Runs the model once on the input that it has."""
+
+
+class Classifier(Runnable, Protocol):
+    """A classifier in a file, loaded by some runtime and ready to run."""
 
     def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
         """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
@@ -99,19 +104,12 @@ class LiteRT:
             raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
         self.path = Path(path)
         model = tflite_file.read(path)
-        if len(model.inputs) != 1 or not model.outputs:
-            cause = f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
-            raise UsageError(f"{path} is not an image classifier", cause=cause)
+        refuse(path, photo_problem(model))
         self.input, self.output = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
-        if len(self.input.shape) != 4 or (self.input.shape[0], self.input.shape[3]) != (1, 3):
-            raise UsageError(
-                f"{path} is not an image classifier",
-                cause=f"its input is {list(self.input.shape)}, not [1, height, width, 3]",
-            )
         self.side, self.width = self.input.shape[1:3]
-        self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
-        self._interpreter, self.load_seconds = _load(path, threads, kernels)
+        self._interpreter, self.load_seconds = load_interpreter(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
@@ -233,8 +231,17 @@ def measure(
     return milliseconds | {"n": len(times)}
 
 
-def _load(path: str | PathLike[str], threads: int, kernels: str) -> tuple[Any, float]:
-    """Returns an interpreter whose tensors are allocated, and how many seconds that took."""
+def name_runtime() -> str:
+    """LiteRT's name and version."""
+    return f"LiteRT {version('ai-edge-litert')}"
+
+
+def load_interpreter(path: str | PathLike[str], threads: int, kernels: str) -> tuple[Any, float]:
+    """Returns an interpreter whose tensors are allocated, and how many seconds that took.
+
+    Raises:
+        EdgekitError: LiteRT cannot run the file.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     began = time.perf_counter()

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit import child
-from edgekit.classifier import refuse, tflite_problem
+from edgekit.classifier import photo_problem, refuse, tflite_problem
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.converters.tflite_metadata import Metadata, read_metadata
@@ -120,10 +120,7 @@ def read_image_model(path: str | PathLike[str]) -> TFLiteModel:
         UsageError: the file cannot be read, or is no such model.
     """
     model = tflite_file.read(path)
-    shapes = [model.tensors[i].shape for i in model.inputs]
-    if len(shapes) != 1 or not model.outputs or (len(shapes[0]), *shapes[0][::3]) != (4, 1, 3):
-        cause = f"its inputs are {[list(shape) for shape in shapes]}, not [1, height, width, 3]"
-        raise UsageError(f"{path} is not an image classifier", cause=cause)
+    refuse(path, photo_problem(model))
     return model
 
 

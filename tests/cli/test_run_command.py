@@ -60,7 +60,9 @@ def test_text_is_for_people_and_progress_goes_to_stderr(model, capsys):
     assert sorted(line.split()[1] for line in lines[1:6]) == sorted(
         label.replace("\x1b", "?") for label in LABELS
     )
-    assert lines[6] == "the file gives logits (its metadata say so); probabilities are their softmax"
+    assert (
+        lines[6] == "the file gives logits (its metadata say so); probabilities are their softmax"
+    )
     assert lines[7].startswith("latency in ms: load ")
     assert lines[7].endswith("(10 runs, none, 2 threads)")
     assert err.startswith("[1/1] run none")
