@@ -22,7 +22,7 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from edgekit.classifier import onnx_problem, openvino_problem, photo_problem, tflite_problem
+from edgekit.classifier import photo_problem
 from edgekit.classify import draw
-from edgekit.converters import tflite_file, tflite_scheme
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters import tflite_file
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import decode
+from edgekit.model_files import read_about
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, Runnable, load_interpreter, name_runtime
 from edgekit.runtimes import open_classifier
@@ -94,7 +94,7 @@ def load(
     model.set_input(model.feed(draw(model.side, model.width)))
     first_ms = _run(model)
     after = _resident()
-    about = _read(path)
+    about = read_about(path)
     if photo is not None:
         model.set_input(model.feed(_pixels(decode(Path(photo)), model, about.preprocessing)))
     return model, {
@@ -183,47 +183,6 @@ def _pixels(photo: Image, model: Runnable, record: Preprocessing | None) -> Pixe
     if model.width != model.side:
         return np.array(photo.convert("RGB").resize((model.width, model.side)))
     return replace(record or NEUTRAL, resolution=model.side).pixels(photo)
-
-
-@dataclass(frozen=True)
-class About:
-    """What a file says of itself.
-
-    Attributes:
-        preprocessing: how a photo is prepared, or None.
-        scheme: its quantization in a word.
-        size_bytes: of all files that belong to it.
-        not_a_classifier: why it is no image classifier, or None.
-    """
-
-    preprocessing: Preprocessing | None
-    scheme: str
-    size_bytes: int
-    not_a_classifier: str | None
-
-
-def _read(path: str) -> About:
-    """What a file says of itself."""
-    ending = Path(path).suffix.lower()
-    if ending == ".xml":
-        from edgekit.converters import openvino_file
-
-        ir = openvino_file.read(path)
-        return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_problem(ir))
-    if ending == ".onnx":
-        from edgekit.converters import onnx_file
-
-        onnx = onnx_file.read(path)
-        record = _record(onnx.preprocessing)
-        return About(record, onnx.scheme, onnx.size_bytes, onnx_problem(onnx))
-    model, metadata = tflite_file.read(path), read_metadata(path)
-    problem = tflite_problem(model, metadata)
-    record = _record(metadata.preprocessing)
-    return About(record, tflite_scheme.scheme(model), model.size_bytes, problem)
-
-
-def _record(said: dict[str, Any] | None) -> Preprocessing | None:
-    return Preprocessing.from_dict(said) if said else None
 
 
 def _resident() -> int | None:

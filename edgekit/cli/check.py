@@ -36,7 +36,9 @@ def check(
     and its users' reports. The compiler itself is not needed.
     """
     from edgekit.console import CONTROLS
+    from edgekit.converters.tflite_scheme import scheme_in_words
     from edgekit.errors import UsageError
+    from edgekit.model_files import read_about
     from edgekit.targets import registry
 
     found = registry.find(target)
@@ -60,7 +62,10 @@ def check(
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
+        about = read_about(file)
+        words = scheme_in_words(about.scheme)
         lines = [f"{file} for {target}", ""]
+        lines += [f"scheme       {about.scheme}" + f": {words}" * (words != about.scheme), ""]
         lines += _predicted(prediction, operators) if prediction else []
         lines += _requirements(findings)
         print("\n".join(lines).translate(CONTROLS))
