@@ -234,7 +234,13 @@ _RULES = (
 
 def _described(model: Any, size: int, external: Mapping[str, int]) -> OnnxModel:
     graph = model.graph
-    constants = {item.name: _dtype(item.data_type) for item in graph.initializer}
+    constants = {item.name: _dtype(item.data_type) for item in graph.initializer} | {
+        node.output[0]: _dtype(item.t.data_type)
+        for node in graph.node
+        if node.op_type == "Constant" and node.output
+        for item in node.attribute
+        if item.HasField("t")
+    }
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     record = _json(metadata, RECORD_KEY)
     opsets = {item.domain: item.version for item in model.opset_import}

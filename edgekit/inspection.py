@@ -1,10 +1,11 @@
-"""Says what a .tflite file is: types, operators, labels, preprocessing, and what is wrong."""
+"""Says what a model file is: types, operators, labels, preprocessing, and what is wrong."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
 from edgekit.converters.tflite_scheme import count_schemes, scheme
 from edgekit.errors import UsageError
 from edgekit.labels import FittedLabels, fit_labels
+from edgekit.model_files import ONNX, OPENVINO
 from edgekit.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 1
 MOST_INLINE_LABELS = 20
 
 
-def inspect_file(path: str | Path) -> dict[str, Any]:
-    """Describes a .tflite file as JSON values.
+def inspect_file(path: str | PathLike[str]) -> dict[str, Any]:
+    """Describes a model file as JSON values.
+
+    Args:
+        path: of a .tflite file. Of a .onnx or .xml file less is said: `edgekit.inspection_others`.
 
     Returns:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
@@ -43,6 +48,11 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     from edgekit.targets.edgetpu_compiled import describe_compiled
 
     path = Path(path)
+    ending = path.suffix.lower()
+    if ending in (ONNX, OPENVINO):
+        from edgekit.inspection_others import inspect_onnx, inspect_openvino
+
+        return inspect_onnx(path) if ending == ONNX else inspect_openvino(path)
     data = tflite_file.read_bytes(path)
     model = tflite_file.parse(data, name=str(path))
     metadata = read_metadata(data)

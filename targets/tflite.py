@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import (
+    ERROR,
     INT8_RULES,
-    WARNING,
     apply_rules,
     check_int8,
     check_mixed,
@@ -47,5 +47,5 @@ class TFLiteTarget(Target):
         # The rules of int8 would name each of its tensors, and none of the findings would help.
         rules = [rule for rule in INT8_RULES if rule.name in _OF_ANY_SCHEME]
         message = f"it is {found}, not {self.scheme}: {scheme_in_words(found)}"
-        other = Finding(WARNING, "scheme", "model", message, _FIXES.get(found, _QUANTIZE))
+        other = Finding(ERROR, "scheme", "model", message, _FIXES.get(found, _QUANTIZE))
         return [other, *apply_rules(rules, model)]

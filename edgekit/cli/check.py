@@ -49,6 +49,7 @@ def check(
             f"--min-mapped is not for the target {target}",
             cause="it has no accelerator that operators are mapped to",
         )
+    about = read_about(file)
     if json:
         from dataclasses import asdict
         from json import dumps
@@ -57,12 +58,12 @@ def check(
             "schema_version": 1,
             "path": str(file),
             "target": target,
+            "scheme": about.scheme,
             "findings": [asdict(finding) for finding in findings],
             **(prediction.to_dict() if prediction else {}),
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
-        about = read_about(file)
         words = scheme_in_words(about.scheme)
         lines = [f"{file} for {target}", ""]
         lines += [f"scheme       {about.scheme}" + f": {words}" * (words != about.scheme), ""]
