@@ -19,6 +19,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
+from edgekit.classifier import openvino_problem
 from edgekit.converters.tflite_checks import ERROR, WARNING, Finding
 from edgekit.errors import UsageError
 from edgekit.preprocessing import Preprocessing
@@ -182,6 +183,9 @@ def _findings(model: IRModel) -> Iterator[Finding]:
             f"it takes {image.dtype} {list(image.shape)}",
             "uint8 [1, side, side, 3] or float32 [1, 3, side, side] is fed",
         )
+    elif problem := openvino_problem(model):
+        fix = "edgekit bench measures its speed; what its answers mean is not known"
+        yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
     if model.scheme == "w8a8-mixed":
         yield Finding(
             WARNING,

@@ -65,8 +65,8 @@ def check(
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
         words = scheme_in_words(about.scheme)
-        lines = [f"{file} for {target}", ""]
-        lines += [f"scheme       {about.scheme}" + f": {words}" * (words != about.scheme), ""]
+        said = f" ({words})" if words != about.scheme else ""
+        lines = [f"{file} for {target}: {about.scheme}{said}", ""]
         lines += _predicted(prediction, operators) if prediction else []
         lines += _requirements(findings)
         print("\n".join(lines).translate(CONTROLS))

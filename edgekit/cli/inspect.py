@@ -9,9 +9,7 @@ import typer
 
 
 def inspect(
-    file: Annotated[
-        Path, typer.Argument(help="A .tflite, .onnx or .xml file, of edgekit or not.")
-    ],
+    file: Annotated[Path, typer.Argument(help="A .tflite, .onnx or .xml file, of edgekit or not.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a model file's types, operators, labels, preprocessing and faults."""
