@@ -87,14 +87,30 @@ def tflite_problem(model: TFLiteModel, metadata: Metadata) -> str | None:
 
 
 def onnx_problem(model: OnnxModel) -> str | None:
-    """Why a .onnx file is no classifier: by its outputs or its own words."""
-    return outputs_problem(model.outputs) or _task_problem(model.task)
+    """Why a .onnx file is no classifier: by its ends or its own words."""
+    problem = inputs_problem(model.inputs) or outputs_problem(model.outputs)
+    return problem or _task_problem(model.task)
 
 
 def openvino_problem(model: IRModel) -> str | None:
-    """Why an OpenVINO file is no classifier: by its outputs or its own words."""
+    """Why an OpenVINO file is no classifier: by its ends or its own words."""
     task = model.model_type if model.model_type.lower() in _OTHER_MODELS else ""
-    return outputs_problem(model.outputs) or _task_problem(task)
+    problem = inputs_problem(model.inputs) or outputs_problem(model.outputs)
+    return problem or _task_problem(task)
+
+
+def inputs_problem(inputs: Sequence[End]) -> str | None:
+    """Why these are not the inputs of what takes one photo, its channels second or last."""
+    if len(inputs) != 1:
+        return f"it has {len(inputs)} inputs"
+    shape = inputs[0].shape or ()
+    is_one = bool(shape) and (shape[0] == 1 or _is_open(shape[0]))
+    if len(shape) != 4 or not is_one or 3 not in (shape[1], shape[3]):
+        return (
+            f"its input is {_words(inputs[0])}, neither [1, 3, height, width] nor "
+            "[1, height, width, 3]"
+        )
+    return None
 
 
 def outputs_problem(outputs: Sequence[End]) -> str | None:
@@ -104,19 +120,19 @@ def outputs_problem(outputs: Sequence[End]) -> str | None:
         The cause in words. None for a classifier's, and where only a run can show it.
     """
     if len(outputs) != 1:
-        shapes = ", ".join(str(list(end.shape or ())) for end in outputs[:4])
+        shapes = ", ".join(map(_words, outputs[:4]))
         more = ", …" if len(outputs) > 4 else ""
         return f"it has {len(outputs)} outputs: {shapes}{more}"
     output = outputs[0]
     if output.dtype not in SCORE_TYPES:
-        return f"its output is {output.dtype} {list(output.shape or ())}, not scores of classes"
+        return f"its output is {output.dtype} {_words(output)}, not scores of classes"
     if output.shape is None:
         return None
     sizes = _sizes(output.shape)
     if not sizes:
-        return f"its output {list(output.shape)} is a single number"
+        return f"its output {_words(output)} is a single number"
     if len(sizes) > 1:
-        return f"its output {list(output.shape)} is no single list of scores"
+        return f"its output {_words(output)} is no single list of scores"
     return None
 
 
@@ -128,12 +144,17 @@ def count_classes(output: End) -> int | None:
 
 def _sizes(shape: Sequence[int | str]) -> list[int | str]:
     """The sizes other than 1; an open one in front is the batch."""
-    is_open = [isinstance(size, str) or size < 0 for size in shape]
-    return [
-        size
-        for axis, size in enumerate(shape)
-        if size != 1 and not (axis == 0 and is_open[0] and len(shape) > 1)
-    ]
+    batch = len(shape) > 1 and _is_open(shape[0])
+    return [size for size in (shape[1:] if batch else shape) if size != 1]
+
+
+def _is_open(size: int | str) -> bool:
+    """Whether only a run decides a size."""
+    return isinstance(size, str) or size < 0
+
+
+def _words(end: End) -> str:
+    return "of unknown shape" if end.shape is None else str(list(end.shape))
 
 
 def _task_problem(task: str) -> str | None:

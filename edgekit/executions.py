@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     if len(shape) != 4 or not 0 < shape[1] == shape[2]:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
     metadata = read_metadata(path)
-    refuse(path, tflite_problem(model, metadata))
+    refuse(path, tflite_problem(model, replace(metadata, task="")))  # an embedding is compared, too
     record = metadata.preprocessing
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.classifier import inputs_problem, refuse
 from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import End, OnnxModel
 from edgekit.errors import EdgekitError, UsageError
@@ -154,19 +155,10 @@ class OnnxRuntime:
 
 def _image(model: OnnxModel, path: str | PathLike[str]) -> tuple[End, int]:
     """The input of an image classifier, and the axis of its channels."""
-    if len(model.inputs) != 1:
-        raise UsageError(
-            f"{path} is not an image classifier", cause=f"it has {len(model.inputs)} inputs"
-        )
+    refuse(path, inputs_problem(model.inputs))
     image = model.inputs[0]
     shape = image.shape or ()
-    channels = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3]
-    if not channels or (isinstance(shape[0], int) and shape[0] != 1):
-        raise UsageError(
-            f"{path} is not an image classifier",
-            cause=f"its input is {list(shape)}, neither [1, 3, height, width] nor "
-            "[1, height, width, 3]",
-        )
+    channels = [axis for axis in (1, 3) if shape[axis] == 3]
     if image.dtype not in ("uint8", "float32"):
         raise UsageError(f"{path} cannot be fed with photos", cause=f"it takes {image.dtype}")
     return image, channels[0]
