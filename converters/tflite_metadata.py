@@ -21,7 +21,7 @@ from edgekit.converters import tflite_file
 from edgekit.converters import tflite_metadata_schema as fields
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.errors import UsageError
-from edgekit.labels import decode_text, parse_literal, read_labels
+from edgekit.labels import decode_text, names_of, parse_literal, read_labels
 
 if TYPE_CHECKING:
     from edgekit.preprocessing import Preprocessing
@@ -143,13 +143,13 @@ def read_metadata(path: str | PathLike[str] | bytes) -> Metadata:
         table = fields.decode(model.metadata) if model.metadata else {}
         record = json.loads(files.get(RECORD_FILE, b"{}"))
         preprocessing = record.get("preprocessing")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UsageError("the model's metadata is damaged", cause=str(error)) from error
     graph: dict[str, Any] = next(iter(table.get("subgraph_metadata", [])), {})
     image: dict[str, Any] = next(iter(graph.get("input_tensor_metadata", [])), {})
     mean, std = _normalization(image)
     labels_file = _labels_file(graph, files)
-    labels, labels_problem = _read_labels(files.get(labels_file or EXPORTER_FILE, b""))
+    labels, labels_problem = _read_labels(files, labels_file)
     return Metadata(
         name=table.get("name", ""),
         description=table.get("description", ""),
@@ -298,9 +298,13 @@ def _labels_file(graph: dict[str, Any], files: dict[str, bytes]) -> str:
     return found[0][1] if found else ""
 
 
-def _read_labels(data: bytes) -> tuple[tuple[str, ...], str | None]:
+def _read_labels(files: dict[str, bytes], name: str) -> tuple[tuple[str, ...], str | None]:
+    """The labels of a file, else of an exporter's table; and why they could not be read."""
+    if not name:
+        table = parse_literal(decode_text(files.get(EXPORTER_FILE, b"")))
+        return (names_of(table) if isinstance(table, dict) else None) or (), None
     try:
-        return read_labels(data), None
+        return read_labels(files[name]), None
     except UsageError as error:
         return (), f"{error.message}: {error.cause}"
 

@@ -89,6 +89,10 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
     metadata = read_metadata(path)
     refuse(path, tflite_problem(model, replace(metadata, task="")))  # an embedding is compared, too
+    outputs = model.tensors[model.outputs[0]].shape
+    if outputs[0] != 1:
+        cause = f"its output is {list(outputs)}, not [1, classes]"
+        raise UsageError(f"{path} cannot be compared photo by photo", cause=cause)
     record = metadata.preprocessing
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())

@@ -50,7 +50,7 @@ def fit_labels(labels: Sequence[str], classes: int) -> FittedLabels:
     if len(labels) == classes + 1 and _BACKGROUND.fullmatch(labels[0]):
         return FittedLabels(
             tuple(labels[1:]),
-            f"the file has {counts}: the output has no class for the first, '{labels[0]}'",
+            f"the file has {counts}: the output has no class for the first, '{labels[0][:40]}'",
         )
     extra = len(labels) == classes - 1
     cause = "; class 0 may be the background" if extra else ""

@@ -24,6 +24,9 @@ from foreign_files import (
 from PIL import Image
 from tiny_tflite import TinyModel, float_io
 
+from edgekit.converters import tflite_container as container
+from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.errors import UsageError
 from edgekit.inspection import inspect_file
 
 
@@ -195,3 +198,30 @@ def test_an_onnx_file_with_its_weights_beside_it(tmp_path):
     assert found["size_bytes"] == 356 + 512
     assert found["files"] == ["external.onnx", "external.onnx.data"]
     assert (found["scheme"], found["not_a_classifier"]) == ("fp32", None)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{'a': 1}", b"\xff\xfe", b"[1, 2]", b"null"])
+def test_a_table_of_something_else_is_no_label_file(tmp_path, content):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(zipped(TinyModel().pack(), metadata_json=content))
+    found = inspect_file(path)
+    assert (found["metadata"]["labels"], found["labels_note"]) == ((), None)
+    assert found["not_a_classifier"] is None
+
+
+def test_a_record_that_is_nested_without_end_is_damaged(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(zipped(TinyModel().pack(), edgekit_json=b"[" * 100_000))
+    with pytest.raises(UsageError, match="metadata is damaged"):
+        inspect_file(path)
+
+
+@pytest.mark.parametrize("numbers", [([1.0, 2.0], [1.0]), ([0.0], [0.0]), ([float("nan")], [1.0])])
+def test_a_normalization_that_nothing_can_be_fed_with_is_not_used(tmp_path, numbers):
+    mean, std = numbers
+    unit = {"options_type": 1, "options": {"mean": mean, "std": std}}
+    metadata = {"subgraph_metadata": [{"input_tensor_metadata": [{"process_units": [unit]}]}]}
+    path = tmp_path / "m.tflite"
+    path.write_bytes(container.attach(float_io().pack(), fields.encode(metadata)))
+    found = inspect_file(path)
+    assert (found["metadata"]["mean"], found["needs_normalization"]) == ((), True)

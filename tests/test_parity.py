@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from foreign_files import custom, ending_in
+from foreign_files import custom, ending_in, reshaped
 from planted import CLASSES, SIDE, VARIANTS, Plant, write_files
 
 import edgekit
@@ -294,6 +294,13 @@ def test_trained_networks_are_simulated_exactly_and_their_faults_are_found(real_
         assert [d["tensor"] for d in found["differences"]] == [tensor]
         if fault is not no_activation:
             assert found["first"]["tensor"] == node
+
+
+def test_scores_without_a_batch_are_refused(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(reshaped(5).pack())
+    with pytest.raises(UsageError, match="photo by photo"):
+        compare(path)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ def _head(found: dict[str, Any]) -> list[str]:
 
 def _labels(labels: list[str], note: str | None) -> list[str]:
     more = f", … ({len(labels)} in all)" if len(labels) > 8 else ""
-    line = f"labels      {', '.join(labels[:8]) + more if labels else 'none in the file'}"
+    first = ", ".join(label if len(label) <= 60 else label[:59] + "…" for label in labels[:8])
+    line = f"labels      {first + more if labels else 'none in the file'}"
     return [line, f"            {note}"] if note else [line]
 
 
