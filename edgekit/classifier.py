@@ -56,7 +56,7 @@ def refuse(path: object, problem: str | None) -> None:
         raise UsageError(
             f"{path} is not an image classifier",
             cause=problem,
-            hint=f"edgekit inspect {path} shows what it is",
+            hint=f"edgekit inspect {path}",
         )
 
 

@@ -33,8 +33,7 @@ def measure(
     chosen = spread(len(splits.val), options.device_limit)
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     truth = splits.val.labels[np.array(chosen)]
-    classifies = options.head == "classifier"
-    photos = Photos(splits.source, pixels, truth if classifies else None, classifies)
+    photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)
     job = bench_devices.make_job(model, photos)
     method = bench_devices.choose_method(None, options.benchmark_binary)
     document, problems = bench_devices.measure(job, photos, options.devices, method, console)

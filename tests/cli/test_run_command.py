@@ -208,7 +208,7 @@ def test_what_is_no_classifier_is_refused(tmp_path, capsys, tiny, says):
     code, err = refused([path], capsys)
     assert code == 2
     assert says in err
-    assert f"try:   edgekit inspect {path}" in err
+    assert err.endswith(f"try:   edgekit inspect {path}\n")
 
 
 def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path, photos, capsys):
