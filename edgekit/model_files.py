@@ -24,12 +24,14 @@ class About:
         scheme: its quantization in a word.
         size_bytes: of all files that belong to it.
         not_a_classifier: why it is no image classifier, or None.
+        scheme_in_words: of a .tflite file; the others keep the same weights in other types.
     """
 
     preprocessing: Preprocessing | None
     scheme: str
     size_bytes: int
     not_a_classifier: str | None
+    scheme_in_words: str = ""
 
 
 def read_about(path: str | PathLike[str]) -> About:
@@ -54,7 +56,9 @@ def read_about(path: str | PathLike[str]) -> About:
     model, metadata = tflite_file.read(path), read_metadata(path)
     problem = tflite_problem(model, metadata)
     record = _record(metadata.preprocessing)
-    return About(record, tflite_scheme.scheme(model), model.size_bytes, problem)
+    scheme = tflite_scheme.scheme(model)
+    words = tflite_scheme.scheme_in_words(scheme)
+    return About(record, scheme, model.size_bytes, problem, "" if words == scheme else words)
 
 
 def _record(said: dict[str, Any] | None) -> Preprocessing | None:

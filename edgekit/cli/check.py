@@ -36,7 +36,6 @@ def check(
     and its users' reports. The compiler itself is not needed.
     """
     from edgekit.console import CONTROLS
-    from edgekit.converters.tflite_scheme import scheme_in_words
     from edgekit.errors import UsageError
     from edgekit.model_files import read_about
     from edgekit.targets import registry
@@ -64,8 +63,7 @@ def check(
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
-        words = scheme_in_words(about.scheme)
-        said = f" ({words})" if words != about.scheme else ""
+        said = f" ({about.scheme_in_words})" if about.scheme_in_words else ""
         lines = [f"{file} for {target}: {about.scheme}{said}", ""]
         lines += _predicted(prediction, operators) if prediction else []
         lines += _requirements(findings)

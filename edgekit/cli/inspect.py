@@ -28,8 +28,10 @@ def inspect(
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The same for a person, without colours or boxes, so that it can be piped and compared."""
+    from edgekit.converters.tflite_scheme import scheme_in_words
+
     metadata = found["metadata"]
-    lines = _head(found)
+    lines = [*_head(found), f"scheme      {scheme_in_words(found['scheme'])}"]
     if len(found["weights"]) > 1:
         counts = ", ".join(f"{name} in {count}" for name, count in found["weights"].items())
         lines.append(f"weights     {counts} operators")
@@ -81,14 +83,11 @@ def _other_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _head(found: dict[str, Any]) -> list[str]:
-    from edgekit.converters.tflite_scheme import scheme_in_words
     from edgekit.report.format import size
 
-    words = scheme_in_words(found["scheme"])
     return [
         f"{found['path']}: {found['scheme']}, {size(found['size_bytes'])}",
         f"sha256      {found['sha256']}",
-        *([f"scheme      {words}"] if words != found["scheme"] else []),
     ]
 
 
