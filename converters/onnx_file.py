@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from edgekit.converters.onnx_package import LABELS_KEY, RECORD_KEY
+from edgekit.converters.onnx_scheme import scheme_of
 from edgekit.converters.tflite_checks import ERROR, Finding
 from edgekit.converters.tflite_file import read_bytes
 from edgekit.errors import UsageError
@@ -28,16 +29,7 @@ MOST_BYTES = 2**31 - 1
 #: Operator sets that ONNX Runtime brings itself; the empty name is ONNX's own.
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _OPENS_FILES = ("com.microsoft.EPContext",)  # its attribute names a compiled file
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
-#: What neither computes nor rounds: it goes with the operator before or behind it.
-_PASSING = {
-    *("Cast", "Clip", "Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear"),
-    *("Relu", "Reshape", "Shape", "Squeeze", "Transpose", "Unsqueeze"),
-}
-#: Parts of the names of operators that compute on integers themselves.
-_ON_INTEGERS = ("QLinear", "QGemm", "Integer", "DynamicQuantize", "MatMulNBits")
 TASK_KEY = "task"  # of Ultralytics, which writes "names" beside it
-_BORDERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -110,37 +102,8 @@ class OnnxModel:
 
     @cached_property
     def scheme(self) -> str:
-        """Names the quantization, as the file itself shows it.
-
-        ``fp32``; ``w8a8-static`` where every operator computes on what DequantizeLinear gives it,
-        weights too; ``mixed`` where some do; ``other``.
-        """
-        dequantized = {
-            out for node in self.nodes if node.kind == "DequantizeLinear" for out in node.outputs
-        }
-        found = {
-            all(name in dequantized for name in self._factors(node))
-            for node in self.nodes
-            if node.kind not in _PASSING
-        }
-        rounds = any(node.kind in _BORDERS for node in self.nodes)
-        if found == {True}:
-            return "w8a8-static"
-        if found == {True, False}:
-            return "mixed"
-        return "fp32" if not rounds and self._is_float() else "other"
-
-    def _factors(self, node: Operator) -> tuple[str, ...]:
-        """What an operator computes on; constants count where they are the weights of one."""
-        inputs = tuple(name for name in node.inputs[:2] if name)
-        if node.kind in _WEIGHTED:
-            return inputs
-        return tuple(name for name in inputs if name not in self.constants) or inputs
-
-    def _is_float(self) -> bool:
-        on_integers = any(word in node.kind for node in self.nodes for word in _ON_INTEGERS)
-        small = set(self.constants.values()) & {"float16", "bfloat16", "int8", "uint8"}
-        return not on_integers and not small
+        """Names the quantization, as the file itself shows it; see `onnx_scheme.scheme_of`."""
+        return scheme_of(self.nodes, self.constants)
 
 
 def read(path: str | PathLike[str]) -> OnnxModel:

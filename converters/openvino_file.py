@@ -67,8 +67,8 @@ class IRModel:
         outputs: likewise.
         operators: how many there are of each type, without Const, Parameter and Result.
         opsets: the operation sets that they are from.
-        scheme: "fp32", "fp16", "w8a8-static", "w8a8-mixed" or "other", as the constants of its
-            convolutions and matrix products say.
+        scheme: "fp32", "fp16", "w8a8-static", "w8a8-mixed", "w8-weight-only", "w4-weight-only" or
+            "other", as the constants of its convolutions and matrix products say.
         quantizer: "ours" or "nncf", where the file says it.
         preprocessing: edgekit's record; None where there is none.
         labels: of the classes; empty where there are none.
@@ -317,6 +317,10 @@ def _scheme(net: Element, layers: list[Element]) -> str:
             return "w8a8-static"
         case ["f16" | "f32", "i8"] if rounds:
             return "w8a8-mixed"
+        case ["i8" | "u8"]:
+            return "w8-weight-only"
+        case ["i4" | "u4"]:
+            return "w4-weight-only"
     return "other"
 
 
