@@ -12,13 +12,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from edgekit.converters.onnx_package import LABELS_KEY, RECORD_KEY
+from edgekit.converters.onnx_scheme import scheme_of
 from edgekit.converters.tflite_checks import ERROR, Finding
 from edgekit.converters.tflite_file import read_bytes
 from edgekit.errors import UsageError
+from edgekit.labels import names_of
 from edgekit.runtimes import missing
 
 #: What a protobuf message can hold (protobuf.dev/programming-guides/proto-limits).
@@ -26,15 +29,7 @@ MOST_BYTES = 2**31 - 1
 #: Operator sets that ONNX Runtime brings itself; the empty name is ONNX's own.
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _OPENS_FILES = ("com.microsoft.EPContext",)  # its attribute names a compiled file
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
-#: What neither computes nor rounds: it goes with the operator before or behind it.
-_PASSING = {
-    *("Cast", "Clip", "Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear"),
-    *("Relu", "Reshape", "Shape", "Squeeze", "Transpose", "Unsqueeze"),
-}
-#: Parts of the names of operators that compute on integers themselves.
-_ON_INTEGERS = ("QLinear", "QGemm", "Integer", "DynamicQuantize", "MatMulNBits")
-_BORDERS = ("QuantizeLinear", "DequantizeLinear")
+TASK_KEY = "task"  # of Ultralytics, which writes "names" beside it
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class OnnxModel:
     """What a .onnx file holds; operators are those of the main graph, in its order.
 
     Attributes:
-        size_bytes: of the file itself.
+        size_bytes: of the file, and of the files beside it that hold its weights.
         opset: version of ONNX's own operators; 0 where the file does not say it.
         inputs: without those that are constants too, as old files list them.
         constants: types of the stored constants by name.
@@ -81,6 +76,7 @@ class OnnxModel:
         metadata: its ``metadata_props``.
         preprocessing: edgekit's record as `Preprocessing.to_dict` gives it, or None.
         labels: class names; the position is the class index.
+        task: what the model is for, where its exporter says so, as Ultralytics does.
         external: the files beside it that hold weights, as it names them.
     """
 
@@ -96,6 +92,7 @@ class OnnxModel:
     metadata: Mapping[str, str] = field(repr=False)
     preprocessing: dict[str, Any] | None = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
+    task: str
     external: tuple[str, ...]
 
     @property
@@ -105,40 +102,11 @@ class OnnxModel:
 
     @cached_property
     def scheme(self) -> str:
-        """Names the quantization, as the file itself shows it.
-
-        ``fp32``; ``w8a8-static`` where every operator computes on what DequantizeLinear gives it,
-        weights too; ``mixed`` where some do; ``other``.
-        """
-        dequantized = {
-            out for node in self.nodes if node.kind == "DequantizeLinear" for out in node.outputs
-        }
-        found = {
-            all(name in dequantized for name in self._factors(node))
-            for node in self.nodes
-            if node.kind not in _PASSING
-        }
-        rounds = any(node.kind in _BORDERS for node in self.nodes)
-        if found == {True}:
-            return "w8a8-static"
-        if found == {True, False}:
-            return "mixed"
-        return "fp32" if not rounds and self._is_float() else "other"
-
-    def _factors(self, node: Operator) -> tuple[str, ...]:
-        """What an operator computes on; constants count where they are the weights of one."""
-        inputs = tuple(name for name in node.inputs[:2] if name)
-        if node.kind in _WEIGHTED:
-            return inputs
-        return tuple(name for name in inputs if name not in self.constants) or inputs
-
-    def _is_float(self) -> bool:
-        on_integers = any(word in node.kind for node in self.nodes for word in _ON_INTEGERS)
-        small = set(self.constants.values()) & {"float16", "bfloat16", "int8", "uint8"}
-        return not on_integers and not small
+        """Names the quantization, as the file itself shows it; see `onnx_scheme.scheme_of`."""
+        return scheme_of(self.nodes, self.constants)
 
 
-def read(path: str | Path) -> OnnxModel:
+def read(path: str | PathLike[str]) -> OnnxModel:
     """Reads a .onnx file.
 
     Raises:
@@ -149,7 +117,7 @@ def read(path: str | Path) -> OnnxModel:
     return parse(model_bytes(path), path)
 
 
-def model_bytes(path: str | Path) -> bytes:
+def model_bytes(path: str | PathLike[str]) -> bytes:
     """Returns the bytes of a .onnx file.
 
     Raises:
@@ -163,7 +131,7 @@ def model_bytes(path: str | Path) -> bytes:
     return read_bytes(path)
 
 
-def parse(data: bytes, path: str | Path) -> OnnxModel:
+def parse(data: bytes, path: str | PathLike[str]) -> OnnxModel:
     """Reads a model from the bytes of the file at ``path``; its weights may lie beside it.
 
     Raises:
@@ -180,15 +148,14 @@ def parse(data: bytes, path: str | Path) -> OnnxModel:
         model.ParseFromString(data)
         if not model.graph.node or not model.graph.output:
             raise ValueError("it holds no graph")
-        external = tuple(sorted(set(_external(model, Path(path)))))
-        return _described(model, len(data), external)
+        return _described(model, len(data), _external(model, Path(path)))
     except (DecodeError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(
             f"{path} is not an ONNX model", cause=str(error)[:300] or "the file is damaged"
         ) from error
 
 
-def check(model: OnnxModel | str | Path) -> list[Finding]:
+def check(model: OnnxModel | str | PathLike[str]) -> list[Finding]:
     """Returns what in a file no runtime of ours is given: all findings are errors.
 
     Raises:
@@ -228,14 +195,20 @@ _RULES = (
 )
 
 
-def _described(model: Any, size: int, external: tuple[str, ...]) -> OnnxModel:
+def _described(model: Any, size: int, external: Mapping[str, int]) -> OnnxModel:
     graph = model.graph
-    constants = {item.name: _dtype(item.data_type) for item in graph.initializer}
+    constants = {item.name: _dtype(item.data_type) for item in graph.initializer} | {
+        node.output[0]: _dtype(item.t.data_type)
+        for node in graph.node
+        if node.op_type == "Constant" and node.output
+        for item in node.attribute
+        if item.HasField("t")
+    }
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    record, labels = _json(metadata, RECORD_KEY), _json(metadata, LABELS_KEY)
+    record = _json(metadata, RECORD_KEY)
     opsets = {item.domain: item.version for item in model.opset_import}
     return OnnxModel(
-        size_bytes=size,
+        size_bytes=size + sum(external.values()),
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         ir_version=model.ir_version,
         opset=opsets.get("", opsets.get("ai.onnx", 0)),
@@ -246,9 +219,18 @@ def _described(model: Any, size: int, external: tuple[str, ...]) -> OnnxModel:
         functions=tuple(item.name for item in model.functions),
         metadata=metadata,
         preprocessing=record if isinstance(record, dict) else None,
-        labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
-        external=external,
+        labels=_labels(metadata),
+        task=metadata.get(TASK_KEY, ""),
+        external=tuple(sorted(external)),
     )
+
+
+def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Our list, else the table of Ultralytics."""
+    labels = _json(metadata, LABELS_KEY)
+    if isinstance(labels, list):
+        return tuple(map(str, labels))
+    return names_of(metadata) or () if "names" in metadata else ()
 
 
 def _json(metadata: Mapping[str, str], key: str) -> Any:
@@ -290,8 +272,11 @@ def _dtype(number: int) -> str:
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
-def _external(model: Any, path: Path) -> Iterator[str]:
-    """The files that tensors are kept in, wherever in the model they stand; each is checked."""
+def _external(model: Any, path: Path) -> dict[str, int]:
+    """The files that tensors are kept in, wherever in the model they stand, with their bytes.
+
+    Each is checked.
+    """
     checked: dict[str, int] = {}
     for tensor in _messages(model):
         if tensor.DESCRIPTOR.full_name != "onnx.TensorProto" or not (
@@ -308,7 +293,7 @@ def _external(model: Any, path: Path) -> Iterator[str]:
                 f"{path} cannot be used: its weights lie beyond the end of '{location}'",
                 cause=f"'{tensor.name}' takes {length} bytes from byte {offset}",
             )
-        yield location
+    return checked
 
 
 def _messages(message: Any) -> Iterator[Any]:

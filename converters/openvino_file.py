@@ -13,11 +13,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
+from edgekit.classifier import openvino_problem
 from edgekit.converters.tflite_checks import ERROR, WARNING, Finding
 from edgekit.errors import UsageError
 from edgekit.preprocessing import Preprocessing
@@ -65,11 +67,12 @@ class IRModel:
         outputs: likewise.
         operators: how many there are of each type, without Const, Parameter and Result.
         opsets: the operation sets that they are from.
-        scheme: "fp32", "fp16", "w8a8-static", "w8a8-mixed" or "other", as the constants of its
-            convolutions and matrix products say.
+        scheme: "fp32", "fp16", "w8a8-static", "w8a8-mixed", "w8-weight-only", "w4-weight-only" or
+            "other", as the constants of its convolutions and matrix products say.
         quantizer: "ours" or "nncf", where the file says it.
         preprocessing: edgekit's record; None where there is none.
         labels: of the classes; empty where there are none.
+        model_type: OpenVINO's Model API has a word for what the network is; else empty.
     """
 
     path: Path
@@ -85,9 +88,15 @@ class IRModel:
     quantizer: str | None
     preprocessing: Preprocessing | None = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
+    model_type: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Of both files."""
+        return self.xml_bytes + self.bin_bytes
 
 
-def read(path: str | Path) -> IRModel:
+def read(path: str | PathLike[str]) -> IRModel:
     """Reads the network's structure and edgekit's record.
 
     Args:
@@ -114,7 +123,7 @@ def read(path: str | Path) -> IRModel:
         ) from error
 
 
-def check(path: str | Path) -> list[Finding]:
+def check(path: str | PathLike[str]) -> list[Finding]:
     """Returns what keeps an IR from being an image classifier that edgekit runs.
 
     Raises:
@@ -174,14 +183,12 @@ def _findings(model: IRModel) -> Iterator[Finding]:
             f"it takes {image.dtype} {list(image.shape)}",
             "uint8 [1, side, side, 3] or float32 [1, 3, side, side] is fed",
         )
+    elif problem := openvino_problem(model):
+        fix = "edgekit bench measures its speed; what its answers mean is not known"
+        yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
     if model.scheme == "w8a8-mixed":
-        yield Finding(
-            WARNING,
-            "mixed",
-            "model",
-            "some of its kernels are float",
-            "nothing, where NNCF or --keep-float left them so",
-        )
+        fix = "nothing, where NNCF or --keep-float left them so"
+        yield Finding(WARNING, "mixed", "model", "some of its kernels are float", fix)
 
 
 def _bin_size(path: Path) -> int:
@@ -277,6 +284,7 @@ def _model(path: Path, net: Element, xml_bytes: int, bin_bytes: int) -> IRModel:
         quantizer=_quantizer(info),
         preprocessing=_preprocessing(info),
         labels=_labels(info),
+        model_type=_said(info, "model_info", "model_type") or "",
     )
 
 
@@ -309,6 +317,10 @@ def _scheme(net: Element, layers: list[Element]) -> str:
             return "w8a8-static"
         case ["f16" | "f32", "i8"] if rounds:
             return "w8a8-mixed"
+        case ["i8" | "u8"]:
+            return "w8-weight-only"
+        case ["i4" | "u4"]:
+            return "w4-weight-only"
     return "other"
 
 

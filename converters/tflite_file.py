@@ -10,6 +10,7 @@ import functools
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,8 @@ class Tensor:
         zero_points: as many as ``scales``.
         data: the constant's bytes; empty for an activation.
         is_static: False when a size is only known at run time.
+        block_size: how many weights in a row share a scale, which another tensor then holds; 0
+            where ``scales`` are all.
     """
 
     index: int
@@ -50,6 +53,7 @@ class Tensor:
     axis: int
     is_static: bool
     data: npt.NDArray[np.uint8] = field(repr=False, compare=False)
+    block_size: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -144,7 +148,7 @@ class TFLiteModel:
         return [op for op in self.operators if tensor in op.inputs]
 
 
-def read(path: str | Path) -> TFLiteModel:
+def read(path: str | PathLike[str]) -> TFLiteModel:
     """Reads a .tflite file.
 
     Raises:
@@ -153,7 +157,7 @@ def read(path: str | Path) -> TFLiteModel:
     return parse(read_bytes(path), name=str(path))
 
 
-def read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | PathLike[str]) -> bytes:
     """Returns the bytes of a regular file.
 
     Raises:
@@ -307,6 +311,7 @@ class _Parser:
             axis=quantization.QuantizedDimension() if scales else 0,
             is_static=min([*shape, *signature], default=0) >= 0,
             data=buffers[tensor.Buffer()],
+            block_size=_block_size(quantization),
         )
 
     def _operator(
@@ -361,6 +366,20 @@ class _Parser:
             if self._text(entry.Name()) == METADATA_NAME:
                 return bytes(buffers[entry.Buffer()])
         return None
+
+
+def _block_size(quantization: Any) -> int:
+    """Of blockwise quantization, a table of its own in the schema; 0 for any other."""
+    kind = "BlockwiseQuantization"
+    if (
+        quantization is None
+        or _names("QuantizationDetails").get(quantization.DetailsType()) != kind
+    ):
+        return 0
+    table = quantization.Details()
+    details = getattr(schema(), kind)()
+    details.Init(table.Bytes, table.Pos)
+    return int(details.BlockSize())
 
 
 def _snake(name: str) -> str:

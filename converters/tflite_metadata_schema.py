@@ -19,7 +19,7 @@ MIN_PARSER_VERSION = "1.0.0"
 
 UNKNOWN_FILE, TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS = 0, 2, 3  # AssociatedFileType
 RGB = 1  # ColorSpaceType
-FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2  # ContentProperties
+FEATURE_PROPERTIES, IMAGE_PROPERTIES, BOUNDING_BOX_PROPERTIES = 1, 2, 3  # ContentProperties
 NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
 
 # Field name and kind, in slot order. A kind is a scalar, "string", "union" (its table is told by

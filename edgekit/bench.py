@@ -50,7 +50,8 @@ class File(TypedDict):
     path: str
     runtime: str  # name and version
     scheme: str  # of its quantization, such as "fp32" or "w8a8-static"
-    size_bytes: int
+    size_bytes: int  # of all files that belong to the model
+    not_a_classifier: str | None  # why its answers mean no classes; speed is all that is measured
     memory_bytes: int | None  # of the resident set after a run, above the runtime's own
     load_ms: float
     first_ms: float
@@ -192,7 +193,8 @@ def summarize(
         path=str(path),
         runtime=loaded["runtime"],
         scheme=loaded["scheme"],
-        size_bytes=_size(path),
+        size_bytes=loaded["size_bytes"],
+        not_a_classifier=loaded["not_a_classifier"],
         memory_bytes=loaded["memory_bytes"],
         load_ms=round(loaded["load_ms"], 4),
         first_ms=round(loaded["first_ms"], 4),
@@ -207,11 +209,13 @@ def summarize(
     )
 
 
-def _size(path: Path) -> int:
-    """Bytes of a model; OpenVINO's weights stand next to its .xml."""
-    weights = path.with_suffix(".bin")
-    beside = path.suffix.lower() == ".xml" and weights.is_file()
-    return path.stat().st_size + (weights.stat().st_size if beside else 0)
+def classifier_notes(document: Document) -> list[str]:
+    """Says which files are no classifiers of photos, and why."""
+    return [
+        f"{Path(file['path']).name} is no image classifier: {file['not_a_classifier']}"
+        for file in document["files"]
+        if file["not_a_classifier"]
+    ]
 
 
 def int8_notes(document: Document) -> list[str]:

@@ -27,14 +27,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgekit import inspection
+import numpy as np
+from PIL.Image import Image
+
+from edgekit.classifier import photo_problem
 from edgekit.classify import draw
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import decode
+from edgekit.model_files import read_about
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Classifier
+from edgekit.runtime import Pixels, Runnable, load_interpreter, name_runtime
 from edgekit.runtimes import open_classifier
 
 #: What is imported to load a file, by its ending.
@@ -51,7 +54,7 @@ def main() -> None:
     """Answers requests until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    loaded: dict[int, Classifier] = {}
+    loaded: dict[int, Runnable] = {}
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
@@ -62,7 +65,7 @@ def main() -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, Any], loaded: dict[int, Classifier]) -> Any:
+def _answer(request: dict[str, Any], loaded: dict[int, Runnable]) -> Any:
     file, result = request["file"], None
     if file not in loaded:
         loaded[file], result = load(
@@ -77,7 +80,7 @@ def _answer(request: dict[str, Any], loaded: dict[int, Classifier]) -> Any:
 
 def load(
     path: str, threads: int, photo: str | None, device: str = "CPU", cache: str | None = None
-) -> tuple[Classifier, dict[str, Any]]:
+) -> tuple[Runnable, dict[str, Any]]:
     """Loads a file, and runs it once; see `edgekit.runtimes.open_classifier`.
 
     Returns:
@@ -88,23 +91,24 @@ def load(
     _import_runtime(Path(path).suffix.lower())
     before = _resident()
     model = _open(path, threads=threads, device=device, cache=Path(cache) if cache else None)
-    model.set_input(model.feed(draw(model.side)))
+    model.set_input(model.feed(draw(model.side, model.width)))
     first_ms = _run(model)
     after = _resident()
-    record, scheme = _read(path)
+    about = read_about(path)
     if photo is not None:
-        how = replace(record or NEUTRAL, resolution=model.side)
-        model.set_input(model.feed(how.pixels(decode(Path(photo)))))
+        model.set_input(model.feed(_pixels(decode(Path(photo)), model, about.preprocessing)))
     return model, {
         "runtime": model.runtime,
-        "scheme": scheme,
+        "scheme": about.scheme,
+        "size_bytes": about.size_bytes,
+        "not_a_classifier": about.not_a_classifier,
         "load_ms": model.load_seconds * 1e3,
         "first_ms": first_ms,
         "memory_bytes": None if before is None or after is None else after - before,
     }
 
 
-def burst(model: Classifier, seconds: float) -> list[float]:
+def burst(model: Runnable, seconds: float) -> list[float]:
     """Runs a model over and over; milliseconds of each run, at least one.
 
     The run before them is not counted: others have had the caches and the cores since the last.
@@ -117,7 +121,7 @@ def burst(model: Classifier, seconds: float) -> list[float]:
     return times
 
 
-def _run(model: Classifier) -> float:
+def _run(model: Runnable) -> float:
     began = time.perf_counter()
     model.invoke()
     return (time.perf_counter() - began) * 1e3
@@ -134,31 +138,51 @@ def _import_runtime(ending: str) -> None:
             modules[0].Core().get_versions("CPU")  # the plugin that has the kernels
 
 
-def _open(path: str, **options: Any) -> Classifier:
+def _open(path: str, **options: Any) -> Runnable:
     """Opens a file with its own normalization, and one without any with some."""
+    if path.lower().endswith(".tflite"):
+        model = tflite_file.read(path)
+        if photo_problem(model):
+            return Unfed(path, options["threads"])
     try:
         return open_classifier(path, **options)
     except UsageError:
         return open_classifier(path, **options, preprocessing=NEUTRAL)
 
 
-def _read(path: str) -> tuple[Preprocessing | None, str]:
-    """What a file says of itself: how a photo is prepared, and its quantization in a word."""
-    ending = Path(path).suffix.lower()
-    if ending == ".xml":
-        from edgekit.converters import openvino_file
+class Unfed:
+    """A .tflite file that takes no photo: it is given zeros, and its speed alone is measured."""
 
-        described = openvino_file.read(path)
-        return described.preprocessing, described.scheme
-    if ending == ".onnx":
-        from edgekit.converters import onnx_file
+    side = width = 1
 
-        model = onnx_file.read(path)
-        record, scheme = model.preprocessing, model.scheme
-    else:
-        record = read_metadata(path).preprocessing
-        scheme = inspection.scheme(tflite_file.read(path))
-    return Preprocessing.from_dict(record) if record else None, scheme
+    def __init__(self, path: str, threads: int) -> None:
+        self.path, self.runtime = Path(path), name_runtime()
+        self._interpreter, self.load_seconds = load_interpreter(path, threads, "xnnpack")
+
+    def feed(self, pixels: Pixels) -> Pixels:
+        """Returns what is not used."""
+        return pixels
+
+    def set_input(self, fed: Any) -> None:
+        """Gives every input zeros."""
+        for end in self._interpreter.get_input_details():
+            if np.dtype(end["dtype"]).kind in "biufc":
+                zeros = np.zeros(end["shape"], end["dtype"])
+                self._interpreter.set_tensor(end["index"], zeros)
+
+    def invoke(self) -> None:
+        """Runs the model once."""
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise EdgekitError(f"LiteRT failed to run {self.path}", cause=str(error)) from error
+
+
+def _pixels(photo: Image, model: Runnable, record: Preprocessing | None) -> Pixels:
+    """A photo of the size that a model takes; one that is not square has no preprocessing."""
+    if model.width != model.side:
+        return np.array(photo.convert("RGB").resize((model.width, model.side)))
+    return replace(record or NEUTRAL, resolution=model.side).pixels(photo)
 
 
 def _resident() -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -16,26 +16,23 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.classify import decode_photo, draw, preparation
+from edgekit.bench_photos import Photos
 from edgekit.console import Console
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.tflite_scheme import scheme
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.hashing import hash_file
-from edgekit.inspection import scheme
-from edgekit.labels import canonical
-from edgekit.parallel import ordered_map
-from edgekit.photos import PhotoFile, printable
-from edgekit.runtime import Pixels, feed_table
-from edgekit.sources import list_to_measure
+from edgekit.normalization import Normalization
+from edgekit.photos import printable
+from edgekit.runtime import check_normalization, feed_table
 from edgekit.targets import measuring
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 from edgekit.targets.hosts import Host, open_host
 from edgekit.targets.measuring import Job, Measured, Progress
-from edgekit.targets.runner import Delegate, read_classifier
+from edgekit.targets.runner import Delegate
 
 if TYPE_CHECKING:
-    from edgekit.converters.tflite_file import TFLiteModel
+    pass
 
 SCHEMA_VERSION = 1
 HOST = "local:"
@@ -91,99 +88,25 @@ class Document(TypedDict):
     size_bytes: int
     photos: str  # where they are from
     n: int
+    note: str | None  # why there is no accuracy, or how the labels differ from the output
     devices: list[Device]
 
 
-@dataclass(frozen=True)
-class Photos:
-    """Photos as the model takes them.
-
-    Attributes:
-        source: where they are from.
-        pixels: uint8 [n, height, width, 3], RGB.
-        truth: int64 [n], the class of each; None where they have none.
-    """
-
-    source: str
-    pixels: Pixels
-    truth: npt.NDArray[np.int64] | None = None
-
-
-def spread(photos: int, limit: int) -> list[int]:
-    """Numbers of so many photos, evenly spread."""
-    return [int(k) for k in np.linspace(0, photos - 1, min(limit, photos))]
-
-
-def load_photos(
-    path: Path, data: Path | None, limit: int | None, progress: Progress | None = None
-) -> Photos:
-    """Prepares photos as a model's metadata says.
+def make_job(
+    path: Path, photos: Photos, *, normalization: Normalization | None = None, **settings: Any
+) -> Job:
+    """What is measured of a file; further settings are those of `Job`.
 
     Args:
-        path: the .tflite file.
-        data: a folder of class folders, or a list of paths; None for the drawn test picture.
-        limit: how many of them, evenly spread; None for all.
-        progress: is called as they are read.
-
-    Raises:
-        UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
+        path: of the .tflite file.
+        photos: what it is given.
+        normalization: of a float input whose file does not state it.
+        settings: of `Job`.
     """
-    model = read_classifier(path)
-    height, width = model.tensors[model.inputs[0]].shape[1:3]
-    if height != width:
-        raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
-    if data is None:
-        return Photos("test picture", draw(height)[None])
-    metadata = read_metadata(path)
-    how = preparation(metadata, height)
-    files = list_to_measure(data).files
-    known = _classes(path, model, files, [canonical(label) for label in metadata.labels])
-    if limit is not None and limit < len(files):
-        files = tuple(files[k] for k in spread(len(files), limit))
-    pixels = np.empty((len(files), height, height, 3), np.uint8)
-
-    def read(file: PhotoFile) -> Pixels:
-        return how.pixels(decode_photo(file.path))
-
-    for k, photo in enumerate(ordered_map(read, files, workers=4, ahead=16)):
-        pixels[k] = photo
-        if progress:
-            progress("read photos", k + 1, len(files))
-    truth = None
-    if known is not None:
-        truth = np.array([known.index(file.label) for file in files], np.int64)
-    return Photos(str(data), pixels, truth)
-
-
-def _classes(
-    path: Path, model: TFLiteModel, files: Sequence[PhotoFile], labels: Sequence[str]
-) -> list[str] | None:
-    """The class names in the order of the outputs: the file's, else the folders where they suit."""
-    names = sorted({file.label for file in files})
-    count = model.tensors[model.outputs[0]].shape[-1]
-    if len(labels) != count:
-        return names if not labels and len(names) == count else None
-    unknown = [name for name in names if name not in labels]
-    if unknown:
-        raise UsageError(
-            f"{path} has no class '{unknown[0]}'",
-            cause=f"the photos are of {', '.join(names[:5])}, the file knows "
-            f"{', '.join(labels[:5])}",
-            hint="give photos of the classes that it was trained on",
-        )
-    return list(labels)
-
-
-def make_job(path: Path, photos: Photos, **settings: Any) -> Job:
-    """What is measured of a file; settings are those of `Job`."""
     model = tflite_file.read(path)
-    return Job(
-        path,
-        model,
-        photos.pixels,
-        feed_table(model.tensors[model.inputs[0]], path, None),
-        **settings,
-    )
+    image = model.tensors[model.inputs[0]]
+    check_normalization(path, image, normalization)
+    return Job(path, model, photos.pixels, feed_table(image, path, normalization), **settings)
 
 
 def measure(
@@ -332,7 +255,13 @@ def _device(
             for step, figures in found.latency.items()
         ],
         accuracy=[
-            compare(delegate, outputs, photos.truth, _host_s(reference, delegate))
+            compare(
+                delegate,
+                outputs,
+                photos.truth,
+                _host_s(reference, delegate),
+                classifies=photos.classifies,
+            )
             for delegate, outputs in found.outputs.items()
         ],
         error=words,
@@ -352,8 +281,13 @@ def compare(
     outputs: npt.NDArray[Any],
     truth: npt.NDArray[np.int64] | None,
     reference: npt.NDArray[Any] | None,
+    *,
+    classifies: bool = True,
 ) -> Accuracy:
-    """Compares a device's raw outputs [n, classes] with the classes and with the host's outputs."""
+    """Compares a device's raw outputs [n, classes] with the classes and with the host's outputs.
+
+    Of what does not classify only the outputs are compared.
+    """
     from edgekit import metrics
 
     answers = outputs.argmax(axis=1)
@@ -362,7 +296,7 @@ def compare(
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
         lost = np.isnan(outputs).any(axis=1)  # such a photo has no answer
         same = (reference.argmax(axis=1) == answers) & ~lost
-        agreement = float(same.mean())
+        agreement = float(same.mean()) if classifies else None
         differing = int((~(apart <= 0)).any(axis=1).sum())
         largest = None if np.isnan(apart).any() else float(apart.max())
     return Accuracy(
@@ -384,5 +318,6 @@ def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:
         size_bytes=job.path.stat().st_size,
         photos=photos.source,
         n=len(photos.pixels),
+        note=photos.note,
         devices=devices,
     )

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.classifier import LOGIT, PROBABILITY, output_kind, softmax
+from edgekit.converters.tflite_metadata import Metadata
 from edgekit.errors import UsageError
 from edgekit.images import UnreadableImageError, decode
+from edgekit.labels import fit_labels
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels
+from edgekit.runtime import Pixels, check_normalization
 from edgekit.targets import runner
 from edgekit.targets.runner import TIMEOUT_S, Delegate
 
@@ -26,13 +30,14 @@ TEST_PICTURE = "test picture"
 
 
 def classify(
-    path: str | Path,
-    photos: Sequence[str | Path] = (),
+    path: str | PathLike[str],
+    photos: Sequence[str | PathLike[str]] = (),
     *,
     delegate: Delegate | None = None,
     threads: int = 1,
     top: int = 5,
     repeat: int = 10,
+    normalization: Normalization | None = None,
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -46,39 +51,44 @@ def classify(
         threads: of the kernels on the CPU.
         top: how many classes are named for a photo.
         repeat: how many runs are measured.
+        normalization: of a float input, where the file does not state it or states it wrongly.
         timeout_s: how many seconds each step (load, run) may take.
         progress: is called with the runs done and in all.
 
     Returns:
         JSON values: ``schema_version``, ``path``, ``delegate`` (name, library, device),
-        ``runtime``, ``threads``, ``output`` ("logit", "probability" or "" where the file does not
-        say), ``photos`` (photo, and top: index, label or None, score; a score that is no finite
-        number is None) and ``latency_ms`` as `runner.Answer` has it.
+        ``runtime``, ``threads``, ``output`` ("logit" or "probability") and ``output_reason`` (what
+        shows it), ``labels_note`` (how the file's labels differ from its output, or None),
+        ``photos`` (photo, and top: index, label or None, score as the file gives it, probability;
+        what is no finite number is None) and ``latency_ms`` as `runner.Answer` has it.
 
     Raises:
-        UsageError: the file, a photo or an argument cannot be used.
+        UsageError: the file is no image classifier, or a photo or an argument cannot be used.
         EdgekitError: as `runner.run`.
     """
     if top < 1:
         raise UsageError(f"the best {top} classes are none", hint="give --top 1 or more")
     delegate = delegate or Delegate()
-    model = runner.read_classifier(path)
-    metadata = read_metadata(path)
-    height, width = model.tensors[model.inputs[0]].shape[1:3]
-    if height != width:
-        cause = f"its input is {height} x {width} pixels"
-        raise UsageError(f"{path} does not take square photos", cause=cause)
-    how = preparation(metadata, height)
-    batch = np.stack([how.pixels(decode_photo(photo)) for photo in photos] or [draw(height)])
+    model, metadata = runner.read_classifier(path)
+    image = model.tensors[model.inputs[0]]
+    check_normalization(path, image, normalization)
+    how = preparation(metadata, image.shape[1])
+    batch = np.stack(
+        [how.pixels(decode_photo(photo)) for photo in photos] or [draw(image.shape[1])]
+    )
     answer = runner.run(
         path,
         batch,
         delegate=delegate,
+        preprocessing=normalization,
         threads=threads,
         repeat=repeat,
         timeout_s=timeout_s,
         progress=progress,
     )
+    output, reason = output_kind(model, metadata, answer.scores) or (LOGIT, "")
+    probabilities = answer.scores if output == PROBABILITY else softmax(answer.scores)
+    labels = fit_labels(metadata.labels, answer.scores.shape[1])
     names = [str(photo) for photo in photos] or [TEST_PICTURE]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -86,22 +96,30 @@ def classify(
         "delegate": asdict(delegate) | {"library": delegate.path},
         "runtime": answer.runtime,
         "threads": threads,
-        "output": metadata.output,
+        "output": output,
+        "output_reason": reason,
+        "labels_note": labels.note or metadata.labels_problem,
         "photos": [
-            {"photo": name, "top": _best(scores, metadata.labels, top)}
-            for name, scores in zip(names, answer.scores, strict=True)
+            {"photo": name, "top": _best(scores, shares, labels.names, top)}
+            for name, scores, shares in zip(names, answer.scores, probabilities, strict=True)
         ],
         "latency_ms": answer.latency,
     }
 
 
-def draw(size: int) -> Pixels:
+def draw(size: int, width: int | None = None) -> Pixels:
     """Draws the test picture, the same on every machine: three crossing ramps with edges.
 
+    Args:
+        size: its height.
+        width: as the height unless given.
+
     Returns:
-        uint8 [size, size, 3], RGB.
+        uint8 [size, width, 3], RGB.
     """
-    y, x = np.mgrid[:size, :size] * 256 // size
+    width = size if width is None else width
+    y, x = np.mgrid[:size, :width]
+    y, x = y * 256 // size, x * 256 // width
     return np.stack([x, y, (x ^ y)], axis=-1).astype(np.uint8)
 
 
@@ -112,7 +130,7 @@ def preparation(metadata: Metadata, size: int) -> Preprocessing:
     return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
 
 
-def decode_photo(photo: str | Path) -> Image.Image:
+def decode_photo(photo: str | PathLike[str]) -> Image.Image:
     """Reads a photo that the user named; raises UsageError where it cannot be read."""
     try:
         return decode(Path(photo))
@@ -120,15 +138,20 @@ def decode_photo(photo: str | Path) -> Image.Image:
         raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
 
 
-def _best(scores: npt.NDArray[np.float32], labels: Sequence[str], top: int) -> list[dict[str, Any]]:
+def _best(
+    scores: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[Any],
+    labels: Sequence[str],
+    top: int,
+) -> list[dict[str, Any]]:
     """The classes of the highest scores, the highest first; equal ones by index."""
-    named = len(labels) == len(scores)
-    values = scores.tolist()
+    values, shares = scores.tolist(), probabilities.tolist()
     return [
         {
             "index": int(i),
-            "label": labels[i] if named else None,
+            "label": labels[i] if labels else None,
             "score": values[i] if math.isfinite(values[i]) else None,
+            "probability": shares[i] if math.isfinite(shares[i]) else None,
         }
         for i in np.argsort(-scores, kind="stable")[:top]
     ]

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from edgekit import synthetic
+from edgekit.class_names import clean_labels
 from edgekit.errors import UsageError
 from edgekit.images import Shrink
 from edgekit.joined import JoinedPhotos
-from edgekit.labels import clean_labels
 from edgekit.photos import (
     FilePhotos,
     HashedPhotos,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import read_json
 from edgekit.calibration.kernels import run_model
+from edgekit.classifier import refuse, tflite_problem
 from edgekit.converters.tflite_file import TFLiteModel, read
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
@@ -86,7 +87,13 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     shape = model.tensors[model.inputs[0]].shape if model.inputs else ()
     if len(shape) != 4 or not 0 < shape[1] == shape[2]:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
-    record = read_metadata(path).preprocessing
+    metadata = read_metadata(path)
+    refuse(path, tflite_problem(model, replace(metadata, task="")))  # an embedding is compared, too
+    outputs = model.tensors[model.outputs[0]].shape
+    if outputs[0] != 1:
+        cause = f"its output is {list(outputs)}, not [1, classes]"
+        raise UsageError(f"{path} cannot be compared photo by photo", cause=cause)
+    record = metadata.preprocessing
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())
     preprocessing = Preprocessing.from_dict(record) if record else plain

@@ -1,43 +1,46 @@
-"""Says what a .tflite file is: types, operators, labels, preprocessing, and what is wrong."""
+"""Says what a model file is: types, operators, labels, preprocessing, and what is wrong."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from edgekit.classifier import count_classes, photo_problem, tflite_problem
+from edgekit.converters import tflite_container as container
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_checks import check_int8, check_mixed
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.converters.tflite_metadata import Metadata, read_metadata
 from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
+from edgekit.converters.tflite_scheme import count_schemes, scheme
 from edgekit.errors import UsageError
+from edgekit.labels import FittedLabels, fit_labels
+from edgekit.model_files import ONNX, OPENVINO
 from edgekit.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 1
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_BORDERS = ("QUANTIZE", "DEQUANTIZE")
-_SCHEMES = {  # by the types of an operator's input and weights
-    ("int8", "int8"): "w8a8-static",
-    ("uint8", "uint8"): "w8a8-static-uint8",
-    ("int16", "int8"): "w8a16-static",
-    ("float32", "int8"): "w8-dynamic",
-    ("float32", "float32"): "fp32",
-}
+MOST_INLINE_LABELS = 20
 
 
-def inspect_file(path: str | Path) -> dict[str, Any]:
-    """Describes a .tflite file as JSON values.
+def inspect_file(path: str | PathLike[str]) -> dict[str, Any]:
+    """Describes a model file as JSON values.
+
+    Args:
+        path: of a .tflite file. Of a .onnx or .xml file less is said: `edgekit.inspection_others`.
 
     Returns:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
         ``outputs`` (name, shape, dtype, scale, zero_point), ``operators`` (name, version, count,
         newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``edgetpu`` (of a compiled model
-        what `edgekit.targets.edgetpu_compiled.describe_compiled` finds, else None), and
-        ``snippet``: Python that runs the model on a photo, or None where the model is no image
-        classifier.
+        what `edgekit.targets.edgetpu_compiled.describe_compiled` finds, else None), ``weights``
+        (how many operators with weights have which scheme), ``not_a_classifier`` (why, or None
+        for an image classifier), ``labels_note`` (how the labels differ from the output, or
+        None), ``needs_normalization`` (whether its float input takes photos that are normalised
+        in a way that the file does not say), and ``snippet``: Python that runs the model, or None.
 
     Raises:
         UsageError: the file cannot be read, is not TFLite, or is damaged.
@@ -45,6 +48,11 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     from edgekit.targets.edgetpu_compiled import describe_compiled
 
     path = Path(path)
+    ending = path.suffix.lower()
+    if ending in (ONNX, OPENVINO):
+        from edgekit.inspection_others import inspect_onnx, inspect_openvino
+
+        return inspect_onnx(path) if ending == ONNX else inspect_openvino(path)
     data = tflite_file.read_bytes(path)
     model = tflite_file.parse(data, name=str(path))
     metadata = read_metadata(data)
@@ -56,6 +64,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "description": model.description,
         "scheme": scheme(model),
+        "weights": count_schemes(model),
         "inputs": [_end(model.tensors[i]) for i in model.inputs],
         "outputs": [_end(model.tensors[i]) for i in model.outputs],
         "operators": [
@@ -69,32 +78,20 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
         ],
         "custom_operators": list(model.custom_codes),
         "metadata": asdict(metadata),
+        "not_a_classifier": tflite_problem(model, metadata),
+        "labels_note": _fitted(model, metadata).note,
+        "needs_normalization": needs_normalization(model, metadata),
         "findings": _findings(model),
         "edgetpu": describe_compiled(model),
-        "snippet": snippet(path, model, metadata),
+        "snippet": snippet(path, data, model, metadata),
     }
 
 
-def scheme(model: TFLiteModel) -> str:
-    """Names the quantization, as the file itself shows it; "mixed" where operators differ."""
-    if "edgetpu-custom-op" in model.custom_codes:
-        return "edgetpu-compiled"
-    if any(t.is_constant and t.dtype == "float16" for t in model.tensors):
-        return "fp16"
-    found = {
-        _SCHEMES.get(
-            (model.tensors[op.inputs[0]].dtype, model.tensors[op.inputs[1]].dtype), "mixed"
-        )
-        for op in model.operators
-        if op.name in _WEIGHTED and len(op.inputs) > 1
-    }
-    if found == {"w8-dynamic", "fp32"}:  # the converter leaves kernels below 1024 weights float
-        return "w8-dynamic"
-    computing = (op for op in model.operators if op.name not in _BORDERS)
-    inside = {model.tensors[i].dtype for op in computing for i in op.outputs}
-    if found and found <= {"w8a8-static", "fp32"} and inside >= {"int8", "float32"}:
-        return "mixed"  # also where no operator with weights shows it
-    return found.pop() if len(found) == 1 else "mixed" if found else "unknown"
+def needs_normalization(model: TFLiteModel, metadata: Metadata) -> bool:
+    """Whether a photo cannot be fed without a mean and a std that the file does not state."""
+    if photo_problem(model) or (metadata.mean and metadata.std):
+        return False
+    return model.tensors[model.inputs[0]].dtype == "float32"
 
 
 def _end(tensor: Tensor) -> dict[str, Any]:
@@ -119,56 +116,131 @@ def _findings(model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
     return {name: [asdict(finding) for finding in check(model)] for name, check in checks.items()}
 
 
-def snippet(path: Path, model: TFLiteModel, metadata: Metadata) -> str | None:
-    """Returns Python that classifies a photo with the model, or None for no image classifier."""
-    if len(model.inputs) != 1 or not model.outputs or model.custom_codes:
+def snippet(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> str | None:
+    """Returns Python that runs the model, or None where it is not known how.
+
+    A classifier is given a photo and names its class. What is something else prints the shapes of
+    its outputs, for a photo where it takes one, else for zeros.
+
+    Args:
+        path: of the file, as the program names it.
+        data: its bytes.
+        model: what they hold.
+        metadata: likewise.
+    """
+    if set(model.custom_codes) - {_DETECTION} or not model.inputs or not model.outputs:
         return None
-    image, scores = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
+    image = model.tensors[model.inputs[0]]
+    if photo_problem(model):
+        return "\n".join([*_IMPORTS, "", *_loaded(path), *_ZEROS, *_SHAPES]) + "\n"
     feed = _feed(image, metadata)
     if feed is None:
         return None
+    if metadata.task == "embed":
+        answer = [*_real(model), "print(scores.shape, scores)  # the embedding"]
+    elif tflite_problem(model, metadata):
+        answer = list(_SHAPES)
+    else:
+        answer = [*_real(model), *_named(path, data, model, metadata)]
+    read_names = ["from zipfile import ZipFile", ""] if "ZipFile" in "".join(answer) else []
+    fed = f'model.set_tensor(model.get_input_details()[0]["index"], {feed})'
+    lines = [*read_names, *_IMPORTS, "from PIL import Image, ImageOps", ""]
+    lines += [*_photo(image, metadata), "", *_loaded(path), fed, "model.invoke()", *answer]
+    return "\n".join(lines) + "\n"
+
+
+_DETECTION = "TFLite_Detection_PostProcess"  # the one custom operator that LiteRT brings
+_IMPORTS = ("import numpy as np", "from ai_edge_litert.interpreter import Interpreter")
+_ZEROS = (
+    "for source in model.get_input_details():",
+    '    zeros = np.zeros(source["shape"], source["dtype"])',
+    '    model.set_tensor(source["index"], zeros)',
+    "model.invoke()",
+)
+_SHAPES = (
+    "for result in model.get_output_details():",
+    '    values = model.get_tensor(result["index"])',
+    '    print(result["name"], values.dtype, values.shape)',
+)
+
+
+def _loaded(path: Path) -> list[str]:
+    return [f"model = Interpreter({str(path)!r}, num_threads=2)", "model.allocate_tensors()"]
+
+
+def _photo(image: Tensor, metadata: Metadata) -> list[str]:
     height, width = image.shape[1:3]
     crop, interpolation = _crop(metadata)
-    real = "scores.astype(np.float32)"
-    if scores.scale is not None:
-        real = f"({real} - {scores.zero_point}) * {scores.scale!r}"
-    many = len(metadata.labels) > 20
-    labels = repr(list(metadata.labels))
-    if many:
-        labels = f'ZipFile({str(path)!r}).read({metadata.labels_file!r}).decode().split("\\n")'
-    lines = [
-        *(["from zipfile import ZipFile", ""] if many else []),
-        "import numpy as np",
-        "from ai_edge_litert.interpreter import Interpreter",
-        "from PIL import Image, ImageOps",
-        "",
+    return [
         'photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
         f"side = int({crop} * min(photo.size) + 1e-6)",
         "left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2",
         "box = (left, top, left + side, top + side)",
         f"photo = photo.resize(({width}, {height}), Image.Resampling.{interpolation}, box=box)",
         f"pixels = np.asarray(photo)[None]  # uint8 [1, {height}, {width}, 3], RGB",
-        "",
-        f"model = Interpreter({str(path)!r}, num_threads=2)",
-        "model.allocate_tensors()",
-        f'model.set_tensor(model.get_input_details()[0]["index"], {feed})',
-        "model.invoke()",
-        'scores = model.get_tensor(model.get_output_details()[0]["index"])[0]',
-        f"scores = {real}",
-        *_answer(labels if metadata.labels else None, metadata.output),
     ]
-    return "\n".join(lines) + "\n"
 
 
-def _answer(labels: str | None, output: str) -> list[str]:
-    """The last lines: what the output means."""
-    if output == "embedding":
-        return ["print(scores.shape, scores)  # the embedding"]
-    return [
-        "best = int(scores.argmax())",
-        *([f"labels = {labels}"] if labels else []),
-        f"print({'labels[best]' if labels else 'best'}, scores[best])",
-    ]
+def _real(model: TFLiteModel) -> list[str]:
+    """The lines that give the first output as real numbers."""
+    scores = model.tensors[model.outputs[0]]
+    real = "scores.astype(np.float32)"
+    if scores.scale is not None:
+        real = f"({real} - {scores.zero_point}) * {scores.scale!r}"
+    get = 'scores = model.get_tensor(model.get_output_details()[0]["index"]).reshape(-1)'
+    return [get, f"scores = {real}"]
+
+
+def _named(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> list[str]:
+    """The lines that name the best class."""
+    labels = _fitted(model, metadata)
+    best = "best = int(scores.argmax())"
+    if not labels.names:
+        why = f"  # {_one_line(labels.note)}" if labels.note else ""
+        return [best, f"print(best, scores[best]){why}"]
+    names = repr(list(labels.names))
+    if len(labels.names) > MOST_INLINE_LABELS:
+        names = _from_archive(path, data, metadata.labels_file, labels.names) or names
+    return [best, f"labels = {names}", "print(labels[best], scores[best])"]
+
+
+def _from_archive(path: Path, data: bytes, name: str, names: tuple[str, ...]) -> str | None:
+    """An expression that reads the names from the file, where a short one gives just them."""
+    raw = container.unpack(data).get(name, b"")
+    read = f"ZipFile({str(path)!r}).read({name!r}).decode"
+    for call, split in (('("utf-8")', _split_lf), ('("utf-8-sig")', _split_any)):
+        try:
+            found = split(raw)
+        except UnicodeDecodeError:
+            continue
+        first = found.index(names[0]) if names[0] in found else 0
+        if tuple(found[first : first + len(names)]) == names:
+            part = "" if len(found) == len(names) else f"[{first}:{first + len(names)}]"
+            return f"{read}{call}{'.splitlines()' if split is _split_any else _LF}{part}"
+    return None
+
+
+_LF = '.split("\\n")'
+
+
+def _split_lf(raw: bytes) -> list[str]:
+    return raw.decode("utf-8").split("\n")
+
+
+def _split_any(raw: bytes) -> list[str]:
+    return raw.decode("utf-8-sig").splitlines()
+
+
+def _fitted(model: TFLiteModel, metadata: Metadata) -> FittedLabels:
+    """The labels of a classifier's output."""
+    classes = count_classes(model.tensors[model.outputs[0]]) if len(model.outputs) == 1 else None
+    fitted = FittedLabels() if classes is None else fit_labels(metadata.labels, classes)
+    return replace(fitted, note=fitted.note or metadata.labels_problem)
+
+
+def _one_line(text: str) -> str:
+    """Words for a comment, in which no line may end."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _crop(metadata: Metadata) -> tuple[float, str]:
@@ -182,8 +254,6 @@ def _crop(metadata: Metadata) -> tuple[float, str]:
 
 def _feed(image: Tensor, metadata: Metadata) -> str | None:
     """The expression that turns `pixels` into what the input takes, as `LiteRT` feeds it."""
-    if len(image.shape) != 4 or image.shape[3] != 3 or min(image.shape) < 1:
-        return None
     if image.dtype == "uint8":
         return "pixels"
     mean, std = list(metadata.mean), list(metadata.std)

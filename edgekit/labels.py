@@ -1,110 +1,135 @@
-"""Names of classes: one for those that read the same, and none that a later file cannot hold.
-
-Labels come from folders, lists and shards; they go to ``labels.txt`` (a label a line), into the
-metadata of model files (a label a line in TFLite's, XML in OpenVINO's), and onto devices.
-"""
+"""The class names of a foreign model file: reads label files, and compares them with outputs."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
-from textwrap import shorten
+import ast
+import codecs
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from edgekit.errors import UsageError
-from edgekit.photos import Listing
 
-SHOWN = 3
+MOST_LITERAL_BYTES = 1 << 20  # names of 21,000 ImageNet classes are half of that
+#: The class that is none of the others, as label files name it; TensorFlow's detectors say ???.
+_BACKGROUND = re.compile(r"[\W\d_]*(background|bg|\?\?\?|dummy)[\W\d_]*", re.IGNORECASE)
+_MARKS = (  # the longer first: UTF-32's begins like UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BROKEN = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 
-# By Unicode's general category. XML 1.0 has no way to write the last two.
-_REFUSED = {
-    "Cc": "a control character",
-    "Zl": "a line separator",
-    "Zp": "a paragraph separator",
-    "Cs": "half of a surrogate pair",
-    "Cn": "a code point that is no character",
-}
-_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85"
 
+@dataclass(frozen=True)
+class FittedLabels:
+    """The names of a file's classes, in the order of its output.
 
-def canonical(label: str) -> str:
-    """Returns the label without blanks around it, composed (NFC).
-
-    The two forms of 'é' read the same. macOS writes the decomposed one into archives, keyboards
-    and most programs write the composed one.
+    Attributes:
+        names: one for each class; empty where the file has none that belong to its output.
+        note: in words, what differs between the file's labels and its output, else None.
     """
-    return unicodedata.normalize("NFC", label).strip()
+
+    names: tuple[str, ...] = ()
+    note: str | None = None
 
 
-def clean_labels(listing: Listing, option: str) -> Listing:
-    """Gives the photos of a listing labels that can be used, and says which of them were merged.
+def fit_labels(labels: Sequence[str], classes: int) -> FittedLabels:
+    """Compares labels with the classes that a model tells apart.
+
+    A background class that stands first in the labels, and that the output lacks, is left out.
+    Nothing else is guessed: other labels that do not fit are not used.
+    """
+    if not labels or len(labels) == classes:
+        return FittedLabels(tuple(labels))
+    counts = f"{len(labels)} label{'s' * (len(labels) != 1)} for {classes} classes"
+    if len(labels) == classes + 1 and _BACKGROUND.fullmatch(labels[0]):
+        return FittedLabels(
+            tuple(labels[1:]),
+            f"the file has {counts}: the output has no class for the first, '{labels[0][:40]}'",
+        )
+    extra = len(labels) == classes - 1
+    cause = "; class 0 may be the background" if extra else ""
+    return FittedLabels((), f"the file has {counts}{cause}: classes are numbers here")
+
+
+def read_labels(data: bytes) -> tuple[str, ...]:
+    """Reads a label file: a name a line, or a list or table of names in JSON or Python.
+
+    Line breaks are those of any system, and a byte order mark is no part of the first name. Blank
+    lines at the end are left out, others are labels: the position of a line is its class.
 
     Raises:
-        UsageError: a label cannot be written to the files that hold labels.
+        UsageError: it holds a table in which the names cannot be found.
     """
-    labels = Counter(file.label for file in listing.files)
-    bad = {label: problem for label in labels if (problem := _problem(label))}
-    if bad:
-        raise _unusable(listing, option, bad)
-    return replace(with_canonical_labels(listing), warnings=(*listing.warnings, *_merged(labels)))
+    text = decode_text(data)
+    found = parse_literal(text)
+    if found is not None:
+        return _names(found)
+    lines = re.split(r"\r\n|\n|\r", text)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return tuple(lines)
 
 
-def with_canonical_labels(listing: Listing) -> Listing:
-    """Gives the photos of a listing canonical labels; none is refused."""
-    known = {file.label: canonical(file.label) for file in listing.files}
-    if all(label == plain for label, plain in known.items()):
-        return listing
-    return replace(
-        listing, files=tuple(replace(file, label=known[file.label]) for file in listing.files)
-    )
+def decode_text(data: bytes) -> str:
+    """Text by its byte order mark, else UTF-8, else Windows' Western code page."""
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None:
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            encoding = "cp1252"
+    return data.decode(encoding, errors="replace")
 
 
-def _problem(label: str) -> str | None:
-    for character in label:
-        kind = _REFUSED.get(unicodedata.category(character))
-        # Unassigned ones may be letters of a newer Unicode; the last two of a plane never are.
-        if kind and (unicodedata.category(character) != "Cn" or ord(character) & 0xFFFE == 0xFFFE):
-            what = "a line break" if character in _BREAKS else kind
-            return f"it holds {what} (U+{ord(character):04X})"
-    return None if _look(label) else "nothing of it can be seen"
+def parse_literal(text: str) -> list[Any] | dict[Any, Any] | None:
+    """A list or a table in JSON or as Python writes it; None where the text is something else."""
+    stripped = text.strip()
+    if len(stripped) > MOST_LITERAL_BYTES or stripped[:1] + stripped[-1:] not in ("{}", "[]"):
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(stripped)
+        except _BROKEN:
+            continue
+        if isinstance(found, list | dict):
+            return found
+    return None
 
 
-def _unusable(listing: Listing, option: str, bad: dict[str, str]) -> UsageError:
-    named = [f"{_shown(label)}: {problem}" for label, problem in list(bad.items())[:SHOWN]]
-    first = next(file for file in listing.files if file.label in bad)
-    few = f"{len(bad)} classes have names" if len(bad) > 1 else "a class has a name"
-    return UsageError(
-        f"{few} that no file of labels can hold, in {option} {listing.source}",
-        cause="; ".join(named) + ("; …" if len(bad) > SHOWN else ""),
-        hint=f"rename the folder, or change the label; one of its photos is {_shown(first.name)}",
-    )
+def names_of(table: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """The class names in a table of an exporter, as Ultralytics writes it; None without any.
+
+    Args:
+        table: ``{"names": {0: "cat", 1: "dog"}, ...}``, or the inner table itself; the names may
+            be a list, or text that holds either.
+    """
+    inner = table.get("names", table)
+    if isinstance(inner, str):
+        inner = parse_literal(inner)
+    if isinstance(inner, dict):
+        try:
+            numbered = {int(key): value for key, value in inner.items()}
+        except (ValueError, TypeError):
+            return None
+        if sorted(numbered) != list(range(len(inner))):
+            return None
+        inner = [numbered[index] for index in range(len(numbered))]
+    if not isinstance(inner, list) or not all(isinstance(name, str) for name in inner):
+        return None
+    return tuple(inner)
 
 
-def _shown(text: str) -> str:
-    """A name in quotes in which what cannot be seen is spelled out."""
-    return repr(text if len(text) <= 100 else text[:99] + "…")
-
-
-def _merged(labels: Counter[str]) -> Iterator[str]:
-    """Yields what was done about labels that read the same, and those that almost do."""
-    forms: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(labels):
-        forms[canonical(label)].append(label)
-    for label, written in forms.items():
-        if len(written) > 1:
-            each = " and ".join(f"{form!a} ({labels[form]} photos)" for form in written)
-            yield f"'{label}' is written in {len(written)} ways, taken for one class: {each}"
-    alike: dict[str, list[str]] = defaultdict(list)
-    for label in forms:
-        alike[_look(label)].append(label)
-    for written in alike.values():
-        if len(written) > 1:
-            named = shorten(", ".join(map(ascii, written)), 200)
-            yield f"{len(written)} classes have names that look almost alike: {named}"
-
-
-def _look(label: str) -> str:
-    """What a reader who skims it sees of a label, and OpenVINO's ``model_info``."""
-    text = unicodedata.normalize("NFKC", label).casefold().replace("_", " ")
-    return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
+def _names(found: list[Any] | dict[Any, Any]) -> tuple[str, ...]:
+    names = names_of({"names": found} if isinstance(found, list) else found)
+    if names is None:
+        raise UsageError(
+            "the labels cannot be read",
+            cause="they are a list or a table in which no class names from 0 on are found",
+        )
+    return names

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.classifier import photo_problem, refuse
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import Tensor
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 
@@ -27,19 +30,21 @@ WARM_SECONDS = 10.0  # bound of all warm runs together
 Pixels = npt.NDArray[np.uint8]
 
 
-class Classifier(Protocol):
-    """A classifier in a file, loaded by some runtime and ready to run.
+class Runnable(Protocol):
+    """A network in a file, loaded by some runtime and ready to run.
 
     Attributes:
         path: of the file.
         runtime: name and version of what runs it, for example "LiteRT 2.3.0".
-        side: height and width of its input in pixels.
+        side: height of its input in pixels.
+        width: of its input in pixels; that of a classifier is its height.
         load_seconds: what loading the file and planning its memory took.
     """
 
     path: Path
     runtime: str
     side: int
+    width: int
     load_seconds: float
 
     def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
@@ -50,6 +55,10 @@ class Classifier(Protocol):
 
     def invoke(self) -> None:
         """Runs the model once on the input that it has."""
+
+
+class Classifier(Runnable, Protocol):
+    """A classifier in a file, loaded by some runtime and ready to run."""
 
     def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
         """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
@@ -77,12 +86,13 @@ class LiteRT:
     Attributes:
         runtime: "LiteRT" and its version.
         side: height of its input in pixels.
+        width: of its input in pixels.
         load_seconds: what loading the file and planning its memory took.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | PathLike[str],
         *,
         preprocessing: Preprocessing | None = None,
         threads: int = 1,
@@ -94,18 +104,12 @@ class LiteRT:
             raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
         self.path = Path(path)
         model = tflite_file.read(path)
-        if len(model.inputs) != 1 or not model.outputs:
-            raise UsageError(f"{path} is not an image classifier", cause="it has not one input")
+        refuse(path, photo_problem(model))
         self.input, self.output = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
-        if len(self.input.shape) != 4 or (self.input.shape[0], self.input.shape[3]) != (1, 3):
-            raise UsageError(
-                f"{path} is not an image classifier",
-                cause=f"its input is {list(self.input.shape)}, not [1, height, width, 3]",
-            )
-        self.side = self.input.shape[1]
-        self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        self.side, self.width = self.input.shape[1:3]
+        self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
-        self._interpreter, self.load_seconds = _load(path, threads, kernels)
+        self._interpreter, self.load_seconds = load_interpreter(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
@@ -166,7 +170,7 @@ class LiteRT:
 
 
 def measure_latency(
-    path: str | Path,
+    path: str | PathLike[str],
     pixels: Pixels,
     *,
     preprocessing: Preprocessing | None = None,
@@ -227,8 +231,17 @@ def measure(
     return milliseconds | {"n": len(times)}
 
 
-def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
-    """Returns an interpreter whose tensors are allocated, and how many seconds that took."""
+def name_runtime() -> str:
+    """LiteRT's name and version."""
+    return f"LiteRT {version('ai-edge-litert')}"
+
+
+def load_interpreter(path: str | PathLike[str], threads: int, kernels: str) -> tuple[Any, float]:
+    """Returns an interpreter whose tensors are allocated, and how many seconds that took.
+
+    Raises:
+        EdgekitError: LiteRT cannot run the file.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     began = time.perf_counter()
@@ -246,7 +259,9 @@ def _load(path: str | Path, threads: int, kernels: str) -> tuple[Any, float]:
     return interpreter, time.perf_counter() - began
 
 
-def check_pixels(path: str | Path, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+def check_pixels(
+    path: str | PathLike[str], pixels: npt.NDArray[Any], shape: tuple[int, ...]
+) -> None:
     """Raises UsageError unless ``pixels`` are uint8 of the shape that a model takes."""
     if pixels.dtype != np.uint8 or pixels.shape != shape:
         raise UsageError(
@@ -255,8 +270,26 @@ def check_pixels(path: str | Path, pixels: npt.NDArray[Any], shape: tuple[int, .
         )
 
 
+def check_normalization(
+    path: str | PathLike[str], image: Tensor, given: Normalization | None
+) -> None:
+    """Raises UsageError where a user gives a normalization that an input does not take."""
+    said = read_metadata(path)
+    if given is None or image.dtype == "float32":
+        return
+    if image.dtype == "uint8" or (said.mean and said.std):
+        takes = "the bytes of the photo" if image.dtype == "uint8" else "what its metadata say"
+        raise UsageError(
+            f"--mean and --std are not for {path}",
+            cause=f"its input is {image.dtype} and takes {takes}",
+            hint="leave them out",
+        )
+
+
 def feed_table(
-    image: Tensor, path: str | Path, preprocessing: Preprocessing | None
+    image: Tensor,
+    path: str | PathLike[str],
+    preprocessing: Preprocessing | Normalization | None,
 ) -> npt.NDArray[Any] | None:
     """What the input is fed for each byte (row) and channel (column); None for the byte itself."""
     if image.dtype == "uint8":
@@ -279,7 +312,7 @@ def feed_table(
         raise UsageError(
             f"{path} does not say how a photo is normalised",
             cause="its input is float32 and it has no metadata",
-            hint="give the preprocessing that it was trained with",
+            hint="give --mean and --std, as it was trained: one number, or R,G,B, from 0 to 255",
         )
     mean, std = (np.array(values, np.float32) for values in normalization)
     return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()

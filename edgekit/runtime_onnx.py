@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.classifier import inputs_problem, refuse
 from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import End, OnnxModel
 from edgekit.errors import EdgekitError, UsageError
@@ -44,11 +46,16 @@ class OnnxRuntime:
     Attributes:
         runtime: "ONNX Runtime" and its version.
         side: height and width of its input in pixels.
+        width: the same.
         load_seconds: what loading and optimizing the model took.
     """
 
     def __init__(
-        self, path: str | Path, *, preprocessing: Preprocessing | None = None, threads: int = 1
+        self,
+        path: str | PathLike[str],
+        *,
+        preprocessing: Preprocessing | None = None,
+        threads: int = 1,
     ) -> None:
         if threads < 1:
             raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
@@ -60,7 +67,7 @@ class OnnxRuntime:
         record = Preprocessing.from_dict(model.preprocessing) if model.preprocessing else None
         self._preprocessing = record or preprocessing
         self.input, self._channels = _image(model, path)
-        self.side = self._side()
+        self.side = self.width = self._side()
         if self.input.dtype == "float32" and self._preprocessing is None:
             raise UsageError(
                 f"{path} does not say how a photo is normalised",
@@ -146,27 +153,18 @@ class OnnxRuntime:
         return fixed.pop()
 
 
-def _image(model: OnnxModel, path: str | Path) -> tuple[End, int]:
+def _image(model: OnnxModel, path: str | PathLike[str]) -> tuple[End, int]:
     """The input of an image classifier, and the axis of its channels."""
-    if len(model.inputs) != 1:
-        raise UsageError(
-            f"{path} is not an image classifier", cause=f"it has {len(model.inputs)} inputs"
-        )
+    refuse(path, inputs_problem(model.inputs))
     image = model.inputs[0]
     shape = image.shape or ()
-    channels = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3]
-    if not channels or (isinstance(shape[0], int) and shape[0] != 1):
-        raise UsageError(
-            f"{path} is not an image classifier",
-            cause=f"its input is {list(shape)}, neither [1, 3, height, width] nor "
-            "[1, height, width, 3]",
-        )
+    channels = [axis for axis in (1, 3) if shape[axis] == 3]
     if image.dtype not in ("uint8", "float32"):
         raise UsageError(f"{path} cannot be fed with photos", cause=f"it takes {image.dtype}")
     return image, channels[0]
 
 
-def _load(source: str | bytes, path: str | Path, threads: int) -> tuple[Any, float]:
+def _load(source: str | bytes, path: str | PathLike[str], threads: int) -> tuple[Any, float]:
     """Returns a session, and how many seconds making it took."""
     try:
         import onnxruntime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ class OpenVINO:
     Attributes:
         runtime: "OpenVINO", its version and the device.
         side: height of its input in pixels.
+        width: the same.
         load_seconds: what reading and compiling the model took.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | PathLike[str],
         *,
         preprocessing: Preprocessing | None = None,
         threads: int = 1,
@@ -61,7 +63,7 @@ class OpenVINO:
             raise UsageError(f"{path} is not an image classifier", cause=str(broken[0]))
         (self.input,) = model.inputs
         self.output = model.outputs[0]
-        self.side = self.input.shape[2]
+        self.side = self.width = self.input.shape[2]
         self._preprocessing = model.preprocessing or preprocessing
         self._takes_bytes = openvino_file.is_bytes(self.input)
         if not self._takes_bytes and self._preprocessing is None:

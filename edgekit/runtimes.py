@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 
 from edgekit.errors import MissingToolError, UsageError, did_you_mean
@@ -19,7 +20,7 @@ _RUNTIMES = {
 
 
 def open_classifier(
-    path: str | Path,
+    path: str | PathLike[str],
     *,
     threads: int = 1,
     preprocessing: Preprocessing | None = None,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.class_names import clean_labels, with_canonical_labels
 from edgekit.errors import UsageError
-from edgekit.labels import clean_labels, with_canonical_labels
 from edgekit.photos import Listing, Progress, Source, list_photos
 from edgekit.shard_names import PIPE
 from edgekit.shards import find_shards, list_shards

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.class_names import canonical
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS
-from edgekit.labels import canonical
 from edgekit.photos import printable, walk
 
 TRAIN, VAL, TEST, EXTRA = "training", "validation", "test", "unlabelled"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
+from edgekit.normalization import Normalization
 from edgekit.targets.deploy_install import Files, Installer
 from edgekit.targets.deploy_model import (
     RECORD,
@@ -52,6 +53,7 @@ class Deployed:
         files: their paths in the folder.
         checked: what was tried there, in words.
         command: what a user types to classify a photo; None for an Android bundle.
+        labels_note: how the file's labels differ from its output; None where they fit.
     """
 
     host: str
@@ -59,6 +61,7 @@ class Deployed:
     files: tuple[str, ...]
     checked: str
     command: str | None
+    labels_note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
@@ -74,6 +77,7 @@ def deploy(
     python: str | None = None,
     android: bool = False,
     check: Check | None = None,
+    normalization: Normalization | None = None,
 ) -> Deployed:
     """Deploys a model, as ``edgekit deploy`` does.
 
@@ -85,9 +89,10 @@ def deploy(
         python: the device's Python; found there unless given.
         android: make the sources for an app, with or without a phone.
         check: tries the model on the phone.
+        normalization: of a float input whose file does not state it.
 
     Raises:
-        UsageError: the model or the folder cannot be used.
+        UsageError: the model is no image classifier, or it or the folder cannot be used.
         MissingToolError: the device lacks Python, numpy or a TFLite runtime.
         DeviceError: the device cannot be reached, or has no room.
         EdgekitError: the device answers otherwise than this host.
@@ -97,7 +102,7 @@ def deploy(
         raise UsageError("no device is given", hint="--device ssh://user@host, or --android")
     if android and device is not None and not is_phone:
         raise UsageError(f"{device} is no Android phone", hint="leave out --device or --android")
-    source = find_source(run, file)
+    source = find_source(run, file, normalization)
     if is_phone or android:
         from edgekit.targets.deploy_android import write_bundle
 
@@ -124,7 +129,8 @@ def _install(source: Source, host: Host, work: str, to: str | None, python: str 
 
     installer.install(target, files, check)
     command = _command(host, target, interpreter)
-    return Deployed(host.name, target, tuple(files), said, command)
+    note = description.labels_note
+    return Deployed(host.name, target, tuple(files), said, command, note)
 
 
 def _target(host: Host, installer: Installer, to: str | None, default: str) -> str:

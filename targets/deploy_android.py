@@ -58,7 +58,7 @@ def write_bundle(
             said = check(Path(new) / model) if check else NOT_RUN
 
         Installer(host, work).install(str(target), files, try_it)
-    return Deployed(host.name, str(target), tuple(files), said, None)
+    return Deployed(host.name, str(target), tuple(files), said, None, description.labels_note)
 
 
 def asset_name(name: str) -> str:

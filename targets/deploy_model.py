@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.atomic import read_json
+from edgekit.classifier import PROBABILITY, count_classes, output_kind, refuse
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
-from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.converters.tflite_metadata import Metadata
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.hashing import hash_file
+from edgekit.labels import fit_labels
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, feed_table
+from edgekit.runtime import Pixels, check_normalization, feed_table
 from edgekit.targets import runner
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
@@ -39,11 +42,13 @@ class Source:
         path: the file.
         run: the run's folder; None for a file by itself.
         report: the run's ``report.json``; empty without one.
+        normalization: of a float input whose file does not state it.
     """
 
     path: Path
     run: Path | None
     report: dict[str, Any]
+    normalization: Normalization | None = None
 
     @property
     def title(self) -> str:
@@ -54,7 +59,7 @@ class Source:
     @cached_property
     def model(self) -> TFLiteModel:
         """The file, read."""
-        return runner.read_classifier(self.path)
+        return runner.read_image_model(self.path)
 
     @property
     def image(self) -> Tensor:
@@ -81,12 +86,15 @@ class Source:
         return origin if stem.endswith(_COMPILED) and origin.is_file() else None
 
 
-def find_source(run: Path, file: str | None = None) -> Source:
+def find_source(
+    run: Path, file: str | None = None, normalization: Normalization | None = None
+) -> Source:
     """Finds the file of a run, its int8 one unless another is named.
 
     Args:
         run: a run's folder, or a .tflite file.
         file: the name of a file in the folder.
+        normalization: of a float input whose file does not state it.
 
     Raises:
         UsageError: there is no such file.
@@ -94,7 +102,7 @@ def find_source(run: Path, file: str | None = None) -> Source:
     if not run.is_dir():
         if file:
             raise UsageError("--file names a file of a run", cause=f"{run} is no folder")
-        return Source(run, None, {})
+        return Source(run, None, {}, normalization)
     try:
         report = read_json(run / "report.json")
         listed = [str(entry["path"]) for entry in report["files"]]
@@ -115,7 +123,7 @@ def find_source(run: Path, file: str | None = None) -> Source:
         known = [path.name for path in run.glob("*.tflite")]
         hint = did_you_mean(name, known) if known else None
         raise UsageError(f"{run} holds no file '{name}'", hint=hint)
-    return Source(run / name, run, report)
+    return Source(run / name, run, report, normalization)
 
 
 @dataclass(frozen=True)
@@ -125,11 +133,13 @@ class Description:
     Attributes:
         preprocessing: how a photo becomes pixels.
         labels: a name for each class.
+        labels_note: how the file's labels differ from its output; None where they fit.
         record: what ``model.json`` holds, without the names of the files.
     """
 
     preprocessing: Preprocessing
     labels: tuple[str, ...]
+    labels_note: str | None
     record: dict[str, Any]
 
 
@@ -139,24 +149,21 @@ def describe(source: Source) -> Description:
     Raises:
         UsageError: it is no classifier of square photos, or its types cannot be fed or read.
     """
-    metadata, (height, width) = read_metadata(source.path), source.image.shape[1:3]
-    if height != width:
-        cause = f"its input is {height} x {width} pixels"
-        raise UsageError(f"{source.path} does not take square photos", cause=cause)
-    if metadata.output == "embedding" or source.report.get("output") == "embedding":
-        raise UsageError(
-            f"{source.path} is no classifier", cause="it answers with an embedding, not classes"
-        )
+    _, metadata = runner.read_classifier(source.path)
+    if source.report.get("output") == "embedding":
+        refuse(source.path, "it answers with an embedding, not classes")
     if source.scores.dtype not in OUTPUT_TYPES:
         raise UsageError(f"{source.path} answers in {source.scores.dtype}")
-    preprocessing = _preprocessing(source, metadata, height)
-    labels = _labels(source, metadata)
+    check_normalization(source.path, source.image, source.normalization)
+    side = source.image.shape[1]
+    preprocessing = _preprocessing(source, metadata, side)
+    labels, note = _labels(source, metadata)
     record = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "file": source.path.name,
         "sha256": hash_file(source.path),
-        "size": height,
+        "size": side,
         "crop_fraction": preprocessing.crop_fraction,
         "interpolation": preprocessing.interpolation,
         "input": _feeding(source, metadata),
@@ -170,7 +177,7 @@ def describe(source: Source) -> Description:
         "delegate": "edgetpu" if source.is_compiled else None,
         "labels": list(labels),
     }
-    return Description(preprocessing, labels, record)
+    return Description(preprocessing, labels, note, record)
 
 
 def _preprocessing(source: Source, metadata: Metadata, size: int) -> Preprocessing:
@@ -181,27 +188,34 @@ def _preprocessing(source: Source, metadata: Metadata, size: int) -> Preprocessi
     return Preprocessing.from_dict({**record, "resolution": size})
 
 
-def _labels(source: Source, metadata: Metadata) -> tuple[str, ...]:
-    """The run's names, which may hold any character, else the file's, else numbers."""
-    classes = source.scores.shape[-1] if source.scores.shape else 0
+def _labels(source: Source, metadata: Metadata) -> tuple[tuple[str, ...], str | None]:
+    """The run's names, which may hold any character, else the file's, else numbers.
+
+    Returns:
+        The names, and how the file's labels differ from the output.
+    """
+    classes = count_classes(source.scores) or 0
     data = source.report.get("data") or {}
-    for names in (data.get("labels") or (), metadata.labels):
-        if len(names) == classes:
-            return tuple(map(str, names))
-    return tuple(f"class {index}" for index in range(classes))
+    of_run = tuple(map(str, data.get("labels") or ()))
+    if len(of_run) == classes:
+        return of_run, None
+    labels = fit_labels(metadata.labels, classes)
+    numbers = tuple(f"class {index}" for index in range(classes))
+    return labels.names or numbers, labels.note or metadata.labels_problem
 
 
 def _feeding(source: Source, metadata: Metadata) -> dict[str, Any]:
     """How the input is fed, in the terms of `deploy_classify.feeding_table`."""
     image = source.image
-    table = feed_table(image, source.path, None)
+    table = feed_table(image, source.path, source.normalization)
     record: dict[str, Any] = {"dtype": image.dtype}
     if table is None:
         return {**record, "feed": "bytes"}
     levels = np.arange(256)[:, None]
     if image.dtype == "int8" and np.array_equal(table, np.broadcast_to(levels - 128, (256, 3))):
         return {**record, "feed": "offset", "offset": -128}
-    record |= {"mean": _float32(metadata.mean), "std": _float32(metadata.std)}
+    used = source.normalization or metadata
+    record |= {"mean": _float32(used.mean), "std": _float32(used.std)}
     if image.dtype == "float32":
         return {**record, "feed": "normalize"}
     zero_point = image.zero_point or 0
@@ -215,12 +229,20 @@ def _float32(values: Sequence[float]) -> list[float]:
 
 
 def _kind(source: Source, metadata: Metadata) -> str:
-    if metadata.output in ("logit", "probability"):
-        return "logits" if metadata.output == "logit" else "probability"
-    producer = source.model.producer(source.scores.index)
-    while producer is not None and producer.name in ("QUANTIZE", "DEQUANTIZE"):
-        producer = source.model.producer(producer.inputs[0])
-    return "probability" if producer is not None and producer.name == "SOFTMAX" else "logits"
+    """What the output means: as the graph says it, else as the values of an answer show it."""
+    from edgekit.classify import draw
+
+    found = output_kind(source.model, metadata)
+    if found is None and source.reference is not None:
+        answer = runner.run(
+            source.reference,
+            draw(source.image.shape[1])[None],
+            preprocessing=source.normalization,
+            repeat=1,
+        )
+        model = runner.read_image_model(source.reference)
+        found = output_kind(model, metadata, answer.scores)
+    return "probability" if found is not None and found[0] == PROBABILITY else "logits"
 
 
 @dataclass(frozen=True)
@@ -249,7 +271,9 @@ def expect(source: Source, preprocessing: Preprocessing) -> Expected:
     names = ["a validation photo"] * (len(photos) - 1) + [TEST_PICTURE]
     if source.reference is None:
         return Expected(photos[0], None, "", names[0])
-    answer = runner.run(source.reference, np.stack(photos), repeat=1)
+    answer = runner.run(
+        source.reference, np.stack(photos), preprocessing=source.normalization, repeat=1
+    )
     output = Source(source.reference, None, {}).scores
     outputs = answer.scores.astype(np.float64)
     if output.scale is not None:

@@ -8,30 +8,40 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.errors import EdgekitError, MissingToolError
+from edgekit.normalization import Normalization
 from edgekit.targets import measuring
 from edgekit.targets.deploy import tolerance
 from edgekit.targets.hosts import LocalHost, open_host
 
 
-def on_phone(url: str, python: str | None, binary: Path | None) -> Callable[[Path], str]:
+def on_phone(
+    url: str,
+    python: str | None,
+    binary: Path | None,
+    normalization: Normalization | None = None,
+) -> Callable[[Path], str]:
     """Returns what tries a model on a phone with one picture, and says what came of it.
 
     Args:
         url: of the phone.
         python: a Python there that has a TFLite runtime; None to look for one.
         binary: TensorFlow Lite's `benchmark_model`, to use in its place.
+        normalization: of a float input whose file does not state it.
 
     Returns:
         A function of the model's path. It raises EdgekitError where the phone answers otherwise
         than this host, and DeviceError where it cannot be reached.
     """
     from edgekit import bench_devices
+    from edgekit.bench_photos import load_photos
 
     method = bench_devices.choose_method(python, binary)
 
     def check(model: Path) -> str:
-        photos = bench_devices.load_photos(model, None, None)
-        job = bench_devices.make_job(model, photos, threads=(1,), runs=1)
+        photos = load_photos(model, None, None)
+        job = bench_devices.make_job(
+            model, photos, normalization=normalization, threads=(1,), runs=1
+        )
         with open_host(url) as phone:
             try:
                 there = method(phone, job, lambda *_: None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.atomic import write_bytes
+from edgekit.classifier import onnx_problem
 from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import OnnxModel
 from edgekit.converters.onnx_package import package
@@ -74,6 +75,8 @@ def _opset(model: OnnxModel) -> Iterator[tuple[str, str]]:
 def _ends(model: OnnxModel) -> Iterator[tuple[str, str]]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         yield "model", f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+    elif problem := onnx_problem(model):
+        yield "model", f"it is no image classifier: {problem}"
 
 
 def _saturating(model: OnnxModel) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit import child
+from edgekit.classifier import photo_problem, refuse, tflite_problem
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.converters.tflite_metadata import Metadata, read_metadata
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError, did_you_mean
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, feed_table
 from edgekit.targets.edgetpu_status import CUSTOM_OP
@@ -110,26 +114,38 @@ class Answer:
     runtime: str
 
 
-def read_classifier(path: str | Path) -> TFLiteModel:
-    """Reads a model with one input [1, height, width, 3] and an output.
+def read_image_model(path: str | PathLike[str]) -> TFLiteModel:
+    """Reads a model that takes a photo: one input [1, height, width, 3]; and that has an output.
 
     Raises:
         UsageError: the file cannot be read, or is no such model.
     """
     model = tflite_file.read(path)
-    shapes = [model.tensors[i].shape for i in model.inputs]
-    if len(shapes) != 1 or not model.outputs or (len(shapes[0]), *shapes[0][::3]) != (4, 1, 3):
-        cause = f"its inputs are {[list(shape) for shape in shapes]}, not [1, height, width, 3]"
-        raise UsageError(f"{path} is not an image classifier", cause=cause)
+    refuse(path, photo_problem(model))
     return model
 
 
+def read_classifier(path: str | PathLike[str]) -> tuple[TFLiteModel, Metadata]:
+    """Reads an image classifier and what it says of itself.
+
+    Raises:
+        UsageError: the file cannot be read, or is no classifier of square photos.
+    """
+    model, metadata = read_image_model(path), read_metadata(path)
+    refuse(path, tflite_problem(model, metadata))
+    height, width = model.tensors[model.inputs[0]].shape[1:3]
+    if height != width:
+        cause = f"its input is {height} x {width} pixels"
+        raise UsageError(f"{path} does not take square photos", cause=cause)
+    return model, metadata
+
+
 def run(
-    path: str | Path,
+    path: str | PathLike[str],
     batch: Pixels,
     *,
     delegate: Delegate | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Normalization | None = None,
     threads: int = 1,
     repeat: int = 10,
     timeout_s: float = TIMEOUT_S,
@@ -159,7 +175,7 @@ def run(
     check_python_has(delegate)
     if min(threads, repeat) < 1 or not timeout_s > 0:
         raise UsageError("threads, repeat and timeout must be above 0")
-    model = read_classifier(path)
+    model = read_image_model(path)
     _check_pixels(path, model, batch)
     _check_match(path, model, delegate, compiled_only)
     table = feed_table(model.tensors[model.inputs[0]], path, preprocessing)
@@ -237,7 +253,7 @@ def converse(
         raise child.died(phase, code, child.last_line(stderr))
 
 
-def _check_pixels(path: str | Path, model: TFLiteModel, batch: Pixels) -> None:
+def _check_pixels(path: str | PathLike[str], model: TFLiteModel, batch: Pixels) -> None:
     shape = model.tensors[model.inputs[0]].shape[1:]
     if batch.dtype != np.uint8 or batch.shape[1:] != shape or not len(batch):
         raise UsageError(
@@ -247,7 +263,7 @@ def _check_pixels(path: str | Path, model: TFLiteModel, batch: Pixels) -> None:
 
 
 def _check_match(
-    path: str | Path, model: TFLiteModel, delegate: Delegate, compiled_only: bool
+    path: str | PathLike[str], model: TFLiteModel, delegate: Delegate, compiled_only: bool
 ) -> None:
     """Raises UsageError where the file was made for another processor."""
     compiled = CUSTOM_OP in model.custom_codes
@@ -274,8 +290,16 @@ def check_python_has(delegate: Delegate) -> None:
 
 
 def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any]:
-    """The first output of a model for each photo as the runtime gave it, [n, classes]."""
-    dtype = np.dtype(model.tensors[model.outputs[0]].dtype)
+    """The first output of a model for each photo as the runtime gave it, [n, classes].
+
+    Raises:
+        UsageError: it holds no numbers.
+    """
+    name = model.tensors[model.outputs[0]].dtype
+    try:
+        dtype = np.dtype(name)
+    except TypeError as error:
+        raise UsageError(f"the model's output is {name}, which is not read") from error
     return np.stack([np.frombuffer(output, dtype) for output in outputs])
 
 
@@ -314,7 +338,7 @@ def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) ->
     return EdgekitError(message, cause=said, hint="`edgekit run --timeout` gives it more seconds")
 
 
-def failure(path: str | Path, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
+def failure(path: str | PathLike[str], delegate: Delegate, kind: str, cause: str) -> EdgekitError:
     """Puts an error of the agent into words."""
     if kind == "runtime":
         hint = "pip install ai-edge-litert"

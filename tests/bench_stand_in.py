@@ -17,6 +17,8 @@ LOADED = {
     "load_ms": 2.0,
     "first_ms": 1.5,
     "memory_bytes": 1000,
+    "size_bytes": 43,
+    "not_a_classifier": None,
 }
 REFUSED = {"exit_code": 3, "cause": "it says so", "hint": "get it"}
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from foreign_files import FOREIGN, ending_in, input_shape
 from PIL import Image
 from tiny_tflite import SIZE, TinyModel, float_io
 
@@ -145,3 +146,39 @@ def test_each_line_is_answered_with_one(path, tmp_path):
     assert wrong["error"]["exit_code"] == 2
     assert len(second["result"]) >= 1
     assert "noise" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tiny", "says"),
+    [
+        (ending_in("gated"), "its output [1, 4, 4, 8]"),
+        (ending_in("scores", "gated"), "it has 2 outputs"),
+        (input_shape(4, 8, 8, 3), "it takes [4, 8, 8, 3]"),
+    ],
+)
+def test_what_is_no_classifier_is_run_and_said_to_be_none(tmp_path, tiny, says):
+    path, photo = tmp_path / "m.tflite", tmp_path / "photo.png"
+    path.write_bytes(tiny.pack())
+    Image.fromarray(draw(40)).save(photo)
+    model, figures = load(str(path), 1, str(photo))
+    assert says in figures["not_a_classifier"]
+    assert len(burst(model, 1e-9)) == 1
+
+
+def test_a_photo_of_any_sides_is_fed(tmp_path, fed):
+    path, photo = tmp_path / "m.tflite", tmp_path / "photo.png"
+    tiny = ending_in("stem")
+    for name, sides in (("image", (6, 8)), ("pixels", (6, 8)), ("stem", (3, 4))):
+        tensor = tiny.tensor(name)
+        tensor.shape = [1, *sides, tensor.shape[3]]
+    path.write_bytes(tiny.pack())
+    Image.fromarray(draw(40)).save(photo)
+    load(str(path), 1, str(photo))
+    assert [given.shape for given in fed] == [(1, 6, 8, 3)] * 2
+
+
+def test_the_size_counts_every_file_of_a_model(tmp_path):
+    pytest.importorskip("onnxruntime")
+    _, figures = load(str(FOREIGN / "external.onnx"), 1, None)
+    assert figures["size_bytes"] == 356 + 512
+    assert figures["not_a_classifier"] is None

@@ -3,18 +3,22 @@ from __future__ import annotations
 import json
 import os
 
+import foreign_files
 import numpy as np
 import pytest
+from foreign_files import FOREIGN, ending_in
 from PIL import Image
-from tiny_tflite import CLASSES, SIZE, TinyModel
+from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
 from edgekit import bench_devices
-from edgekit.bench_devices import Photos, check_url, choose_method, compare, load_photos
+from edgekit.bench_devices import check_url, choose_method, compare
+from edgekit.bench_photos import Photos, load_photos
 from edgekit.classify import draw
 from edgekit.console import NullConsole
 from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import DeviceError, UsageError
 from edgekit.hashing import file_hash
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT
 from edgekit.targets import measuring
@@ -322,3 +326,58 @@ def test_outputs_that_are_no_numbers_are_no_answers():
     outputs = np.array([[np.nan, 0, 0], [0, 0, 1]], np.float32)
     found = bench_devices.compare("gpu", outputs, None, np.array([[1, 0, 0], [0, 0, 1]]))
     assert (found["agreement"], found["differing"], found["largest_difference"]) == (0.5, 1, None)
+
+
+def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
+    path = tmp_path / "map.tflite"
+    path.write_bytes(ending_in("gated").pack())
+    photos = load_photos(path, photos_in(tmp_path / "data", "abcde"), None)
+    assert (photos.truth, photos.classifies) == (None, False)
+    assert photos.note == (
+        "map.tflite is no image classifier: its output [1, 4, 4, 8] is no single list of scores"
+    )
+    job = bench_devices.make_job(path, photos, threads=(1,), runs=1)
+    document, problems = bench_devices.measure(
+        job, photos, [], choose_method(None, None), NullConsole()
+    )
+    (host,) = document["devices"]
+    assert problems == []
+    assert host["timings"][0]["median"] > 0
+    assert (host["accuracy"][0]["top1"], host["accuracy"][0]["agreement"]) == (None, None)
+    assert document["note"] == photos.note
+
+
+def test_a_background_label_is_no_class_of_the_output(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes((FOREIGN / "labels_background_1_more.tflite").read_bytes())
+    photos = load_photos(path, photos_in(tmp_path / "data", ["red", "green", "blue"]), None)
+    assert dict(zip(greys(photos), photos.truth.tolist(), strict=True)) == {0: 0, 10: 1, 20: 2}
+    assert "4 labels for 3 classes" in photos.note
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (foreign_files.labelled(b"a\nb\n"), "no top-1: the file has 2 labels for 5 classes"),
+        (foreign_files.labelled(b"{'a': 1}"), "no top-1: the labels cannot be read"),
+        (TinyModel().pack(), "no top-1: m.tflite has no labels; 3 folders for 5 classes"),
+    ],
+)
+def test_why_there_is_no_top_1_is_said(tmp_path, data, says):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(data)
+    photos = load_photos(path, photos_in(tmp_path / "data", "abc"), None)
+    assert photos.truth is None
+    assert photos.note.startswith(says)
+
+
+def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(float_io().pack())
+    photos = load_photos(path, None, None)
+    with pytest.raises(UsageError, match="how a photo is normalised") as caught:
+        bench_devices.make_job(path, photos)
+    assert "--mean and --std" in caught.value.hint
+    given = Normalization((1.0, 2.0, 3.0), (2.0,) * 3)
+    table = bench_devices.make_job(path, photos, normalization=given).table
+    assert table[[0, 255]].tolist() == [[-0.5, -1.0, -1.5], [127.0, 126.5, 126.0]]

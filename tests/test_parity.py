@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from foreign_files import custom, ending_in, reshaped
 from planted import CLASSES, SIDE, VARIANTS, Plant, write_files
 
 import edgekit
@@ -293,3 +294,26 @@ def test_trained_networks_are_simulated_exactly_and_their_faults_are_found(real_
         assert [d["tensor"] for d in found["differences"]] == [tensor]
         if fault is not no_activation:
             assert found["first"]["tensor"] == node
+
+
+def test_scores_without_a_batch_are_refused(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(reshaped(5).pack())
+    with pytest.raises(UsageError, match="photo by photo"):
+        compare(path)
+
+
+@pytest.mark.parametrize(
+    ("tiny", "says"),
+    [
+        (ending_in("gated"), "no single list of scores"),
+        (ending_in("scores", "gated"), "2 outputs"),
+        (custom("TFLite_Detection_PostProcess"), "a detector"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(tmp_path, tiny, says):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tiny.pack())
+    with pytest.raises(UsageError, match="not an image classifier") as caught:
+        compare(path)
+    assert says in caught.value.cause

@@ -196,8 +196,8 @@ def test_latency_is_bounded_in_time(save, pixels):
 
 
 def test_init_is_apart_from_the_runs(save, pixels, monkeypatch):
-    load = runtime._load
-    monkeypatch.setattr(runtime, "_load", lambda *a: (load(*a)[0], 7.0))
+    load = runtime.load_interpreter
+    monkeypatch.setattr(runtime, "load_interpreter", lambda *a: (load(*a)[0], 7.0))
     figures = measure_latency(save(TinyModel()), pixels[0], warm=3)
     assert figures["init"] == 7000.0
     assert figures["first"] < 1000

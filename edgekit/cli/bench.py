@@ -40,6 +40,16 @@ def command(
     limit: Annotated[
         int | None, typer.Option(help="So many of --data, evenly spread.", min=1)
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="With --device: of a float input, one number or three, of 0 to 255.",
+            metavar="R,G,B",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="A photo is fed as (pixel - mean) / std.", metavar="R,G,B")
+    ] = None,
     delegate: Annotated[
         list[str] | None, typer.Option(help="On devices: none, xnnpack, edgetpu, gpu. [xnnpack]")
     ] = None,
@@ -79,6 +89,7 @@ def command(
     from edgekit import bench, bench_saved
     from edgekit.console import Console
     from edgekit.errors import UsageError
+    from edgekit.normalization import parse_normalization
 
     if not tolerance >= 0:
         raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
@@ -100,15 +111,16 @@ def command(
             as_json=json,
             out=out,
             threads=tuple(sorted(set(threads or []))) or None,
+            normalization=parse_normalization(mean, std),
             seconds=seconds * rounds,
             cool_down=cool_down,
             timeout_s=timeout,
         )
         return
-    if data or limit or delegate or python or benchmark_binary or cool_down:
+    if data or limit or mean or std or delegate or python or benchmark_binary or cool_down:
         raise UsageError(
-            "--data, --limit, --delegate, --python, --benchmark-binary and --cool-down are for "
-            "devices",
+            "--data, --limit, --mean, --std, --delegate, --python, --benchmark-binary and "
+            "--cool-down are for devices",
             hint="add --device URL",
         )
     if threads and len(threads) > 1:
@@ -148,6 +160,7 @@ def _on_devices(
 ) -> None:
     """Measures one file on this host and on devices, and shows both side by side."""
     from edgekit import bench_devices
+    from edgekit.bench_photos import load_photos
     from edgekit.cli.bench_devices import show
     from edgekit.errors import UsageError
     from edgekit.targets.runner import Delegate
@@ -157,7 +170,7 @@ def _on_devices(
     for url in urls:
         bench_devices.check_url(url)
     method = bench_devices.choose_method(python, binary)
-    photos = bench_devices.load_photos(files[0], data, limit)
+    photos = load_photos(files[0], data, limit)
     chosen = tuple(Delegate(name) for name in dict.fromkeys(delegates)) or (Delegate(),)
     job = bench_devices.make_job(files[0], photos, delegates=chosen, **settings)
     document, problems = bench_devices.measure(job, photos, urls, method, console)
@@ -172,7 +185,7 @@ def _on_devices(
 def _print(document: Document, changes: Sequence[Change | None] | None, *, as_json: bool) -> None:
     import sys
 
-    from edgekit.bench import int8_notes
+    from edgekit.bench import classifier_notes, int8_notes
     from edgekit.console import safe
 
     if as_json:
@@ -181,7 +194,8 @@ def _print(document: Document, changes: Sequence[Change | None] | None, *, as_js
         print(dumps(document, indent=2, ensure_ascii=False))
         return
     if document["files"]:
-        lines = [*_table(document["files"], changes), _how(document), *int8_notes(document)]
+        lines = [*_table(document["files"], changes), _how(document)]
+        lines += [*classifier_notes(document), *int8_notes(document)]
         print(safe("\n".join(lines), sys.stdout))
 
 

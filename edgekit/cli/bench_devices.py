@@ -48,7 +48,10 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     for device in document["devices"]:
         for line in marks(device):
             console.warn(line)
-    print(safe("\n".join([*table(document["devices"]), how(document)]), sys.stdout))
+    lines = [*table(document["devices"]), how(document)]
+    if document["note"]:
+        lines.append(document["note"])
+    print(safe("\n".join(lines), sys.stdout))
 
 
 def how(document: Document) -> str:

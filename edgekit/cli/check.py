@@ -38,6 +38,7 @@ def check(
     """
     from edgekit.console import CONTROLS
     from edgekit.errors import UsageError
+    from edgekit.model_files import read_about
     from edgekit.targets import registry
 
     found = registry.find(target)
@@ -48,6 +49,7 @@ def check(
             f"--min-mapped is not for the target {target}",
             cause="it has no accelerator that operators are mapped to",
         )
+    about = read_about(file)
     if json:
         from dataclasses import asdict
         from json import dumps
@@ -56,12 +58,14 @@ def check(
             "schema_version": 1,
             "path": str(file),
             "target": target,
+            "scheme": about.scheme,
             "findings": [asdict(finding) for finding in findings],
             **(prediction.to_dict() if prediction else {}),
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
-        lines = [f"{file} for {target}", ""]
+        said = f" ({about.scheme_in_words})" if about.scheme_in_words else ""
+        lines = [f"{file} for {target}: {about.scheme}{said}", ""]
         lines += _predicted(prediction, operators) if prediction else []
         lines += _requirements(findings)
         print("\n".join(lines).translate(CONTROLS))

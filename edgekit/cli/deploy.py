@@ -29,6 +29,16 @@ def command(
     android: Annotated[
         bool, typer.Option("--android", help="Write sources for an Android app, without a phone.")
     ] = False,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a float input, one number or three, of 0 to 255. [as the file says]",
+            metavar="R,G,B",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="A photo is fed as (pixel - mean) / std.", metavar="R,G,B")
+    ] = None,
     benchmark_binary: Annotated[
         Path | None,
         typer.Option(help="benchmark_model, to try the model on a phone.", metavar="FILE"),
@@ -39,14 +49,25 @@ def command(
     import sys
 
     from edgekit.console import Console, safe
+    from edgekit.normalization import parse_normalization
     from edgekit.targets.deploy import deploy
     from edgekit.targets.deploy_phone import on_phone
 
+    normalization = parse_normalization(mean, std)
     check = None
     if device is not None and device.startswith("adb:"):
-        check = on_phone(device, python, benchmark_binary)
+        check = on_phone(device, python, benchmark_binary, normalization)
     with Console().stage(1, 1, f"deploy to {device or 'an Android bundle'}"):
-        done = deploy(run, device, to=to, file=file, python=python, android=android, check=check)
+        done = deploy(
+            run,
+            device,
+            to=to,
+            file=file,
+            python=python,
+            android=android,
+            check=check,
+            normalization=normalization,
+        )
     if json:
         from json import dumps
 
@@ -58,4 +79,6 @@ def command(
 def _lines(done: Deployed) -> list[str]:
     lines = [f"{done.folder} on {done.host}:", *(f"  {name}" for name in done.files)]
     lines.append(f"check: {done.checked}")
+    if done.labels_note:
+        lines.append(f"labels: {done.labels_note}")
     return lines if done.command is None else [*lines, "run it:", f"  {done.command}"]

@@ -1,4 +1,4 @@
-"""``edgekit inspect FILE``: what a .tflite file is, and what is wrong with it."""
+"""``edgekit inspect FILE``: what a model file is, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .tflite file, edgekit's or another's.")],
+    file: Annotated[Path, typer.Argument(help="A .tflite, .onnx or .xml file, of edgekit or not.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show a .tflite file's types, operators, labels, preprocessing and faults."""
+    """Show a model file's types, operators, labels, preprocessing and faults."""
     from edgekit.console import CONTROLS
     from edgekit.inspection import inspect_file
 
@@ -22,26 +22,28 @@ def inspect(
 
         print(dumps(found, indent=2, ensure_ascii=False))
     else:  # names come from the file, and a terminal would obey control characters in them
-        print("\n".join(_lines(found)).translate(CONTROLS))
+        lines = _lines(found) if "snippet" in found else _other_lines(found)
+        print("\n".join(lines).translate(CONTROLS))
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The same for a person, without colours or boxes, so that it can be piped and compared."""
+    from edgekit.converters.tflite_scheme import scheme_in_words
+
     metadata = found["metadata"]
-    lines = [
-        f"{found['path']}: {found['scheme']}, {found['size_bytes'] / 1e6:.2f} MB",
-        f"sha256      {found['sha256']}",
-    ]
+    lines = [*_head(found), f"scheme      {scheme_in_words(found['scheme'])}"]
+    if len(found["weights"]) > 1:
+        counts = ", ".join(f"{name} in {count}" for name, count in found["weights"].items())
+        lines.append(f"weights     {counts} operators")
     lines += [_end("input", end) for end in found["inputs"]]
     lines += [_end("output", end) for end in found["outputs"]]
+    if found["not_a_classifier"]:
+        lines.append(f"classifier  no: {found['not_a_classifier']}")
     if metadata["name"]:
         lines.append(f"name        {metadata['name']}")
-    labels = metadata["labels"]
-    more = f", … ({len(labels)} in all)" if len(labels) > 8 else ""
-    lines.append(f"labels      {', '.join(labels[:8]) + more if labels else 'none in the file'}")
+    lines += _labels(metadata["labels"], found["labels_note"])
     if metadata["preprocessing"]:
-        record = {k: v for k, v in metadata["preprocessing"].items() if k != "labels"}
-        lines.append("prepared    " + ", ".join(f"{k} {v}" for k, v in record.items()))
+        lines.append(_prepared(metadata["preprocessing"]))
     elif metadata["mean"]:
         lines.append(f"prepared    mean {metadata['mean']}, std {metadata['std']}")
     lines += ["", f"{'operator':28} {'version':>7} {'TF 2.5':>7} {'count':>6}"]
@@ -49,13 +51,65 @@ def _lines(found: dict[str, Any]) -> list[str]:
         newest = op["newest_in_tf_2_5"] or "-"
         lines.append(f"{op['name']:28} {op['version']:>7} {newest:>7} {op['count']:>6}")
     lines += _compiled(found["edgetpu"]) if found["edgetpu"] else []
+    lines += _findings(found)
+    if found["snippet"]:
+        lines += ["", "# run it", found["snippet"].rstrip()]
+    elif found["needs_normalization"]:
+        lines += [
+            "",
+            "The file does not say how a photo is normalised: there is no program for it.",
+        ]
+        lines.append("edgekit run takes --mean and --std, as it was trained.")
+    return lines
+
+
+def _other_lines(found: dict[str, Any]) -> list[str]:
+    """Of a .onnx file or an OpenVINO IR."""
+    lines = _head(found)
+    if len(found["files"]) > 1:
+        lines.append(f"files       {', '.join(found['files'])}")
+    for kind in ("input", "output"):
+        for end in found[f"{kind}s"]:
+            shape = "of unknown shape" if end["shape"] is None else end["shape"]
+            lines.append(f"{kind:11} {end['dtype']} {shape}  ({end['name']})")
+    if found["not_a_classifier"]:
+        lines.append(f"classifier  no: {found['not_a_classifier']}")
+    lines += _labels(found["labels"], found["labels_note"])
+    if found["preprocessing"]:
+        lines.append(_prepared(found["preprocessing"]))
+    lines += ["", f"{'operator':36} {'count':>6}"]
+    lines += [f"{op['name']:36} {op['count']:>6}" for op in found["operators"]]
+    return [*lines, *_findings(found)]
+
+
+def _head(found: dict[str, Any]) -> list[str]:
+    from edgekit.report.format import size
+
+    return [
+        f"{found['path']}: {found['scheme']}, {size(found['size_bytes'])}",
+        f"sha256      {found['sha256']}",
+    ]
+
+
+def _labels(labels: list[str], note: str | None) -> list[str]:
+    more = f", … ({len(labels)} in all)" if len(labels) > 8 else ""
+    first = ", ".join(label if len(label) <= 60 else label[:59] + "…" for label in labels[:8])
+    line = f"labels      {first + more if labels else 'none in the file'}"
+    return [line, f"            {note}"] if note else [line]
+
+
+def _prepared(preprocessing: dict[str, Any]) -> str:
+    record = {k: v for k, v in preprocessing.items() if k != "labels"}
+    return "prepared    " + ", ".join(f"{k} {v}" for k, v in record.items())
+
+
+def _findings(found: dict[str, Any]) -> list[str]:
+    lines = []
     for target, findings in found["findings"].items():
         lines += ["", f"{target}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}"]
         lines += [
             f"  {f['severity']}: {f['where']}: {f['message']}\n    {f['fix']}" for f in findings
         ]
-    if found["snippet"]:
-        lines += ["", "# run it", found["snippet"].rstrip()]
     return lines
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 _TPU = "Which Edge TPU: usb, usb:N, pci or pci:N. [any]"
+_MEAN = "Of a float input; one number or three, of 0 to 255. [as the file says]"
+_STD = "A photo is fed as (pixel - mean) / std. [as the file says]"
 _DELEGATE = "none, xnnpack, or edgetpu (not verified on a real Edge TPU)."
 
 
@@ -27,6 +29,12 @@ def command(
     ] = None,
     tpu: Annotated[str, typer.Option("--tpu", metavar="DEVICE", help=_TPU)] = "",
     threads: Annotated[int, typer.Option("--threads", help="Of the kernels on the CPU.")] = 1,
+    mean: Annotated[
+        str | None, typer.Option("--mean", metavar="R,G,B", help=_MEAN, show_default=False)
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", metavar="R,G,B", help=_STD, show_default=False)
+    ] = None,
     top: Annotated[int, typer.Option("--top", help="Classes shown per photo.")] = 5,
     repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
@@ -35,6 +43,7 @@ def command(
     """Classify photos with a .tflite file on this host, and measure it."""
     from edgekit.classify import classify
     from edgekit.console import CONTROLS, Console
+    from edgekit.normalization import parse_normalization
     from edgekit.targets.runner import Delegate
 
     console = Console()
@@ -46,6 +55,7 @@ def command(
             threads=threads,
             top=top,
             repeat=repeat,
+            normalization=parse_normalization(mean, std),
             timeout_s=timeout,
             progress=lambda done, total: console.progress("run", done, total),
         )
@@ -59,14 +69,21 @@ def command(
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    from edgekit.report.format import NOTHING, milliseconds
+    from edgekit.report.format import milliseconds
 
+    is_logit = found["output"] == "logit"
     for photo in found["photos"]:
         yield photo["photo"]
         for place in photo["top"]:
             name = f"class {place['index']}" if place["label"] is None else place["label"]
-            score = NOTHING if place["score"] is None else f"{place['score']:.4f}"
-            yield f"  {score:>10}  {name}"
+            logit = f"  (logit {_number(place['score'])})" if is_logit else ""
+            yield f"  {_number(place['probability']):>8}  {name}{logit}"
+    if found["labels_note"]:
+        yield f"labels: {found['labels_note']}"
+    if is_logit:
+        yield f"the file gives logits ({found['output_reason']}); probabilities are their softmax"
+    else:
+        yield f"the file gives probabilities ({found['output_reason']})"
     latency = found["latency_ms"]
     names = ["load", "first", "median", "p5", "p95"]
     if found["delegate"]["library"]:
@@ -75,3 +92,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
     runs = f"{latency['n']} run{'s' * (latency['n'] != 1)}"
     yield f"latency in ms: {figures} ({runs}, {found['delegate']['name']}, {threads})"
+
+
+def _number(value: float | None) -> str:
+    from edgekit.report.format import NOTHING
+
+    return NOTHING if value is None else f"{value:.4f}"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import bench_devices
-from edgekit.bench_devices import Device, Photos
+from edgekit.bench_devices import Device
+from edgekit.bench_photos import Photos, spread
 from edgekit.console import Console
 from edgekit.data import Splits
 from edgekit.errors import EdgekitError
@@ -29,7 +30,7 @@ def measure(
         What was measured, the host first, and what went wrong; a device that is gone does not
         stop the others.
     """
-    chosen = bench_devices.spread(len(splits.val), options.device_limit)
+    chosen = spread(len(splits.val), options.device_limit)
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     truth = splits.val.labels[np.array(chosen)]
     photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)

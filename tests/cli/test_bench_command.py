@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tiny_tflite import TinyModel
+from tiny_tflite import TinyModel, float_io
 
 from edgekit import bench
 from edgekit.cli import run
@@ -18,6 +18,7 @@ def file(path, median=4.0):
         runtime="LiteRT 1",
         scheme="fp32",
         size_bytes=5_300_000,
+        not_a_classifier=None,
         memory_bytes=None,
         load_ms=20.0,
         first_ms=9.0,
@@ -152,3 +153,26 @@ def test_without_any_result_there_is_no_table(measured, document, capsys):
 def test_wrong_options_are_refused_before_anything_is_measured(monkeypatch, wrong):
     monkeypatch.setattr(bench, "measure", lambda *_, **__: pytest.fail("it measured"))
     assert run(["bench", "a.tflite", *wrong]) == 2
+
+
+def test_what_is_no_classifier_is_said_to_be_none(measured, document, capsys):
+    document["files"][0]["not_a_classifier"] = "it has 4 outputs"
+    assert run(["bench", "a.tflite"]) == 0
+    out = capsys.readouterr().out
+    assert "a.tflite is no image classifier: it has 4 outputs" in out
+    assert "b?.onnx is" not in out
+
+
+def test_a_normalization_is_for_devices(capsys):
+    assert run(["bench", "a.tflite", "--mean", "1", "--std", "1"]) == 2
+    assert "add --device URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--mean", "127", "--std", "128"]])
+def test_a_float_file_on_devices_needs_a_normalization(tmp_path, capsys, option):
+    path = tmp_path / "float.tflite"
+    path.write_bytes(float_io().pack())
+    code = run(["bench", str(path), "--device", "local:", *SHORT, *option])
+    err = capsys.readouterr().err
+    assert (code == 2) == (not option), err
+    assert ("give --mean and --std" in err) == (not option)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from foreign_files import FOREIGN
 from tiny_tflite import TinyModel, edit, float_io, with_op
 
 from edgekit.cli import run
@@ -89,3 +90,15 @@ def test_a_compiled_file_is_for_inspect(save, capsys):
 
 def test_no_file(tmp_path):
     assert run(["check", str(tmp_path / "none.tflite")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [("edgetpu", "Model not quantized"), ("tflite", "convert with TFLITE_BUILTINS_INT8")],
+)
+def test_16_bit_activations_are_named(capsys, target, advice):
+    assert run(["check", str(FOREIGN / "tf_16x8.tflite"), "--target", target]) == 0
+    shown = capsys.readouterr().out
+    first = f"for {target}: w8a16-static (int8 weights, int16 activations)"
+    assert shown.splitlines()[0].endswith(first)
+    assert advice in shown

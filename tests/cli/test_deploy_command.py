@@ -4,7 +4,8 @@ import json
 import sys
 
 import pytest
-from tiny_tflite import TinyModel
+from foreign_files import labelled
+from tiny_tflite import TinyModel, float_io
 
 from edgekit.cli import run
 
@@ -40,3 +41,18 @@ def test_what_is_refused_ends_with_2(model, tmp_path, capsys):
     assert "--android" in capsys.readouterr().err
     (tmp_path / "to").mkdir()
     assert run(["deploy", str(model), "--device", "local:", "--to", str(tmp_path / "to")]) == 2
+
+
+def test_labels_that_do_not_fit_are_said(tmp_path, capsys):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(labelled(b"a\nb\n"))
+    assert run(["deploy", str(path), "--android"]) == 0
+    assert "labels: the file has 2 labels for 5 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [[], ["--mean", "127", "--std", "128"]])
+def test_a_float_file_needs_a_normalization(tmp_path, capsys, option):
+    path = tmp_path / "float.tflite"
+    path.write_bytes(float_io().pack())
+    assert run(["deploy", str(path), "--android", *option]) == (0 if option else 2)
+    assert ("give --mean and --std" in capsys.readouterr().err) == (not option)

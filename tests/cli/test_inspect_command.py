@@ -5,6 +5,7 @@ import json
 import pytest
 from edgetpu_packages import STAND_ALONE, compiled, executable, options, package
 from flatbuffers import number_types
+from foreign_files import FOREIGN, ending_in
 from tiny_tflite import TinyModel
 
 from edgekit.cli.inspect import inspect
@@ -91,3 +92,54 @@ def test_control_characters_of_a_package_do_not_reach_the_terminal(show):
     out = show(options(package(executable(STAND_ALONE, 1, f10=b"\x1b[31m"))))
     assert "\x1b" not in out
     assert "chip ?[31m" in out
+
+
+def test_what_is_no_classifier_is_said_to_be_none(tmp_path, capsys):
+    path = tmp_path / "map.tflite"
+    path.write_bytes(ending_in("gated").pack())
+    inspect(path)
+    out = capsys.readouterr().out
+    assert "classifier  no: its output [1, 4, 4, 8] is no single list of scores" in out
+    assert "argmax" not in out
+
+
+def test_labels_are_compared_with_the_output(capsys):
+    inspect(FOREIGN / "labels_background_1_more.tflite")
+    out = capsys.readouterr().out
+    assert "the file has 4 labels for 3 classes" in out
+    assert "labels = ['red', 'green', 'blue']" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("aeq_weight_only_wi8_afp32", "int8 weights, which become float before they are used"),
+        ("aeq_dynamic_wi4b32_afp32", "weights     fp32 in 3, w4-dynamic-blocks32 in 2 operators"),
+        ("tf_16x8", "int8 weights, int16 activations"),
+    ],
+)
+def test_a_scheme_is_said_in_words(name, words, capsys):
+    inspect(FOREIGN / f"{name}.tflite")
+    out = capsys.readouterr().out
+    assert words in out
+    assert "edgekit run takes --mean and --std" in out
+
+
+def test_an_onnx_file(capsys):
+    pytest.importorskip("onnx")
+    inspect(FOREIGN / "external.onnx")
+    out = capsys.readouterr().out
+    assert "external.onnx: fp32, 868 B" in out
+    assert "files       external.onnx, external.onnx.data" in out
+    assert "output      float32 [1, 5]  (y)" in out
+
+
+def test_an_openvino_model(tmp_path, capsys):
+    pytest.importorskip("openvino")
+    from tiny_openvino import float_graph, write
+
+    inspect(write(tmp_path / "m.xml", float_graph()))
+    out = capsys.readouterr().out
+    assert "files       m.xml, m.bin" in out
+    assert "labels      tench, great white shark" in out
+    assert "openvino: no findings" in out

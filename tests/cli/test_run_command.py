@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
 from PIL import Image
 from stand_in import build_library, compiled_model
-from tiny_tflite import SIZE, TinyModel
+from tiny_tflite import SIZE, TinyModel, float_io
 
+from edgekit.classifier import softmax
 from edgekit.classify import TEST_PICTURE, classify, draw
 from edgekit.cli import run
 from edgekit.converters.tflite_metadata import embed
@@ -59,8 +61,11 @@ def test_text_is_for_people_and_progress_goes_to_stderr(model, capsys):
     assert sorted(line.split()[1] for line in lines[1:6]) == sorted(
         label.replace("\x1b", "?") for label in LABELS
     )
-    assert lines[6].startswith("latency in ms: load ")
-    assert lines[6].endswith("(10 runs, none, 2 threads)")
+    assert (
+        lines[6] == "the file gives logits (its metadata say so); probabilities are their softmax"
+    )
+    assert lines[7].startswith("latency in ms: load ")
+    assert lines[7].endswith("(10 runs, none, 2 threads)")
     assert err.startswith("[1/1] run none")
 
 
@@ -72,7 +77,12 @@ def test_without_metadata_classes_are_numbers_and_the_whole_square_is_taken(tmp_
     pixels = Image.open(photos[0]).resize((SIZE, SIZE), bilinear, box=square)
     scores = LiteRT(path).run(np.asarray(pixels)[None])[0]
     assert found["photos"][0]["top"] == [
-        {"index": int(scores.argmax()), "label": None, "score": float(scores.max())}
+        {
+            "index": int(scores.argmax()),
+            "label": None,
+            "score": float(scores.max()),
+            "probability": pytest.approx(float(softmax(scores).max())),
+        }
     ]
 
 
@@ -139,3 +149,83 @@ def test_a_compiled_model_needs_the_delegate(tmp_path, capsys):
     code, err = refused([model], capsys)
     assert code == 2
     assert "edgekit run --delegate edgetpu" in err
+
+
+def test_logits_are_shown_with_their_probabilities(model, photos, capsys):
+    found = classify(model, photos, top=5, repeat=1)
+    for photo in found["photos"]:
+        logits = np.array([place["score"] for place in photo["top"]])
+        shares = [place["probability"] for place in photo["top"]]
+        assert shares == pytest.approx(np.exp(logits) / np.exp(logits).sum())
+    assert run(["run", str(model), "--repeat", "1", "--top", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "(logit " in out
+    assert "the file gives logits (its metadata say so); probabilities are their softmax" in out
+
+
+@pytest.mark.parametrize("name", ["SOFTMAX", "LOGISTIC"])
+def test_probabilities_are_left_as_they_are(tmp_path, photos, capsys, name):
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(activated(name).pack())
+    found = classify(path, photos, top=5, repeat=1)
+    assert found["output"] == "probability"
+    for place in found["photos"][0]["top"]:
+        assert place["probability"] == place["score"]
+    assert run(["run", str(path), "--repeat", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "logit" not in out
+    assert f"the file gives probabilities (the last operator is {name})" in out
+
+
+@pytest.mark.parametrize("name", ["labels_background_1_more", "labels_one_dict"])
+def test_a_green_photo_is_green(name, capsys):
+    assert run(["run", str(FOREIGN / f"{name}.tflite"), str(GREEN), "--repeat", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[1].split() == ["1.0000", "green"]
+    assert ("4 labels for 3 classes" in out) == (name == "labels_background_1_more")
+
+
+def test_labels_that_do_not_fit_are_not_used(tmp_path, capsys):
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(labelled(b"a\nb\n"))
+    assert run(["run", str(path), "--repeat", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "labels: the file has 2 labels for 5 classes: classes are numbers here" in out
+    assert "class 0" in out
+
+
+@pytest.mark.parametrize(
+    ("tiny", "says"),
+    [
+        (ending_in("gated"), "its output [1, 4, 4, 8] is no single list of scores"),
+        (ending_in("scores", "gated"), "it has 2 outputs"),
+        (custom("TFLite_Detection_PostProcess"), "that of a detector"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(tmp_path, capsys, tiny, says):
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny.pack())
+    code, err = refused([path], capsys)
+    assert code == 2
+    assert says in err
+    assert err.endswith(f"try:   edgekit inspect {path}\n")
+
+
+def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path, photos, capsys):
+    path = tmp_path / "float.tflite"
+    path.write_bytes(float_io().pack())
+    code, err = refused([path], capsys)
+    assert code == 2
+    assert "--mean and --std" in err
+    given = ["--mean", "127,126,125", "--std", "128", "--json", "--repeat", "1"]
+    assert run(["run", str(path), str(photos[0]), *given]) == 0
+    top = json.loads(capsys.readouterr().out)["photos"][0]["top"]
+    how = Preprocessing(SIZE, (127.0, 126.0, 125.0), (128.0,) * 3, (), 1.0, "bilinear")
+    scores = LiteRT(path, preprocessing=how).run(how.pixels(Image.open(photos[0]))[None])[0]
+    assert top[0]["score"] == float(scores.max())
+
+
+def test_a_normalization_is_refused_where_the_input_takes_bytes(model, capsys):
+    code, err = refused([model, "--mean", "1", "--std", "1"], capsys)
+    assert code == 2
+    assert "its input is uint8 and takes the bytes of the photo" in err

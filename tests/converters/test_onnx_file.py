@@ -77,7 +77,46 @@ def test_the_scheme_of_foreign_files(more, scheme):
 
 def test_half_floats_are_of_another_scheme():
     half = helper.make_tensor("weights", TensorProto.FLOAT16, [1], [1.0])
-    assert parse(tiny(weights=half).SerializeToString(), "x").scheme == "other"
+    assert parse(tiny(weights=half).SerializeToString(), "x").scheme == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rounds_input", "scheme"),
+    [
+        (TensorProto.INT8, False, "w8-weight-only"),
+        (TensorProto.UINT8, False, "w8-weight-only"),
+        (TensorProto.INT4, False, "w4-weight-only"),
+        (TensorProto.INT8, True, "w8a8-static"),
+    ],
+)
+def test_weights_alone_may_be_small(kind, rounds_input, scheme):
+    model = tiny()
+    small = helper.make_tensor("small", kind, [2], [1, 1])
+    scale = helper.make_tensor("scale", TensorProto.FLOAT, [], [0.1])
+    model.graph.initializer.extend([small, scale])
+    conv = model.graph.node[0]
+    before = [helper.make_node("DequantizeLinear", ["small", "scale"], ["wide"])]
+    conv.input[1] = "wide"
+    if rounds_input:
+        before += [
+            helper.make_node("QuantizeLinear", ["image", "scale"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale"], ["rounded"]),
+        ]
+        conv.input[0] = "rounded"
+    nodes = [*before, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    assert parse(model.SerializeToString(), "x").scheme == scheme
+
+
+def test_constants_count_that_a_node_holds():
+    model = tiny()
+    half = helper.make_tensor("", TensorProto.FLOAT16, [1], [1.0])
+    node = helper.make_node("Constant", [], ["weights"], value=half)
+    nodes = [node, *model.graph.node]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    assert parse(model.SerializeToString(), "x").scheme == "fp16"
 
 
 def test_a_foreign_file_is_described_as_far_as_it_says(save):

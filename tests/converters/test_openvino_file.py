@@ -222,3 +222,21 @@ def test_labels_survive_as_json(whole):
     (stored,) = re.findall(r"<labels value=[\"'](\[.*?\])[\"'] />", text)
     assert "Föhre" in stored
     assert json.dumps(LABELS[3], ensure_ascii=False) in stored.replace("&quot;", '"')
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_weights_alone_may_be_small(tmp_path, kind):
+    import openvino
+
+    operators = openvino.opset13
+    image = operators.parameter([1, 3, 8, 8], np.float32, "image")
+    small = operators.constant(np.ones((4, 3, 8, 8), kind))
+    wide = operators.multiply(operators.convert(small, "f32"), np.float32(0.1))
+    ones = (
+        openvino.Strides([1, 1]),
+        openvino.CoordinateDiff([0, 0]),
+        openvino.CoordinateDiff([0, 0]),
+    )
+    map_ = operators.convolution(image, wide, *ones, openvino.Strides([1, 1]))
+    openvino.save_model(openvino.Model([map_], [image]), tmp_path / "m.xml", compress_to_fp16=False)
+    assert read(tmp_path / "m.xml").scheme == "w8-weight-only"

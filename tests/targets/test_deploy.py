@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
 from PIL import Image
 from ssh_server import MISSING, SSHD, serve
 from stand_in import compiled_model
@@ -22,6 +23,7 @@ from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 from edgekit.classify import classify
 from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
+from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing
 from edgekit.targets import deploy as deploying
 from edgekit.targets.deploy import CLASSIFY, deploy
@@ -317,3 +319,76 @@ def test_literals():
     assert c_string('a"ü?\n1') == '"a\\042\\303\\274\\077\\0121"'
     assert markdown_code("a`b\n") == "`` a`b? ``"
     assert labels_text(["a\nb\u2028c", "d"]) == "a b c\nd\n"
+
+
+@pytest.mark.parametrize(
+    ("tiny", "says"),
+    [
+        (ending_in("gated"), "no single list of scores"),
+        (ending_in("scores", "gated"), "2 outputs"),
+        (custom("TFLite_Detection_PostProcess"), "a detector"),
+    ],
+)
+@pytest.mark.parametrize("android", [True, False])
+def test_what_is_no_classifier_is_refused(tmp_path, tiny, says, android):
+    path, to = tmp_path / "m.tflite", tmp_path / "there"
+    path.write_bytes(tiny.pack())
+    device = None if android else "local:"
+    with pytest.raises(UsageError, match="not an image classifier") as caught:
+        deploy(path, device, to=str(to), android=android)
+    assert says in caught.value.cause
+    assert not to.exists()
+
+
+@pytest.mark.parametrize("name", ["labels_background_1_more", "labels_one_dict"])
+def test_a_green_photo_is_green_there(tmp_path, name):
+    path = tmp_path / "m.tflite"
+    path.write_bytes((FOREIGN / f"{name}.tflite").read_bytes())
+    done = local(path, tmp_path / "there")
+    answer = json.loads(ask(tmp_path / "there", "--json", str(GREEN)).stdout)
+    assert answer["label"] == "green"
+    assert answer["top"][0]["probability"] == pytest.approx(1)  # and no softmax of it
+    noted = done.labels_note is not None and "4 labels for 3 classes" in done.labels_note
+    assert noted == (name == "labels_background_1_more")
+
+
+def test_labels_that_do_not_fit_are_numbers_and_that_is_said(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(labelled(b"a\nb\n"))
+    done = deploy(path, None, to=str(tmp_path / "there"), android=True)
+    assert done.labels_note == "the file has 2 labels for 5 classes: classes are numbers here"
+    record = json.loads((tmp_path / "there/model.json").read_text())
+    assert record["labels"] == [f"class {i}" for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("tiny", "kind"),
+    [
+        (activated("SOFTMAX"), "probability"),
+        (activated("LOGISTIC"), "probability"),
+        (TinyModel(), "logits"),
+        (float_io(), "logits"),
+    ],
+)
+def test_probabilities_are_told_from_logits_without_metadata(tmp_path, tiny, kind):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tiny.pack())
+    given = Normalization((127.0,) * 3, (128.0,) * 3) if tiny.tensor("image").type == 0 else None
+    deploy(path, None, to=str(tmp_path / "there"), android=True, normalization=given)
+    assert json.loads((tmp_path / "there/model.json").read_text())["output"]["kind"] == kind
+
+
+def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
+    path, photo = tmp_path / "m.tflite", tmp_path / "photo.png"
+    path.write_bytes(float_io().pack())
+    with pytest.raises(UsageError, match="how a photo is normalised") as caught:
+        local(path, tmp_path / "there")
+    assert "--mean and --std" in caught.value.hint
+    given = Normalization((127.0, 100.0, 90.0), (128.0,) * 3)
+    local(path, tmp_path / "there", normalization=given)
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (9, 9, 3)).astype(np.uint8)).save(
+        photo
+    )
+    answer = json.loads(ask(tmp_path / "there", "--json", str(photo)).stdout)
+    expected = classify(path, [photo], repeat=1, normalization=given)["photos"][0]["top"]
+    assert [p["output"] for p in answer["top"]] == pytest.approx([p["score"] for p in expected])

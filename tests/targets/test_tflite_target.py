@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from foreign_files import FOREIGN
 from tiny_tflite import TinyModel
 
 from edgekit.errors import UsageError
@@ -29,3 +30,19 @@ def test_a_foreign_file_is_refused(tmp_path):
     path.write_text("nothing")
     with pytest.raises(UsageError, match="not a TFLite model"):
         TFLiteTarget().check(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "fix"),
+    [
+        ("tf_16x8", "it is w8a16-static, not w8a8-static: int8 weights, int16", "runs as it is"),
+        ("aeq_weight_only_wi8_afp32", "it is w8-weight-only", "representative dataset"),
+        ("aeq_dynamic_wi4b32_afp32", "it is w4-dynamic-blocks32", "representative dataset"),
+    ],
+)
+def test_another_scheme_is_one_finding_with_what_to_do(name, says, fix):
+    first, *others = TFLiteTarget().check(FOREIGN / f"{name}.tflite")
+    assert (first.severity, first.rule) == ("error", "scheme")
+    assert says in first.message
+    assert fix in first.fix
+    assert {finding.rule for finding in others} <= {"op-version"}

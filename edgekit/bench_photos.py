@@ -1,0 +1,124 @@
+"""The photos that a device answers in a measurement, and the class of each where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.class_names import canonical
+from edgekit.classifier import count_classes, tflite_problem
+from edgekit.classify import decode_photo, draw, preparation
+from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.errors import UsageError
+from edgekit.labels import fit_labels
+from edgekit.parallel import ordered_map
+from edgekit.photos import PhotoFile
+from edgekit.runtime import Pixels
+from edgekit.sources import list_to_measure
+from edgekit.targets.measuring import Progress
+from edgekit.targets.runner import read_image_model
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos as the model takes them.
+
+    Attributes:
+        source: where they are from.
+        pixels: uint8 [n, height, width, 3], RGB.
+        truth: int64 [n], the class of each; None where they have none.
+        classifies: whether the largest output is an answer.
+        note: why there is no truth, or how the labels differ from the output; None where all fits.
+    """
+
+    source: str
+    pixels: Pixels
+    truth: npt.NDArray[np.int64] | None = None
+    classifies: bool = True
+    note: str | None = None
+
+
+def spread(photos: int, limit: int) -> list[int]:
+    """Numbers of so many photos, evenly spread."""
+    return [int(k) for k in np.linspace(0, photos - 1, min(limit, photos))]
+
+
+def load_photos(
+    path: Path, data: Path | None, limit: int | None, progress: Progress | None = None
+) -> Photos:
+    """Prepares photos as a model's metadata says.
+
+    Args:
+        path: the .tflite file.
+        data: a folder of class folders, or a list of paths; None for the drawn test picture.
+        limit: how many of them, evenly spread; None for all.
+        progress: is called as they are read.
+
+    Raises:
+        UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
+    """
+    model, metadata = read_image_model(path), read_metadata(path)
+    height, width = model.tensors[model.inputs[0]].shape[1:3]
+    problem = tflite_problem(model, metadata)
+    if height != width and not problem:
+        raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
+    note = problem and f"{path.name} is no image classifier: {problem}"
+    if data is None:
+        pixels = draw(height, width)[None]
+        return Photos("test picture", pixels, classifies=not problem, note=note)
+    files = list_to_measure(data).files
+    known = None
+    if not problem:
+        known, note = _classes(path, model, files, metadata)
+    if limit is not None and limit < len(files):
+        files = tuple(files[k] for k in spread(len(files), limit))
+    pixels = np.empty((len(files), height, width, 3), np.uint8)
+    how = preparation(metadata, height)
+
+    def read(file: PhotoFile) -> Pixels:
+        photo = decode_photo(file.path)
+        if height != width:
+            return np.array(photo.convert("RGB").resize((width, height)))
+        return how.pixels(photo)
+
+    for k, photo in enumerate(ordered_map(read, files, workers=4, ahead=16)):
+        pixels[k] = photo
+        if progress:
+            progress("read photos", k + 1, len(files))
+    truth = None
+    if known is not None:
+        truth = np.array([known.index(file.label) for file in files], np.int64)
+    return Photos(str(data), pixels, truth, not problem, note)
+
+
+def _classes(
+    path: Path, model: TFLiteModel, files: Sequence[PhotoFile], metadata: Metadata
+) -> tuple[list[str] | None, str | None]:
+    """The class names in the order of the outputs: the file's, else the folders where they suit.
+
+    Returns:
+        The names, or None where it is not known which class is which; and a note on the labels.
+    """
+    names = sorted({file.label for file in files})
+    count = count_classes(model.tensors[model.outputs[0]]) or 0
+    labels = fit_labels(metadata.labels, count)
+    if not labels.names:
+        if not metadata.labels and not metadata.labels_problem and len(names) == count:
+            return names, None
+        cause = labels.note or metadata.labels_problem or f"{path.name} has no labels"
+        return None, f"no top-1: {cause}; {len(names)} folders for {count} classes"
+    known = [canonical(name) for name in labels.names]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"{path} has no class '{unknown[0]}'",
+            cause=f"the photos are of {', '.join(names[:5])}, the file knows "
+            f"{', '.join(known[:5])}",
+            hint="give photos of the classes that it was trained on",
+        )
+    return known, labels.note

@@ -1,0 +1,95 @@
+"""Says what a .onnx file or an OpenVINO IR is, as `edgekit.inspection` does of a .tflite file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekit.classifier import count_classes, onnx_problem, openvino_problem
+from edgekit.hashing import hash_file
+from edgekit.labels import fit_labels
+
+SCHEMA_VERSION = 1
+
+
+def inspect_onnx(path: Path) -> dict[str, Any]:
+    """Describes a .onnx file as JSON values; see `edgekit.inspection.inspect_file`.
+
+    Raises:
+        UsageError: it cannot be read, or is damaged.
+        MissingToolError: the package onnx is not installed.
+    """
+    from edgekit.converters import onnx_file
+
+    model = onnx_file.read(path)
+    return {
+        **_file(path, [path.name, *model.external], model.size_bytes),
+        "description": f"ONNX, opset {model.opset}, by {model.producer or 'an unknown tool'}",
+        "scheme": model.scheme,
+        **_ends(model.inputs, model.outputs),
+        "operators": _operators(model.operators),
+        "labels": list(model.labels),
+        "preprocessing": model.preprocessing,
+        "not_a_classifier": onnx_problem(model),
+        "labels_note": _labels_note(model.labels, model.outputs),
+        "findings": {"onnx": [asdict(finding) for finding in onnx_file.check(model)]},
+    }
+
+
+def inspect_openvino(path: Path) -> dict[str, Any]:
+    """Describes an OpenVINO IR, by its .xml, as JSON values.
+
+    Raises:
+        UsageError: a file is missing or damaged.
+    """
+    from edgekit.converters import openvino_file
+
+    model = openvino_file.read(path)
+    record = model.preprocessing
+    return {
+        **_file(path, [path.name, path.with_suffix(".bin").name], model.size_bytes),
+        "description": f"OpenVINO IR, version {model.version}, of {model.name or 'no name'}",
+        "scheme": model.scheme,
+        **_ends(model.inputs, model.outputs),
+        "operators": _operators(model.operators),
+        "labels": list(model.labels),
+        "preprocessing": record.to_dict() if record else None,
+        "not_a_classifier": openvino_problem(model),
+        "labels_note": _labels_note(model.labels, model.outputs),
+        "findings": {"openvino": [asdict(f) for f in openvino_file.findings(model)]},
+    }
+
+
+def _file(path: Path, files: list[str], size: int) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": str(path),
+        "files": files,
+        "size_bytes": size,
+        "sha256": hash_file(path),
+    }
+
+
+def _ends(inputs: Sequence[Any], outputs: Sequence[Any]) -> dict[str, Any]:
+    return {
+        name: [
+            {
+                "name": end.name,
+                "shape": None if end.shape is None else list(end.shape),
+                "dtype": end.dtype,
+            }
+            for end in ends
+        ]
+        for name, ends in (("inputs", inputs), ("outputs", outputs))
+    }
+
+
+def _operators(counts: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "count": count} for name, count in sorted(counts.items())]
+
+
+def _labels_note(labels: Sequence[str], outputs: Sequence[Any]) -> str | None:
+    classes = count_classes(outputs[0]) if len(outputs) == 1 else None
+    return None if classes is None else fit_labels(labels, classes).note
