@@ -67,7 +67,7 @@ def classify(
         EdgekitError: as `runner.run`.
     """
     if top < 1:
-        raise UsageError(f"the best {top} classes are none", hint="give --top 1 or more")
+        raise UsageError(f"the best {top} classes are none", hint="give 1 or more")
     delegate = delegate or Delegate()
     model, metadata = runner.read_classifier(path)
     image = model.tensors[model.inputs[0]]

@@ -312,7 +312,8 @@ def feed_table(
         raise UsageError(
             f"{path} does not say how a photo is normalised",
             cause="its input is float32 and it has no metadata",
-            hint="give --mean and --std, as it was trained: one number, or R,G,B, from 0 to 255",
+            hint="say what it was trained with, of pixels from 0 to 255: "
+            "`edgekit run --mean R,G,B --std R,G,B`",
         )
     mean, std = (np.array(values, np.float32) for values in normalization)
     return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()

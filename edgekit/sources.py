@@ -119,6 +119,9 @@ def list_to_measure(source: Source, option: str = DATA) -> Listing:
         part = _part(Path(source), VAL, option) if folder else source
     except OSError as error:
         raise UsageError(f"{option} {source} cannot be read", cause=str(error)) from error
+    except UsageError as error:  # whose advice is for those who train
+        hint = "name the one of its folders whose photos it shall answer"
+        raise UsageError(error.message, cause=error.cause, hint=hint) from error
     return with_canonical_labels(list_photos(Path(part), option))
 
 

@@ -209,17 +209,22 @@ def _verified(
     return copy_files(model.read_bytes(), contents)
 
 
+_MORE_TIME = (
+    "`edgekit compile --timeout` or `edgekit build --compile-timeout` allows it more seconds"
+)
+
+
 def _why(ran: Ran, limit_s: float) -> tuple[str, str | None]:
     """Returns why the compiler failed, and what to do if that is known."""
     if ran.code is None:
-        return f"it was stopped after {limit_s:g} s", "allow it more time with --timeout"
+        return f"it was stopped after {limit_s:g} s", _MORE_TIME
     known = known_failure(ran.text)
     if known:
         return known.cause, known.fix
     ending = _ending(ran.code)
     if is_silent(ran.text):
         hint = "find the operator with `edgekit compile --bisect`; older compilers die like that"
-        return f"{ending}, and without a word", f"{hint} with --num-segments"
+        return f"{ending}, and without a word", f"{hint} when they make segments"
     return f"{ending}; it printed:\n{ran.text.strip()}", None
 
 
@@ -251,7 +256,9 @@ def _missing(
         f"the Edge TPU compiler is not installed{where}; {_names(files)} {ready} to compile",
         cause=f"{options.compiler} is not to be found on {'PATH' if is_local else host.name} "
         "(Google builds it for x86-64 Linux alone)",
-        hint=line if is_local else "install it there, or say with --compiler where it is",
+        hint=line
+        if is_local
+        else "install it there, or name its path: `edgekit compile --compiler PROGRAM`",
     )
 
 
@@ -265,7 +272,7 @@ def _demand_different(files: Sequence[Path], options: CompilerOptions) -> None:
             raise UsageError(
                 f"{_names(files)} cannot be compiled together",
                 cause=f"there would be two files of the name {name}",
-                hint="compile them one by one, each with its own --out",
+                hint="compile them one by one, each into a folder of its own",
             )
         seen.add(name)
 

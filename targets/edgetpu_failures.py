@@ -176,8 +176,8 @@ _NOISE = re.compile(r"Restored original execution plan")
 _COMPLAINT = re.compile(r"\b(?:ERROR|FATAL|F\d{4}): |\bwas not true\b")
 
 SILENT = Failure(
-    "nothing follows the compiler's version: older compilers die like that, above all with "
-    "--num-segments, or the text is cut off",
+    "nothing follows the compiler's version: older compilers die like that, above all when "
+    "they make segments, or the text is cut off",
     _BISECT,
 )
 CUT_OFF = Failure(

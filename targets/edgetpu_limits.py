@@ -18,11 +18,11 @@ from edgekit.targets.edgetpu_evidence import Evidence
 from edgekit.targets.edgetpu_status import DATA_TYPE, LIMITATION, MEANINGS, NOT_CONSTANT, RANK
 
 UINT8_INPUT = (
-    "give the model an 8-bit input: --io uint8 of edgekit build, or inference_input_type = "
+    "give the model an 8-bit input: `edgekit build --io uint8`, or inference_input_type = "
     "tf.uint8 of TensorFlow's converter"
 )
 UINT8_OUTPUT = (
-    "give the model an 8-bit output: --io uint8 of edgekit build, or inference_output_type = "
+    "give the model an 8-bit output: `edgekit build --io uint8`, or inference_output_type = "
     "tf.uint8 of TensorFlow's converter"
 )
 CHANNELS_LAST = (

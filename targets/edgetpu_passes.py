@@ -107,5 +107,5 @@ def _indivisible(graph: Graph, mean: Mean, limit: int) -> UsageError:
     return UsageError(
         f"no file shows the Edge TPU take the mean '{mean.name}' over a map of {height}x{width}",
         cause=f"it is over more than {limit} positions, and no smaller pools divide its sides",
-        hint=f"--resolution {below} or {below + STRIDE}",
+        hint=f"a resolution of {below} or {below + STRIDE}",
     )

@@ -377,7 +377,7 @@ def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
     photos = load_photos(path, None, None)
     with pytest.raises(UsageError, match="how a photo is normalised") as caught:
         bench_devices.make_job(path, photos)
-    assert "--mean and --std" in caught.value.hint
+    assert "--mean R,G,B --std R,G,B" in caught.value.hint
     given = Normalization((1.0, 2.0, 3.0), (2.0,) * 3)
     table = bench_devices.make_job(path, photos, normalization=given).table
     assert table[[0, 255]].tolist() == [[-0.5, -1.0, -1.5], [127.0, 126.5, 126.0]]

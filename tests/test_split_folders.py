@@ -224,6 +224,13 @@ def test_what_cannot_be_told_is_refused_with_advice_that_works(
     assert load_splits(root, None, None).labels == tuple(sorted(p.name for p in root.iterdir()))
 
 
+def test_who_measures_is_not_told_to_validate(make) -> None:
+    root = make(split("fold1", 10) | split("fold2", 10))
+    with pytest.raises(UsageError, match="their roles are ambiguous") as caught:
+        list_to_measure(root)
+    assert caught.value.hint == "name the one of its folders whose photos it shall answer"
+
+
 def test_splits_without_classes_are_refused(make) -> None:
     with pytest.raises(UsageError, match="train, val, which look like splits"):
         load_splits(make({"train": 12, "val": 12}), None, None)

@@ -138,7 +138,8 @@ def _subgraphs(prediction: Prediction) -> str:
     if prediction.refused or more <= 1:
         return f"subgraphs    {prediction.subgraphs}"
     return (
-        f"subgraphs    {prediction.subgraphs}; with --multiple-subgraphs {more}, "
+        f"subgraphs    {prediction.subgraphs}; with "
+        f"`edgekit compile --multiple-subgraphs` {more}, "
         "which is often slower than the CPU alone"
     )
 

@@ -17,6 +17,8 @@ OF_OTHERS = {
     ("edgekit.targets.deploy_classify", "--threads"),
     ("edgekit.targets.deploy", "--top"),
 }
+#: What is said only of an option that was given.
+OF_THE_GIVEN = {("edgekit.runtime", "--mean"), ("edgekit.runtime", "--std")}
 #: Who can come to say what a module says, where others import it for what says nothing. The
 #: longest name that a module's begins with counts; else all that import it, directly or not.
 OWNERS = {
@@ -27,7 +29,11 @@ OWNERS = {
     "edgekit.bench_devices": ("bench", "build"),
     "edgekit.pipeline.build": ("build",),
     "edgekit.pipeline.results": ("build",),
+    "edgekit.normalization": ("bench", "deploy", "run"),
     "edgekit.selection": ("build", "train"),
+    "edgekit.shard_names": ("build", "train"),
+    "edgekit.sources": ("build", "train"),
+    "edgekit.split_folders": ("build", "train"),
     "edgekit.training": ("build", "train"),
     "edgekit.unlabelled": ("build", "train"),
     "edgekit.targets.edgetpu_options": ("compile",),
@@ -63,7 +69,7 @@ def _wrong(module: str, text: str) -> list[str]:
         if call["word"] not in PROSE
     ]
     for name in set(_OPTION.findall(bare)):
-        if (module, name) in OF_OTHERS:
+        if (module, name) in OF_OTHERS | OF_THE_GIVEN:
             continue
         lacking = [command for command in owners(module) if name not in options(command)]
         if lacking:

@@ -175,4 +175,4 @@ def test_a_float_file_on_devices_needs_a_normalization(tmp_path, capsys, option)
     code = run(["bench", str(path), "--device", "local:", *SHORT, *option])
     err = capsys.readouterr().err
     assert (code == 2) == (not option), err
-    assert ("give --mean and --std" in err) == (not option)
+    assert ("--mean R,G,B --std R,G,B" in err) == (not option)

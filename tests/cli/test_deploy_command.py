@@ -55,4 +55,4 @@ def test_a_float_file_needs_a_normalization(tmp_path, capsys, option):
     path = tmp_path / "float.tflite"
     path.write_bytes(float_io().pack())
     assert run(["deploy", str(path), "--android", *option]) == (0 if option else 2)
-    assert ("give --mean and --std" in capsys.readouterr().err) == (not option)
+    assert ("--mean R,G,B --std R,G,B" in capsys.readouterr().err) == (not option)

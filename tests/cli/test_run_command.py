@@ -216,7 +216,7 @@ def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path, photos, 
     path.write_bytes(float_io().pack())
     code, err = refused([path], capsys)
     assert code == 2
-    assert "--mean and --std" in err
+    assert "--mean R,G,B --std R,G,B" in err
     given = ["--mean", "127,126,125", "--std", "128", "--json", "--repeat", "1"]
     assert run(["run", str(path), str(photos[0]), *given]) == 0
     top = json.loads(capsys.readouterr().out)["photos"][0]["top"]

@@ -383,7 +383,7 @@ def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
     path.write_bytes(float_io().pack())
     with pytest.raises(UsageError, match="how a photo is normalised") as caught:
         local(path, tmp_path / "there")
-    assert "--mean and --std" in caught.value.hint
+    assert "--mean R,G,B --std R,G,B" in caught.value.hint
     given = Normalization((127.0, 100.0, 90.0), (128.0,) * 3)
     local(path, tmp_path / "there", normalization=given)
     Image.fromarray(np.random.default_rng(2).integers(0, 256, (9, 9, 3)).astype(np.uint8)).save(
