@@ -1,30 +1,39 @@
 """Weights in: reads a file safely, finds out whose names it uses, and fills a Graph strictly.
 
-Every tensor of the file is used and every weight of the network filled, or an error names those
-that are not. What belongs to weights comes with them: padding, epsilon and preprocessing stand
-in the ``spec`` of the Graph.
+Every weight of the network before the classifier is filled, and every tensor of the file that
+belongs there used, or an error names those that are not. What belongs to weights comes with them:
+padding, epsilon and preprocessing stand in the ``spec`` of the Graph.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgekit.architecture import build_graph, replace_head
-from edgekit.converters import keras_applications, tf1, timm, torchvision
-from edgekit.converters.naming import Plan, Request, Source, their_shape, to_ours
-from edgekit.converters.weight_files import WeightFile, open_weights
+from edgekit.converters import keras_applications, lukemelas, tf1, timm, torchvision
+from edgekit.converters.head import Head, find_head
+from edgekit.converters.naming import (
+    Plan,
+    Request,
+    Source,
+    input_assumption,
+    named,
+    their_shape,
+    to_ours,
+)
+from edgekit.converters.network_in_file import find_network
+from edgekit.converters.weight_files import PYTHON, Advice, WeightFile, open_weights
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.graph import Array, Graph, WeightedNode, spec_from_json
 from edgekit.spec import SPECS, ModelSpec
 
-#: No classifier of the family is larger (ImageNet-21k has 21,843 classes).
-MAX_CLASSES = 100_000
 #: A file may hold optimizer slots and averages beside the weights.
 COPIES, SLACK = 8, 64 * 2**20
 #: What weights bring along; everything else in a spec is structure.
@@ -39,20 +48,32 @@ class Loaded:
         graph: the network; its ``spec`` has the padding, the epsilon and the preprocessing that
             these weights expect.
         source: whose file it was, a key of `SOURCES`.
-        notes: what was assumed or changed on the way, for the user.
+        notes: what was found or changed on the way, for the user.
+        assumptions: what the file does not say and was assumed, likewise.
         fresh_head: whether the classifier was drawn anew.
         assumed: whether the file does not say whose it is, so that its padding is a guess.
+        prefix: what stands before the names of these weights in the file.
+        names: of every weight in the file, without the prefix, by ours.
     """
 
     graph: Graph
     source: str
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     fresh_head: bool = False
     assumed: bool = False
+    prefix: str = ""
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Notes and assumptions as lines for the user; an assumption is called one."""
+        return (*self.notes, *(f"assumed: {text}" for text in self.assumptions))
 
 
 def _plan_ours(file: WeightFile, request: Request) -> Plan:
     names = {full: full for node in request.graph.nodes for full in node.weight_names()}
+    backbone = r"(stem|block\d+[a-z]+_\w+|head)/.*"
     try:
         header = json.loads(file.metadata.get("edgekit", "{}"))
         theirs = spec_from_json(header.get("spec"))
@@ -61,12 +82,15 @@ def _plan_ours(file: WeightFile, request: Request) -> Plan:
             f"the header of {file.path} is damaged", cause=f"{type(error).__name__}: {error}"
         ) from error
     if theirs is None:
-        return Plan(names, request.spec)
+        why = "the file has no header that says so; they are the variant's"
+        return Plan(
+            names, request.spec, backbone, assumptions=(input_assumption(request.spec, why),)
+        )
     brought = {name: getattr(theirs, name) for name in BROUGHT_ALONG}
-    return Plan(names, replace(request.spec, **brought))
+    return Plan(names, replace(request.spec, **brought), backbone)
 
 
-EDGEKIT = Source("edgekit", lambda names: "stem/kernel" in names, _plan_ours, None)
+EDGEKIT = Source("edgekit", (("stem/kernel",),), _plan_ours, None, separator=".")
 
 #: Every source by its name; a new one is a module like `edgekit.converters.tf1` and a line here.
 SOURCES: dict[str, Source] = {
@@ -77,13 +101,14 @@ SOURCES: dict[str, Source] = {
         timm.OWN,
         timm.PORT,
         torchvision.SOURCE,
+        lukemelas.SOURCE,
         tf1.SOURCE,
     )
 }
 
 
 def load_weights(
-    path: Path,
+    path: str | os.PathLike[str],
     spec: ModelSpec,
     *,
     classes: int | None = None,
@@ -91,10 +116,13 @@ def load_weights(
     seed: int = 0,
     source: str = "auto",
     ema: bool = True,
+    advice: Advice = PYTHON,
+    otherwise: int | None = None,
 ) -> Loaded:
     """Builds a variant with the weights of a file.
 
-    A classifier for another number of classes is replaced by a fresh one.
+    A classifier for another number of classes, or one that is not a single layer of the family's,
+    is replaced by a fresh one.
 
     Args:
         path: a file that `edgekit.converters.weight_files.open_weights` reads.
@@ -104,68 +132,92 @@ def load_weights(
         seed: of a fresh classifier.
         source: whose names the file uses, a key of `SOURCES`; ``auto`` finds out.
         ema: whether averaged weights are taken where the file has both.
+        advice: how the caller's options are called, for hints.
+        otherwise: number of logits where neither ``classes`` nor the file says.
 
     Raises:
         UsageError: the file is missing, damaged or unsafe, or does not fit; the first
             mismatching tensors are named.
     """
     structure = build_graph(spec, classes=1, resolution=32, seed=None)
-    with open_weights(path, limit=_most_bytes(structure), ema=ema) as file:
-        origin, assumed = _find_source(file, spec, source)
-        plan = origin.plan(file, Request(spec, structure, ema))
-        found = _classes_in(file, plan)
-        wanted = classes if classes is not None else found
+    with open_weights(path, limit=most_bytes(structure), advice=advice) as whole:
+        origin, file, notes = _find_source(whole, source, ema)
+        padding: tuple[str, ...] = ()
+        if source == "auto" and origin in (timm.OWN, timm.PORT):
+            origin, padding = timm.tell(file, spec, advice)
+        plan = origin.plan(file, Request(spec, structure, ema, advice))
+        head = find_head(file, plan)
+        wanted = classes if classes is not None else head.classes or otherwise
         if wanted is None:
+            # Without a classifier, the first thing to know is whether the rest is there.
+            _check(file, build_graph(plan.spec, resolution=32, seed=None), origin, plan, head)
             raise UsageError(
-                f"the weights in {path} have no classifier", hint="the number of classes"
+                f"the weights in {whole.path} have no classifier",
+                hint=f"the number of classes: {advice.classes}" if advice.classes else None,
             )
-        graph = build_graph(plan.spec, classes=found or wanted, resolution=resolution, seed=None)
-        _check(file, graph, origin, plan, found is not None)
-        background = found == wanted + 1 and spec.name in origin.background_class
-        skipped = () if found == wanted or background else _head(graph)
-        weights = _read(file, graph, origin, plan, skipped)
-    notes = (*file.notes, *plan.notes, *assumed)
+        count = head.classes if head.is_ours and head.classes else wanted
+        graph = build_graph(plan.spec, classes=count, resolution=resolution, seed=None)
+        _check(file, graph, origin, plan, head)
+        background = (
+            head.is_ours and head.classes == wanted + 1 and spec.name in origin.background_class
+        )
+        kept = head.is_ours and (head.classes == wanted or background)
+        weights = _read(file, graph, origin, plan, () if kept else _head(graph))
+    notes = (*notes, *plan.notes, *head.notes)
     graph = replace(graph, weights=weights)
     if background:
         graph = _without_background(graph)
         notes = (*notes, "the background class (index 0) of the weights was dropped")
-    elif skipped:
+    elif not kept:
         graph = replace_head(graph, wanted, seed)
-        had = f"has {found} classes, not {wanted}" if found else "is missing"
-        notes = (*notes, f"the weights' classifier {had}: a fresh one took its place")
-    return Loaded(graph, origin.name, notes, fresh_head=bool(skipped), assumed=bool(assumed))
-
-
-def _find_source(file: WeightFile, spec: ModelSpec, wanted: str) -> tuple[Source, tuple[str, ...]]:
-    if wanted != "auto":
-        if wanted not in SOURCES:
-            raise UsageError(
-                f"unknown source '{wanted}'", hint=did_you_mean(wanted, [*SOURCES, "auto"])
-            )
-        if not SOURCES[wanted].recognises(file.shapes):
-            raise UsageError(
-                f"the weights in {file.path} are not from {wanted}",
-                cause=f"it holds {_some(file.shapes)}",
-                hint="the source 'auto', which finds out",
-            )
-        return SOURCES[wanted], ()
-    origin = next((item for item in SOURCES.values() if item.recognises(file.shapes)), None)
-    if origin is None:
-        raise UsageError(
-            f"whose weights {file.path} holds is not known",
-            cause=f"it holds {_some(file.shapes)}",
-            hint=f"EfficientNet weights of one of {', '.join(SOURCES)}",
+        notes = (
+            *notes,
+            f"the weights' classifier {head.why_not(wanted)}: a fresh one took its place",
         )
-    return timm.tell(file, spec) if origin in (timm.OWN, timm.PORT) else (origin, ())
+    asked = classes is None and not head.is_ours and head.classes is not None
+    guessed = (f"{wanted} classes, as many as '{head.last}' has",) if asked else ()
+    return Loaded(
+        graph,
+        origin.name,
+        notes,
+        (*padding, *plan.assumptions, *guessed),
+        fresh_head=not kept and not background,
+        assumed=bool(padding),
+        prefix=file.prefix,
+        names=plan.names,
+    )
 
 
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in sorted(names)[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+def _find_source(
+    file: WeightFile, wanted: str, ema: bool
+) -> tuple[Source, WeightFile, tuple[str, ...]]:
+    """Whose names a file uses, and what `find_network` says of them."""
+    if wanted == "auto":
+        candidates = list(SOURCES.values())
+    elif wanted in SOURCES:
+        candidates = [SOURCES[wanted]]
+    else:
+        raise UsageError(
+            f"unknown source '{wanted}'", hint=did_you_mean(wanted, [*SOURCES, "auto"])
+        )
+    for source in candidates:
+        if prefixes := source.prefixes(file.shapes):
+            return source, *find_network(file, prefixes, ema)
+    if wanted != "auto":
+        raise UsageError(
+            f"the weights in {file.path} are not from {wanted}",
+            cause=f"it holds {named(file.shapes)}",
+            hint="the source 'auto', which finds out",
+        )
+    raise UsageError(
+        f"whose weights {file.path} holds is not known",
+        cause=f"it holds {named(file.shapes)}",
+        hint=f"EfficientNet weights of one of {', '.join(SOURCES)}",
+    )
 
 
-def _most_bytes(structure: Graph) -> int:
-    """More than any file of these weights holds."""
+def most_bytes(structure: Graph) -> int:
+    """More than any file of a network's weights holds."""
     floats = sum(math.prod(array.shape) for array in structure.weights.values())
     return COPIES * 4 * floats + SLACK
 
@@ -174,47 +226,36 @@ def _head(graph: Graph) -> tuple[str, ...]:
     return graph.nodes[-1].weight_names()
 
 
-def _classes_in(file: WeightFile, plan: Plan) -> int | None:
-    """The length of the file's classifier; None where it has none."""
-    kernel, bias = (plan.names[f"logits/{part}"] for part in ("kernel", "bias"))
-    if kernel not in file.shapes and bias not in file.shapes:
-        return None
-    shape = file.shapes.get(bias, ())
-    if len(shape) != 1 or not 0 < shape[0] <= MAX_CLASSES:
-        raise UsageError(
-            f"the classifier in {file.path} cannot be used",
-            cause=f"'{bias}' has shape {list(shape)}" if shape else f"'{bias}' is missing",
-        )
-    return shape[0]
-
-
-def _check(file: WeightFile, graph: Graph, origin: Source, plan: Plan, headed: bool) -> None:
+def _check(file: WeightFile, graph: Graph, origin: Source, plan: Plan, head: Head) -> None:
     """Compares names and shapes, before anything is read."""
-    problems = list(_problems(file, graph, origin, plan, headed))
+    problems = list(_problems(file, graph, origin, plan, head))
     if not problems:
         return
     shown = "; ".join(problems[:3])
+    under = f" (under '{file.prefix.rstrip('./')}')" if file.prefix else ""
     raise UsageError(
-        f"the weights in {file.path} are not those of {graph.name}",
+        f"the weights in {file.path}{under} are not those of {graph.name}",
         cause=f"{shown}; and {len(problems) - 3} more" if len(problems) > 3 else shown,
         hint=_fitting(file, origin) or "the model that the weights were trained for",
     )
 
 
 def _problems(
-    file: WeightFile, graph: Graph, origin: Source, plan: Plan, headed: bool
+    file: WeightFile, graph: Graph, origin: Source, plan: Plan, head: Head
 ) -> Iterator[str]:
     for node, ours in _weights(graph):
+        if ours in _head(graph) and not head.is_ours:
+            continue
         theirs = plan.names[ours]
         shape = their_shape(origin.layout, node, ours, graph.weights[ours].shape)
         known = f"'{theirs}'" if theirs == ours else f"'{theirs}' ({ours})"
         if theirs not in file.shapes:
-            if headed or ours not in _head(graph):
-                yield f"{known} is missing"
+            yield f"{known} is missing"
         elif file.shapes[theirs] != shape:
             yield f"{known} has shape {list(file.shapes[theirs])}, not {list(shape)}"
     for name in sorted(file.shapes.keys() - set(plan.names.values()) - plan.ignored):
-        yield f"'{name}' has no place"
+        if re.fullmatch(plan.backbone, name):
+            yield f"'{name}' has no place"
 
 
 def _fitting(file: WeightFile, origin: Source) -> str | None:
@@ -224,9 +265,9 @@ def _fitting(file: WeightFile, origin: Source) -> str | None:
         structure = build_graph(spec, classes=1, resolution=32, seed=None)
         try:
             plan = origin.plan(file, Request(spec, structure))
-            classes = _classes_in(file, plan)
-            graph = build_graph(spec, classes=classes or 1, resolution=32, seed=None)
-            if not any(_problems(file, graph, origin, plan, classes is not None)):
+            head = find_head(file, plan)
+            graph = build_graph(spec, classes=head.classes or 1, resolution=32, seed=None)
+            if not any(_problems(file, graph, origin, plan, head)):
                 fits.append(spec.name)
         except UsageError:
             continue

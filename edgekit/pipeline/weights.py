@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgekit.atomic import write_json
 from edgekit.console import Progress
+from edgekit.converters.weight_files import Advice
 from edgekit.data import PhotoSet
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
@@ -17,6 +18,16 @@ from edgekit.options import BuildOptions
 from edgekit.pipeline.steps import GRAPH, ORIGIN, PREPROCESSING, read_splits
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS, ModelSpec
+
+
+#: How a build calls what hints name; it takes averaged weights, and its classes are the data's.
+ADVICE = Advice(
+    source="--weights-source {}",
+    raw="edgekit weights import FILE --model MODEL --no-ema -o RAW.safetensors, and then "
+    "--weights RAW.safetensors,",
+    classes=None,
+    random="--weights none",
+)
 
 
 @dataclass(frozen=True)
@@ -111,13 +122,22 @@ def prepare(
         detail = "random"
     else:
         read = partial(
-            load_weights, file, spec, classes=len(labels), resolution=resolution, seed=seed
+            load_weights,
+            file,
+            spec,
+            classes=len(labels),
+            resolution=resolution,
+            seed=seed,
+            advice=ADVICE,
         )
         loaded = read(source=start.source)
+        assumptions = loaded.assumptions
         if loaded.assumed:
             better, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
             notes.append(note)
-            loaded = read(source=better) if better else loaded
+            if better:
+                loaded = read(source=better)
+                assumptions = loaded.assumptions
         graph = loaded.graph
         detail = f"{loaded.source} weights"
         origin = {
@@ -127,6 +147,8 @@ def prepare(
             "sha256": hash_files(files_of(file)),
             "source": loaded.source,
             "notes": [*notes, *loaded.notes],
+            # A published file is known by its hash, and its preprocessing by its publisher.
+            "assumptions": [] if start.model else list(assumptions),
         }
     write_json(folder / ORIGIN, origin)
     graph.save(folder / GRAPH)

@@ -96,7 +96,7 @@ NORMALIZATION = {
     [
         ([rescaling(1 / 128, -1)], (128.0,) * 3, (128.0,) * 3),
         ([rescaling(1 / 255), NORMALIZATION], IMAGENET_MEAN, IMAGENET_STD),
-        ([], (0.0,) * 3, (1.0,) * 3),  # include_preprocessing=False
+        ([], (127.5,) * 3, (127.5,) * 3),  # include_preprocessing=False: pixels over -1 to 1
         ([rescaling([1 / 255] * 3), STEM, rescaling(7)], (0.0,) * 3, (255.0,) * 3),
         (
             [{"class_name": "Functional", "config": {"layers": [rescaling(1 / 255)]}}],
