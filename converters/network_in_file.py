@@ -17,8 +17,9 @@ from edgekit.converters.weight_files import WeightFile
 AVERAGED = r"(.*[._/])?(ema|swa|averaged?|shadow)([._/].*)?"
 #: Of several networks, the first that stands under one of these is the one that was trained.
 USUAL = ("state_dict", "model_state_dict", "model", "module", "net", "network", "")
-#: What a training run keeps beside a network: its optimizer, and counters.
+#: What a training run keeps beside a network: its optimizer, that one's slots, and counters.
 BESIDE = r"(.*[._/])?(optim|\w*optimizers?\w*|\w*scheduler\w*|scaler|\w*rng\w*)[._/].*"
+SLOTS = r"(.*[._/])?((max_)?exp_avg(_sq)?|momentum_buffer|square_avg|grad_avg|acc_delta)"
 COUNTERS = r"(.*[._/])?(num_batches_tracked|n_averaged|global_step|epoch|step)"
 
 
@@ -65,7 +66,7 @@ def find_network(
 
 
 def _is_beside(name: str) -> bool:
-    return re.fullmatch(BESIDE, name) is not None or re.fullmatch(COUNTERS, name) is not None
+    return any(re.fullmatch(pattern, name) for pattern in (BESIDE, SLOTS, COUNTERS))
 
 
 def _usual(prefix: str) -> int:

@@ -84,11 +84,11 @@ OWN = Source("timm", SIGNS, _plan_own, TORCH, separator=".")
 PORT = Source("timm-tf", SIGNS, _plan_port, TORCH, separator=".")
 
 
-def tell(file: WeightFile, spec: ModelSpec, advice: Advice) -> tuple[Source, tuple[str, ...]]:
+def tell(file: WeightFile, spec: ModelSpec, advice: Advice) -> tuple[Source, str]:
     """Decides whether a timm file is timm's own or a port, from what lies around the numbers.
 
     Returns:
-        The source, and what was assumed of the padding.
+        The source, and what was assumed of the padding; empty where nothing was.
     """
     record = _recorded_name(file)
     name = record or _name_in_path(file.path)
@@ -97,14 +97,14 @@ def tell(file: WeightFile, spec: ModelSpec, advice: Advice) -> tuple[Source, tup
             "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
             f"if it is timm's own training, say {advice.source.format('timm')}"
         )
-        return PORT, (note,)
+        return PORT, note
     if name is None or name.startswith("tf_"):
-        return PORT, ()
+        return PORT, ""
     note = (
         f"by its name '{name}', read as timm's own training, which pads symmetrically; "
         f"if it is a port from TensorFlow, say {advice.source.format('timm-tf')}"
     )
-    return OWN, () if record else (note,)
+    return OWN, "" if record else note
 
 
 def _recorded_name(file: WeightFile) -> str | None:

@@ -7,6 +7,7 @@ what a wrapping module puts before their names are one prefix, whatever it is.
 
 from __future__ import annotations
 
+import collections
 import io
 import pickle
 import pickletools
@@ -88,9 +89,9 @@ def _tensors(found: Any) -> Iterator[tuple[str, Any]]:
     """
     import torch
 
-    waiting, seen = [("", found)], {id(found)}
+    waiting, seen = collections.deque([("", found)]), {id(found)}
     while waiting:
-        prefix, container = waiting.pop()
+        prefix, container = waiting.popleft()
         items = container.items() if isinstance(container, dict) else enumerate(container)
         for key, value in items:
             name = f"{prefix}{key}"

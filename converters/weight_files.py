@@ -35,7 +35,8 @@ class Advice:
     Attributes:
         source: how to say whose names a file uses; ``{}`` is the source.
         raw: how to get the raw weights where there are averaged ones.
-        classes: how to say the number of classes; None where it cannot be said.
+        classes: how to say the number of classes; None where it cannot be said: a network without
+            a classifier then gets one of a single logit.
         random: how to do without a file; None where that makes no sense.
     """
 

@@ -51,7 +51,8 @@ class Loaded:
         notes: what was found or changed on the way, for the user.
         assumptions: what the file does not say and was assumed, likewise.
         fresh_head: whether the classifier was drawn anew.
-        assumed: whether the file does not say whose it is, so that its padding is a guess.
+        padding_assumption: the one on how the network pads, where the file does not say whose it
+            is; else empty.
         prefix: what stands before the names of these weights in the file.
         names: of every weight in the file, without the prefix, by ours.
     """
@@ -61,9 +62,14 @@ class Loaded:
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     fresh_head: bool = False
-    assumed: bool = False
+    padding_assumption: str = ""
     prefix: str = ""
     names: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def with_padding_known(self) -> Loaded:
+        """The same where something other than the file has confirmed its padding."""
+        rest = tuple(text for text in self.assumptions if text != self.padding_assumption)
+        return replace(self, assumptions=rest, padding_assumption="")
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -107,6 +113,32 @@ SOURCES: dict[str, Source] = {
 }
 
 
+@dataclass(frozen=True)
+class _Network:
+    """A network in an open file.
+
+    Attributes:
+        file: its tensors alone.
+        origin: whose names they have.
+        plan: where they belong.
+        head: its classifier.
+        notes: on what else the file holds.
+        padding: what was assumed of the padding; empty where nothing was.
+    """
+
+    file: WeightFile
+    origin: Source
+    plan: Plan
+    head: Head
+    notes: tuple[str, ...] = ()
+    padding: str = ""
+
+    def has_background(self, wanted: int) -> bool:
+        """Whether its classifier has a background class beside the wanted ones."""
+        published = self.plan.spec.name in self.origin.background_class
+        return self.head.is_ours and published and self.head.classes == wanted + 1
+
+
 def load_weights(
     path: str | os.PathLike[str],
     spec: ModelSpec,
@@ -117,7 +149,6 @@ def load_weights(
     source: str = "auto",
     ema: bool = True,
     advice: Advice = PYTHON,
-    otherwise: int | None = None,
 ) -> Loaded:
     """Builds a variant with the weights of a file.
 
@@ -133,65 +164,46 @@ def load_weights(
         source: whose names the file uses, a key of `SOURCES`; ``auto`` finds out.
         ema: whether averaged weights are taken where the file has both.
         advice: how the caller's options are called, for hints.
-        otherwise: number of logits where neither ``classes`` nor the file says.
 
     Raises:
         UsageError: the file is missing, damaged or unsafe, or does not fit; the first
             mismatching tensors are named.
     """
     structure = build_graph(spec, classes=1, resolution=32, seed=None)
-    with open_weights(path, limit=most_bytes(structure), advice=advice) as whole:
-        origin, file, notes = _find_source(whole, source, ema)
-        padding: tuple[str, ...] = ()
-        if source == "auto" and origin in (timm.OWN, timm.PORT):
-            origin, padding = timm.tell(file, spec, advice)
-        plan = origin.plan(file, Request(spec, structure, ema, advice))
-        head = find_head(file, plan)
-        wanted = classes if classes is not None else head.classes or otherwise
-        if wanted is None:
-            # Without a classifier, the first thing to know is whether the rest is there.
-            _check(file, build_graph(plan.spec, resolution=32, seed=None), origin, plan, head)
-            raise UsageError(
-                f"the weights in {whole.path} have no classifier",
-                hint=f"the number of classes: {advice.classes}" if advice.classes else None,
-            )
+    with open_weights(path, limit=most_bytes(structure), advice=advice) as file:
+        found = _find(file, Request(spec, structure, ema, advice), source)
+        head, spec = found.head, found.plan.spec
+        wanted = classes or head.classes or _check_headless(found, advice)
         count = head.classes if head.is_ours and head.classes else wanted
-        graph = build_graph(plan.spec, classes=count, resolution=resolution, seed=None)
-        _check(file, graph, origin, plan, head)
-        background = (
-            head.is_ours and head.classes == wanted + 1 and spec.name in origin.background_class
-        )
-        kept = head.is_ours and (head.classes == wanted or background)
-        weights = _read(file, graph, origin, plan, () if kept else _head(graph))
-    notes = (*notes, *plan.notes, *head.notes)
-    graph = replace(graph, weights=weights)
-    if background:
-        graph = _without_background(graph)
-        notes = (*notes, "the background class (index 0) of the weights was dropped")
-    elif not kept:
+        graph = build_graph(spec, classes=count, resolution=resolution, seed=None)
+        _check(found, graph)
+        kept = head.is_ours and (head.classes == wanted or found.has_background(wanted))
+        graph = replace(graph, weights=_read(found, graph, () if kept else _head(graph)))
+    notes = [*found.notes, *found.plan.notes, *head.notes]
+    assumptions = [found.padding, *found.plan.assumptions]
+    if not kept:
         graph = replace_head(graph, wanted, seed)
-        notes = (
-            *notes,
-            f"the weights' classifier {head.why_not(wanted)}: a fresh one took its place",
-        )
-    asked = classes is None and not head.is_ours and head.classes is not None
-    guessed = (f"{wanted} classes, as many as '{head.last}' has",) if asked else ()
+        reason = head.why_not(wanted)
+        notes.append(f"the weights' classifier {reason}: a fresh one took its place")
+        if classes is None and head.classes:
+            assumptions.append(f"{wanted} classes, as many as '{head.last}' has")
+    elif found.has_background(wanted):
+        graph = _without_background(graph)
+        notes.append("the background class (index 0) of the weights was dropped")
     return Loaded(
         graph,
-        origin.name,
-        notes,
-        (*padding, *plan.assumptions, *guessed),
-        fresh_head=not kept and not background,
-        assumed=bool(padding),
-        prefix=file.prefix,
-        names=plan.names,
+        found.origin.name,
+        tuple(notes),
+        tuple(filter(None, assumptions)),
+        fresh_head=not kept,
+        padding_assumption=found.padding,
+        prefix=found.file.prefix,
+        names=found.plan.names,
     )
 
 
-def _find_source(
-    file: WeightFile, wanted: str, ema: bool
-) -> tuple[Source, WeightFile, tuple[str, ...]]:
-    """Whose names a file uses, and what `find_network` says of them."""
+def _find(file: WeightFile, request: Request, wanted: str) -> _Network:
+    """Finds out whose names a file uses, and which of its tensors are the network's."""
     if wanted == "auto":
         candidates = list(SOURCES.values())
     elif wanted in SOURCES:
@@ -200,19 +212,39 @@ def _find_source(
         raise UsageError(
             f"unknown source '{wanted}'", hint=did_you_mean(wanted, [*SOURCES, "auto"])
         )
-    for source in candidates:
-        if prefixes := source.prefixes(file.shapes):
-            return source, *find_network(file, prefixes, ema)
-    if wanted != "auto":
+    found = next((one for one in candidates if one.prefixes(file.shapes)), None)
+    if found is None:
+        known = wanted == "auto"
         raise UsageError(
-            f"the weights in {file.path} are not from {wanted}",
+            f"whose weights {file.path} holds is not known"
+            if known
+            else f"the weights in {file.path} are not from {wanted}",
             cause=f"it holds {named(file.shapes)}",
-            hint="the source 'auto', which finds out",
+            hint=f"EfficientNet weights of one of {', '.join(SOURCES)}"
+            if known
+            else f"{request.advice.source.format('auto')}, which finds out",
         )
+    own, notes = find_network(file, found.prefixes(file.shapes), request.ema)
+    padding = ""
+    if wanted == "auto" and found in (timm.OWN, timm.PORT):
+        found, padding = timm.tell(own, request.spec, request.advice)
+    plan = found.plan(own, request)
+    return _Network(own, found, plan, find_head(own, plan), notes, padding)
+
+
+def _check_headless(found: _Network, advice: Advice) -> int:
+    """The number of logits where neither the caller nor the file says it.
+
+    Raises:
+        UsageError: the caller could have said it; or the rest of the network does not fit, which
+            is then the first thing to know.
+    """
+    _check(found, build_graph(found.plan.spec, classes=1, resolution=32, seed=None))
+    if advice.classes is None:
+        return 1
     raise UsageError(
-        f"whose weights {file.path} holds is not known",
-        cause=f"it holds {named(file.shapes)}",
-        hint=f"EfficientNet weights of one of {', '.join(SOURCES)}",
+        f"the weights in {found.file.path} have no classifier",
+        hint=f"the number of classes: {advice.classes}",
     )
 
 
@@ -226,48 +258,49 @@ def _head(graph: Graph) -> tuple[str, ...]:
     return graph.nodes[-1].weight_names()
 
 
-def _check(file: WeightFile, graph: Graph, origin: Source, plan: Plan, head: Head) -> None:
+def _check(found: _Network, graph: Graph) -> None:
     """Compares names and shapes, before anything is read."""
-    problems = list(_problems(file, graph, origin, plan, head))
+    problems = list(_problems(found, graph))
     if not problems:
         return
     shown = "; ".join(problems[:3])
+    file = found.file
     under = f" (under '{file.prefix.rstrip('./')}')" if file.prefix else ""
     raise UsageError(
         f"the weights in {file.path}{under} are not those of {graph.name}",
         cause=f"{shown}; and {len(problems) - 3} more" if len(problems) > 3 else shown,
-        hint=_fitting(file, origin) or "the model that the weights were trained for",
+        hint=_fitting(found) or "the model that the weights were trained for",
     )
 
 
-def _problems(
-    file: WeightFile, graph: Graph, origin: Source, plan: Plan, head: Head
-) -> Iterator[str]:
+def _problems(found: _Network, graph: Graph) -> Iterator[str]:
+    shapes, plan = found.file.shapes, found.plan
     for node, ours in _weights(graph):
-        if ours in _head(graph) and not head.is_ours:
+        if ours in _head(graph) and not found.head.is_ours:
             continue
         theirs = plan.names[ours]
-        shape = their_shape(origin.layout, node, ours, graph.weights[ours].shape)
+        shape = their_shape(found.origin.layout, node, ours, graph.weights[ours].shape)
         known = f"'{theirs}'" if theirs == ours else f"'{theirs}' ({ours})"
-        if theirs not in file.shapes:
+        if theirs not in shapes:
             yield f"{known} is missing"
-        elif file.shapes[theirs] != shape:
-            yield f"{known} has shape {list(file.shapes[theirs])}, not {list(shape)}"
-    for name in sorted(file.shapes.keys() - set(plan.names.values()) - plan.ignored):
+        elif shapes[theirs] != shape:
+            yield f"{known} has shape {list(shapes[theirs])}, not {list(shape)}"
+    for name in sorted(shapes.keys() - set(plan.names.values()) - plan.ignored):
         if re.fullmatch(plan.backbone, name):
             yield f"'{name}' has no place"
 
 
-def _fitting(file: WeightFile, origin: Source) -> str | None:
+def _fitting(found: _Network) -> str | None:
     """Names the variants that the file would fit, for the hint."""
     fits = []
     for spec in SPECS.values():
         structure = build_graph(spec, classes=1, resolution=32, seed=None)
         try:
-            plan = origin.plan(file, Request(spec, structure))
-            head = find_head(file, plan)
-            graph = build_graph(spec, classes=head.classes or 1, resolution=32, seed=None)
-            if not any(_problems(file, graph, origin, plan, head)):
+            plan = found.origin.plan(found.file, Request(spec, structure))
+            other = replace(found, plan=plan, head=find_head(found.file, plan))
+            classes = other.head.classes or 1
+            graph = build_graph(spec, classes=classes, resolution=32, seed=None)
+            if not any(_problems(other, graph)):
                 fits.append(spec.name)
         except UsageError:
             continue
@@ -281,17 +314,15 @@ def _weights(graph: Graph) -> Iterator[tuple[WeightedNode, str]]:
                 yield node, name
 
 
-def _read(
-    file: WeightFile, graph: Graph, origin: Source, plan: Plan, skipped: Collection[str]
-) -> dict[str, Array]:
+def _read(found: _Network, graph: Graph, skipped: Collection[str]) -> dict[str, Array]:
     """Reads every weight; those of a classifier that is replaced stay as they are."""
     weights: dict[str, Array] = {}
     for node, ours in _weights(graph):
         if ours in skipped:
             weights[ours] = graph.weights[ours]
             continue
-        array = file.read(plan.names[ours])
-        weights[ours] = np.ascontiguousarray(to_ours(origin.layout, node, ours, array))
+        array = found.file.read(found.plan.names[ours])
+        weights[ours] = np.ascontiguousarray(to_ours(found.origin.layout, node, ours, array))
     return weights
 
 

@@ -316,6 +316,7 @@ def _download(
 
 def _by_hand(weights: Pretrained, path: Path) -> str:
     return (
-        f"download {weights.url} elsewhere and put it at {path}; or a mirror (--mirror, "
-        "EDGEKIT_MIRROR); or --weights FILE; or --weights none"
+        f"download {weights.url} elsewhere and put it at {path}; or a mirror (EDGEKIT_MIRROR, or "
+        "--mirror of edgekit build and of edgekit weights fetch); or edgekit build with "
+        "--weights FILE or --weights none"
     )

@@ -120,9 +120,7 @@ def verify(
     from edgekit.spec import find_spec
 
     spec = scale_spec(find_spec(model), width=width, depth=depth)
-    loaded = load_weights(
-        file, spec, source=source, ema=not no_ema, advice=_advice(None), otherwise=1
-    )
+    loaded = load_weights(file, spec, source=source, ema=not no_ema, advice=_advice(None))
     check_logits(loaded.graph)
     missing = None
     try:

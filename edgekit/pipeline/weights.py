@@ -19,7 +19,6 @@ from edgekit.pipeline.steps import GRAPH, ORIGIN, PREPROCESSING, read_splits
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS, ModelSpec
 
-
 #: How a build calls what hints name; it takes averaged weights, and its classes are the data's.
 ADVICE = Advice(
     source="--weights-source {}",
@@ -131,13 +130,13 @@ def prepare(
             advice=ADVICE,
         )
         loaded = read(source=start.source)
-        assumptions = loaded.assumptions
-        if loaded.assumed:
-            better, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
+        if loaded.padding_assumption:
+            told, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
             notes.append(note)
-            if better:
-                loaded = read(source=better)
-                assumptions = loaded.assumptions
+            if told and told != loaded.source:
+                loaded = read(source=told)
+            elif told:
+                loaded = loaded.with_padding_known()
         graph = loaded.graph
         detail = f"{loaded.source} weights"
         origin = {
@@ -148,7 +147,7 @@ def prepare(
             "source": loaded.source,
             "notes": [*notes, *loaded.notes],
             # A published file is known by its hash, and its preprocessing by its publisher.
-            "assumptions": [] if start.model else list(assumptions),
+            "assumptions": [] if start.model else list(loaded.assumptions),
         }
     write_json(folder / ORIGIN, origin)
     graph.save(folder / GRAPH)
@@ -167,7 +166,7 @@ def prepare(
 
 
 def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
-    """Whose weights of timm's they are by the photos, where that is not as assumed; and a note."""
+    """Whose weights of timm's they are by the photos, where those can tell; and a note."""
     from edgekit.batches import eval_batches
     from edgekit.converters.padding import guess_padding
 
@@ -182,5 +181,4 @@ def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
     if guess.padding is None:
         return None, f"the photos cannot tell the padding either: {told} agree"
     note = f"the padding is {guess.padding}: {told} say so"
-    better = {"same": "timm-tf", "symmetric": "timm"}[guess.padding]
-    return (better if guess.padding != spec.padding else None), note
+    return {"same": "timm-tf", "symmetric": "timm"}[guess.padding], note

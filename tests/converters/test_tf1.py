@@ -145,9 +145,7 @@ def test_a_head_of_another_leaves_the_backbone(small, tmp_path):
     loaded = load_weights(write(tmp_path, variables | hidden), spec, classes=2, resolution=32)
     assert loaded.fresh_head
     assert any("'head/hidden/bias', 'head/hidden/kernel'" in note for note in loaded.notes)
-    np.testing.assert_array_equal(
-        loaded.graph.weights["head/kernel"], graph.weights["head/kernel"]
-    )
+    np.testing.assert_array_equal(loaded.graph.weights["head/kernel"], graph.weights["head/kernel"])
 
 
 def test_a_layer_of_another_network_is_refused(small, tmp_path):
