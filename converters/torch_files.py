@@ -134,8 +134,9 @@ def _resaving(path: Path, classes: list[str], texts: set[str]) -> str:
     else:
         prepared = "import torch; "
         loaded = f"found = torch.load({str(path)!r}, map_location='cpu', weights_only=False); "
-    key = next((key for key in USUAL_KEYS if key in texts), "KEY")
-    state = "found.state_dict()" if MODULE in texts else f"found['{key}']"
+    usual = [f"found['{key}']" for key in USUAL_KEYS if key in texts]
+    anything = "{k: v for k, v in found.items() if isinstance(v, (dict, torch.Tensor))}"
+    state = "found.state_dict()" if MODULE in texts else (*usual, anything)[0]
     return f"{prepared}{loaded}torch.save({state}, 'weights.pth')"
 
 
