@@ -182,7 +182,7 @@ def _settings(run: _Run, name: str, kind: str, item: Mapping[str, Any]) -> dict[
             raise CannotRunError(f"its layer '{name}' has {key} {item[key]!r}"[:100])
     settings = {key: item[key] for key in LAYERS[kind] if key in item}
     if "activation" in settings:
-        if settings["activation"] not in ACTIVATIONS:
+        if str(settings["activation"]) not in ACTIVATIONS:
             raise CannotRunError(f"its layer '{name}' has an activation that is not run")
         if name == run.target and kind != "Activation":
             settings["activation"] = "linear"
