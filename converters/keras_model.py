@@ -43,6 +43,12 @@ DEFAULTS = {
     "negative_slope": 0,
     "threshold": 0,
 }
+#: Weights come from the file: drawing others first would take longer than the run.
+INITIALIZERS = {
+    "Conv2D": "kernel_initializer",
+    "DepthwiseConv2D": "depthwise_initializer",
+    "Dense": "kernel_initializer",
+}
 ACTIVATIONS = {"linear", "swish", "silu", "sigmoid", "relu", "relu6", "softmax"}
 #: How Keras numbers layers of a class in files that lack their names.
 NUMBERED = {
@@ -192,6 +198,8 @@ def _settings(run: _Run, name: str, kind: str, item: Mapping[str, Any]) -> dict[
             raise CannotRunError(f"its layer '{name}' pads too widely")
     if kind == "BatchNormalization" and isinstance(settings.get("axis"), list):
         settings["axis"] = settings["axis"][0]
+    if initializer := INITIALIZERS.get(kind):
+        settings[initializer] = "zeros"
     return settings
 
 
