@@ -85,7 +85,7 @@ def _weight_file(path: Path, kind: str, file: Any, metadata: dict[str, Any]) -> 
             hint="the weights of one model",
         )
     shapes: dict[str, Shape] = {name: tuple(data.shape) for name, data in tensors.items()}
-    metadata = metadata | {"layers": _layers(root, file)}
+    metadata = metadata | {"layers": _layers(root, file), "numbered": root is None}
     return WeightFile(path, kind, shapes, lambda name: _read(name, tensors[name]), metadata)
 
 

@@ -129,11 +129,15 @@ def _unconfigured(file: WeightFile, spec: ModelSpec, stored: Mapping[str, Array]
 def takes_pixels(file: WeightFile) -> bool:
     """Whether a file of weights alone is of a model that scales pixels, as far as it lists layers.
 
-    Keras lists layers without weights as well; a file written by other means may not, so that only
-    a list with an input and no Rescaling says something.
+    Keras lists layers without weights as well, but a legacy file not those of a model inside the
+    model, and one written by other means maybe none: only a list with the input and the stem says
+    that there is no Rescaling.
     """
     layers = file.metadata.get("layers", ())
-    return _rescalings(file) > 0 or not any(name.startswith("input_") for name in layers)
+    numbered = file.metadata.get("numbered", False)
+    listed = any(name.startswith("input_") for name in layers)
+    is_complete = listed and (numbered or "stem_conv" in layers)
+    return not is_complete or _rescalings(file) > 0 or bool(normalization_tensors(file))
 
 
 def has_second_rescaling(file: WeightFile) -> bool:
@@ -143,8 +147,7 @@ def has_second_rescaling(file: WeightFile) -> bool:
     divides by its root once more when it loads them, in a second Rescaling; TensorFlow 2.3 to 2.8
     did not. A legacy file with one may be either, a published one more likely.
     """
-    is_keras3 = any(name.startswith("conv2d") for name in file.metadata.get("layers", ()))
-    return not (is_keras3 and _rescalings(file) == 1)
+    return not (file.metadata.get("numbered") and _rescalings(file) == 1)
 
 
 def _rescalings(file: WeightFile) -> int:

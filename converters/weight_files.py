@@ -60,8 +60,8 @@ class WeightFile:
             dictionaries around a tensor come before its name.
         fetch: reads one tensor as the file has it.
         metadata: what the file says about itself beside the tensors. Of a file of Keras ``config``
-            is the configuration of the whole model, where it has one, and ``layers`` the names of
-            all layers, where it lists them.
+            is the configuration of the whole model, where it has one, ``layers`` the groups of
+            its layers, where it lists them, and ``numbered`` whether Keras 3 numbered those.
         prefix: what stood before all names.
     """
 
