@@ -1,6 +1,9 @@
 """EfficientNet-PyTorch's names, held to a forward pass that is written out here by those names."""
 
+import dataclasses
 import math
+import sys
+import types
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch.nn import functional
 
 from edgekit.architecture import build_graph
 from edgekit.converters import lukemelas
+from edgekit.converters.originals import compare
 from edgekit.converters.weights import load_weights
 from edgekit.errors import UsageError
 from edgekit.network import Network
@@ -176,3 +180,36 @@ def test_a_variant_that_it_does_not_have_is_refused(state, tmp_path):
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(UsageError, match="EfficientNet-PyTorch has no lite0"):
         load_weights(tmp_path / "w.pth", SPECS["lite0"])
+
+
+class StandIn(torch.nn.Module):
+    """A network of the library, as far as `verify` uses it."""
+
+    def load_state_dict(self, state, strict=True):
+        self.state = state
+        return [], []
+
+    def forward(self, x):
+        return forward(self.state, x)
+
+
+@pytest.mark.parametrize("ema", [True, False])
+@pytest.mark.parametrize("planted", [False, True])
+def test_the_weights_that_were_read_are_those_that_are_compared(
+    state, tmp_path, monkeypatch, ema, planted
+):
+    library = types.SimpleNamespace(
+        EfficientNet=types.SimpleNamespace(from_name=lambda name, **options: StandIn()),
+        __version__="0",
+    )
+    monkeypatch.setitem(sys.modules, "efficientnet_pytorch", library)
+    averaged = {n: t * 1.1 if n.endswith("_bn2.bias") else t for n, t in state.items()}
+    torch.save({"net": state, "net_ema": averaged}, tmp_path / "w.pth")
+    loaded = load_weights(tmp_path / "w.pth", SPECS["b0"], ema=ema)
+    if planted:
+        weights = {**loaded.graph.weights}
+        weights["block4a_project/beta"] = weights["block4a_project/beta"] + 0.5
+        loaded = dataclasses.replace(loaded, graph=loaded.graph.with_weights(weights))
+    found = compare(tmp_path / "w.pth", loaded)
+    assert found.against == "efficientnet_pytorch 0, efficientnet-b0"
+    assert found.agrees != planted
