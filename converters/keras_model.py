@@ -58,7 +58,7 @@ NUMBERED = {
     "BatchNormalization": "batch_normalization",
 }
 #: Pixels: no padding of a convolution is wider, and no input of the family larger.
-WIDEST_PADDING, LARGEST_SIDE = 16, 2048
+WIDEST_PADDING, LARGEST_SIDE = 16, 1024
 
 
 class CannotRunError(Exception):
@@ -123,7 +123,9 @@ def run_config(
     run = _Run(keras, file, target)
     try:
         _run_model(run, config, keras.ops.convert_to_tensor(inputs))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+    except CannotRunError:
+        raise
+    except Exception as error:  # a damaged configuration makes the library raise anything at all
         words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise CannotRunError(f"its configuration does not fit: {words}") from error
     if run.found is None:
