@@ -31,17 +31,20 @@ VARIABLES = {
 }
 #: What a training run of Keras 3 keeps beside the weights: the optimizer, and dropout's seeds.
 NO_WEIGHTS = r"/optimizer/.*|.*/seed_generator/vars/\d+"
+#: Where a whole model of the legacy format keeps its configuration.
+MODEL_CONFIG = "model_config"
 #: HDF5's own filters: deflate, shuffle, fletcher32, lzf. Others would load a library.
 FILTERS = {1, 2, 3, 32000}
 MIB = 2**20
 
 
 def open_hdf5(path: Path, stack: ExitStack) -> WeightFile:
-    """Opens a ``.weights.h5`` of Keras 3 or a legacy ``.h5``."""
+    """Opens a ``.weights.h5`` of Keras 3, or a legacy ``.h5``, of weights or a whole model."""
     import h5py
 
     file = stack.enter_context(h5py.File(path, "r"))
-    return _weight_file(path, "hdf5", file, {})
+    config = _text(file.attrs[MODEL_CONFIG]) if MODEL_CONFIG in file.attrs else None
+    return _weight_file(path, "hdf5", file, {"config": json.loads(config)} if config else {})
 
 
 def open_keras(path: Path, stack: ExitStack, limit: int) -> WeightFile:
@@ -82,7 +85,18 @@ def _weight_file(path: Path, kind: str, file: Any, metadata: dict[str, Any]) -> 
             hint="the weights of one model",
         )
     shapes: dict[str, Shape] = {name: tuple(data.shape) for name, data in tensors.items()}
+    metadata = metadata | {"layers": _layers(root, file), "numbered": root is None}
     return WeightFile(path, kind, shapes, lambda name: _read(name, tensors[name]), metadata)
+
+
+def _layers(legacy: Any, file: Any) -> frozenset[str]:
+    """The groups of all layers, those without weights as well; Keras 3 numbers them by class."""
+    found: set[str] = set()
+    if legacy is not None:
+        return frozenset(legacy)
+    if "layers" in file:
+        file["layers"].visit(lambda name: found.add(name.rpartition("/")[2]))
+    return frozenset(found)
 
 
 def _datasets(file: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weight_files import PYTHON, Advice, WeightFile
 from edgekit.errors import UsageError
 from edgekit.graph import (
     Array,
@@ -159,14 +159,19 @@ class Plan:
     Attributes:
         names: of every weight: ours to theirs.
         spec: the variant with the padding, epsilon and preprocessing of these weights.
+        backbone: a pattern of the names of all layers before the classifier: such a tensor
+            without a place belongs to another network, any other one to another head.
         ignored: names in the file that are no weights, or that others stand in for.
-        notes: what was assumed, for the user.
+        notes: what was found or changed, for the user.
+        assumptions: what the file does not say, likewise.
     """
 
     names: Mapping[str, str]
     spec: ModelSpec
+    backbone: str
     ignored: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,11 +182,13 @@ class Request:
         spec: the variant.
         graph: its structure, with any number of classes.
         ema: whether averaged weights are wanted where a file has both.
+        advice: what hints name.
     """
 
     spec: ModelSpec
     graph: Graph
     ema: bool = True
+    advice: Advice = PYTHON
 
 
 @dataclass(frozen=True)
@@ -190,17 +197,48 @@ class Source:
 
     Attributes:
         name: as in ``--source``.
-        recognises: whether the tensor names of a file are of this kind.
+        signs: sets of names; a file with all names of one set is of this kind.
         plan: the names, and what comes with the weights.
         layout: of the kernels; None for ours.
         background_class: variants whose published classifiers count a background class first.
+        separator: what ends a prefix of all names, such as ``module.``; empty where there is none.
     """
 
     name: str
-    recognises: Callable[[Collection[str]], bool]
+    signs: tuple[tuple[str, ...], ...]
     plan: Callable[[WeightFile, Request], Plan]
     layout: Layout | None
     background_class: frozenset[str] = frozenset()
+    separator: str = ""
+
+    def prefixes(self, names: Collection[str]) -> list[str]:
+        """What stands before the names of each network of this kind in a file, in its order."""
+        known = set(names)
+        found: dict[str, None] = {}
+        for first, *others in self.signs:
+            for name in names:
+                prefix = name.removesuffix(first)
+                whole = not prefix or (self.separator and prefix.endswith(self.separator))
+                if name.endswith(first) and whole and all(prefix + o in known for o in others):
+                    found[prefix] = None
+        return list(found)
+
+
+def named(names: Collection[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(f"'{name}'" for name in sorted(names)[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def triples(spec: ModelSpec) -> str:
+    """The mean and std of a variant, for the user."""
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (spec.mean, spec.std))
+    return f"mean {mean} and std {std}"
+
+
+def input_assumption(spec: ModelSpec, why: str) -> str:
+    """What to say of a mean and a std that the file does not state."""
+    return f"{triples(spec)}: {why}"
 
 
 def matching(pattern: str, names: Collection[str]) -> frozenset[str]:

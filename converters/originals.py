@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from edgekit.converters.keras_applications import is_imagenet_std
-from edgekit.converters.weight_files import open_weights
-from edgekit.converters.weights import Loaded
-from edgekit.errors import GateError, UsageError
+from edgekit.converters.keras_input import is_scaled, squared_variance, takes_pixels
+from edgekit.converters.keras_model import CannotRunError, input_side, run_config
+from edgekit.converters.naming import TORCH_COUNTERS, named
+from edgekit.converters.weight_files import WeightFile, open_weights
+from edgekit.converters.weights import Loaded, most_bytes
+from edgekit.errors import GateError, MissingToolError, UsageError
 from edgekit.graph import Array, Graph
 from edgekit.quiet import native_quiet
 
@@ -21,10 +25,16 @@ from edgekit.quiet import native_quiet
 TOLERANCE = 1e-4
 #: Random pixels at a size that every variant runs quickly at and still has a map of 4 x 4.
 PHOTOS, SIDE = 4, 128
+#: Keras' layers that are compared: the classifier, and the last map.
+LOGITS, EMBEDDING = "predictions", "top_activation"
 
 
-class _CannotRunError(Exception):
-    """Why an original cannot be run here, in words for the user."""
+class _CannotCompareError(Exception):
+    """Why there is no original to compare with, in words for the user."""
+
+
+#: An original's name, the normalised input that was given to both, and its answers.
+Answer: TypeAlias = tuple[str, Array, Array]
 
 
 @dataclass(frozen=True)
@@ -45,21 +55,26 @@ class Comparison:
         return self.difference is None or self.difference <= TOLERANCE
 
 
-def compare(path: Path, loaded: Loaded, seed: int = 0) -> Comparison:
-    """Runs the original, with the file loaded by its own library, on random pixels beside ours."""
+def compare(path: str | os.PathLike[str], loaded: Loaded, seed: int = 0) -> Comparison:
+    """Runs the original with the weights of the file, on random pixels beside ours.
+
+    Where the classifier is a fresh one, the embeddings are compared.
+
+    Raises:
+        MissingToolError: what runs the original is not installed.
+    """
     original = ORIGINALS.get(loaded.source)
     if original is None:
         return Comparison(f"no library runs the original of {loaded.source} weights here")
-    if loaded.fresh_head:
-        return Comparison("the file's own classifier is not in use")
-    pixels = random_pixels(seed)
     try:
-        name, logits = original(path, loaded.graph, pixels)
-    except _CannotRunError as error:
+        with open_weights(path, limit=most_bytes(loaded.graph)) as file:
+            name, inputs, theirs = original(file.under(loaded.prefix), loaded, seed)
+    except _CannotCompareError as error:
         return Comparison(str(error))
-    return Comparison(
-        name, _difference(run(loaded.graph, normalised(loaded.graph, pixels)), logits)
-    )
+    if loaded.fresh_head:
+        name += ", up to the embedding: the file's own classifier is not in use"
+        return Comparison(name, _difference(run(loaded.graph, inputs, embed=True), theirs))
+    return Comparison(name, _difference(run(loaded.graph, inputs), theirs))
 
 
 def check_logits(graph: Graph, seed: int = 0) -> None:
@@ -75,7 +90,7 @@ def check_logits(graph: Graph, seed: int = 0) -> None:
         )
 
 
-def compare_with_reference(path: Path, loaded: Loaded) -> Comparison:
+def compare_with_reference(path: str | os.PathLike[str], loaded: Loaded) -> Comparison:
     """Compares with logits that someone else computed.
 
     Args:
@@ -104,21 +119,29 @@ def compare_with_reference(path: Path, loaded: Loaded) -> Comparison:
     return Comparison(str(path), _difference(run(loaded.graph, inputs), logits))
 
 
-def random_pixels(seed: int) -> Array:
-    """Float pixels of 0 to 255, [PHOTOS, SIDE, SIDE, 3]."""
+def random_pixels(seed: int, side: int = SIDE) -> Array:
+    """Float pixels of 0 to 255, [PHOTOS, side, side, 3]."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (PHOTOS, SIDE, SIDE, 3)).astype(np.float32)
+    return rng.integers(0, 256, (PHOTOS, side, side, 3)).astype(np.float32)
 
 
-def run(graph: Graph, inputs: Array) -> Array:
-    """Our logits [n, classes] for normalised float inputs [n, height, width, 3]."""
+def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
+    """Our logits [n, classes] for normalised float inputs [n, height, width, 3].
+
+    Args:
+        graph: the network.
+        inputs: the images.
+        embed: whether the input of the classifier is wanted, [n, head channels], not the logits.
+    """
     import torch
 
     from edgekit.network import Network
 
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        return np.asarray(Network(graph).eval()(x).numpy())
+        network = Network(graph).eval()
+        answers = network(x, until=graph.nodes[-1].inputs[0]) if embed else network(x)
+        return np.asarray(answers.flatten(1).numpy())
 
 
 def normalised(graph: Graph, pixels: Array) -> Array:
@@ -135,71 +158,120 @@ def _difference(ours: Array, theirs: Array) -> float:
     return float(difference) if np.isfinite(difference) else float("inf")
 
 
-def _keras(path: Path, graph: Graph, pixels: Array) -> tuple[str, Array]:
-    """keras.applications, fed raw pixels: its own input layers are part of what is compared."""
+def _keras(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
+    """Keras, fed raw pixels: the model's own input layers are part of what is compared."""
     with native_quiet():
-        keras = _library("keras")
-        name = f"EfficientNet{graph.name.upper().replace('-', '')}"
-        build = getattr(keras.applications, name, None)
-        if build is None:
-            raise _CannotRunError(f"keras.applications has no {name}")
-        model = build(
-            weights=None,
-            classes=graph.classes,
-            input_shape=pixels.shape[1:],
-            classifier_activation=None,
-        )
+        keras = _library("keras", "tensorflow")
+        if "config" in file.metadata:
+            name, config = "the file's own model", file.metadata["config"]
+        else:
+            name, config = _assumed_model(keras, file, loaded.graph)
         try:
-            model.load_weights(path)
-        except (ValueError, OSError) as error:
-            raise _CannotRunError(f"keras does not load the file: {_first_line(error)}") from error
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Normalization) and layer.weights:
-                mean, variance, count = layer.get_weights()
-                if is_imagenet_std(variance):  # what weights="imagenet" makes up for
-                    layer.set_weights([mean, variance**2, count])
-                    layer.finalize_state()
-        return f"keras {keras.__version__}, {name}", np.asarray(model(pixels, training=False))
+            pixels = random_pixels(seed, input_side(config) or SIDE)
+            x = normalised(loaded.graph, pixels)
+            inputs = pixels if is_scaled(config) else x
+            if loaded.fresh_head:
+                answers = run_config(keras, file, config, inputs, EMBEDDING).mean((1, 2))
+            else:
+                answers = run_config(keras, file, config, inputs, LOGITS)
+        except CannotRunError as error:
+            raise _CannotCompareError(f"{name} is not run: {error}") from error
+    return f"keras {keras.__version__}, {name}", x, answers
 
 
-def _timm(path: Path, graph: Graph, pixels: Array, prefix: str = "") -> tuple[str, Array]:
-    name = prefix + _timm_name(graph.name)
-    library = _library("timm")
+def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dict[str, Any]]:
+    """The model of keras.applications whose weights a file without a configuration may hold."""
+    name = f"EfficientNet{graph.name.upper().replace('-', '')}"
+    build = getattr(keras.applications, name, None)
+    if build is None or graph.spec is None:
+        raise _CannotCompareError(f"keras.applications has no {name}")
+    options = {} if takes_pixels(file) else {"include_preprocessing": False}
+    model = build(weights=None, classes=graph.classes, input_shape=(SIDE, SIDE, 3), **options)
+    config = json.loads(model.to_json())
+    constants = squared_variance(file)
+    for layer in config["config"]["layers"] if constants else ():
+        if layer["class_name"] == "Normalization":
+            layer["config"] = layer["config"] | constants
+    return f"{name} of keras.applications (assumed: the file holds weights alone)", config
+
+
+def _timm(file: WeightFile, loaded: Loaded, seed: int, prefix: str = "") -> Answer:
+    name = prefix + _timm_name(loaded.graph.name)
+    library = _library("timm", "timm")
     try:
-        model = library.create_model(name, num_classes=graph.classes)
+        # Without classes, timm's networks give the embedding.
+        classes = 0 if loaded.fresh_head else loaded.graph.classes
+        model = library.create_model(name, num_classes=classes)
     except RuntimeError as error:
-        raise _CannotRunError(f"timm has no {name}") from error
-    return f"timm {library.__version__}, {name}", _run_torch(model, path, graph, pixels)
+        raise _CannotCompareError(f"timm has no {name}") from error
+    return f"timm {library.__version__}, {name}", *_run_torch(model, file, loaded, seed)
 
 
-def _torchvision(path: Path, graph: Graph, pixels: Array) -> tuple[str, Array]:
-    name = f"efficientnet_{graph.name.replace('-', '_')}"
-    library = _library("torchvision")
-    build = getattr(library.models, name, None)
-    if build is None:
-        raise _CannotRunError(f"torchvision has no {name}")
-    logits = _run_torch(build(num_classes=graph.classes), path, graph, pixels)
-    return f"torchvision {library.__version__}, {name}", logits
-
-
-def _run_torch(model: Any, path: Path, graph: Graph, pixels: Array) -> Array:
-    """Loads the file strictly, as the library would, and runs it on the normalised pixels."""
+def _torchvision(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
     import torch
 
-    with open_weights(path, limit=0) as file:
-        state = {name: torch.from_numpy(np.array(file.fetch(name))) for name in file.shapes}
-    model.load_state_dict(state, strict=True)
-    x = torch.from_numpy(normalised(graph, pixels)).permute(0, 3, 1, 2)
+    name = f"efficientnet_{loaded.graph.name.replace('-', '_')}"
+    library = _library("torchvision", "torchvision")
+    build = getattr(library.models, name, None)
+    if build is None:
+        raise _CannotCompareError(f"torchvision has no {name}")
+    model = build(num_classes=loaded.graph.classes)
+    if loaded.fresh_head:
+        model.classifier = torch.nn.Identity()
+    return f"torchvision {library.__version__}, {name}", *_run_torch(model, file, loaded, seed)
+
+
+def _lukemelas(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
+    name = f"efficientnet-{loaded.graph.name}"
+    library = _library("efficientnet_pytorch", "efficientnet_pytorch")
+    try:
+        # Its convolutions pad for the size that they are built for.
+        model = library.EfficientNet.from_name(
+            name,
+            num_classes=loaded.graph.classes,
+            image_size=SIDE,
+            include_top=not loaded.fresh_head,
+        )
+    except ValueError as error:
+        raise _CannotCompareError(f"efficientnet_pytorch has no {name}") from error
+    known = f"efficientnet_pytorch {library.__version__}, {name}"
+    return known, *_run_torch(model, file, loaded, seed)
+
+
+def _run_torch(model: Any, file: WeightFile, loaded: Loaded, seed: int) -> tuple[Array, Array]:
+    """Loads the file strictly, as the library would, and runs it on normalised pixels."""
+    import torch
+
+    state = {
+        theirs: torch.from_numpy(np.array(file.fetch(theirs)))
+        for ours, theirs in loaded.names.items()
+        if not (loaded.fresh_head and ours.startswith(f"{loaded.graph.nodes[-1].name}/"))
+    }
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    wrong = [name for name in (*missing, *unexpected) if not re.fullmatch(TORCH_COUNTERS, name)]
+    if wrong:
+        raise _CannotCompareError(f"its network has other tensors: {named(wrong)}")
+    x = normalised(loaded.graph, random_pixels(seed))
     with torch.inference_mode():
-        return np.asarray(model.eval()(x).numpy())
+        answers = model.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).flatten(1)
+    return x, np.asarray(answers.numpy())
 
 
-def _library(name: str) -> Any:
+def _library(name: str, package: str) -> Any:
+    """Imports what runs an original.
+
+    Raises:
+        MissingToolError: it is not installed, or does not fit the rest of the installation.
+    """
     try:
         return importlib.import_module(name)
     except (ImportError, RuntimeError, AttributeError) as error:
         # RuntimeError: torchvision that was built for another torch.
-        raise _CannotRunError(f"{name} cannot be imported: {_first_line(error)}") from error
+        raise MissingToolError(
+            f"{package} is needed to run the original of these weights",
+            cause=f"{name} cannot be imported: {_first_line(error)}",
+            hint=f"pip install {package}",
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -211,10 +283,11 @@ def _timm_name(model: str) -> str:
     return f"efficientnet{model.replace('-', '_')}" if "-" in model else f"efficientnet_{model}"
 
 
-#: By the name of the source: loads a file into the original, and gives its name and logits.
-ORIGINALS: dict[str, Callable[[Path, Graph, Array], tuple[str, Array]]] = {
+#: By the name of the source: runs the original with the weights of an open file.
+ORIGINALS: dict[str, Callable[[WeightFile, Loaded, int], Answer]] = {
     "keras": _keras,
     "timm": _timm,
-    "timm-tf": lambda path, graph, pixels: _timm(path, graph, pixels, "tf_"),
+    "timm-tf": lambda file, loaded, seed: _timm(file, loaded, seed, "tf_"),
     "torchvision": _torchvision,
+    "lukemelas": _lukemelas,
 }

@@ -8,7 +8,7 @@ shadow of every weight, its moving average, and the published accuracies are the
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from edgekit.converters.naming import (
     TENSORFLOW,
@@ -17,9 +17,10 @@ from edgekit.converters.naming import (
     Plan,
     Request,
     Source,
+    input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weight_files import Advice, WeightFile
 from edgekit.errors import UsageError
 from edgekit.graph import DepthwiseConv2D, Graph
 
@@ -27,6 +28,9 @@ SHADOW = "/ExponentialMovingAverage"
 #: What optimizers keep beside a weight, and the counters of a training run.
 SLOTS = r".+/(RMSProp(_\d+)?|Momentum|Adam(_\d+)?|LARSOptimizer|LAMB(_\d+)?)"
 COUNTERS = r"(.*/)?(global_step|beta[12]_power|current_loss_scale|good_steps|loss_scale\w*)"
+
+#: The layers before the classifier, ``head/dense``.
+BACKBONE = r"(stem|blocks_\d+|head/(conv2d|(tpu_)?batch_normalization))/.*"
 
 _NORM = "tpu_batch_normalization"
 _SE = {"se_reduce": ("se/conv2d", ""), "se_expand": ("se/conv2d_1", "")}
@@ -55,25 +59,28 @@ NAMES = Names(
 )
 
 
-def recognises(names: Collection[str]) -> bool:
-    """Whether the tensor names of a file are those of Google's code."""
-    return any(name.endswith("stem/conv2d/kernel") for name in names)
-
-
 def _plan(file: WeightFile, request: Request) -> Plan:
     raw = {ours: _spelled(name, file.shapes) for ours, name in names(request.graph).items()}
-    prefix = next(name for name in file.shapes if name.endswith("stem/conv2d/kernel"))
-    prefix = prefix.removesuffix("stem/conv2d/kernel")
-    raw = {ours: prefix + name for ours, name in raw.items()}
-    chosen, notes = _averaged(raw, file.shapes) if request.ema else (raw, ("raw weights, no EMA",))
+    if request.ema:
+        chosen, notes = _averaged(raw, file.shapes, request.advice)
+    else:
+        chosen, notes = raw, ("raw weights, no EMA",)
     # A raw weight and its shadow stand in for each other, and slots belong to a weight.
     pairs = set(raw.values()) | {name + SHADOW for name in raw.values()}
     ignored = matching(SLOTS, file.shapes) | matching(COUNTERS, file.shapes)
-    return Plan(chosen, request.spec, ignored | (pairs & file.shapes.keys()), notes)
+    why = "a checkpoint does not say; they are those that the variant was published with"
+    return Plan(
+        chosen,
+        request.spec,
+        BACKBONE,
+        ignored | (pairs & file.shapes.keys()),
+        notes,
+        (input_assumption(request.spec, why),),
+    )
 
 
 def names(graph: Graph) -> dict[str, str]:
-    """Maps our weight names to theirs, without the prefix that is the name of the model."""
+    """Maps our weight names to theirs, without the name of the model, their prefix."""
     depthwise = {f"{n.name}/kernel" for n in graph.nodes if isinstance(n, DepthwiseConv2D)}
     return {
         ours: name.replace("/kernel", "/depthwise_kernel") if ours in depthwise else name
@@ -89,7 +96,7 @@ def _spelled(name: str, shapes: Mapping[str, object]) -> str:
 
 
 def _averaged(
-    raw: Mapping[str, str], shapes: Mapping[str, object]
+    raw: Mapping[str, str], shapes: Mapping[str, object], advice: Advice
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The shadows of all weights; the statistics, which move slowly anyway, may lack one.
 
@@ -106,8 +113,9 @@ def _averaged(
     raise UsageError(
         "the checkpoint holds moving averages of some weights only",
         cause=f"none of {raw[lacking[0]]}",
-        hint="--no-ema for the raw weights",
+        hint=f"{advice.raw} for the raw weights",
     )
 
 
-SOURCE = Source("tf1", recognises, _plan, TENSORFLOW, frozenset({"es", "em", "el"}))
+SIGNS = (("stem/conv2d/kernel",),)
+SOURCE = Source("tf1", SIGNS, _plan, TENSORFLOW, frozenset({"es", "em", "el"}), separator="/")

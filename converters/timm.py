@@ -8,7 +8,7 @@ and normalise with epsilon 1e-3, timm's own (``efficientnet_*``) pad symmetrical
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from edgekit.converters.naming import (
     Plan,
     Request,
     Source,
+    input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import WeightFile, json_of
+from edgekit.converters.weight_files import Advice, WeightFile, json_of
 from edgekit.errors import UsageError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
@@ -47,6 +48,8 @@ NAMES = Names(
     suffixes=TORCH_SUFFIXES,
 )
 
+#: The layers before the classifier.
+BACKBONE = r"(conv_stem|bn1|blocks|conv_head|bn2)\..*"
 #: timm publishes its own weights for these; for the other variants, ports alone.
 OWN_WEIGHTS = {"b0", "b1", "b2", "b3", "b4", "b5", "es", "em", "el", "lite0"}
 #: Training tags whose photos were scaled to [-1, 1], whatever the variant's default is.
@@ -55,15 +58,16 @@ HALF = (127.5, 127.5, 127.5)
 OWN_EPSILON = 1e-5
 
 
-def recognises(names: Collection[str]) -> bool:
-    """Whether the tensor names of a file are timm's."""
-    return {"conv_stem.weight", "bn1.weight"} <= set(names)
-
-
 def _plan(file: WeightFile, request: Request, spec: ModelSpec) -> Plan:
-    ignored = matching(TORCH_COUNTERS, file.shapes)
-    spec, notes = _preprocessing(file, spec)
-    return Plan(NAMES.of(request.graph), spec, ignored, notes)
+    spec, notes, assumptions = _preprocessing(file, spec)
+    return Plan(
+        NAMES.of(request.graph),
+        spec,
+        BACKBONE,
+        matching(TORCH_COUNTERS, file.shapes),
+        notes,
+        assumptions,
+    )
 
 
 def _plan_own(file: WeightFile, request: Request) -> Plan:
@@ -75,27 +79,32 @@ def _plan_port(file: WeightFile, request: Request) -> Plan:
     return _plan(file, request, replace(request.spec, padding="same", epsilon=1e-3))
 
 
-OWN = Source("timm", recognises, _plan_own, TORCH)
-PORT = Source("timm-tf", recognises, _plan_port, TORCH)
+SIGNS = (("conv_stem.weight", "bn1.weight"),)
+OWN = Source("timm", SIGNS, _plan_own, TORCH, separator=".")
+PORT = Source("timm-tf", SIGNS, _plan_port, TORCH, separator=".")
 
 
-def tell(file: WeightFile, spec: ModelSpec) -> tuple[Source, tuple[str, ...]]:
-    """Decides whether a timm file is timm's own or a port, from what lies around the numbers."""
+def tell(file: WeightFile, spec: ModelSpec, advice: Advice) -> tuple[Source, str]:
+    """Decides whether a timm file is timm's own or a port, from what lies around the numbers.
+
+    Returns:
+        The source, and what was assumed of the padding; empty where nothing was.
+    """
     record = _recorded_name(file)
     name = record or _name_in_path(file.path)
     if name is None and spec.name in OWN_WEIGHTS:
         note = (
             "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
-            "if it is timm's own training, say --weights-source timm"
+            f"if it is timm's own training, say {advice.source.format('timm')}"
         )
-        return PORT, (note,)
+        return PORT, note
     if name is None or name.startswith("tf_"):
-        return PORT, ()
+        return PORT, ""
     note = (
         f"by its name '{name}', read as timm's own training, which pads symmetrically; "
-        "if it is a port from TensorFlow, say --weights-source timm-tf"
+        f"if it is a port from TensorFlow, say {advice.source.format('timm-tf')}"
     )
-    return OWN, () if record else (note,)
+    return OWN, "" if record else note
 
 
 def _recorded_name(file: WeightFile) -> str | None:
@@ -127,8 +136,14 @@ def _config(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _preprocessing(file: WeightFile, spec: ModelSpec) -> tuple[ModelSpec, tuple[str, ...]]:
-    """What the weights expect, from ``config.json`` or metadata, else from the training tag."""
+def _preprocessing(
+    file: WeightFile, spec: ModelSpec
+) -> tuple[ModelSpec, tuple[str, ...], tuple[str, ...]]:
+    """What the weights expect, from ``config.json`` or metadata, else from the training tag.
+
+    Returns:
+        The spec with it, notes, and what was assumed.
+    """
     for record, where in ((_config(file.path), "config.json"), (file.metadata, "its metadata")):
         config = record.get("pretrained_cfg")
         if isinstance(config, str):  # safetensors metadata holds text alone
@@ -136,10 +151,12 @@ def _preprocessing(file: WeightFile, spec: ModelSpec) -> tuple[ModelSpec, tuple[
         else:
             with_config = config if isinstance(config, Mapping) else {}
         if with_config:
-            return _with_config(spec, with_config), (f"preprocessing from {where}",)
+            return _with_config(spec, with_config), (f"preprocessing from {where}",), ()
     if re.search(HALF_TAGS, file.path.stem.lower()):
-        return replace(spec, mean=HALF, std=HALF), ()
-    return spec, ()
+        spec, why = replace(spec, mean=HALF, std=HALF), "as the training in its name used them"
+    else:
+        why = "a state dict does not say; they are the default of timm's model"
+    return spec, (), (input_assumption(spec, why),)
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

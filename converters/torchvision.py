@@ -5,7 +5,6 @@ Source: torchvision, ``models/efficientnet.py``. It pads symmetrically everywher
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 from edgekit.converters.naming import (
@@ -16,6 +15,7 @@ from edgekit.converters.naming import (
     Plan,
     Request,
     Source,
+    input_assumption,
     matching,
 )
 from edgekit.converters.weight_files import WeightFile
@@ -70,11 +70,6 @@ SMALL_EPSILON = {"b0", "b1", "b2", "b3", "b4"}
 HALF = (127.5, 127.5, 127.5)
 
 
-def recognises(names: Collection[str]) -> bool:
-    """Whether the tensor names of a file are torchvision's."""
-    return {"features.0.0.weight", "features.0.1.weight"} <= set(names)
-
-
 def _plan(file: WeightFile, request: Request) -> Plan:
     spec = request.spec
     if spec.name not in EVALUATION:
@@ -90,8 +85,15 @@ def _plan(file: WeightFile, request: Request) -> Plan:
         interpolation=interpolation,
         crop=crop / resize,
     )
-    ignored = matching(TORCH_COUNTERS, file.shapes)
-    return Plan(NAMES.of(request.graph), spec, ignored)
+    why = "a state dict does not say; they are those of torchvision's own weights"
+    return Plan(
+        NAMES.of(request.graph),
+        spec,
+        r"features\..*",
+        matching(TORCH_COUNTERS, file.shapes),
+        assumptions=(input_assumption(spec, why),),
+    )
 
 
-SOURCE = Source("torchvision", recognises, _plan, TORCH)
+SIGNS = (("features.0.0.weight", "features.0.1.weight"),)
+SOURCE = Source("torchvision", SIGNS, _plan, TORCH, separator=".")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pickle
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,30 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph import Array, Shape
 from edgekit.quiet import native_quiet
 
-#: Keys under which torch checkpoints keep a state dict, the averaged weights first.
-EMA_WRAPPERS = ("state_dict_ema", "model_ema")
-WRAPPERS = ("state_dict", "model")
-#: What parallel training and compilation put before every name.
-PREFIXES = ("module.", "_orig_mod.")
 KNOWN_FORMATS = "safetensors, .pth, .h5, .weights.h5, .keras, or a TensorFlow 1 checkpoint"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a hint may name: how whoever asks for weights calls the options.
+
+    The default is for Python; each command line hands in its own.
+
+    Attributes:
+        source: how to say whose names a file uses; ``{}`` is the source.
+        raw: how to get the raw weights where there are averaged ones.
+        classes: how to say the number of classes; None where it cannot be said: a network without
+            a classifier then gets one of a single logit.
+        random: how to do without a file; None where that makes no sense.
+    """
+
+    source: str = "source='{}'"
+    raw: str = "ema=False"
+    classes: str | None = "classes=N"
+    random: str | None = None
+
+
+PYTHON = Advice()
 
 
 @dataclass(frozen=True)
@@ -38,10 +56,13 @@ class WeightFile:
     Attributes:
         path: of the file, or the prefix of a checkpoint.
         format: ``safetensors``, ``torch``, ``hdf5``, ``keras`` or ``tf1``.
-        shapes: of every tensor, by the file's own name.
+        shapes: of every tensor, by the file's own name. In a torch checkpoint the keys of the
+            dictionaries around a tensor come before its name.
         fetch: reads one tensor as the file has it.
-        metadata: what the file says about itself beside the tensors.
-        notes: for the user, on how the file was read.
+        metadata: what the file says about itself beside the tensors. Of a file of Keras ``config``
+            is the configuration of the whole model, where it has one, ``layers`` the groups of
+            its layers, where it lists them, and ``numbered`` whether Keras 3 numbered those.
+        prefix: what stood before all names.
     """
 
     path: Path
@@ -49,7 +70,19 @@ class WeightFile:
     shapes: Mapping[str, Shape]
     fetch: Callable[[str], Array] = field(repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def under(self, prefix: str) -> WeightFile:
+        """The same file with those tensors alone whose names begin so, and without that."""
+        if not prefix:
+            return self
+        shapes = {
+            name.removeprefix(prefix): shape
+            for name, shape in self.shapes.items()
+            if name.startswith(prefix)
+        }
+        fetch = self.fetch
+        return replace(self, shapes=shapes, fetch=lambda name: fetch(prefix + name), prefix=prefix)
 
     def read(self, name: str) -> Array:
         """Reads one tensor, float32.
@@ -65,34 +98,39 @@ class WeightFile:
 
 
 @contextlib.contextmanager
-def open_weights(path: Path, *, limit: int, ema: bool = True) -> Iterator[WeightFile]:
+def open_weights(
+    path: str | os.PathLike[str], *, limit: int, advice: Advice = PYTHON
+) -> Iterator[WeightFile]:
     """Opens a file, or a folder with one TensorFlow checkpoint.
 
     Args:
         path: safetensors, torch, HDF5 or ``.keras``, or a TensorFlow 1 checkpoint (its prefix,
             one of its files, or its folder).
         limit: the most bytes that a compressed member may have once it is inflated.
-        ema: whether the averaged weights are taken from a torch checkpoint that has both.
+        advice: what hints name.
 
     Raises:
         UsageError: it is missing, damaged, of no known format, or not safe to read.
     """
+    path = Path(path)
     with contextlib.ExitStack() as stack:
         with _reading(path):
-            file = _open(path, stack, limit, ema)
+            file = _open(path, stack, limit, advice)
         if not file.shapes:
             raise UsageError(f"the weights file {path} holds no tensors")
         yield file
 
 
-def _open(path: Path, stack: contextlib.ExitStack, limit: int, ema: bool) -> WeightFile:
+def _open(path: Path, stack: contextlib.ExitStack, limit: int, advice: Advice) -> WeightFile:
     from edgekit.converters.hdf5_files import open_hdf5, open_keras
+    from edgekit.converters.torch_files import check_archive, open_torch
 
     checkpoint = find_checkpoint(path)
     if checkpoint is not None:
         return _open_checkpoint(checkpoint)
     if not path.is_file():
-        raise UsageError(f"no weights file {path}", hint=f"{KNOWN_FORMATS}, or --weights none")
+        known = f"{KNOWN_FORMATS}; or {advice.random}" if advice.random else KNOWN_FORMATS
+        raise UsageError(f"no weights file {path}", hint=known)
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -100,13 +138,13 @@ def _open(path: Path, stack: contextlib.ExitStack, limit: int, ema: bool) -> Wei
     if start.startswith(b"PK\x03\x04"):
         with zipfile.ZipFile(path) as archive:
             if "model.weights.h5" not in archive.namelist():
-                _check_torch_zip(path, archive)
-                return _open_torch(path, ema, mmap=True)
+                check_archive(path, archive)
+                return open_torch(path, mmap=True)
         return open_keras(path, stack, limit)
     if start[8:9] == b"{":
         return _open_safetensors(path, stack)
     if start.startswith(b"\x80"):  # a pickle: how torch wrote before 1.6
-        return _open_torch(path, ema, mmap=False)
+        return open_torch(path, mmap=False)
     raise ValueError(f"its content is none of {KNOWN_FORMATS}")
 
 
@@ -140,71 +178,6 @@ def _open_safetensors(path: Path, stack: contextlib.ExitStack) -> WeightFile:
         lambda name: file.get_tensor(name).float().numpy(),
         file.metadata() or {},
     )
-
-
-def _check_torch_zip(path: Path, archive: zipfile.ZipFile) -> None:
-    """Torch stores its entries as they are; what inflates was not written by it."""
-    entries = archive.infolist()
-    if not any(entry.filename.endswith("data.pkl") for entry in entries):
-        raise ValueError("an archive, but neither a torch checkpoint nor a .keras file")
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise UsageError(
-            f"the weights file {path} has compressed entries",
-            cause="torch writes none, and they could fill the memory",
-            hint="save the state dict again, best as .safetensors",
-        )
-    if sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise ValueError("its entries overlap or are longer than the file")
-
-
-def _open_torch(path: Path, ema: bool, *, mmap: bool) -> WeightFile:
-    import torch
-
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
-            raise ValueError("neither a safetensors file nor a torch checkpoint") from error
-        raise UsageError(
-            f"the weights file {path} holds more than tensors",
-            cause="it would run code when loaded, so it was not loaded",
-            hint="save the state dict alone, best as .safetensors",
-        ) from error
-    state, notes = _state_dict(found, ema)
-    tensors = {_without_prefix(name): value for name, value in state.items()}
-    return WeightFile(
-        path,
-        "torch",
-        {name: tuple(tensor.shape) for name, tensor in tensors.items()},
-        lambda name: tensors[name].detach().float().numpy(),
-        notes=notes,
-    )
-
-
-def _state_dict(found: Any, ema: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Unwraps a checkpoint of a training run; what is not a tensor is not weights."""
-    import torch
-
-    notes: tuple[str, ...] = ()
-    for key in (*EMA_WRAPPERS, *WRAPPERS) if ema else (*WRAPPERS, *EMA_WRAPPERS):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-            if key in EMA_WRAPPERS:
-                notes = (f"the averaged weights were used ('{key}')",)
-    if not isinstance(found, dict):
-        raise ValueError(f"a {type(found).__name__}, not a dictionary of tensors")
-    state = {
-        str(name): value
-        for name, value in found.items()
-        if isinstance(value, torch.Tensor) and value.layout == torch.strided
-    }
-    return state, notes
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
 
 
 def find_checkpoint(path: Path) -> Path | None:

@@ -1,30 +1,39 @@
 """Weights in: reads a file safely, finds out whose names it uses, and fills a Graph strictly.
 
-Every tensor of the file is used and every weight of the network filled, or an error names those
-that are not. What belongs to weights comes with them: padding, epsilon and preprocessing stand
-in the ``spec`` of the Graph.
+Every weight of the network before the classifier is filled, and every tensor of the file that
+belongs there used, or an error names those that are not. What belongs to weights comes with them:
+padding, epsilon and preprocessing stand in the ``spec`` of the Graph.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgekit.architecture import build_graph, replace_head
-from edgekit.converters import keras_applications, tf1, timm, torchvision
-from edgekit.converters.naming import Plan, Request, Source, their_shape, to_ours
-from edgekit.converters.weight_files import WeightFile, open_weights
+from edgekit.converters import keras_applications, lukemelas, tf1, timm, torchvision
+from edgekit.converters.head import Head, find_head
+from edgekit.converters.naming import (
+    Plan,
+    Request,
+    Source,
+    input_assumption,
+    named,
+    their_shape,
+    to_ours,
+)
+from edgekit.converters.network_in_file import find_network
+from edgekit.converters.weight_files import PYTHON, Advice, WeightFile, open_weights
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.graph import Array, Graph, WeightedNode, spec_from_json
 from edgekit.spec import SPECS, ModelSpec
 
-#: No classifier of the family is larger (ImageNet-21k has 21,843 classes).
-MAX_CLASSES = 100_000
 #: A file may hold optimizer slots and averages beside the weights.
 COPIES, SLACK = 8, 64 * 2**20
 #: What weights bring along; everything else in a spec is structure.
@@ -39,20 +48,38 @@ class Loaded:
         graph: the network; its ``spec`` has the padding, the epsilon and the preprocessing that
             these weights expect.
         source: whose file it was, a key of `SOURCES`.
-        notes: what was assumed or changed on the way, for the user.
+        notes: what was found or changed on the way, for the user.
+        assumptions: what the file does not say and was assumed, likewise.
         fresh_head: whether the classifier was drawn anew.
-        assumed: whether the file does not say whose it is, so that its padding is a guess.
+        padding_assumption: the one on how the network pads, where the file does not say whose it
+            is; else empty.
+        prefix: what stands before the names of these weights in the file.
+        names: of every weight in the file, without the prefix, by ours.
     """
 
     graph: Graph
     source: str
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     fresh_head: bool = False
-    assumed: bool = False
+    padding_assumption: str = ""
+    prefix: str = ""
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def with_padding_known(self) -> Loaded:
+        """The same where something other than the file has confirmed its padding."""
+        rest = tuple(text for text in self.assumptions if text != self.padding_assumption)
+        return replace(self, assumptions=rest, padding_assumption="")
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Notes and assumptions as lines for the user; an assumption is called one."""
+        return (*self.notes, *(f"assumed: {text}" for text in self.assumptions))
 
 
 def _plan_ours(file: WeightFile, request: Request) -> Plan:
     names = {full: full for node in request.graph.nodes for full in node.weight_names()}
+    backbone = r"(stem|block\d+[a-z]+_\w+|head)/.*"
     try:
         header = json.loads(file.metadata.get("edgekit", "{}"))
         theirs = spec_from_json(header.get("spec"))
@@ -61,12 +88,15 @@ def _plan_ours(file: WeightFile, request: Request) -> Plan:
             f"the header of {file.path} is damaged", cause=f"{type(error).__name__}: {error}"
         ) from error
     if theirs is None:
-        return Plan(names, request.spec)
+        why = "the file has no header that says so; they are the variant's"
+        return Plan(
+            names, request.spec, backbone, assumptions=(input_assumption(request.spec, why),)
+        )
     brought = {name: getattr(theirs, name) for name in BROUGHT_ALONG}
-    return Plan(names, replace(request.spec, **brought))
+    return Plan(names, replace(request.spec, **brought), backbone)
 
 
-EDGEKIT = Source("edgekit", lambda names: "stem/kernel" in names, _plan_ours, None)
+EDGEKIT = Source("edgekit", (("stem/kernel",),), _plan_ours, None, separator=".")
 
 #: Every source by its name; a new one is a module like `edgekit.converters.tf1` and a line here.
 SOURCES: dict[str, Source] = {
@@ -77,13 +107,40 @@ SOURCES: dict[str, Source] = {
         timm.OWN,
         timm.PORT,
         torchvision.SOURCE,
+        lukemelas.SOURCE,
         tf1.SOURCE,
     )
 }
 
 
+@dataclass(frozen=True)
+class _Network:
+    """A network in an open file.
+
+    Attributes:
+        file: its tensors alone.
+        origin: whose names they have.
+        plan: where they belong.
+        head: its classifier.
+        notes: on what else the file holds.
+        padding: what was assumed of the padding; empty where nothing was.
+    """
+
+    file: WeightFile
+    origin: Source
+    plan: Plan
+    head: Head
+    notes: tuple[str, ...] = ()
+    padding: str = ""
+
+    def has_background(self, wanted: int) -> bool:
+        """Whether its classifier has a background class beside the wanted ones."""
+        published = self.plan.spec.name in self.origin.background_class
+        return self.head.is_ours and published and self.head.classes == wanted + 1
+
+
 def load_weights(
-    path: Path,
+    path: str | os.PathLike[str],
     spec: ModelSpec,
     *,
     classes: int | None = None,
@@ -91,10 +148,12 @@ def load_weights(
     seed: int = 0,
     source: str = "auto",
     ema: bool = True,
+    advice: Advice = PYTHON,
 ) -> Loaded:
     """Builds a variant with the weights of a file.
 
-    A classifier for another number of classes is replaced by a fresh one.
+    A classifier for another number of classes, or one that is not a single layer of the family's,
+    is replaced by a fresh one.
 
     Args:
         path: a file that `edgekit.converters.weight_files.open_weights` reads.
@@ -104,68 +163,93 @@ def load_weights(
         seed: of a fresh classifier.
         source: whose names the file uses, a key of `SOURCES`; ``auto`` finds out.
         ema: whether averaged weights are taken where the file has both.
+        advice: how the caller's options are called, for hints.
 
     Raises:
         UsageError: the file is missing, damaged or unsafe, or does not fit; the first
             mismatching tensors are named.
     """
     structure = build_graph(spec, classes=1, resolution=32, seed=None)
-    with open_weights(path, limit=_most_bytes(structure), ema=ema) as file:
-        origin, assumed = _find_source(file, spec, source)
-        plan = origin.plan(file, Request(spec, structure, ema))
-        found = _classes_in(file, plan)
-        wanted = classes if classes is not None else found
-        if wanted is None:
-            raise UsageError(
-                f"the weights in {path} have no classifier", hint="the number of classes"
-            )
-        graph = build_graph(plan.spec, classes=found or wanted, resolution=resolution, seed=None)
-        _check(file, graph, origin, plan, found is not None)
-        background = found == wanted + 1 and spec.name in origin.background_class
-        skipped = () if found == wanted or background else _head(graph)
-        weights = _read(file, graph, origin, plan, skipped)
-    notes = (*file.notes, *plan.notes, *assumed)
-    graph = replace(graph, weights=weights)
-    if background:
-        graph = _without_background(graph)
-        notes = (*notes, "the background class (index 0) of the weights was dropped")
-    elif skipped:
+    with open_weights(path, limit=most_bytes(structure), advice=advice) as file:
+        found = _find(file, Request(spec, structure, ema, advice), source)
+        head, spec = found.head, found.plan.spec
+        wanted = classes or head.classes or _check_headless(found, advice)
+        count = head.classes if head.is_ours and head.classes else wanted
+        graph = build_graph(spec, classes=count, resolution=resolution, seed=None)
+        _check(found, graph)
+        kept = head.is_ours and (head.classes == wanted or found.has_background(wanted))
+        graph = replace(graph, weights=_read(found, graph, () if kept else _head(graph)))
+    notes = [*found.notes, *found.plan.notes, *head.notes]
+    assumptions = [found.padding, *found.plan.assumptions]
+    if not kept:
         graph = replace_head(graph, wanted, seed)
-        had = f"has {found} classes, not {wanted}" if found else "is missing"
-        notes = (*notes, f"the weights' classifier {had}: a fresh one took its place")
-    return Loaded(graph, origin.name, notes, fresh_head=bool(skipped), assumed=bool(assumed))
+        reason = head.why_not(wanted)
+        notes.append(f"the weights' classifier {reason}: a fresh one took its place")
+        if classes is None and head.classes:
+            assumptions.append(f"{wanted} classes, as many as '{head.last}' has")
+    elif found.has_background(wanted):
+        graph = _without_background(graph)
+        notes.append("the background class (index 0) of the weights was dropped")
+    return Loaded(
+        graph,
+        found.origin.name,
+        tuple(notes),
+        tuple(filter(None, assumptions)),
+        fresh_head=not kept,
+        padding_assumption=found.padding,
+        prefix=found.file.prefix,
+        names=found.plan.names,
+    )
 
 
-def _find_source(file: WeightFile, spec: ModelSpec, wanted: str) -> tuple[Source, tuple[str, ...]]:
-    if wanted != "auto":
-        if wanted not in SOURCES:
-            raise UsageError(
-                f"unknown source '{wanted}'", hint=did_you_mean(wanted, [*SOURCES, "auto"])
-            )
-        if not SOURCES[wanted].recognises(file.shapes):
-            raise UsageError(
-                f"the weights in {file.path} are not from {wanted}",
-                cause=f"it holds {_some(file.shapes)}",
-                hint="the source 'auto', which finds out",
-            )
-        return SOURCES[wanted], ()
-    origin = next((item for item in SOURCES.values() if item.recognises(file.shapes)), None)
-    if origin is None:
+def _find(file: WeightFile, request: Request, wanted: str) -> _Network:
+    """Finds out whose names a file uses, and which of its tensors are the network's."""
+    if wanted == "auto":
+        candidates = list(SOURCES.values())
+    elif wanted in SOURCES:
+        candidates = [SOURCES[wanted]]
+    else:
         raise UsageError(
-            f"whose weights {file.path} holds is not known",
-            cause=f"it holds {_some(file.shapes)}",
-            hint=f"EfficientNet weights of one of {', '.join(SOURCES)}",
+            f"unknown source '{wanted}'", hint=did_you_mean(wanted, [*SOURCES, "auto"])
         )
-    return timm.tell(file, spec) if origin in (timm.OWN, timm.PORT) else (origin, ())
+    found = next((one for one in candidates if one.prefixes(file.shapes)), None)
+    if found is None:
+        known = wanted == "auto"
+        raise UsageError(
+            f"whose weights {file.path} holds is not known"
+            if known
+            else f"the weights in {file.path} are not from {wanted}",
+            cause=f"it holds {named(file.shapes)}",
+            hint=f"EfficientNet weights of one of {', '.join(SOURCES)}"
+            if known
+            else f"{request.advice.source.format('auto')}, which finds out",
+        )
+    own, notes = find_network(file, found.prefixes(file.shapes), request.ema)
+    padding = ""
+    if wanted == "auto" and found in (timm.OWN, timm.PORT):
+        found, padding = timm.tell(own, request.spec, request.advice)
+    plan = found.plan(own, request)
+    return _Network(own, found, plan, find_head(own, plan), notes, padding)
 
 
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in sorted(names)[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+def _check_headless(found: _Network, advice: Advice) -> int:
+    """The number of logits where neither the caller nor the file says it.
+
+    Raises:
+        UsageError: the caller could have said it; or the rest of the network does not fit, which
+            is then the first thing to know.
+    """
+    _check(found, build_graph(found.plan.spec, classes=1, resolution=32, seed=None))
+    if advice.classes is None:
+        return 1
+    raise UsageError(
+        f"the weights in {found.file.path} have no classifier",
+        hint=f"the number of classes: {advice.classes}",
+    )
 
 
-def _most_bytes(structure: Graph) -> int:
-    """More than any file of these weights holds."""
+def most_bytes(structure: Graph) -> int:
+    """More than any file of a network's weights holds."""
     floats = sum(math.prod(array.shape) for array in structure.weights.values())
     return COPIES * 4 * floats + SLACK
 
@@ -174,59 +258,49 @@ def _head(graph: Graph) -> tuple[str, ...]:
     return graph.nodes[-1].weight_names()
 
 
-def _classes_in(file: WeightFile, plan: Plan) -> int | None:
-    """The length of the file's classifier; None where it has none."""
-    kernel, bias = (plan.names[f"logits/{part}"] for part in ("kernel", "bias"))
-    if kernel not in file.shapes and bias not in file.shapes:
-        return None
-    shape = file.shapes.get(bias, ())
-    if len(shape) != 1 or not 0 < shape[0] <= MAX_CLASSES:
-        raise UsageError(
-            f"the classifier in {file.path} cannot be used",
-            cause=f"'{bias}' has shape {list(shape)}" if shape else f"'{bias}' is missing",
-        )
-    return shape[0]
-
-
-def _check(file: WeightFile, graph: Graph, origin: Source, plan: Plan, headed: bool) -> None:
+def _check(found: _Network, graph: Graph) -> None:
     """Compares names and shapes, before anything is read."""
-    problems = list(_problems(file, graph, origin, plan, headed))
+    problems = list(_problems(found, graph))
     if not problems:
         return
     shown = "; ".join(problems[:3])
+    file = found.file
+    under = f" (under '{file.prefix.rstrip('./')}')" if file.prefix else ""
     raise UsageError(
-        f"the weights in {file.path} are not those of {graph.name}",
+        f"the weights in {file.path}{under} are not those of {graph.name}",
         cause=f"{shown}; and {len(problems) - 3} more" if len(problems) > 3 else shown,
-        hint=_fitting(file, origin) or "the model that the weights were trained for",
+        hint=_fitting(found) or "the model that the weights were trained for",
     )
 
 
-def _problems(
-    file: WeightFile, graph: Graph, origin: Source, plan: Plan, headed: bool
-) -> Iterator[str]:
+def _problems(found: _Network, graph: Graph) -> Iterator[str]:
+    shapes, plan = found.file.shapes, found.plan
     for node, ours in _weights(graph):
+        if ours in _head(graph) and not found.head.is_ours:
+            continue
         theirs = plan.names[ours]
-        shape = their_shape(origin.layout, node, ours, graph.weights[ours].shape)
+        shape = their_shape(found.origin.layout, node, ours, graph.weights[ours].shape)
         known = f"'{theirs}'" if theirs == ours else f"'{theirs}' ({ours})"
-        if theirs not in file.shapes:
-            if headed or ours not in _head(graph):
-                yield f"{known} is missing"
-        elif file.shapes[theirs] != shape:
-            yield f"{known} has shape {list(file.shapes[theirs])}, not {list(shape)}"
-    for name in sorted(file.shapes.keys() - set(plan.names.values()) - plan.ignored):
-        yield f"'{name}' has no place"
+        if theirs not in shapes:
+            yield f"{known} is missing"
+        elif shapes[theirs] != shape:
+            yield f"{known} has shape {list(shapes[theirs])}, not {list(shape)}"
+    for name in sorted(shapes.keys() - set(plan.names.values()) - plan.ignored):
+        if re.fullmatch(plan.backbone, name):
+            yield f"'{name}' has no place"
 
 
-def _fitting(file: WeightFile, origin: Source) -> str | None:
+def _fitting(found: _Network) -> str | None:
     """Names the variants that the file would fit, for the hint."""
     fits = []
     for spec in SPECS.values():
         structure = build_graph(spec, classes=1, resolution=32, seed=None)
         try:
-            plan = origin.plan(file, Request(spec, structure))
-            classes = _classes_in(file, plan)
-            graph = build_graph(spec, classes=classes or 1, resolution=32, seed=None)
-            if not any(_problems(file, graph, origin, plan, classes is not None)):
+            plan = found.origin.plan(found.file, Request(spec, structure))
+            other = replace(found, plan=plan, head=find_head(found.file, plan))
+            classes = other.head.classes or 1
+            graph = build_graph(spec, classes=classes, resolution=32, seed=None)
+            if not any(_problems(other, graph)):
                 fits.append(spec.name)
         except UsageError:
             continue
@@ -240,17 +314,15 @@ def _weights(graph: Graph) -> Iterator[tuple[WeightedNode, str]]:
                 yield node, name
 
 
-def _read(
-    file: WeightFile, graph: Graph, origin: Source, plan: Plan, skipped: Collection[str]
-) -> dict[str, Array]:
+def _read(found: _Network, graph: Graph, skipped: Collection[str]) -> dict[str, Array]:
     """Reads every weight; those of a classifier that is replaced stay as they are."""
     weights: dict[str, Array] = {}
     for node, ours in _weights(graph):
         if ours in skipped:
             weights[ours] = graph.weights[ours]
             continue
-        array = file.read(plan.names[ours])
-        weights[ours] = np.ascontiguousarray(to_ours(origin.layout, node, ours, array))
+        array = found.file.read(found.plan.names[ours])
+        weights[ours] = np.ascontiguousarray(to_ours(found.origin.layout, node, ours, array))
     return weights
 
 

@@ -141,4 +141,4 @@ def load(
     loaded = load_weights(
         Path(weights), spec, classes=classes, resolution=resolution, seed=seed, source=source
     )
-    return Model(loaded.graph, loaded.notes).eval()
+    return Model(loaded.graph, loaded.said).eval()

@@ -27,7 +27,7 @@ BIAS_SOURCES = ("photos", "statistics")
 HEADS = ("classifier", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 #: Whose tensor names and padding a weights file has.
-SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "tf1")
+SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "lukemelas", "tf1")
 #: Fields that hold several values: the command line's name is the singular.
 REPEATED = ("recipes", "targets", "schemes", "tensor_ranges", "devices")
 #: What a field takes by its annotation, and how people say it.

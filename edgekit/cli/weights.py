@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.options import SOURCES
+
 if TYPE_CHECKING:
+    from edgekit.converters.weight_files import Advice
     from edgekit.converters.weights import Loaded
 
 app = typer.Typer(
-    help="Read weights of Keras, timm, torchvision or TensorFlow 1; fetch published ones.",
+    help="Read weights of Keras, PyTorch's libraries or TensorFlow 1; fetch published ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,9 +34,7 @@ DEPTH = Annotated[
 ]
 SOURCE = Annotated[
     str,
-    typer.Option(
-        "--source", help="auto, edgekit, keras, timm, timm-tf, torchvision or tf1: whose names."
-    ),
+    typer.Option("--source", help=f"Whose names the file uses: {', '.join(SOURCES)}."),
 ]
 NO_EMA = Annotated[
     bool, typer.Option("--no-ema", help="Raw weights where the file has averaged ones as well.")
@@ -85,6 +86,7 @@ def import_weights(
         resolution=resolution,
         source=source,
         ema=not no_ema,
+        advice=_advice("--classes N"),
     )
     loaded.graph.save(out)
     _print({**_described(loaded), "file": str(out), "sha256": hash_file(out)}, json)
@@ -107,21 +109,28 @@ def verify(
     """Read weights strictly, run the network, and compare its logits with the original's."""
     from edgekit.converters.originals import (
         TOLERANCE,
+        Comparison,
         check_logits,
         compare,
         compare_with_reference,
     )
     from edgekit.converters.weights import load_weights
-    from edgekit.errors import GateError
+    from edgekit.errors import GateError, MissingToolError
     from edgekit.scaling import scale_spec
     from edgekit.spec import find_spec
 
     spec = scale_spec(find_spec(model), width=width, depth=depth)
-    loaded = load_weights(file, spec, source=source, ema=not no_ema)
+    loaded = load_weights(file, spec, source=source, ema=not no_ema, advice=_advice(None))
     check_logits(loaded.graph)
-    found = (
-        compare(file, loaded) if reference is None else compare_with_reference(reference, loaded)
-    )
+    missing = None
+    try:
+        found = (
+            compare(file, loaded)
+            if reference is None
+            else compare_with_reference(reference, loaded)
+        )
+    except MissingToolError as error:  # what was checked so far is worth saying
+        missing, found = error, Comparison(error.message)
     record = _described(loaded)
     record["checked"] = "names, shapes and values of every tensor; logits of random pixels"
     if found.difference is None:
@@ -131,6 +140,8 @@ def verify(
         record["largest difference"] = found.difference
         record["tolerance"] = TOLERANCE
     _print(record, json)
+    if missing is not None:
+        raise missing
     if not found.agrees:
         raise GateError(
             "the logits are not the original's",
@@ -139,6 +150,13 @@ def verify(
             hint="another --source, or --no-ema for raw weights",
         )
     return 0
+
+
+def _advice(classes: str | None) -> Advice:
+    """How these commands call their options."""
+    from edgekit.converters.weight_files import Advice
+
+    return Advice("--source {}", "--no-ema", classes, None)
 
 
 def _described(loaded: Loaded) -> dict[str, Any]:
@@ -163,7 +181,7 @@ def _described(loaded: Loaded) -> dict[str, Any]:
             "interpolation": spec.interpolation,
             "crop": spec.crop,
         }
-    return {**record, "notes": list(loaded.notes)}
+    return {**record, "notes": list(loaded.notes), "assumptions": list(loaded.assumptions)}
 
 
 def _print(record: dict[str, Any], json: bool) -> None:
@@ -174,9 +192,10 @@ def _print(record: dict[str, Any], json: bool) -> None:
 
         print(dumps({k.replace(" ", "_"): v for k, v in record.items()}, indent=2))
         return
-    notes = record.pop("notes")
+    notes, assumptions = record.pop("notes"), record.pop("assumptions")
     lines = [f"{name:<19}{_text(value)}" for name, value in record.items()]
-    lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {text}" for text in notes]
+    lines += [f"assumed: {text}" for text in assumptions]
     print("\n".join(lines).translate(CONTROLS))  # names come from the file
 
 

@@ -86,6 +86,8 @@ class StageRun:
                 origin = read_json(folder / steps.ORIGIN)
                 for text in origin["notes"] if origin else []:
                     self.console.note(text)
+                for text in origin.get("assumptions", []) if origin else []:
+                    self.console.note(f"assumed: {text}")
                 self.publish("graph", folder / steps.GRAPH, f"{model}.graph")
             case "train":
                 self.publish("graph", folder / steps.GRAPH, f"{model}.graph")

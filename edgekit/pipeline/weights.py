@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgekit.atomic import write_json
 from edgekit.console import Progress
+from edgekit.converters.weight_files import Advice
 from edgekit.data import PhotoSet
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
@@ -17,6 +18,15 @@ from edgekit.options import BuildOptions
 from edgekit.pipeline.steps import GRAPH, ORIGIN, PREPROCESSING, read_splits
 from edgekit.preprocessing import Preprocessing
 from edgekit.spec import SPECS, ModelSpec
+
+#: How a build calls what hints name; it takes averaged weights, and its classes are the data's.
+ADVICE = Advice(
+    source="--weights-source {}",
+    raw="edgekit weights import FILE --model MODEL --no-ema -o RAW.safetensors, and then "
+    "--weights RAW.safetensors,",
+    classes=None,
+    random="--weights none",
+)
 
 
 @dataclass(frozen=True)
@@ -111,13 +121,22 @@ def prepare(
         detail = "random"
     else:
         read = partial(
-            load_weights, file, spec, classes=len(labels), resolution=resolution, seed=seed
+            load_weights,
+            file,
+            spec,
+            classes=len(labels),
+            resolution=resolution,
+            seed=seed,
+            advice=ADVICE,
         )
         loaded = read(source=start.source)
-        if loaded.assumed:
-            better, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
+        if loaded.padding_assumption:
+            told, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
             notes.append(note)
-            loaded = read(source=better) if better else loaded
+            if told and told != loaded.source:
+                loaded = read(source=told)
+            elif told:
+                loaded = loaded.with_padding_known()
         graph = loaded.graph
         detail = f"{loaded.source} weights"
         origin = {
@@ -127,6 +146,8 @@ def prepare(
             "sha256": hash_files(files_of(file)),
             "source": loaded.source,
             "notes": [*notes, *loaded.notes],
+            # A published file is known by its hash, and its preprocessing by its publisher.
+            "assumptions": [] if start.model else list(loaded.assumptions),
         }
     write_json(folder / ORIGIN, origin)
     graph.save(folder / GRAPH)
@@ -145,7 +166,7 @@ def prepare(
 
 
 def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
-    """Whose weights of timm's they are by the photos, where that is not as assumed; and a note."""
+    """Whose weights of timm's they are by the photos, where those can tell; and a note."""
     from edgekit.batches import eval_batches
     from edgekit.converters.padding import guess_padding
 
@@ -160,5 +181,4 @@ def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
     if guess.padding is None:
         return None, f"the photos cannot tell the padding either: {told} agree"
     note = f"the padding is {guess.padding}: {told} say so"
-    better = {"same": "timm-tf", "symmetric": "timm"}[guess.padding]
-    return (better if guess.padding != spec.padding else None), note
+    return {"same": "timm-tf", "symmetric": "timm"}[guess.padding], note

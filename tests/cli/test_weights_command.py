@@ -1,15 +1,19 @@
 """``edgekit weights import`` and ``verify``."""
 
+import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from state_dicts import to_torch
 
 from edgekit.architecture import build_graph
 from edgekit.cli import run
-from edgekit.converters import originals
+from edgekit.converters import lukemelas, originals, timm
 from edgekit.graph import Graph
 from edgekit.hashing import hash_file
 from edgekit.spec import SPECS
@@ -65,6 +69,73 @@ def test_what_does_not_fit_writes_nothing(ours, tmp_path, wrong, capsys):
     assert run(words if "--model" in wrong else [*words, "--model", "lite0"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["import", "verify"])
+def test_hints_name_the_options_of_the_command(tmp_path, command, capsys):
+    """A file of timm's does not say how it pads; a build calls the same option otherwise."""
+    graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
+    save_file(to_torch(graph, timm.NAMES), tmp_path / "w.safetensors")
+    words = ["weights", command, str(tmp_path / "w.safetensors"), "--model", "lite0"]
+    out = ["-o", str(tmp_path / "out"), "--json"] if command == "import" else ["--json"]
+    code = run([*words, *out])
+    record = json.loads(capsys.readouterr().out)
+    assert code == (0 if command == "import" or importlib.util.find_spec("timm") else 3)
+    assert any("say --source timm" in text for text in record["assumptions"])
+    assert not any("--weights-source" in text for text in record["assumptions"])
+    if command == "import":
+        assert run([*words, *out, "--source", "timm", "--overwrite"]) == 0
+        assert json.loads(capsys.readouterr().out)["padding"] == "symmetric"
+
+
+def test_assumptions_are_called_so(tmp_path, capsys):
+    graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
+    save_file(dict(graph.weights), tmp_path / "w.safetensors")
+    words = ["weights", "import", str(tmp_path / "w.safetensors"), "--model", "lite0"]
+    assert run([*words, "-o", str(tmp_path / "out")]) == 0
+    assert "\nassumed: mean 127, 127, 127 and std 128, 128, 128: " in capsys.readouterr().out
+
+
+def test_import_without_a_classifier_asks_for_the_classes(tmp_path, capsys):
+    graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
+    state = {k: v for k, v in graph.weights.items() if not k.startswith("logits/")}
+    save_file(state, tmp_path / "w.safetensors")
+    words = ["weights", "import", str(tmp_path / "w.safetensors"), "--model", "lite0"]
+    assert run([*words, "-o", str(tmp_path / "out")]) == 2
+    assert "try:   the number of classes: --classes N" in capsys.readouterr().err
+    assert run([*words, "-o", str(tmp_path / "out"), "--classes", "4"]) == 0
+    verify = ["weights", "verify", str(tmp_path / "w.safetensors"), "--model", "lite0"]
+    assert run(verify) == 0  # there is nothing to say: the rest is what is verified
+
+
+def test_a_missing_library_is_named_after_what_was_checked(tmp_path, capsys, monkeypatch):
+    graph = build_graph(SPECS["b0"], classes=3, resolution=32, seed=2)
+    save_file(to_torch(graph, lukemelas.NAMES), tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, "efficientnet_pytorch", None)  # what an import of it meets
+    assert run(["weights", "verify", str(tmp_path / "w.safetensors"), "--model", "b0"]) == 3
+    out, err = capsys.readouterr()
+    assert "source             lukemelas\n" in out
+    assert "compared           not compared: efficientnet_pytorch is needed" in out
+    assert "try:   pip install efficientnet_pytorch" in err
+
+
+CASES = {
+    "lightning.ckpt": "(under 'state_dict.model') are not those of b0\ncause: 'bn1.bias'",
+    "orig_mod_module.pth": "(under '_orig_mod.module') are not those of b0\ncause: 'bn1.bias'",
+    "model_state_dict.pt": "(under 'model_state_dict') are not those of b0\ncause: 'bn1.bias'",
+    "net.pth": "(under 'net') are not those of b0\ncause: 'bn1.bias'",
+    "lukemelas.pth": "are not those of b0\ncause: '_bn0.bias' (stem/beta) is missing",
+    "timm_args.pth.tar": "cause: beside them: 'argparse.Namespace'",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with files of weights is absent")
+def test_files_with_few_tensors_name_what_is_missing(name, tmp_path, capsys):
+    path = SHARED.parent / "cases" / "weights" / name
+    words = ["weights", "import", str(path), "--model", "b0", "-o", str(tmp_path / "out")]
+    assert run(words) == 2
+    assert CASES[name] in capsys.readouterr().err
 
 
 def test_verify_says_plainly_what_was_not_compared(ours, capsys):

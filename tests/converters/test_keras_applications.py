@@ -79,6 +79,25 @@ def test_v2s_constants_are_the_variants_own(tmp_path):
     assert loaded.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("layers", "mean", "why"),
+    [
+        # A legacy file lists its layers, but not those of a model inside the model.
+        (("input_1", "rescaling", "normalization"), IMAGENET_MEAN, "those of keras.applications"),
+        (("input_1",), (127.5,) * 3, "it lists no Rescaling"),
+        ((), IMAGENET_MEAN, "those of keras.applications"),
+    ],
+)
+def test_a_list_of_layers_says_whether_pixels_are_scaled(layers, mean, why, tmp_path):
+    path = write(tmp_path / "w.h5", "v2-b0", NAMES_V2)
+    with h5py.File(path, "r+") as file:
+        for layer in layers:
+            file.create_group(layer)
+    loaded = load_weights(path, SPECS["v2-b0"])
+    assert loaded.graph.spec.mean == mean
+    assert why in loaded.assumptions[0]
+
+
 def rescaling(scale, offset=0.0):
     return {"class_name": "Rescaling", "config": {"scale": scale, "offset": offset}}
 
@@ -96,7 +115,7 @@ NORMALIZATION = {
     [
         ([rescaling(1 / 128, -1)], (128.0,) * 3, (128.0,) * 3),
         ([rescaling(1 / 255), NORMALIZATION], IMAGENET_MEAN, IMAGENET_STD),
-        ([], (0.0,) * 3, (1.0,) * 3),  # include_preprocessing=False
+        ([], (127.5,) * 3, (127.5,) * 3),  # include_preprocessing=False: pixels over -1 to 1
         ([rescaling([1 / 255] * 3), STEM, rescaling(7)], (0.0,) * 3, (255.0,) * 3),
         (
             [{"class_name": "Functional", "config": {"layers": [rescaling(1 / 255)]}}],

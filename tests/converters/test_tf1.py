@@ -131,9 +131,29 @@ def test_off_a_tpu_the_layers_have_another_name(small, tmp_path):
 def test_an_unknown_variable_is_named(small, tmp_path):
     spec, graph = small
     path = write(tmp_path, variables_of(graph) | {"extra/kernel": np.zeros(2, np.float32)})
+    loaded = load_weights(path, spec, resolution=32)
+    assert "not used, as it stands elsewhere in the file: 'extra/kernel'" in loaded.notes
+    assert_same(loaded.graph, graph)
+
+
+def test_a_head_of_another_leaves_the_backbone(small, tmp_path):
+    spec, graph = small
+    variables = variables_of(graph)
+    bias = variables.pop("efficientnet-x/head/dense/bias")
+    kernel = variables.pop("efficientnet-x/head/dense/kernel")
+    hidden = {"efficientnet-x/head/hidden/kernel": kernel, "efficientnet-x/head/hidden/bias": bias}
+    loaded = load_weights(write(tmp_path, variables | hidden), spec, classes=2, resolution=32)
+    assert loaded.fresh_head
+    assert any("'head/hidden/bias', 'head/hidden/kernel'" in note for note in loaded.notes)
+    np.testing.assert_array_equal(loaded.graph.weights["head/kernel"], graph.weights["head/kernel"])
+
+
+def test_a_layer_of_another_network_is_refused(small, tmp_path):
+    spec, graph = small
+    block = {"efficientnet-x/blocks_99/conv2d/kernel": np.zeros((1, 1, 8, 8), np.float32)}
     with pytest.raises(UsageError) as caught:
-        load_weights(path, spec)
-    assert caught.value.cause == "'extra/kernel' has no place"
+        load_weights(write(tmp_path, variables_of(graph) | block), spec)
+    assert caught.value.cause == "'blocks_99/conv2d/kernel' has no place"
 
 
 @pytest.mark.parametrize("statistics", [True, False])

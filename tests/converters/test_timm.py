@@ -94,8 +94,8 @@ def test_whose_training_it_was_stands_around_the_numbers(model, path, source, as
     save_file(to_torch(graph, timm.NAMES), file)
     loaded = load_weights(file, SPECS[model])
     assert loaded.source == source
-    assert any("by its name" in note for note in loaded.notes) == (source == "timm")
-    assert any("does not say how" in note for note in loaded.notes) == assumed
+    assert any("by its name" in note for note in loaded.said) == (source == "timm")
+    assert any("does not say how" in note for note in loaded.said) == assumed
     symmetric = source == "timm"
     assert loaded.graph.spec.padding == ("symmetric" if symmetric else "same")
     assert loaded.graph.spec.epsilon == (1e-5 if symmetric else 1e-3)

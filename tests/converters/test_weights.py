@@ -9,6 +9,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from state_dicts import assert_same, to_torch
 
+import edgekit
+from edgekit import options
 from edgekit.architecture import build_graph
 from edgekit.converters import timm
 from edgekit.converters.weights import SOURCES, load_weights
@@ -30,6 +32,16 @@ def test_a_graph_of_ours(trained, tmp_path):
     assert (loaded.source, loaded.notes) == ("edgekit", ())
     assert (loaded.graph.classes, loaded.graph.resolution) == (5, 32)
     assert_same(loaded.graph, trained)
+
+
+def test_every_call_takes_a_path_as_text_too(trained, tmp_path):
+    trained.save(tmp_path / "w.safetensors")
+    loaded = edgekit.load_weights(str(tmp_path / "w.safetensors"), LITE0, resolution=32)
+    assert_same(loaded.graph, trained)
+
+
+def test_the_command_line_knows_every_source():
+    assert ("auto", *SOURCES) == options.SOURCES
 
 
 def test_a_graph_of_ours_keeps_what_belongs_to_its_weights(tmp_path):

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
+from state_dicts import to_torch
 
+from edgekit.architecture import build_graph
+from edgekit.converters import lukemelas, timm
+from edgekit.converters.weights import load_weights
 from edgekit.data import load_splits
+from edgekit.errors import UsageError
 from edgekit.graph import Graph
 from edgekit.pipeline import steps
-from edgekit.pipeline.weights import Start, files_of, prepare
-from edgekit.spec import SPECS
+from edgekit.pipeline.weights import ADVICE, Start, files_of, prepare
+from edgekit.spec import IMAGENET_MEAN, SPECS
 
 SHARED = Path(__file__).parents[3] / "shared"
 FLOWERS = SHARED / "data" / "flowers" / "val"
@@ -48,7 +53,58 @@ def test_photos_tell_the_padding(tmp_path, name, source):
     assert detail == f"{source} weights"
     origin = json.loads((out / steps.ORIGIN).read_text())
     assert any("the padding is same: 4" in note for note in origin["notes"])
+    assert not any("pads" in text for text in origin["assumptions"])
     assert Graph.load(out / steps.GRAPH).spec == SPECS["lite0"]
+
+
+def prepared(folder, start, spec):
+    """Runs the stage on the built-in images; returns what it recorded, and the network."""
+    data, out = folder / "data", folder / "out"
+    data.mkdir()
+    out.mkdir()
+    (data / steps.SPLITS).write_text(json.dumps(load_splits(None, None, None).to_dict()))
+    options = {"spec": SPECS[spec], "resolution": 32, "crop": None, "seed": 0}
+    prepare(out, silent, data=data, start=start, **options)
+    return json.loads((out / steps.ORIGIN).read_text()), Graph.load(out / steps.GRAPH)
+
+
+def saved(folder, spec, names):
+    graph = build_graph(SPECS[spec], classes=3, resolution=32, seed=1)
+    save_file(to_torch(graph, names), folder / "w.safetensors")
+    return folder / "w.safetensors"
+
+
+def test_assumptions_are_recorded(tmp_path):
+    path = saved(tmp_path, "b0", lukemelas.NAMES)
+    origin, graph = prepared(tmp_path, Start("w", path), "b0")
+    assert origin["source"] == "lukemelas"
+    assert len(origin["assumptions"]) == 1
+    assert origin["assumptions"][0].startswith("mean 123.675, 116.28, 103.53 and std 58.395")
+    assert "a fresh one took its place" in origin["notes"][-1]
+    assert graph.spec.mean == IMAGENET_MEAN
+
+
+def test_nothing_is_assumed_of_published_weights(tmp_path):
+    path = saved(tmp_path, "b0", lukemelas.NAMES)
+    origin, _ = prepared(tmp_path, Published("imagenet", path, model="b0"), "b0")
+    assert origin["assumptions"] == []
+
+
+class Published(Start):
+    """Published weights that need no download."""
+
+    def file(self, progress, note):
+        return self.path
+
+
+def test_hints_name_the_options_of_a_build(tmp_path):
+    path = saved(tmp_path, "lite0", timm.NAMES)
+    loaded = load_weights(path, SPECS["lite0"], advice=ADVICE)
+    assert "say --weights-source timm" in loaded.padding_assumption
+    assert loaded.padding_assumption in loaded.assumptions
+    with pytest.raises(UsageError) as caught:
+        load_weights(tmp_path / "missing", SPECS["lite0"], advice=ADVICE)
+    assert caught.value.hint.endswith("or --weights none")
 
 
 def test_the_files_of_a_checkpoint(tmp_path):
