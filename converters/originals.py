@@ -140,7 +140,7 @@ def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         network = Network(graph).eval()
-        answers = network(x, until=graph.nodes[-1].inputs[0]) if embed else network(x)
+        answers = network.run(x, until=graph.nodes[-1].inputs[0]) if embed else network(x)
         return np.asarray(answers.flatten(1).numpy())
 
 

@@ -31,7 +31,7 @@ def measured(graph: Graph, network: torch.nn.Module) -> dict[str, np.ndarray]:
         return network.round(name, y) if isinstance(network, Simulation) else y
 
     with torch.inference_mode():
-        (network.network if isinstance(network, Simulation) else network).eval()(BATCH, tap)
+        (network.network if isinstance(network, Simulation) else network).eval().run(BATCH, tap)
     return found
 
 

@@ -17,8 +17,13 @@ OF_OTHERS = {
     ("edgekit.targets.deploy_classify", "--threads"),
     ("edgekit.targets.deploy", "--top"),
 }
-#: What is said only of an option that was given.
-OF_THE_GIVEN = {("edgekit.runtime", "--mean"), ("edgekit.runtime", "--std")}
+#: Who names an option of a module, where it is fewer than say the rest.
+OWNERS_OF_ONE = {
+    ("edgekit.runtime", "--mean"): ("bench", "deploy", "run"),
+    ("edgekit.runtime", "--std"): ("bench", "deploy", "run"),
+    ("edgekit.cli.weights", "--classes"): ("weights import",),
+    ("edgekit.cli.weights", "--overwrite"): ("weights import",),
+}
 #: Who can come to say what a module says, where others import it for what says nothing. The
 #: longest name that a module's begins with counts; else all that import it, directly or not.
 OWNERS = {
@@ -69,9 +74,10 @@ def _wrong(module: str, text: str) -> list[str]:
         if call["word"] not in PROSE
     ]
     for name in set(_OPTION.findall(bare)):
-        if (module, name) in OF_OTHERS | OF_THE_GIVEN:
+        if (module, name) in OF_OTHERS:
             continue
-        lacking = [command for command in owners(module) if name not in options(command)]
+        speakers = OWNERS_OF_ONE.get((module, name)) or owners(module)
+        lacking = [command for command in speakers if name not in options(command)]
         if lacking:
             found.append(f"{name} is not of {', '.join(lacking)}, which reach this text")
     return found
