@@ -221,6 +221,32 @@ def test_onnx_runtime_computes_all_of_it_on_integers(int8, tmp_path):
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
+@pytest.mark.parametrize("rewrite", [lambda graph: graph, pool_globally])
+@pytest.mark.parametrize("name", ["b0", "lite0 symmetric"])
+def test_every_operator_reads_dequantized_tensors_and_is_quantized(name, rewrite, io):
+    """Compilers of integer processors (Qualcomm's QNN) take an operator with both, or not at all."""
+    graph, *_ = int8_graph(name, rewrite=rewrite)
+    model = onnx.load_model_from_string(convert(graph, io=io)).graph
+    produced = {output: node.op_type for node in model.node for output in node.output}
+    readers: dict[str, set[str]] = {}
+    for node in model.node:
+        for source in node.input:
+            readers.setdefault(source, set()).add(node.op_type)
+    limits = ("Clip", "Relu")  # which are part of the convolution before them
+    seen = set()
+    for node in model.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        seen.add(node.op_type)
+        wanted = {"Conv"} if node.op_type in limits else {"DequantizeLinear"}
+        assert {produced[source] for source in node.input[:2] if source in produced} == wanted
+        if not readers[node.output[0]] <= set(limits):
+            assert readers[node.output[0]] == {"QuantizeLinear"}
+    assert {"Flatten", "Gemm"} <= seen
+    assert ("Transpose" in seen) == (io == "uint8")
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
 @pytest.mark.parametrize("quantized", [True, False])
 def test_nothing_in_a_file_is_unused(quantized, io):
     graph = int8_graph("b0")[0] if quantized else float_graph("b0")
