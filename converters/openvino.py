@@ -26,6 +26,7 @@ import numpy as np
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers, reals
 from edgekit.calibration.mixed import is_float
 from edgekit.calibration.pair_sums import fit_pairs
+from edgekit.converters.input_record import own_normalization
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import (
     Activation,
@@ -74,8 +75,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
         io: ``uint8``: the input is the bytes of an RGB photo, u8 [1, height, width, 3] NHWC, and
             the model normalises them; or ``float32``: normalised, f32 [1, 3, height, width] NCHW.
         preprocessing: of the weights. A quantized network normalises as its input's scale and
-            zero point say, whatever the mean and std here; they are replaced in a ``float32``
-            model's record.
+            zero point say, whatever the mean and std here.
 
     Returns:
         The model: batch 1, output f32 [1, classes], operators and tensors with the Graph's names,
@@ -88,17 +88,14 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     if io not in IO_TYPES:
         raise UsageError(f"unknown input type '{io}'", hint=did_you_mean(io, IO_TYPES))
     ov = openvino()
-    record = _own_normalization(graph, preprocessing)
+    if graph.quant and graph.input not in graph.quant:
+        raise UsageError(f"the input of {graph.name} has no scale", cause="it was kept in float")
+    record = own_normalization(graph, preprocessing)
     model = _Walk(fit_pairs(graph)).model()
     if io == "uint8":
         model = normalize_inside(ov, model, record)
     labels = preprocessing.labels if isinstance(graph.nodes[-1], FullyConnected) else ()
-    describe(
-        model,
-        record if io == "float32" else preprocessing,
-        labels=labels,
-        quantizer="ours" if graph.quant else None,
-    )
+    describe(model, record, labels=labels, quantizer="ours" if graph.quant else None)
     name_operators(model)
     return model
 
@@ -144,11 +141,14 @@ def describe(
 
     Args:
         model: changed in place.
-        preprocessing: how a photo becomes its input.
+        preprocessing: how a photo becomes normalised values; what is written is the record of the
+            model's own input (`Preprocessing.of_input`).
         labels: of the classes; nothing for an embedding.
         quantizer: ``ours`` or ``nncf``; None where it is float.
     """
-    record = {k: v for k, v in preprocessing.to_dict().items() if k != "labels"}
+    takes_bytes = model.input().get_element_type().get_type_name() == "u8"
+    own = preprocessing.of_input(*(("uint8", "NHWC") if takes_bytes else ("float32", "NCHW")))
+    record = {k: v for k, v in own.to_dict().items() if k != "labels"}
     said = {"preprocessing": json.dumps(record), "quantizer": quantizer}
     said["labels"] = json.dumps(list(labels), ensure_ascii=False) if labels else None
     for key, value in said.items():
@@ -162,7 +162,7 @@ def describe(
         "resize_type": "crop",
         "reverse_input_channels": "True",
     }
-    if model.input().get_element_type().get_type_name() == "f32":
+    if not takes_bytes:
         info["mean_values"] = " ".join(map(str, preprocessing.mean))
         info["scale_values"] = " ".join(map(str, preprocessing.std))
     for key, value in info.items():
@@ -177,18 +177,6 @@ def name_operators(model: Any) -> None:
     for place, operator in enumerate(model.get_ordered_ops()):
         name = _COUNTED.sub(rf"\1_{place}", operator.get_friendly_name())
         operator.set_friendly_name(name)
-
-
-def _own_normalization(graph: Graph, preprocessing: Preprocessing) -> Preprocessing:
-    """The record with the normalization that the network's input really has."""
-    if not graph.quant:
-        return preprocessing
-    if graph.input not in graph.quant:
-        raise UsageError(f"the input of {graph.name} has no scale", cause="it was kept in float")
-    params = graph.quant[graph.input]
-    # An input's integer is pixel - 128 (`edgekit.calibration.quantize.fixed_ranges`).
-    mean, std = float(params.zero_point[0] - INT8_MIN), 1 / params.scale[0]
-    return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
 
 def normalize_inside(ov: Any, model: Any, record: Preprocessing) -> Any:

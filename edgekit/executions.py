@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,8 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())
     preprocessing = Preprocessing.from_dict(record) if record else plain
+    if preprocessing.dtype != "float32":  # then it says nothing of a float file beside it
+        preprocessing = replace(preprocessing.of_input("float32"), mean=plain.mean, std=plain.std)
     photos = SyntheticPhotos(VAL_COUNT, 0, "val", shape[1])
     return Subject(path, preprocessing, photos, "the built-in photos", float_file)
 

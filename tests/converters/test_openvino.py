@@ -172,7 +172,8 @@ import numpy as np
 from edgekit.runtimes import open_classifier
 folder = Path(sys.argv[1])
 for path in sorted(folder.glob("*.xml")):
-    np.save(path.with_suffix(f".{sys.argv[2]}.npy"), open_classifier(path).run(np.load(folder / "p.npy")))
+    answers = open_classifier(path).run(np.load(folder / "p.npy"))
+    np.save(path.with_suffix(f".{sys.argv[2]}.npy"), answers)
 """
 
 
@@ -245,9 +246,9 @@ def test_operators_and_ends_have_the_names_of_the_graph():
 @pytest.mark.parametrize(
     ("graph", "io", "mean"),
     [
-        (float_graph, "uint8", RECORD.mean),
+        (float_graph, "uint8", (0.0,) * 3),
         (float_graph, "float32", RECORD.mean),
-        (int8_graph, "uint8", RECORD.mean),
+        (int8_graph, "uint8", (0.0,) * 3),
         (int8_graph, "float32", (110.0,) * 3),
     ],
 )
