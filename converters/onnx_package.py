@@ -11,8 +11,8 @@ from edgekit.graph import FullyConnected, Graph
 from edgekit.preprocessing import Preprocessing
 
 AUTHOR = "edgekit"
-#: Keys of ``metadata_props`` that hold JSON: the record of the file's input as `Preprocessing.to_dict` gives it, and
-#: the class names in the order of the output.
+#: Keys of ``metadata_props`` that hold JSON: the record of the file's input as
+#: `Preprocessing.to_dict` gives it, and the class names in the order of the output.
 RECORD_KEY, LABELS_KEY = "edgekit", "labels"
 
 
