@@ -216,7 +216,7 @@ def _simulation(quantized: Graph) -> Execution:
 
     def run(pixels: Pixels) -> Array:
         with torch.inference_mode():
-            return np.asarray(network(_prepared_input(quantized, pixels)).numpy())
+            return np.asarray(network(prepared_input(quantized, pixels)).numpy())
 
     return run
 
@@ -241,7 +241,7 @@ def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Ar
     return result
 
 
-def _prepared_input(quantized: Graph, pixels: Pixels) -> Any:
+def prepared_input(quantized: Graph, pixels: Pixels) -> Any:
     """What pixels are in the quantized network: its own normalization, that of its input."""
     import torch
 
@@ -272,7 +272,7 @@ def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[st
         return tensor
 
     with torch.inference_mode():
-        Network(reference).eval()(_prepared_input(quantized, pixels), keep)
+        Network(reference).eval()(prepared_input(quantized, pixels), keep)
     return found
 
 
