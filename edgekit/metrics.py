@@ -161,9 +161,9 @@ def kl_divergence(reference: NDArray[Any], logits: NDArray[Any]) -> float:
     Raises:
         UsageError: the shapes differ.
     """
-    # Rounding may leave a tiny negative sum where the two are equal.
     found = kl_by_photo(reference, logits)
-    return max(0.0, float(found.mean())) if len(found) else math.nan
+    # Rounding may leave a tiny negative sum where the two are equal.
+    return float(found.mean().clip(min=0)) if len(found) else math.nan
 
 
 def kl_by_photo(reference: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
