@@ -182,10 +182,12 @@ class _Writer:
     def _bytes_in(self, preprocessing: Preprocessing | None) -> None:
         """Bytes are the integers of a quantized input already; else they are normalised."""
         name = self.graph.input
-        turned = self._add("Transpose", [name], f"{name}/uint8", perm=[0, 3, 1, 2])
         if name in self.graph.quant:
-            self.integers[name] = turned
+            photo = self._add("DequantizeLinear", [name, *self._scale(name)], f"{name}/photo")
+            turned = self._add("Transpose", [photo], f"{name}/nchw", perm=[0, 3, 1, 2])
+            self.integers[name] = self._quantize(name, turned)
             return
+        turned = self._add("Transpose", [name], f"{name}/uint8", perm=[0, 3, 1, 2])
         if preprocessing is None:
             raise UsageError(
                 f"{self.graph.name} cannot take bytes",
@@ -222,6 +224,11 @@ class _Writer:
         """Rounds ``source`` to the integers of the Graph's tensor ``name``."""
         return self._add("QuantizeLinear", [source, *self._scale(name)], f"{name}/{suffix}")
 
+    def _rounded(self, name: str, source: str, stage: str) -> str:
+        """``source`` rounded to the grid of the Graph's tensor ``name``, as reals again."""
+        stored = self._quantize(name, source, f"{stage}/uint8")
+        return self._add("DequantizeLinear", [stored, *self._scale(name)], f"{name}/{stage}")
+
     def _real(self, name: str) -> str:
         """The reals of a Graph's tensor; its integers are dequantized where first read."""
         if name not in self.reals:
@@ -244,19 +251,16 @@ class _Writer:
     def _node(self, node: Node) -> None:
         """Writes a node; its output becomes the reals, or the integers, of the Graph's tensor."""
         name, quantized = node.name, node.name in self.graph.quant
-        if isinstance(node, Flatten) and quantized and node.inputs[0] in self.integers:
-            # The integers stay what they are.
-            source = self.integers[node.inputs[0]]
-            self.integers[name] = self._add("Flatten", [source], f"{name}/uint8")
-            return
         flattens = isinstance(node, Mean) and not node.keep_dims
         output = f"{name}/raw" if quantized else f"{name}/map" if flattens else name
         value = self._compute(node, [self._real(source) for source in node.inputs], output)
-        if quantized:
-            # Integers are flattened, not reals: a kernel fuses with what rounds right behind it.
-            value = self._quantize(name, value, "map" if flattens else "uint8")
         if flattens:
-            value = self._add("Flatten", [value], f"{name}/uint8" if quantized else name)
+            if quantized:
+                # A kernel fuses with what rounds right behind it.
+                value = self._rounded(name, value, "map")
+            value = self._add("Flatten", [value], f"{name}/flat" if quantized else name)
+        if quantized:
+            value = self._quantize(name, value)
         (self.integers if quantized else self.reals)[name] = value
 
     def _compute(self, node: Node, inputs: list[str], output: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 
+from edgekit.converters.input_record import own_normalization
 from edgekit.converters.onnx import WEIGHT_TYPES, convert
 from edgekit.errors import UsageError
 from edgekit.graph import FullyConnected, Graph
 from edgekit.preprocessing import Preprocessing
 
 AUTHOR = "edgekit"
-#: Keys of ``metadata_props`` that hold JSON: the record as `Preprocessing.to_dict` gives it, and
-#: the class names in the order of the output.
+#: Keys of ``metadata_props`` that hold JSON: the record of the file's input as
+#: `Preprocessing.to_dict` gives it, and the class names in the order of the output.
 RECORD_KEY, LABELS_KEY = "edgekit", "labels"
 
 
@@ -29,8 +30,8 @@ def package(
     Args:
         graph: as `edgekit.converters.onnx.convert` takes it; float, quantized or mixed. Without a
             classifier at its end it is an embedding, and has no labels.
-        preprocessing: stored whole. A float32 input is to be normalised by it: that of a quantized
-            network is its own (`edgekit.pipeline.steps.with_input_of`).
+        preprocessing: of the weights. What is stored is the record of the file's own input: its
+            type, its layout, and the normalization that a quantized network was left.
         scheme: what the model's name says of its numbers, such as "w8a8-static".
         io: as for `convert`.
         batch: as for `convert`.
@@ -56,11 +57,13 @@ def package(
         if classifies
         else f"Image embedding of {graph.classes} numbers, for a classifier of one's own."
     )
+    own = own_normalization(graph, preprocessing)
+    record = own.of_input(*(("uint8", "NHWC") if io == "uint8" else ("float32", "NCHW")))
     metadata = {
         "name": f"EfficientNet-{graph.name.capitalize()} {scheme}",
         "description": description,
         "author": AUTHOR,
-        RECORD_KEY: json.dumps(preprocessing.to_dict()),
+        RECORD_KEY: json.dumps(record.to_dict()),
         LABELS_KEY: json.dumps(list(labels)),
     }
     return convert(

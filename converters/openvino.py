@@ -1,7 +1,9 @@
 """The OpenVINO writer: walks a Graph and builds the same network of opset13 operators, NCHW.
 
 The Graph decides everything: its scales become FakeQuantize operators where an 8-bit kernel
-reads, its weights are stored on their integer grid. What has no `QuantParams` stays float.
+reads, its weights are stored on their integer grid. What has no `QuantParams` stays float. Kernels
+are fitted to 16-bit sums (`edgekit.calibration.pair_sums`), so that the answers are the same with
+and without VNNI.
 
 Only kernels read rounded values. Rounding every tensor, as TFLite does, keeps the CPU plugin from
 fusing swish and the residual sum into its convolutions: 10.1 ms instead of 7.4 for V2-B0, with
@@ -15,7 +17,6 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ import numpy as np
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers, reals
 from edgekit.calibration.mixed import is_float
+from edgekit.calibration.pair_sums import fit_pairs
+from edgekit.converters.input_record import own_normalization
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import (
     Activation,
@@ -37,7 +40,6 @@ from edgekit.graph import (
     Mean,
     Mul,
     Node,
-    QuantParams,
     SpatialNode,
     WeightedNode,
 )
@@ -72,8 +74,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
         io: ``uint8``: the input is the bytes of an RGB photo, u8 [1, height, width, 3] NHWC, and
             the model normalises them; or ``float32``: normalised, f32 [1, 3, height, width] NCHW.
         preprocessing: of the weights. A quantized network normalises as its input's scale and
-            zero point say, whatever the mean and std here; they are replaced in a ``float32``
-            model's record.
+            zero point say, whatever the mean and std here.
 
     Returns:
         The model: batch 1, output f32 [1, classes], operators and tensors with the Graph's names,
@@ -86,17 +87,14 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     if io not in IO_TYPES:
         raise UsageError(f"unknown input type '{io}'", hint=did_you_mean(io, IO_TYPES))
     ov = openvino()
-    record = _own_normalization(graph, preprocessing)
-    model = _Walk(graph).model()
+    if graph.quant and graph.input not in graph.quant:
+        raise UsageError(f"the input of {graph.name} has no scale", cause="it was kept in float")
+    record = own_normalization(graph, preprocessing)
+    model = _Walk(fit_pairs(graph)).model()
     if io == "uint8":
         model = normalize_inside(ov, model, record)
     labels = preprocessing.labels if isinstance(graph.nodes[-1], FullyConnected) else ()
-    describe(
-        model,
-        record if io == "float32" else preprocessing,
-        labels=labels,
-        quantizer="ours" if graph.quant else None,
-    )
+    describe(model, record, labels=labels, quantizer="ours" if graph.quant else None)
     name_operators(model)
     return model
 
@@ -142,11 +140,14 @@ def describe(
 
     Args:
         model: changed in place.
-        preprocessing: how a photo becomes its input.
+        preprocessing: how a photo becomes normalised values; what is written is the record of the
+            model's own input (`Preprocessing.of_input`).
         labels: of the classes; nothing for an embedding.
         quantizer: ``ours`` or ``nncf``; None where it is float.
     """
-    record = {k: v for k, v in preprocessing.to_dict().items() if k != "labels"}
+    takes_bytes = model.input().get_element_type().get_type_name() == "u8"
+    own = preprocessing.of_input(*(("uint8", "NHWC") if takes_bytes else ("float32", "NCHW")))
+    record = {k: v for k, v in own.to_dict().items() if k != "labels"}
     said = {"preprocessing": json.dumps(record), "quantizer": quantizer}
     said["labels"] = json.dumps(list(labels), ensure_ascii=False) if labels else None
     for key, value in said.items():
@@ -160,7 +161,7 @@ def describe(
         "resize_type": "crop",
         "reverse_input_channels": "True",
     }
-    if model.input().get_element_type().get_type_name() == "f32":
+    if not takes_bytes:
         info["mean_values"] = " ".join(map(str, preprocessing.mean))
         info["scale_values"] = " ".join(map(str, preprocessing.std))
     for key, value in info.items():
@@ -175,18 +176,6 @@ def name_operators(model: Any) -> None:
     for place, operator in enumerate(model.get_ordered_ops()):
         name = _COUNTED.sub(rf"\1_{place}", operator.get_friendly_name())
         operator.set_friendly_name(name)
-
-
-def _own_normalization(graph: Graph, preprocessing: Preprocessing) -> Preprocessing:
-    """The record with the normalization that the network's input really has."""
-    if not graph.quant:
-        return preprocessing
-    if graph.input not in graph.quant:
-        raise UsageError(f"the input of {graph.name} has no scale", cause="it was kept in float")
-    params = graph.quant[graph.input]
-    # An input's integer is pixel - 128 (`edgekit.calibration.quantize.fixed_ranges`).
-    mean, std = float(params.zero_point[0] - INT8_MIN), 1 / params.scale[0]
-    return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
 
 def normalize_inside(ov: Any, model: Any, record: Preprocessing) -> Any:
@@ -302,8 +291,6 @@ class _Walk:
         values, params = self.graph.weights[name], self.graph.quant.get(name)
         if params is None:
             return self.ops.constant(np.ascontiguousarray(layout(values)), name=name)
-        if self.graph.input in node.inputs:
-            params = _halved(params)
         steps = np.ascontiguousarray(layout(integers(values, params)).astype(np.int8))
         scale = np.asarray(params.scale, np.float32).reshape(-1, *[1] * (steps.ndim - 1))
         real = self.ops.convert(self.ops.constant(steps, name=name), "f32")
@@ -336,16 +323,6 @@ def swishes(graph: Graph) -> Mapping[str, str]:
         for node in graph.nodes
         if isinstance(node, Mul) and gates.get(node.inputs[1]) == node.inputs[0]
     }
-
-
-def _halved(params: QuantParams) -> QuantParams:
-    """Twice the scale, so that weights are within -64 and 64.
-
-    Processors without VNNI add two products of a byte and a weight in 16 bits, which saturate
-    beyond that; bright pixels meet the stem's weights so. NNCF does the same
-    (`nncf.OverflowFix.FIRST_LAYER`): agreement on V2-B0 without VNNI is 94.0 % without this.
-    """
-    return replace(params, scale=tuple(2 * scale for scale in params.scale))
 
 
 def _oihw(kernel: Array) -> Array:

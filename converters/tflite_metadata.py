@@ -92,7 +92,8 @@ def embed(
         name: what readers show as the model's name.
         description: what readers show below it.
         labels: one name per class, in the order of the output; none for an embedding.
-        preprocessing: how a photo is prepared; stored whole.
+        preprocessing: how a photo becomes normalised values. What is stored is the record of the
+            model's own input (`Preprocessing.of_input`).
         author: who made the model; left out when empty.
         license: under what it may be used; left out when empty.
 
@@ -119,7 +120,8 @@ def embed(
         ],
         "min_parser_version": fields.MIN_PARSER_VERSION,
     }
-    record = {"schema_version": 1, "preprocessing": preprocessing.to_dict()}
+    own = preprocessing.of_input(image.dtype)
+    record = {"schema_version": 1, "preprocessing": own.to_dict()}
     flat = container.attach(data[: container.flatbuffer_size(data)], fields.encode(metadata))
     return container.pack(
         flat,

@@ -97,6 +97,8 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     # Without a record, pixels are taken to be scaled to -1 … 1.
     plain = Preprocessing(shape[1], (127.5,) * 3, (127.5,) * 3, ())
     preprocessing = Preprocessing.from_dict(record) if record else plain
+    if preprocessing.dtype != "float32":  # then it says nothing of a float file beside it
+        preprocessing = replace(preprocessing.of_input("float32"), mean=plain.mean, std=plain.std)
     photos = SyntheticPhotos(VAL_COUNT, 0, "val", shape[1])
     return Subject(path, preprocessing, photos, "the built-in photos", float_file)
 
@@ -221,7 +223,7 @@ def _simulation(quantized: Graph) -> Execution:
 
     def run(pixels: Pixels) -> Array:
         with torch.inference_mode():
-            return np.asarray(network(_prepared_input(quantized, pixels)).numpy())
+            return np.asarray(network(prepared_input(quantized, pixels)).numpy())
 
     return run
 
@@ -246,7 +248,7 @@ def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Ar
     return result
 
 
-def _prepared_input(quantized: Graph, pixels: Pixels) -> Any:
+def prepared_input(quantized: Graph, pixels: Pixels) -> Any:
     """What pixels are in the quantized network: its own normalization, that of its input."""
     import torch
 
@@ -277,7 +279,7 @@ def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[st
         return tensor
 
     with torch.inference_mode():
-        Network(reference).eval().run(_prepared_input(quantized, pixels), keep)
+        Network(reference).eval().run(prepared_input(quantized, pixels), keep)
     return found
 
 

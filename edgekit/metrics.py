@@ -161,12 +161,25 @@ def kl_divergence(reference: NDArray[Any], logits: NDArray[Any]) -> float:
     Raises:
         UsageError: the shapes differ.
     """
-    before, after = _paired(reference, logits)
-    if before.size == 0 or not (np.isfinite(before).all() and np.isfinite(after).all()):
-        return math.nan
-    log_p, log_q = (_log_softmax(scores.astype(np.float64)) for scores in (before, after))
+    found = kl_by_photo(reference, logits)
     # Rounding may leave a tiny negative sum where the two are equal.
-    return max(0.0, float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()))
+    return float(found.mean().clip(min=0)) if len(found) else math.nan
+
+
+def kl_by_photo(reference: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
+    """The divergence of each photo, [n], as `kl_divergence` has their mean.
+
+    All are NaN where a logit is not finite, of whatever photo.
+
+    Raises:
+        UsageError: the shapes differ.
+    """
+    before, after = _paired(reference, logits)
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
+        return np.full(len(before), math.nan)
+    log_p, log_q = (_log_softmax(scores.astype(np.float64)) for scores in (before, after))
+    found: NDArray[np.float64] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+    return found
 
 
 def expected_drop(reference: NDArray[Any], logits: NDArray[Any]) -> float:

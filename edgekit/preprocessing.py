@@ -19,6 +19,9 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+LAYOUTS = ("NHWC", "NCHW")
+#: By type of an input that takes the bytes of a photo: what is taken from each of them.
+BYTE_MEANS = {"uint8": 0.0, "int8": 128.0}
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Preprocessing:
         labels: the class names; the position is the class index.
         crop_fraction: side of the centre square over the photo's shorter side.
         interpolation: 'bicubic' or 'bilinear', both with PIL's anti-aliasing.
-        layout: the axis order of a batch; 'NHWC' is the only one.
+        layout: the axis order of a batch: 'NHWC' or 'NCHW'.
         color: the channel order; 'RGB' is the only one.
+        dtype: of the input: 'float32', or 'uint8' or 'int8' where it takes a photo's bytes.
 
     Raises:
         UsageError: a value that no photo can be prepared with.
@@ -47,6 +51,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     layout: str = "NHWC"
     color: str = "RGB"
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -85,6 +90,33 @@ class Preprocessing:
         """
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return (pixels.astype(np.float32) - mean) / std
+
+    def feed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Returns what an input with this record is given.
+
+        Args:
+            pixels: uint8 [height, width, 3], RGB; what `pixels` gives.
+
+        Returns:
+            A batch of one in ``layout`` and ``dtype``.
+        """
+        values: npt.NDArray[Any] = self.normalize(pixels)
+        if self.dtype in BYTE_MEANS:
+            limits = np.iinfo(self.dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
+        return np.ascontiguousarray(values.transpose(2, 0, 1) if self.layout == "NCHW" else values)[
+            np.newaxis
+        ]
+
+    def of_input(self, dtype: str, layout: str = "NHWC") -> Preprocessing:
+        """Returns the record of a file whose input has this type and layout.
+
+        One that takes bytes normalises them itself: its own mean is 0 (128 for int8) and its std 1.
+        """
+        record = dataclasses.replace(self, dtype=dtype, layout=layout)
+        if dtype not in BYTE_MEANS:
+            return record
+        return dataclasses.replace(record, mean=(BYTE_MEANS[dtype],) * 3, std=(1.0,) * 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON values; `from_dict` gives back an equal record."""
@@ -133,8 +165,9 @@ def _problem(p: Preprocessing) -> str | None:
         return f"crop_fraction {p.crop_fraction!r} is not above 0 and at most 1"
     choices = (
         ("interpolation", p.interpolation, tuple(RESAMPLING)),
-        ("layout", p.layout, ("NHWC",)),
+        ("layout", p.layout, LAYOUTS),
         ("color", p.color, ("RGB",)),
+        ("dtype", p.dtype, ("float32", *BYTE_MEANS)),
     )
     for name, value, known in choices:
         if value not in known:

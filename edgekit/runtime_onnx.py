@@ -76,7 +76,7 @@ class OnnxRuntime:
             )
         # The very bytes that were checked, unless the runtime has to find weights beside the file.
         source = str(path) if model.external else data
-        self._session, self.load_seconds = _load(source, path, threads)
+        self._session, self.load_seconds = open_session(source, path, threads)
         self.runtime = f"ONNX Runtime {version('onnxruntime')}"
         self._output = model.outputs[0].name
         self._fed: npt.NDArray[Any] | None = None
@@ -164,8 +164,18 @@ def _image(model: OnnxModel, path: str | PathLike[str]) -> tuple[End, int]:
     return image, channels[0]
 
 
-def _load(source: str | bytes, path: str | PathLike[str], threads: int) -> tuple[Any, float]:
-    """Returns a session, and how many seconds making it took."""
+def open_session(source: str | bytes, path: str | PathLike[str], threads: int) -> tuple[Any, float]:
+    """Returns a session that is exact on this processor, and how many seconds making it took.
+
+    Args:
+        source: the model's bytes, or the path that the runtime opens.
+        path: the file's name for messages.
+        threads: of its kernels.
+
+    Raises:
+        MissingToolError: onnxruntime is not installed.
+        EdgekitError: ONNX Runtime cannot run it.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -72,19 +73,11 @@ class OpenVINO:
                 cause="its input is float32 and it has no record",
                 hint="give the preprocessing that it was trained with",
             )
-        core = _core(device)
         version = openvino().__version__.partition("-")[0]
         self.runtime = f"OpenVINO {version}" + ("" if device == "CPU" else f" {device}")
         began = time.perf_counter()
-        try:
-            compiled = core.compile_model(
-                core.read_model(self.path, self.path.with_suffix(".bin")),
-                device,
-                _settings(device, threads, cache),
-            )
-            self._request = compiled.create_infer_request()
-        except RuntimeError as error:
-            raise EdgekitError(f"OpenVINO cannot run {path}", cause=str(error)[:500]) from error
+        compiled = compile_model(self.path, device=device, threads=threads, cache=cache)
+        self._request = compiled.create_infer_request()
         self.load_seconds = time.perf_counter() - began
 
     def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
@@ -141,6 +134,37 @@ class OpenVINO:
             raise EdgekitError(
                 f"OpenVINO failed to run {self.path}", cause=str(error)[:500]
             ) from error
+
+
+def compile_model(
+    path: Path,
+    *,
+    device: str = "CPU",
+    threads: int = 1,
+    cache: Path | None = None,
+    change: Callable[[Any], None] | None = None,
+) -> Any:
+    """Reads and compiles an IR with the settings that edgekit runs it with.
+
+    Args:
+        path: the .xml.
+        device: as for `OpenVINO`.
+        threads: likewise.
+        cache: likewise.
+        change: called with the model before it is compiled, for example to add outputs.
+
+    Raises:
+        UsageError: there is no such device.
+        EdgekitError: OpenVINO cannot run it.
+    """
+    core = _core(device)
+    try:
+        model = core.read_model(path, path.with_suffix(".bin"))
+        if change is not None:
+            change(model)
+        return core.compile_model(model, device, _settings(device, threads, cache))
+    except RuntimeError as error:
+        raise EdgekitError(f"OpenVINO cannot run {path}", cause=str(error)[:500]) from error
 
 
 def _core(device: str) -> Any:

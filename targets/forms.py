@@ -27,8 +27,7 @@ class Source:
 
     Attributes:
         graph: a prepared network, float or quantized as the form asks.
-        preprocessing: of photos for it; where the form's input is float32, with the normalization
-            that the network's own input has.
+        preprocessing: of the weights.
         io: type of the input: ``float32`` where the build asks for that, else ``uint8``.
         calibration: calibration photos, uint8 batches [n, height, width, 3]; may be read again.
         choosing: the validation photos that may decide something, likewise, each batch with its

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.converters import openvino_file
 from edgekit.converters.tflite_checks import ERROR
+from edgekit.graph import Graph
 from edgekit.options import BuildOptions
 from edgekit.report.format import size
 from edgekit.report.host import installed
@@ -56,7 +57,8 @@ def _form(row: str, scheme: str) -> Form:
         return _size(folder, scheme)
 
     quantized = scheme == "w8a8-static"
-    return Form(row, scheme, _SUFFIXES, quantized, "OpenVINO", "openvino", write)
+    reads = (("kernels", "pair sums"),) if quantized else ()
+    return Form(row, scheme, _SUFFIXES, quantized, "OpenVINO", "openvino", write, reads)
 
 
 def _nncf_form(options: BuildOptions) -> Form:
@@ -123,7 +125,18 @@ def _trained_form(options: BuildOptions) -> Form:
 def _convert(source: Source) -> Any:
     from edgekit.converters.openvino import convert
 
-    return convert(source.graph, io=source.io, preprocessing=source.preprocessing)
+    return convert(_fitted(source), io=source.io, preprocessing=source.preprocessing)
+
+
+def _fitted(source: Source) -> Graph:
+    """The network with kernels that every processor computes alike, and biases to go with them."""
+    from edgekit.calibration.pair_sums import correct_shift, fit_pairs, mean_inputs
+
+    graph = source.graph
+    fitted = fit_pairs(graph)
+    if fitted.quant == graph.quant or graph.input not in graph.quant:
+        return fitted
+    return correct_shift(graph, fitted, mean_inputs(graph, source.calibration()))
 
 
 def _fed(pixels: Pixels, normalize: Callable[[Pixels], Any] | None) -> Any:

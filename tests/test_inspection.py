@@ -51,7 +51,7 @@ def test_the_document(save):
     assert conv == {"name": "CONV_2D", "version": 3, "count": 1, "newest_in_tf_2_5": 5}
     assert sum(op["count"] for op in found["operators"]) == 8
     assert found["metadata"]["labels"] == LABELS
-    assert found["metadata"]["preprocessing"] == IMAGENET.to_dict()
+    assert found["metadata"]["preprocessing"] == IMAGENET.of_input("uint8").to_dict()
     assert found["findings"] == {"tflite": [], "edgetpu": []}
     assert found["edgetpu"] is None
 

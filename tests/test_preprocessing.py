@@ -86,6 +86,25 @@ def test_normalize_of_lite_is_exact() -> None:
     np.testing.assert_array_equal(LITE.normalize(values), expected.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "layout", "expected"),
+    [
+        ("float32", "NHWC", lambda pixels: LITE.normalize(pixels)[None]),
+        ("float32", "NCHW", lambda pixels: LITE.normalize(pixels).transpose(2, 0, 1)[None]),
+        ("uint8", "NHWC", lambda pixels: pixels[None]),
+        ("int8", "NHWC", lambda pixels: (pixels.astype(int) - 128)[None]),
+        ("uint8", "NCHW", lambda pixels: pixels.transpose(2, 0, 1)[None]),
+    ],
+)
+def test_a_file_is_fed_by_its_record_alone(dtype: str, layout: str, expected: Any) -> None:
+    pixels = np.arange(2 * 128 * 3, dtype=np.uint8).reshape(2, 128, 3)
+    record = Preprocessing.from_dict(json.loads(json.dumps(LITE.of_input(dtype, layout).to_dict())))
+    fed = record.feed(pixels)
+    assert fed.dtype == dtype
+    assert fed.flags.c_contiguous
+    np.testing.assert_array_equal(fed, expected(pixels))
+
+
 @pytest.mark.parametrize("record", [LITE, IMAGENET])
 def test_json_round_trip(record: Preprocessing) -> None:
     again = Preprocessing.from_dict(json.loads(json.dumps(record.to_dict())))
@@ -95,7 +114,7 @@ def test_json_round_trip(record: Preprocessing) -> None:
 
 def test_from_dict_fills_defaults_in() -> None:
     record = LITE.to_dict()
-    for name in ("crop_fraction", "interpolation", "layout", "color"):
+    for name in ("crop_fraction", "interpolation", "layout", "color", "dtype"):
         del record[name]
     assert Preprocessing.from_dict(record) == LITE
 
@@ -117,7 +136,8 @@ def test_from_dict_fills_defaults_in() -> None:
         ({"crop_fraction": 0}, "crop_fraction 0"),
         ({"crop_fraction": None}, "crop_fraction None"),
         ({"interpolation": "lanczos"}, "'lanczos' is not one of bicubic, bilinear"),
-        ({"layout": "NCHW"}, "'NCHW' is not one of NHWC"),
+        ({"layout": "CHWN"}, "'CHWN' is not one of NHWC, NCHW"),
+        ({"dtype": "int16"}, "'int16' is not one of float32, uint8, int8"),
         ({"color": ["RGB"]}, "color"),
         ({"gamma": 2.2}, "unknown field gamma"),
     ],

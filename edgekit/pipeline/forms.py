@@ -48,14 +48,13 @@ def lay_out(
             data=folders.data,
             weights=folders.weights,
             model=folders.model,
-            calibration=folders.calibration,
             quantized=folders.quantized,
             head=head,
             io=io,
             seed=seed,
         )
         needs = (finished if form.quantized else trained,)
-        reads = {"head": head, "io": io, "writer": version, **dict(form.reads)}
+        reads = {"head": head, "io": io, "writer": version, "record": 2, **dict(form.reads)}
         converted = add(form.row, f"convert {form.row}", write, needs, **reads)
         on_file: dict[str, Any] = {
             "data": folders.data,

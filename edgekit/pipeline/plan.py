@@ -94,6 +94,7 @@ def make_plan(
             ),
             (trained,),
             head=options.head,
+            record=2,
             tensorflow=writer,
         )
     calibration = add(
@@ -139,12 +140,12 @@ def make_plan(
         partial(
             steps.convert_int8,
             weights=weights,
-            calibration=calibration,
             quantized=quantized,
             io=options.io,
         ),
         (finished,),
         io=options.io,
+        record=2,  # of the preprocessing, in the file
         tensorflow=writer,
     )
     device = options.torch_device

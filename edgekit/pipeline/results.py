@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.atomic import read_json, write_json
@@ -23,11 +22,12 @@ from edgekit.metrics import top_k
 from edgekit.options import SCHEMES, BuildOptions, option_name
 from edgekit.pipeline import steps
 from edgekit.pipeline.evaluation import spread_photos
+from edgekit.pipeline.findings import find_outliers, quantized_graph, read_logits
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Outcome
-from edgekit.report.diagnosis import diagnose, emitted
+from edgekit.report.diagnosis import diagnose, emitted, explain
 from edgekit.report.document import (
     SCHEMA_VERSION,
     Document,
@@ -150,6 +150,8 @@ def collect_document(
         )
     if diagnosis := diagnose(rows, int8_dot_product=int8_dot_product()):
         document["warnings"].append(diagnosis)
+    outliers = find_outliers(outcomes, plan.forms, files, splits)
+    document["warnings"] += [explain(outlier, len(splits.val)) for outlier in outliers]
     qat = outcomes.get("qat")
     document["quantization"] = {
         "scheme": scheme,
@@ -159,6 +161,7 @@ def collect_document(
         "repair": options.quantize,
         "ladder": judged(outcomes, splits),
         "noise_floor": noise_floor(outcomes),
+        "outliers": outliers,
         "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
         "calibration_digest": calibration["sha256"],
         "tensors": len(ranges["tensors"]),
@@ -201,10 +204,8 @@ def scheme_written(files: Mapping[str, Path]) -> str:
 def kept_in_float(outcomes: Outcomes) -> list[str]:
     """The operators of the quantized network that are computed in float."""
     from edgekit.calibration.mixed import float_nodes
-    from edgekit.graph import Graph
 
-    last = next(outcomes[role] for role in ("qat", "repair", "quantize") if role in outcomes)
-    return float_nodes(Graph.load(last.folder / steps.GRAPH))
+    return float_nodes(quantized_graph(outcomes))
 
 
 def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
@@ -268,13 +269,6 @@ def make_rows(
 def _form_row(form: Form) -> tuple[str, str, str, tuple[str, ...]]:
     """A form's row, its role, its runtime, and its files by name."""
     return form.row, form.row, form.runtime_version, tuple(form.names)
-
-
-def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:
-    """The scores of one row, float32 [n, classes]."""
-    path = outcomes[f"evaluate {stage}"].folder / steps.LOGITS
-    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    return logits
 
 
 def write_results(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import read_json, write_bytes, write_json
 from edgekit.console import Progress
+from edgekit.converters.input_record import own_normalization
 from edgekit.data import Splits, load_splits, photos_from_dict
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
@@ -256,7 +257,7 @@ def convert_float(
 
 
 def convert_int8(
-    folder: Path, progress: Progress, *, weights: Path, calibration: Path, quantized: Path, io: str
+    folder: Path, progress: Progress, *, weights: Path, quantized: Path, io: str
 ) -> str:
     """Writes the int8 file, reads it back and proves that it is one."""
     from edgekit.converters.tflite_checks import check_int8, check_mixed
@@ -264,9 +265,7 @@ def convert_int8(
 
     graph = Graph.load(quantized / GRAPH)
     scheme = scheme_of(graph)
-    preprocessing = read_preprocessing(weights)
-    if io == "float32":  # bytes need no normalization, floats the one that the network was left
-        preprocessing = with_input_of(calibration, preprocessing)
+    preprocessing = own_normalization(graph, read_preprocessing(weights))
     detail = _convert(folder, graph, preprocessing, scheme, io)
     check = check_int8 if scheme == W8A8 else check_mixed
     broken = [str(f) for f in check(read(folder / MODEL)) if f.severity == "error"]
@@ -283,7 +282,6 @@ def convert_form(
     data: Path,
     weights: Path,
     model: Path,
-    calibration: Path,
     quantized: Path,
     head: str,
     io: str,
@@ -309,8 +307,6 @@ def convert_form(
         chosen = validation.subset(choosing_half(len(validation), seed))
         return eval_batches(chosen, preprocessing, 16)
 
-    if form.quantized and io == "float32":
-        preprocessing = with_input_of(calibration, preprocessing)
     advance = partial(progress, f"train {form.row}")
     io = "float32" if io == "float32" else "uint8"  # no runtime but TFLite's takes int8
     source = Source(graph, preprocessing, io, batches, choosing, splits, advance)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from edgekit.report.document import REFERENCE, Row
-from edgekit.report.format import milliseconds, percent, points
+from edgekit.report.document import REFERENCE, Outlier, Row
+from edgekit.report.format import milliseconds, nats, percent, points
 from edgekit.report.host import int8_dot_product
 
 MIN_CONTROL_AGREEMENT = 0.995
@@ -121,3 +121,18 @@ def _speed(control: Row, int8: Row, dot_product: bool | None) -> str | None:
         f"{names[0]} is slower than {names[1]} on this host (median {medians[0]} against "
         f"{medians[1]}), {reason}; measure on the device itself"
     )
+
+
+def explain(outlier: Outlier, photos: int) -> str:
+    """Says by how much a file is further from fp32 than its like, and at which operator."""
+    text = (
+        f"{outlier['stage']} loses more than the other forms of the same quantization (KL "
+        f"{nats(outlier['kl'])} against {nats(outlier['others_kl'])}, more than the noise of "
+        f"{photos} photos explains)"
+    )
+    if outlier["tensor"] is None:
+        return f"{text}: the file, not the quantization, is at fault"
+    where, steps = f"{outlier['operator']} '{outlier['tensor']}'", f"{outlier['steps'] or 0:.2f}"
+    if outlier["first"]:
+        return f"{text}: {where} is the first operator that differs, by {steps} steps on average"
+    return f"{text}: no operator alone explains it; {where} differs most, by {steps} steps"

@@ -128,6 +128,22 @@ class NoiseFloor(TypedDict):
     kl: float  # mean KL of their probabilities, nats
 
 
+class Outlier(TypedDict):
+    """A file that is further from fp32 than the other forms of the same quantization.
+
+    Where none of its operators is beyond what rounding explains, ``first`` is False and the
+    operator is the one that is furthest off; all four are None where the file could not be traced.
+    """
+
+    stage: str  # its row
+    kl: float
+    others_kl: float  # the median of the other forms' KL
+    tensor: str | None  # the output of the operator, as the network calls it
+    operator: str | None
+    steps: float | None  # mean difference of that output, in steps of its integers
+    first: bool | None
+
+
 class Quantization(RangeSummary):
     """How the integers were chosen."""
 
@@ -139,6 +155,7 @@ class Quantization(RangeSummary):
     ladder: dict[str, Any] | None  # of auto: what every rung gave on the photos that chose
     qat: Training | None  # of qat: its epochs
     noise_floor: NoiseFloor  # a smaller difference between two int8 models says nothing
+    outliers: NotRequired[list[Outlier]]  # files beyond the noise of the other forms
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std

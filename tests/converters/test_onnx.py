@@ -221,6 +221,32 @@ def test_onnx_runtime_computes_all_of_it_on_integers(int8, tmp_path):
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
+@pytest.mark.parametrize("rewrite", [lambda graph: graph, pool_globally])
+@pytest.mark.parametrize("name", ["b0", "lite0 symmetric"])
+def test_every_operator_reads_dequantized_tensors_and_is_quantized(name, rewrite, io):
+    """Compilers of integer processors (Qualcomm's QNN) take no operator that lacks one."""
+    graph, *_ = int8_graph(name, rewrite=rewrite)
+    model = onnx.load_model_from_string(convert(graph, io=io)).graph
+    produced = {output: node.op_type for node in model.node for output in node.output}
+    readers: dict[str, set[str]] = {}
+    for node in model.node:
+        for source in node.input:
+            readers.setdefault(source, set()).add(node.op_type)
+    limits = ("Clip", "Relu")  # which are part of the convolution before them
+    seen = set()
+    for node in model.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        seen.add(node.op_type)
+        wanted = {"Conv"} if node.op_type in limits else {"DequantizeLinear"}
+        assert {produced[source] for source in node.input[:2] if source in produced} == wanted
+        if not readers[node.output[0]] <= set(limits):
+            assert readers[node.output[0]] == {"QuantizeLinear"}
+    assert {"Flatten", "Gemm"} <= seen
+    assert ("Transpose" in seen) == (io == "uint8")
+
+
+@pytest.mark.parametrize("io", ["uint8", "float32"])
 @pytest.mark.parametrize("quantized", [True, False])
 def test_nothing_in_a_file_is_unused(quantized, io):
     graph = int8_graph("b0")[0] if quantized else float_graph("b0")
@@ -302,12 +328,22 @@ def test_a_package_says_what_an_application_needs(io):
     graph = float_graph("b0")
     contents = package(graph, preprocessing=RECORD, scheme="fp32", io=io)
     said = {p.key: p.value for p in onnx.load_model_from_string(contents).metadata_props}
-    assert Preprocessing.from_dict(json.loads(said["edgekit"])) == RECORD
+    ways = {"uint8": ("uint8", "NHWC"), "float32": ("float32", "NCHW")}
+    assert Preprocessing.from_dict(json.loads(said["edgekit"])) == RECORD.of_input(*ways[io])
     assert json.loads(said["labels"]) == list("abcde")
     assert said["name"] == "EfficientNet-B0 fp32"
     assert said["description"] == "Image classifier, 5 classes; the output is logits."
     assert said["author"] == "edgekit"
     assert contents == package(graph, preprocessing=RECORD, scheme="fp32", io=io)
+
+
+def test_the_record_of_an_int8_file_has_the_normalization_that_it_was_left():
+    graph, mean, std = int8_graph("b0")
+    contents = package(graph, preprocessing=RECORD, scheme="w8a8-static")
+    said = {p.key: p.value for p in onnx.load_model_from_string(contents).metadata_props}
+    record = Preprocessing.from_dict(json.loads(said["edgekit"]))
+    assert (record.mean, record.layout) == ((mean,) * 3, "NCHW")
+    assert record.std == pytest.approx((std,) * 3)
 
 
 def test_an_embedding_has_no_labels():

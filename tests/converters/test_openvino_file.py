@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ def test_reads_what_was_written(tmp_path, graph, options, scheme, quantizer, sha
     assert is_bytes(image) == (dtype == "uint8")
     assert (logits.shape, logits.dtype) == ((1, CLASSES), "float32")
     assert logits.name == graph().output
-    assert model.preprocessing.mean == pytest.approx(RECORD.mean)
+    wanted = RECORD.of_input(dtype, "NHWC" if dtype == "uint8" else "NCHW")
+    assert model.preprocessing.mean == pytest.approx(wanted.mean)
+    assert replace(model.preprocessing, mean=wanted.mean, std=wanted.std) == wanted
     assert model.xml_bytes == path.stat().st_size
     assert model.bin_bytes == path.with_suffix(".bin").stat().st_size
     kernels = sum(type(node).__name__ == "Conv2D" for node in graph().nodes)

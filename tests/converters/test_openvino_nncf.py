@@ -38,7 +38,7 @@ def test_the_same_photos_give_the_same_file_in_any_batches(tmp_path):
     read = openvino_file.read(tmp_path / "one.xml")
     assert (read.quantizer, read.labels) == ("nncf", LABELS)
     assert read.scheme == "w8a8-static"
-    assert read.preprocessing == RECORD
+    assert read.preprocessing == RECORD.of_input("uint8")
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -81,7 +81,7 @@ def test_it_gives_the_file_of_the_other_way(tmp_path):
         assert first.read_bytes() == second.read_bytes()
     read = openvino_file.read(tmp_path / "one.xml")
     assert (read.quantizer, read.labels, read.scheme) == ("nncf", LABELS, "w8a8-mixed")
-    assert read.preprocessing == record()
+    assert read.preprocessing == record().of_input("uint8")
     assert not (tmp_path / CHECKPOINT).exists()
 
 

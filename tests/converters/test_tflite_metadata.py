@@ -46,7 +46,7 @@ def test_what_is_embedded_is_read_back():
     assert metadata.labels == LABELS
     assert metadata.min_parser_version == "1.0.0"
     assert metadata.files == ("labels.txt", "edgekit.json")
-    assert Preprocessing.from_dict(metadata.preprocessing) == LITE
+    assert Preprocessing.from_dict(metadata.preprocessing) == LITE.of_input("uint8")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,10 @@ def test_the_files_are_a_plain_zip_behind_the_model():
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
         assert archive.read("labels.txt").decode() == "\n".join(LABELS)
-        assert json.loads(archive.read("edgekit.json"))["preprocessing"] == LITE.to_dict()
+        assert (
+            json.loads(archive.read("edgekit.json"))["preprocessing"]
+            == LITE.of_input("uint8").to_dict()
+        )
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 

@@ -53,6 +53,23 @@ def test_the_simulation_predicts_the_file(run):
     assert (answers[0] == answers[1]).mean() >= 0.98
 
 
+def test_openvino_keeps_what_the_other_forms_keep(tmp_path):
+    built = edgekit.build(
+        "lite0",
+        data=FLOWERS / "train",
+        val=FLOWERS / "val",
+        weights=WEIGHTS,
+        epochs=0,
+        targets=["tflite", "openvino", "onnx"],
+        out=tmp_path / "out",
+    )
+    rows = {row["stage"]: row for row in built.rows}
+    assert rows["w8a8-openvino"]["kl"] <= 2 * rows["w8a8-tflite"]["kl"]
+    assert rows["w8a8-openvino"]["agreement"] >= rows["w8a8-tflite"]["agreement"] - 0.005
+    assert rows["w8a8-onnx"]["kl"] <= 1.2 * rows["w8a8-tflite"]["kl"]
+    assert built.document["quantization"]["outliers"] == []
+
+
 def test_one_epoch_of_fine_tuning_improves_or_holds(run, tmp_path):
     tuned = edgekit.build(
         "lite0",

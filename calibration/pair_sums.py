@@ -1,0 +1,142 @@
+"""Fits 8-bit kernels to processors that add two products in 16 bits.
+
+x86 processors without VNNI multiply bytes by weights with an instruction that adds the products of
+two neighbouring input channels in 16 bits, and saturates (PMADDUBSW, Intel 64 and IA-32
+Architectures Software Developer's Manual, volume 2B). The sum fits whatever the bytes are where the
+positive weights of the two are at most 128 together, and the negative ones likewise. A channel that
+has a larger pair is given a larger scale, by as little as is needed.
+
+A coarser grid moves the means of what the channel gives, and that costs more than its noise:
+Lite0 on flowers loses a KL divergence of 0.0023 by it, and 0.0006 with corrected biases. Limiting
+every weight to 64, as NNCF does, costs 0.0082 and 0.0014.
+
+Depthwise kernels have no neighbours: theirs are exact as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.calibration.affine import INT8_MIN, bias_params, integers, reals
+from edgekit.graph import Array, Conv2D, FullyConnected, Graph, QuantParams
+
+#: The largest sum of two weights of one sign: 32,767, the end of int16, over a byte's 255.
+LARGEST_PAIR = 128
+#: By how much a scale is raised at least, so that roundings do not hold it in its place.
+SMALLEST_RAISE = 1.002
+#: Photos whose means are taken: with 8, 16, 32 and 64 of them, Lite0's divergence from fp32 on
+#: flowers is 0.00054, 0.00050, 0.00053 and 0.00058.
+PHOTOS = 16
+
+
+def fit_pairs(graph: Graph) -> Graph:
+    """Raises the scales of the kernels whose pairs of products might not fit in 16 bits.
+
+    Args:
+        graph: quantized, or mixed; a float one stays as it is.
+
+    Returns:
+        The same weights with other `QuantParams`. What fits already is not changed.
+    """
+    quant = dict(graph.quant)
+    for node in graph.nodes:
+        kernel, bias = f"{node.name}/kernel", f"{node.name}/bias"
+        if not isinstance(node, Conv2D | FullyConnected) or kernel not in quant:
+            continue
+        fitted = _fitted(graph.weights[kernel], quant[kernel])
+        if fitted != quant[kernel]:
+            quant[kernel] = fitted
+            quant[bias] = bias_params(quant[node.inputs[0]].scale[0], fitted)
+    return replace(graph, quant=quant)
+
+
+def largest_pairs(steps: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The largest sum of two neighbouring weights of one sign, by output channel.
+
+    Args:
+        steps: a kernel's integers; the last axes are input and output channels.
+    """
+    rows = steps.reshape(-1, *steps.shape[-2:])
+    if rows.shape[1] % 2:  # the last channel is next to a zero
+        rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))
+    signs = np.stack([rows.clip(min=0), -rows.clip(max=0)])
+    sums: NDArray[np.int64] = (signs[:, :, ::2] + signs[:, :, 1::2]).max((0, 1, 2)).astype(np.int64)
+    return sums
+
+
+def _fitted(kernel: Array, params: QuantParams) -> QuantParams:
+    filters = kernel.shape[-1]
+    scale = np.broadcast_to(np.array(params.scale, np.float64), filters).copy()
+    fitted = params
+    while (beyond := (sums := largest_pairs(integers(kernel, fitted))) > LARGEST_PAIR).any():
+        raised = np.maximum(sums / LARGEST_PAIR, SMALLEST_RAISE)
+        scale[beyond] *= raised[beyond]
+        scales = tuple(float(value) for value in scale.astype(np.float32))
+        fitted = QuantParams(scales, (0,) * filters, axis=kernel.ndim - 1)
+    return fitted
+
+
+def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str, Array]:
+    """The mean of every tensor over photos and positions, by channel.
+
+    Args:
+        graph: quantized, its input too.
+        batches: photos, uint8 [n, height, width, 3]; the first `PHOTOS` are taken.
+
+    Returns:
+        float32 [channels] by tensor.
+    """
+    import torch
+    from torch import Tensor
+
+    from edgekit.calibration.simulate import Simulation
+
+    simulation = Simulation(graph).eval()
+    params = graph.quant[graph.input]
+    sums: dict[str, Tensor] = {}
+    count = 0
+
+    def add(name: str, tensor: Tensor) -> Tensor:
+        tensor = simulation.round(name, tensor)
+        total = tensor.flatten(2).mean(2).sum(0) if tensor.dim() == 4 else tensor.sum(0)
+        sums[name] = sums.get(name, torch.zeros(())) + total
+        return tensor
+
+    with torch.inference_mode():
+        for pixels in batches:
+            steps = pixels.astype(np.float32) + np.float32(INT8_MIN - params.zero_point[0])
+            inputs = torch.from_numpy(steps * np.float32(params.scale[0]))
+            simulation.network.run(inputs.permute(0, 3, 1, 2), add)
+            count += len(pixels)
+            if count >= PHOTOS:
+                break
+    return {name: (total / max(count, 1)).numpy() for name, total in sums.items()}
+
+
+def correct_shift(graph: Graph, fitted: Graph, means: Mapping[str, Array]) -> Graph:
+    """Takes the shift that other scales bring out of the biases.
+
+    Args:
+        graph: the quantized network.
+        fitted: the same after `fit_pairs`.
+        means: of the tensors, from `mean_inputs`.
+
+    Returns:
+        ``fitted`` with other biases.
+    """
+    weights = dict(fitted.weights)
+    for node in graph.nodes:
+        kernel, bias = f"{node.name}/kernel", f"{node.name}/bias"
+        if fitted.quant.get(kernel) == graph.quant.get(kernel):
+            continue
+        error = reals(weights[kernel], fitted.quant[kernel]) - reals(
+            weights[kernel], graph.quant[kernel]
+        )
+        # At a border some taps read padding; the means are those of all places.
+        shift = means[node.inputs[0]] @ error.reshape(-1, *error.shape[-2:]).sum(0)
+        weights[bias] = (weights[bias] - shift).astype(np.float32)
+    return replace(fitted, weights=weights)
