@@ -187,7 +187,7 @@ def _findings(model: IRModel) -> Iterator[Finding]:
         fix = "edgekit bench measures its speed; what its answers mean is not known"
         yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
     if model.scheme == "w8a8-mixed":
-        fix = "nothing, where NNCF or --keep-float left them so"
+        fix = "nothing, where NNCF or `edgekit build --keep-float` left them so"
         yield Finding(WARNING, "mixed", "model", "some of its kernels are float", fix)
 
 

@@ -21,6 +21,7 @@ OF_OTHERS = {
 OWNERS_OF_ONE = {
     ("edgekit.runtime", "--mean"): ("bench", "deploy", "run"),
     ("edgekit.runtime", "--std"): ("bench", "deploy", "run"),
+    ("edgekit.executions", "--float"): ("parity",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),
 }
