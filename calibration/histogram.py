@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgekit.paths import StrPath
+
 #: Bins over the range seen. At int8 a full-range quantum is 32 to 64 bins wide, so the search
 #: for a range may take each bin for its centre.
 BINS = 8192
@@ -123,8 +125,9 @@ def _positions(length: int) -> Tensor:
     return torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator).sort().values
 
 
-def save_histograms(histograms: Mapping[str, Histogram], path: Path) -> None:
+def save_histograms(histograms: Mapping[str, Histogram], path: StrPath) -> None:
     """Writes histograms as one compressed .npz."""
+    path = Path(path)
     edges = [[h.low, h.high, h.minimum, h.maximum] for h in histograms.values()]
     with path.open("wb") as file:
         np.savez_compressed(
@@ -137,8 +140,9 @@ def save_histograms(histograms: Mapping[str, Histogram], path: Path) -> None:
         )
 
 
-def load_histograms(path: Path) -> dict[str, Histogram]:
+def load_histograms(path: StrPath) -> dict[str, Histogram]:
     """Reads what `save_histograms` wrote."""
+    path = Path(path)
     with np.load(path, allow_pickle=False) as stored:
         names, edges, counts = stored["names"], stored["edges"].tolist(), stored["counts"]
         batches = [[(low, high) for low, high in one] for one in stored["batches"].tolist()]

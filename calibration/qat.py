@@ -23,6 +23,7 @@ from edgekit.devices import place
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
 from edgekit.network import GraphModule, Network
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.training.recipe import QatRecipe
 from edgekit.training.trainer import Trainer
@@ -55,9 +56,10 @@ class QuantizedTrainer(Trainer):
         val: PhotoSet | None,
         preprocessing: Preprocessing,
         recipe: QatRecipe,
-        folder: Path,
+        folder: StrPath,
         **rest: Any,
     ) -> None:
+        folder = Path(folder)
         if recipe.label_share and (train.labels < 0).any():
             raise UsageError(
                 "some photos have no label to learn from",

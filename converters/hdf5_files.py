@@ -20,6 +20,7 @@ import numpy as np
 from edgekit.converters.weight_files import WeightFile
 from edgekit.errors import UsageError
 from edgekit.graph import Array, Shape
+from edgekit.paths import StrPath
 
 #: A layer's variables by their position, for the classes of the family (Keras 3 numbers them).
 VARIABLES = {
@@ -38,8 +39,9 @@ FILTERS = {1, 2, 3, 32000}
 MIB = 2**20
 
 
-def open_hdf5(path: Path, stack: ExitStack) -> WeightFile:
+def open_hdf5(path: StrPath, stack: ExitStack) -> WeightFile:
     """Opens a ``.weights.h5`` of Keras 3, or a legacy ``.h5``, of weights or a whole model."""
+    path = Path(path)
     import h5py
 
     file = stack.enter_context(h5py.File(path, "r"))
@@ -47,8 +49,9 @@ def open_hdf5(path: Path, stack: ExitStack) -> WeightFile:
     return _weight_file(path, "hdf5", file, {"config": json.loads(config)} if config else {})
 
 
-def open_keras(path: Path, stack: ExitStack, limit: int) -> WeightFile:
+def open_keras(path: StrPath, stack: ExitStack, limit: int) -> WeightFile:
     """Opens a ``.keras`` archive: its weights, and its ``config.json`` as metadata."""
+    path = Path(path)
     import h5py
 
     archive = stack.enter_context(zipfile.ZipFile(path))

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -22,6 +21,7 @@ from edgekit.converters.tflite_checks import ERROR, Finding
 from edgekit.converters.tflite_file import read_bytes
 from edgekit.errors import UsageError
 from edgekit.labels import names_of
+from edgekit.paths import StrPath
 from edgekit.runtimes import missing
 
 #: What a protobuf message can hold (protobuf.dev/programming-guides/proto-limits).
@@ -106,7 +106,7 @@ class OnnxModel:
         return scheme_of(self.nodes, self.constants)
 
 
-def read(path: str | PathLike[str]) -> OnnxModel:
+def read(path: StrPath) -> OnnxModel:
     """Reads a .onnx file.
 
     Raises:
@@ -117,7 +117,7 @@ def read(path: str | PathLike[str]) -> OnnxModel:
     return parse(model_bytes(path), path)
 
 
-def model_bytes(path: str | PathLike[str]) -> bytes:
+def model_bytes(path: StrPath) -> bytes:
     """Returns the bytes of a .onnx file.
 
     Raises:
@@ -131,7 +131,7 @@ def model_bytes(path: str | PathLike[str]) -> bytes:
     return read_bytes(path)
 
 
-def parse(data: bytes, path: str | PathLike[str]) -> OnnxModel:
+def parse(data: bytes, path: StrPath) -> OnnxModel:
     """Reads a model from the bytes of the file at ``path``; its weights may lie beside it.
 
     Raises:
@@ -155,7 +155,7 @@ def parse(data: bytes, path: str | PathLike[str]) -> OnnxModel:
         ) from error
 
 
-def check(model: OnnxModel | str | PathLike[str]) -> list[Finding]:
+def check(model: OnnxModel | StrPath) -> list[Finding]:
     """Returns what in a file no runtime of ours is given: all findings are errors.
 
     Raises:

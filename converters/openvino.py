@@ -43,6 +43,7 @@ from edgekit.graph import (
     SpatialNode,
     WeightedNode,
 )
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtimes import missing
 
@@ -99,7 +100,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     return model
 
 
-def save(model: Any, path: Path, *, half: bool = False) -> None:
+def save(model: Any, path: StrPath, *, half: bool = False) -> None:
     """Writes a model as ``path`` (.xml) and the weights beside it (.bin); both whole or not at all.
 
     Args:
@@ -111,6 +112,7 @@ def save(model: Any, path: Path, *, half: bool = False) -> None:
         UsageError: the path ends otherwise.
         EdgekitError: OpenVINO could not write it.
     """
+    path = Path(path)
     if path.suffix != ".xml":
         raise UsageError(f"{path} is no name for an OpenVINO model", hint="end it in .xml")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:

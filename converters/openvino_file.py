@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
@@ -22,6 +21,7 @@ from xml.parsers import expat
 from edgekit.classifier import openvino_problem
 from edgekit.converters.tflite_checks import ERROR, WARNING, Finding
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 
 #: V2-XL has some 5 MB of XML and 100,000 elements; a thousandfold is an attack.
@@ -96,7 +96,7 @@ class IRModel:
         return self.xml_bytes + self.bin_bytes
 
 
-def read(path: str | PathLike[str]) -> IRModel:
+def read(path: StrPath) -> IRModel:
     """Reads the network's structure and edgekit's record.
 
     Args:
@@ -123,7 +123,7 @@ def read(path: str | PathLike[str]) -> IRModel:
         ) from error
 
 
-def check(path: str | PathLike[str]) -> list[Finding]:
+def check(path: StrPath) -> list[Finding]:
     """Returns what keeps an IR from being an image classifier that edgekit runs.
 
     Raises:

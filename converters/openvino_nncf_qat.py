@@ -32,6 +32,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph import DepthwiseConv2D, FullyConnected, Graph, Node, SpatialNode
 from edgekit.inference import to_input
 from edgekit.network import ACTIVATIONS, GraphModule, Network
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE, QatRecipe
 from edgekit.training.trainer import Advance
@@ -50,7 +51,7 @@ def train_nncf(
     preprocessing: Preprocessing,
     recipe: QatRecipe,
     io: str,
-    folder: Path,
+    folder: StrPath,
     advance: Advance | None = None,
 ) -> Any:
     """Quantizes a float network with NNCF (preset MIXED), trains it, and converts it.
@@ -74,6 +75,7 @@ def train_nncf(
         MissingToolError: OpenVINO or NNCF is not installed.
         EdgekitError: NNCF or OpenVINO failed, or training diverged.
     """
+    folder = Path(folder)
     openvino()
     quantized = _quantize(graph, calibration, preprocessing)
     trainer = _NncfTrainer(quantized, graph, train, val, preprocessing, recipe, folder, advance)

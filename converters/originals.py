@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from edgekit.converters.weight_files import WeightFile, open_weights
 from edgekit.converters.weights import Loaded, most_bytes
 from edgekit.errors import GateError, MissingToolError, UsageError
 from edgekit.graph import Array, Graph
+from edgekit.paths import StrPath
 from edgekit.quiet import native_quiet
 
 #: Of the largest logit: two float libraries that compute the same network agree within this.
@@ -55,7 +55,7 @@ class Comparison:
         return self.difference is None or self.difference <= TOLERANCE
 
 
-def compare(path: str | os.PathLike[str], loaded: Loaded, seed: int = 0) -> Comparison:
+def compare(path: StrPath, loaded: Loaded, seed: int = 0) -> Comparison:
     """Runs the original with the weights of the file, on random pixels beside ours.
 
     Where the classifier is a fresh one, the embeddings are compared.
@@ -90,7 +90,7 @@ def check_logits(graph: Graph, seed: int = 0) -> None:
         )
 
 
-def compare_with_reference(path: str | os.PathLike[str], loaded: Loaded) -> Comparison:
+def compare_with_reference(path: StrPath, loaded: Loaded) -> Comparison:
     """Compares with logits that someone else computed.
 
     Args:

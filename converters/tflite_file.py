@@ -10,7 +10,6 @@ import functools
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 
 MAGIC = b"TFL3"  # the flatbuffer file identifier, at byte 4
 METADATA_NAME = "TFLITE_METADATA"
@@ -148,7 +148,7 @@ class TFLiteModel:
         return [op for op in self.operators if tensor in op.inputs]
 
 
-def read(path: str | PathLike[str]) -> TFLiteModel:
+def read(path: StrPath) -> TFLiteModel:
     """Reads a .tflite file.
 
     Raises:
@@ -157,7 +157,7 @@ def read(path: str | PathLike[str]) -> TFLiteModel:
     return parse(read_bytes(path), name=str(path))
 
 
-def read_bytes(path: str | PathLike[str]) -> bytes:
+def read_bytes(path: StrPath) -> bytes:
     """Returns the bytes of a regular file.
 
     Raises:

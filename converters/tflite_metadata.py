@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from edgekit.converters import tflite_metadata_schema as fields
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.errors import UsageError
 from edgekit.labels import decode_text, names_of, parse_literal, read_labels
+from edgekit.paths import StrPath
 
 if TYPE_CHECKING:
     from edgekit.preprocessing import Preprocessing
@@ -70,7 +70,7 @@ class Metadata:
 
 
 def embed(
-    model: str | PathLike[str] | bytes,
+    model: StrPath | bytes,
     *,
     name: str,
     description: str,
@@ -132,7 +132,7 @@ def embed(
     )
 
 
-def read_metadata(path: str | PathLike[str] | bytes) -> Metadata:
+def read_metadata(path: StrPath | bytes) -> Metadata:
     """Reads the metadata of any .tflite file (or its bytes), whoever wrote it.
 
     Raises:

@@ -19,6 +19,7 @@ from typing import Any
 
 from edgekit.converters.weight_files import WeightFile
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 
 #: Refused classes that are named; a pickled network has some dozens.
 NAMED = 3
@@ -32,13 +33,14 @@ MODULE = "_parameters"
 USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "ema", "params")
 
 
-def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
+def check_archive(path: StrPath, archive: zipfile.ZipFile) -> None:
     """Torch stores its entries as they are; what inflates was not written by it.
 
     Raises:
         UsageError: it has compressed entries.
         ValueError: it is no archive of torch's.
     """
+    path = Path(path)
     entries = archive.infolist()
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise ValueError("an archive, but neither a torch checkpoint nor a .keras file")
@@ -52,13 +54,14 @@ def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
         raise ValueError("its entries overlap or are longer than the file")
 
 
-def open_torch(path: Path, *, mmap: bool) -> WeightFile:
+def open_torch(path: StrPath, *, mmap: bool) -> WeightFile:
     """Opens a checkpoint with torch's own restricted unpickler.
 
     Raises:
         UsageError: it holds objects of other classes; they are named.
         ValueError: it is no checkpoint, or no dictionary.
     """
+    path = Path(path)
     import torch
 
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph import Array, Shape
+from edgekit.paths import StrPath
 from edgekit.quiet import native_quiet
 
 KNOWN_FORMATS = "safetensors, .pth, .h5, .weights.h5, .keras, or a TensorFlow 1 checkpoint"
@@ -98,9 +98,7 @@ class WeightFile:
 
 
 @contextlib.contextmanager
-def open_weights(
-    path: str | os.PathLike[str], *, limit: int, advice: Advice = PYTHON
-) -> Iterator[WeightFile]:
+def open_weights(path: StrPath, *, limit: int, advice: Advice = PYTHON) -> Iterator[WeightFile]:
     """Opens a file, or a folder with one TensorFlow checkpoint.
 
     Args:
@@ -180,12 +178,13 @@ def _open_safetensors(path: Path, stack: contextlib.ExitStack) -> WeightFile:
     )
 
 
-def find_checkpoint(path: Path) -> Path | None:
+def find_checkpoint(path: StrPath) -> Path | None:
     """The prefix of a TensorFlow checkpoint, from it, from one of its files or from its folder.
 
     Raises:
         UsageError: the folder holds no checkpoint, or several and no word on which is meant.
     """
+    path = Path(path)
     if path.is_dir():
         return _checkpoint_of_folder(path)
     name = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name)

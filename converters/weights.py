@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from edgekit.converters.network_in_file import find_network
 from edgekit.converters.weight_files import PYTHON, Advice, WeightFile, open_weights
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.graph import Array, Graph, WeightedNode, spec_from_json
+from edgekit.paths import StrPath
 from edgekit.spec import SPECS, ModelSpec
 
 #: A file may hold optimizer slots and averages beside the weights.
@@ -140,7 +140,7 @@ class _Network:
 
 
 def load_weights(
-    path: str | os.PathLike[str],
+    path: StrPath,
     spec: ModelSpec,
     *,
     classes: int | None = None,

@@ -29,6 +29,7 @@ from edgekit import child, errors
 from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.images import UnreadableImageError, decode
+from edgekit.paths import StrPath
 from edgekit.report.document import Host
 from edgekit.report.host import describe_host, int8_dot_product, usable_cores
 from edgekit.targets.runner import TIMEOUT_S
@@ -124,7 +125,7 @@ class Settings:
 
 
 def measure(
-    paths: Sequence[str | Path],
+    paths: Sequence[StrPath],
     settings: Settings | None = None,
     *,
     progress: Progress | None = None,
@@ -170,7 +171,7 @@ def measure(
 
 
 def summarize(
-    path: Path,
+    path: StrPath,
     loaded: dict[str, Any],
     bursts: Sequence[Sequence[float]],
     reference: Sequence[Sequence[float]],
@@ -183,6 +184,7 @@ def summarize(
         bursts: milliseconds of each run, by round.
         reference: those of the file that it is compared with, of the same rounds.
     """
+    path = Path(path)
     import numpy as np
 
     p5, median, p95 = np.percentile(np.concatenate(bursts), [5, 50, 95])
@@ -249,8 +251,9 @@ class Race:
         failures: by the file's number; such a file has no more turns.
     """
 
-    def __init__(self, paths: list[Path], settings: Settings) -> None:
-        self.paths, self.failures = paths, dict[int, EdgekitError]()
+    def __init__(self, paths: Sequence[StrPath], settings: Settings) -> None:
+        self.paths = [Path(path) for path in paths]
+        self.failures = dict[int, EdgekitError]()
         self.threads = settings.threads or usable_cores()
         self._settings = settings
         self._children: dict[str, Child] = {}

@@ -23,6 +23,7 @@ from edgekit.converters.tflite_scheme import scheme
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.hashing import hash_file
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.photos import printable
 from edgekit.runtime import check_normalization, feed_table
 from edgekit.targets import measuring
@@ -93,7 +94,7 @@ class Document(TypedDict):
 
 
 def make_job(
-    path: Path, photos: Photos, *, normalization: Normalization | None = None, **settings: Any
+    path: StrPath, photos: Photos, *, normalization: Normalization | None = None, **settings: Any
 ) -> Job:
     """What is measured of a file; further settings are those of `Job`.
 
@@ -103,6 +104,7 @@ def make_job(
         normalization: of a float input whose file does not state it.
         settings: of `Job`.
     """
+    path = Path(path)
     model = tflite_file.read(path)
     image = model.tensors[model.inputs[0]]
     check_normalization(path, image, normalization)
@@ -146,12 +148,13 @@ def measure(
     return _document(job, photos, devices), problems
 
 
-def choose_method(python: str | None, binary: Path | None) -> Method:
+def choose_method(python: str | None, binary: StrPath | None) -> Method:
     """How devices are measured: by the agent, or with the user's `benchmark_model`.
 
     Raises:
         UsageError: both are given, or the binary is not there.
     """
+    binary = Path(binary) if binary is not None else None
     if binary is None:
         return partial(measuring.measure, python=python)
     if python is not None:

@@ -17,6 +17,7 @@ from edgekit.converters.tflite_metadata import Metadata, read_metadata
 from edgekit.errors import UsageError
 from edgekit.labels import fit_labels
 from edgekit.parallel import ordered_map
+from edgekit.paths import StrPath
 from edgekit.photos import PhotoFile
 from edgekit.runtime import Pixels
 from edgekit.sources import list_to_measure
@@ -49,7 +50,7 @@ def spread(photos: int, limit: int) -> list[int]:
 
 
 def load_photos(
-    path: Path, data: Path | None, limit: int | None, progress: Progress | None = None
+    path: StrPath, data: StrPath | None, limit: int | None, progress: Progress | None = None
 ) -> Photos:
     """Prepares photos as a model's metadata says.
 
@@ -62,6 +63,8 @@ def load_photos(
     Raises:
         UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
     """
+    path = Path(path)
+    data = Path(data) if data is not None else None
     model, metadata = read_image_model(path), read_metadata(path)
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     problem = tflite_problem(model, metadata)

@@ -11,6 +11,7 @@ from typing import cast
 
 from edgekit.bench import SCHEMA_VERSION, Document, File
 from edgekit.errors import GateError, UsageError
+from edgekit.paths import StrPath
 from edgekit.report.format import milliseconds
 
 
@@ -46,13 +47,14 @@ class Comparison:
     changes: list[Change | None]
     warnings: list[str]
 
-    def check(self, saved: Path, tolerance: float) -> None:
+    def check(self, saved: StrPath, tolerance: float) -> None:
         """Raises GateError naming each file that is slower.
 
         Args:
             saved: the file that it was compared with.
             tolerance: percent, for the message.
         """
+        saved = Path(saved)
         slower = [str(change) for change in self.changes if change and change.slower]
         if slower:
             files = "1 file is" if len(slower) == 1 else f"{len(slower)} files are"
@@ -62,12 +64,13 @@ class Comparison:
             )
 
 
-def read(path: Path) -> Document:
+def read(path: StrPath) -> Document:
     """Reads what `edgekit.bench` saved.
 
     Raises:
         UsageError: the file cannot be read, or is something else.
     """
+    path = Path(path)
     hint = "give what edgekit bench --out has written"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

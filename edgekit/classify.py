@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from edgekit.errors import UsageError
 from edgekit.images import UnreadableImageError, decode
 from edgekit.labels import fit_labels
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, check_normalization
 from edgekit.targets import runner
@@ -30,8 +30,8 @@ TEST_PICTURE = "test picture"
 
 
 def classify(
-    path: str | PathLike[str],
-    photos: Sequence[str | PathLike[str]] = (),
+    path: StrPath,
+    photos: Sequence[StrPath] = (),
     *,
     delegate: Delegate | None = None,
     threads: int = 1,
@@ -130,7 +130,7 @@ def preparation(metadata: Metadata, size: int) -> Preprocessing:
     return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
 
 
-def decode_photo(photo: str | PathLike[str]) -> Image.Image:
+def decode_photo(photo: StrPath) -> Image.Image:
     """Reads a photo that the user named; raises UsageError where it cannot be read."""
     try:
         return decode(Path(photo))

@@ -18,6 +18,7 @@ from edgekit.class_names import clean_labels
 from edgekit.errors import UsageError
 from edgekit.images import Shrink
 from edgekit.joined import JoinedPhotos
+from edgekit.paths import StrPath
 from edgekit.photos import (
     FilePhotos,
     HashedPhotos,
@@ -158,7 +159,7 @@ def load_splits(
     seed: int = 0,
     progress: Progress | None = None,
     builtin_resolution: int = 64,
-    spool: Path | None = None,
+    spool: StrPath | None = None,
 ) -> Splits:
     """Finds, reads and divides the photos; every file is decoded once.
 
@@ -180,6 +181,7 @@ def load_splits(
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
+    spool = Path(spool) if spool is not None else None
     sources = find_sources(data, val, calibration)
     if not sources:
         return _builtin(calibration_count, seed, builtin_resolution)
@@ -254,7 +256,7 @@ def fingerprint(
     calibration: Source | None,
     *,
     classes: bool = True,
-    spool: Path | None = None,
+    spool: StrPath | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Returns a cheap key of all that `load_splits` would read, in hex; nothing is decoded.
@@ -266,6 +268,7 @@ def fingerprint(
     Raises:
         UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
+    spool = Path(spool) if spool is not None else None
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
     plain = {DATA: Chosen(data)} if data is not None else {}
     sources = find_sources(data, val, calibration) if classes else plain

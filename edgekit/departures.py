@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit.executions import Array, Kernels, dequantize, prepared_input
 from edgekit.graph import Graph
+from edgekit.paths import StrPath
 from edgekit.runtime import Pixels
 from edgekit.runtimes import open_classifier
 
@@ -49,7 +50,7 @@ class Departure:
     first: bool
 
 
-def find_departure(path: Path, graph: Graph, photos: Pixels) -> Departure | None:
+def find_departure(path: StrPath, graph: Graph, photos: Pixels) -> Departure | None:
     """Compares a file with its network, operator by operator on equal inputs.
 
     Args:
@@ -65,6 +66,7 @@ def find_departure(path: Path, graph: Graph, photos: Pixels) -> Departure | None
         MissingToolError: its runtime is not installed.
         EdgekitError: the runtime cannot run it.
     """
+    path = Path(path)
     trace = _TRACERS[path.suffix.lower()](path, graph)
     errors: dict[str, list[float]] = {}
     for photo in photos:

@@ -19,6 +19,7 @@ from urllib.request import url2pathname
 from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.hashing import file_hash
+from edgekit.paths import StrPath
 from edgekit.transfer import CHUNK, Part, Receiver, TransferError, shown
 
 ENOUGH = 1 << 20  # bytes that an attempt must bring for the count of failures to begin anew
@@ -49,14 +50,15 @@ class Checksum:
         """Whether all digits are known, so that no other file can be made to match."""
         return len(self.digest) == {"sha256": 64, "md5": 32}[self.algorithm]
 
-    def matches(self, path: Path) -> bool:
+    def matches(self, path: StrPath) -> bool:
         """Hashes a file and compares."""
+        path = Path(path)
         return file_hash(path, self.algorithm).startswith(self.digest)
 
 
 def download(
     url: str,
-    path: Path,
+    path: StrPath,
     *,
     checksum: Checksum | None = None,
     size: int | None = None,
@@ -90,6 +92,7 @@ def download(
         EdgekitError: the file cannot be had, is not the right one, or cannot be written. What has
             arrived of the right file is kept for the next time.
     """
+    path = Path(path)
     most = size if size is not None else limit_bytes
     try:
         address = urlsplit(url)
@@ -155,12 +158,13 @@ def _copy(source: Path, part: Part, most: int | None) -> None:
 
 
 @contextmanager
-def locked(path: Path, progress: Progress | None = None) -> Iterator[None]:
+def locked(path: StrPath, progress: Progress | None = None) -> Iterator[None]:
     """Keeps other processes and threads from fetching the same file meanwhile.
 
     Raises:
         EdgekitError: the folder cannot be written to.
     """
+    path = Path(path)
     from filelock import FileLock, Timeout
 
     with writing(path.parent):
@@ -179,12 +183,13 @@ def locked(path: Path, progress: Progress | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: StrPath) -> Iterator[None]:
     """Says plainly what is wrong with the disk.
 
     Raises:
         EdgekitError: the disk is full, or the folder cannot be written to.
     """
+    folder = Path(folder)
     try:
         yield
     except OSError as error:

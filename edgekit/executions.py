@@ -17,6 +17,7 @@ from edgekit.classifier import refuse, tflite_problem
 from edgekit.converters.tflite_file import TFLiteModel, read
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 from edgekit.runtime import KERNELS, LiteRT, Pixels
@@ -67,7 +68,7 @@ class Subject:
     others: Mapping[str, Path] = field(default_factory=dict)
 
 
-def find_subject(path: Path, float_file: Path | None = None) -> Subject:
+def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
     """Reads the folder of a finished build, or takes a file as it is.
 
     Args:
@@ -77,6 +78,8 @@ def find_subject(path: Path, float_file: Path | None = None) -> Subject:
     Raises:
         UsageError: there is no finished run, or the file is no image classifier.
     """
+    path = Path(path)
+    float_file = Path(float_file) if float_file is not None else None
     if path.is_dir():
         if float_file is not None:
             raise UsageError("a run has a float file of its own", hint="leave --float out")
@@ -185,7 +188,7 @@ def executions(
     return floats, integers
 
 
-def runtime(subject: Subject, path: Path, kernels: str = "xnnpack", dtype: str = "") -> LiteRT:
+def runtime(subject: Subject, path: StrPath, kernels: str = "xnnpack", dtype: str = "") -> LiteRT:
     """LiteRT for one of the subject's files, fed as its metadata says where it has some.
 
     Args:
@@ -194,6 +197,7 @@ def runtime(subject: Subject, path: Path, kernels: str = "xnnpack", dtype: str =
         kernels: as for `edgekit.runtime.LiteRT`.
         dtype: of the file's input, where it is known: integer ones need no look at the metadata.
     """
+    path = Path(path)
     said = "int" not in dtype and bool(read_metadata(path).mean)
     own = None if said else subject.preprocessing
     return LiteRT(path, kernels=kernels, preprocessing=own, threads=1)

@@ -42,7 +42,8 @@ class UnreadableImageError(Exception):
         reason: what is wrong with it, in a few words.
     """
 
-    def __init__(self, path: Path | None, reason: str) -> None:
+    def __init__(self, path: StrPath | None, reason: str) -> None:
+        path = Path(path) if path is not None else None
         super().__init__(f"{path}: {reason}" if path else reason)
         self.path = path
         self.reason = reason

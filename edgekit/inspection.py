@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict, replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from edgekit.converters.tflite_scheme import count_schemes, scheme
 from edgekit.errors import UsageError
 from edgekit.labels import FittedLabels, fit_labels
 from edgekit.model_files import ONNX, OPENVINO
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 1
 MOST_INLINE_LABELS = 20
 
 
-def inspect_file(path: str | PathLike[str]) -> dict[str, Any]:
+def inspect_file(path: StrPath) -> dict[str, Any]:
     """Describes a model file as JSON values.
 
     Args:
@@ -116,7 +116,7 @@ def _findings(model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
     return {name: [asdict(finding) for finding in check(model)] for name, check in checks.items()}
 
 
-def snippet(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> str | None:
+def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) -> str | None:
     """Returns Python that runs the model, or None where it is not known how.
 
     A classifier is given a photo and names its class. What is something else prints the shapes of
@@ -128,6 +128,7 @@ def snippet(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> 
         model: what they hold.
         metadata: likewise.
     """
+    path = Path(path)
     if set(model.custom_codes) - {_DETECTION} or not model.inputs or not model.outputs:
         return None
     image = model.tensors[model.inputs[0]]

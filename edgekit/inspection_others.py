@@ -10,17 +10,19 @@ from typing import Any
 from edgekit.classifier import count_classes, onnx_problem, openvino_problem
 from edgekit.hashing import hash_file
 from edgekit.labels import fit_labels
+from edgekit.paths import StrPath
 
 SCHEMA_VERSION = 1
 
 
-def inspect_onnx(path: Path) -> dict[str, Any]:
+def inspect_onnx(path: StrPath) -> dict[str, Any]:
     """Describes a .onnx file as JSON values; see `edgekit.inspection.inspect_file`.
 
     Raises:
         UsageError: it cannot be read, or is damaged.
         MissingToolError: the package onnx is not installed.
     """
+    path = Path(path)
     from edgekit.converters import onnx_file
 
     model = onnx_file.read(path)
@@ -38,12 +40,13 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def inspect_openvino(path: Path) -> dict[str, Any]:
+def inspect_openvino(path: StrPath) -> dict[str, Any]:
     """Describes an OpenVINO IR, by its .xml, as JSON values.
 
     Raises:
         UsageError: a file is missing or damaged.
     """
+    path = Path(path)
     from edgekit.converters import openvino_file
 
     model = openvino_file.read(path)

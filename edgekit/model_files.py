@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from edgekit.classifier import onnx_problem, openvino_problem, tflite_problem
 from edgekit.converters import tflite_file, tflite_scheme
 from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 
 ONNX, OPENVINO = ".onnx", ".xml"
@@ -34,7 +34,7 @@ class About:
     scheme_in_words: str = ""
 
 
-def read_about(path: str | PathLike[str]) -> About:
+def read_about(path: StrPath) -> About:
     """Reads a file by its ending; one that is neither .onnx nor .xml as .tflite.
 
     Raises:

@@ -34,6 +34,7 @@ from edgekit.executions import (
     trace,
 )
 from edgekit.metrics import agreement, kl_divergence
+from edgekit.paths import StrPath
 from edgekit.runtime import LiteRT, Pixels
 
 SCHEMA_VERSION = 1
@@ -126,9 +127,9 @@ class Parity(TypedDict):
 
 
 def compare(
-    path: str | Path,
+    path: StrPath,
     *,
-    float_file: str | Path | None = None,
+    float_file: StrPath | None = None,
     photos: int = PHOTOS,
     progress: Progress | None = None,
 ) -> Parity:

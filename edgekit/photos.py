@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from unicodedata import normalize
 
 import numpy as np
@@ -23,12 +23,13 @@ from PIL import Image
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
 from edgekit.parallel import ordered_map
+from edgekit.paths import StrPath
 from edgekit.quoting import quote_path, unquote_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Source = str | os.PathLike[str]
+Source: TypeAlias = StrPath
 """What a user names: a folder, a list, shards, or a command that prints one."""
 
 Progress = Callable[[str, int, int], None]
@@ -199,7 +200,7 @@ class FilePhotos(HashedPhotos):
 
 
 def list_photos(
-    source: Source, option: str, *, also_in: Path | None = None, classes: bool = True
+    source: Source, option: str, *, also_in: StrPath | None = None, classes: bool = True
 ) -> Listing:
     """Finds the photos of a folder of class folders, or of a text file of paths.
 
@@ -215,6 +216,7 @@ def list_photos(
     Raises:
         UsageError: there is no such folder or file, or no photo in it.
     """
+    also_in = Path(also_in) if also_in is not None else None
     root = Path(os.path.abspath(source))
     try:
         if root.is_dir():
@@ -333,8 +335,9 @@ def entries_of(text: bytes) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
-def walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+def walk(folder: StrPath, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """Yields the files below a folder, but for hidden ones and links back to a folder above."""
+    folder = Path(folder)
     real = os.path.realpath(folder)
     if real in above:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
-from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from edgekit.converters.tflite_file import Tensor
 from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 
@@ -92,7 +92,7 @@ class LiteRT:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: StrPath,
         *,
         preprocessing: Preprocessing | None = None,
         threads: int = 1,
@@ -170,7 +170,7 @@ class LiteRT:
 
 
 def measure_latency(
-    path: str | PathLike[str],
+    path: StrPath,
     pixels: Pixels,
     *,
     preprocessing: Preprocessing | None = None,
@@ -236,7 +236,7 @@ def name_runtime() -> str:
     return f"LiteRT {version('ai-edge-litert')}"
 
 
-def load_interpreter(path: str | PathLike[str], threads: int, kernels: str) -> tuple[Any, float]:
+def load_interpreter(path: StrPath, threads: int, kernels: str) -> tuple[Any, float]:
     """Returns an interpreter whose tensors are allocated, and how many seconds that took.
 
     Raises:
@@ -259,9 +259,7 @@ def load_interpreter(path: str | PathLike[str], threads: int, kernels: str) -> t
     return interpreter, time.perf_counter() - began
 
 
-def check_pixels(
-    path: str | PathLike[str], pixels: npt.NDArray[Any], shape: tuple[int, ...]
-) -> None:
+def check_pixels(path: StrPath, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
     """Raises UsageError unless ``pixels`` are uint8 of the shape that a model takes."""
     if pixels.dtype != np.uint8 or pixels.shape != shape:
         raise UsageError(
@@ -270,9 +268,7 @@ def check_pixels(
         )
 
 
-def check_normalization(
-    path: str | PathLike[str], image: Tensor, given: Normalization | None
-) -> None:
+def check_normalization(path: StrPath, image: Tensor, given: Normalization | None) -> None:
     """Raises UsageError where a user gives a normalization that an input does not take."""
     said = read_metadata(path)
     if given is None or image.dtype == "float32":
@@ -288,7 +284,7 @@ def check_normalization(
 
 def feed_table(
     image: Tensor,
-    path: str | PathLike[str],
+    path: StrPath,
     preprocessing: Preprocessing | Normalization | None,
 ) -> npt.NDArray[Any] | None:
     """What the input is fed for each byte (row) and channel (column); None for the byte itself."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edgekit.classifier import inputs_problem, refuse
 from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import End, OnnxModel
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 from edgekit.runtime import Pixels, check_pixels
@@ -52,7 +52,7 @@ class OnnxRuntime:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: StrPath,
         *,
         preprocessing: Preprocessing | None = None,
         threads: int = 1,
@@ -153,7 +153,7 @@ class OnnxRuntime:
         return fixed.pop()
 
 
-def _image(model: OnnxModel, path: str | PathLike[str]) -> tuple[End, int]:
+def _image(model: OnnxModel, path: StrPath) -> tuple[End, int]:
     """The input of an image classifier, and the axis of its channels."""
     refuse(path, inputs_problem(model.inputs))
     image = model.inputs[0]
@@ -164,7 +164,7 @@ def _image(model: OnnxModel, path: str | PathLike[str]) -> tuple[End, int]:
     return image, channels[0]
 
 
-def open_session(source: str | bytes, path: str | PathLike[str], threads: int) -> tuple[Any, float]:
+def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any, float]:
     """Returns a session that is exact on this processor, and how many seconds making it took.
 
     Args:

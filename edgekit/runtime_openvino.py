@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edgekit.converters import openvino_file
 from edgekit.converters.openvino import openvino
 from edgekit.converters.tflite_checks import ERROR
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, check_pixels
 
@@ -49,13 +49,14 @@ class OpenVINO:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: StrPath,
         *,
         preprocessing: Preprocessing | None = None,
         threads: int = 1,
         device: str = "CPU",
-        cache: Path | None = None,
+        cache: StrPath | None = None,
     ) -> None:
+        cache = Path(cache) if cache is not None else None
         if threads < 1:
             raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
         self.path = Path(path)
@@ -137,11 +138,11 @@ class OpenVINO:
 
 
 def compile_model(
-    path: Path,
+    path: StrPath,
     *,
     device: str = "CPU",
     threads: int = 1,
-    cache: Path | None = None,
+    cache: StrPath | None = None,
     change: Callable[[Any], None] | None = None,
 ) -> Any:
     """Reads and compiles an IR with the settings that edgekit runs it with.
@@ -157,6 +158,8 @@ def compile_model(
         UsageError: there is no such device.
         EdgekitError: OpenVINO cannot run it.
     """
+    path = Path(path)
+    cache = Path(cache) if cache is not None else None
     core = _core(device)
     try:
         model = core.read_model(path, path.with_suffix(".bin"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from os import PathLike
 from pathlib import Path
 
 from edgekit.errors import MissingToolError, UsageError, did_you_mean
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Classifier
 
@@ -20,12 +20,12 @@ _RUNTIMES = {
 
 
 def open_classifier(
-    path: str | PathLike[str],
+    path: StrPath,
     *,
     threads: int = 1,
     preprocessing: Preprocessing | None = None,
     device: str = "CPU",
-    cache: Path | None = None,
+    cache: StrPath | None = None,
 ) -> Classifier:
     """Loads a model file: .tflite in LiteRT, .onnx in ONNX Runtime, .xml in OpenVINO.
 
@@ -41,6 +41,7 @@ def open_classifier(
         MissingToolError: its runtime is not installed.
         EdgekitError: the runtime cannot load it.
     """
+    cache = Path(cache) if cache is not None else None
     ending = Path(path).suffix.lower()
     if ending not in _RUNTIMES:
         raise UsageError(

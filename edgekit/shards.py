@@ -27,6 +27,7 @@ from typing import IO, Any, NamedTuple
 from edgekit.download import writing
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS
+from edgekit.paths import StrPath
 from edgekit.photos import (
     HashedPhotos,
     Listing,
@@ -72,7 +73,7 @@ class ShardPhotos(HashedPhotos):
 
 
 def find_shards(
-    given: Source, option: str, spool: Path | None = None, progress: Progress | None = None
+    given: Source, option: str, spool: StrPath | None = None, progress: Progress | None = None
 ) -> tuple[Path, ...] | None:
     """Finds the shards that the user names; what commands print is spooled to files first.
 
@@ -94,6 +95,7 @@ def find_shards(
         UsageError: a shard is missing, or a command fails or prints no whole tar.
         EdgekitError: the spool folder cannot be written to.
     """
+    spool = Path(spool) if spool is not None else None
     try:
         names = named_shards(given, option)
         if names is None:
@@ -112,7 +114,7 @@ def find_shards(
 
 
 def list_shards(
-    shards: Sequence[Path],
+    shards: Sequence[StrPath],
     source: Source,
     option: str,
     *,
@@ -135,7 +137,8 @@ def list_shards(
     Raises:
         UsageError: a shard cannot be used, a key stands twice, or no photo can be used.
     """
-    samples = _index(shards, option, progress)
+    paths = [Path(path) for path in shards]
+    samples = _index(paths, option, progress)
     told = any(sample.label for sample in samples.values())
     photos = [
         PhotoFile(sample.photo, sample.name, sample.label if told else sample.folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgekit.class_names import clean_labels, with_canonical_labels
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 from edgekit.photos import Listing, Progress, Source, list_photos
 from edgekit.shard_names import PIPE
 from edgekit.shards import find_shards, list_shards
@@ -85,9 +86,9 @@ def list_source(
     source: Source,
     option: str,
     *,
-    also_in: Path | None = None,
+    also_in: StrPath | None = None,
     classes: bool = True,
-    spool: Path | None = None,
+    spool: StrPath | None = None,
     progress: Progress | None = None,
 ) -> Listing:
     """Lists the photos of a folder, a list or shards; see `list_photos` and `find_shards`.
@@ -95,6 +96,8 @@ def list_source(
     Raises:
         UsageError: there are none, or a class has a name that cannot be used.
     """
+    also_in = Path(also_in) if also_in is not None else None
+    spool = Path(spool) if spool is not None else None
     shards = find_shards(source, option, spool, progress)
     if shards is not None:
         listing = list_shards(shards, source, option, classes=classes, progress=progress)

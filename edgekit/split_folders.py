@@ -16,6 +16,7 @@ from pathlib import Path
 from edgekit.class_names import canonical
 from edgekit.errors import UsageError
 from edgekit.images import EXTENSIONS
+from edgekit.paths import StrPath
 from edgekit.photos import printable, walk
 
 TRAIN, VAL, TEST, EXTRA = "training", "validation", "test", "unlabelled"
@@ -81,7 +82,7 @@ def role_of(name: str) -> str:
     return next((role for role, known in _WORDS.items() if words & set(known)), "")
 
 
-def find_split_folders(root: Path, option: str = "--data") -> SplitFolders | None:
+def find_split_folders(root: StrPath, option: str = "--data") -> SplitFolders | None:
     """Returns the splits in a folder; None where its folders are classes.
 
     Args:
@@ -93,6 +94,7 @@ def find_split_folders(root: Path, option: str = "--data") -> SplitFolders | Non
             classes.
         OSError: the folder cannot be read.
     """
+    root = Path(root)
     folders = _photo_folders(root)
     group = _alike(folders, root, option)
     if not group:
@@ -110,12 +112,13 @@ def find_split_folders(root: Path, option: str = "--data") -> SplitFolders | Non
     return SplitFolders(train, val, others, (note,))
 
 
-def inner_folder(root: Path) -> Path:
+def inner_folder(root: StrPath) -> Path:
     """Returns the folder that holds the class folders or splits of a data set.
 
     That is the given one, unless all that it holds is one folder with several in it: what an
     archive is unpacked to.
     """
+    root = Path(root)
     while True:
         folders, is_flat = _content(root)
         if is_flat or len(folders) != 1 or len(_content(folders[0])[0]) < 2:
@@ -123,8 +126,9 @@ def inner_folder(root: Path) -> Path:
         root = folders[0]
 
 
-def has_splits_in_classes(root: Path) -> tuple[str, ...]:
+def has_splits_in_classes(root: StrPath) -> tuple[str, ...]:
     """Returns the names of splits that lie within each class folder, if they do."""
+    root = Path(root)
     folders = _photo_folders(root)
     names = folders[0].classes if folders else frozenset()
     is_so = len(names) > 1 and all(role_of(name) in SPLITS for name in names)

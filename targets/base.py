@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.converters.tflite_checks import Finding
 from edgekit.graph import Graph
+from edgekit.paths import StrPath
 from edgekit.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -79,19 +80,20 @@ class Target(ABC):
         return []
 
     @abstractmethod
-    def check(self, path: Path) -> list[Finding]:
+    def check(self, path: StrPath) -> list[Finding]:
         """Returns what in the model file does not suit the target.
 
         Raises:
             UsageError: the file cannot be read.
         """
 
-    def predict(self, path: Path) -> Prediction | None:
+    def predict(self, path: StrPath) -> Prediction | None:
         """Returns what the target's compiler will make of the file; None where it has none.
 
         Raises:
             UsageError: the file cannot be read, or has been compiled already.
         """
+        path = Path(path)
         return None
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
@@ -102,15 +104,19 @@ class Target(ABC):
         """
         return ()
 
-    def command(self, path: Path, out_dir: Path) -> list[str] | None:
+    def command(self, path: StrPath, out_dir: StrPath) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""
+        path = Path(path)
+        out_dir = Path(out_dir)
         return None
 
-    def compile(self, path: Path, out_dir: Path) -> Compiled | None:
+    def compile(self, path: StrPath, out_dir: StrPath) -> Compiled | None:
         """Compiles the model file into ``out_dir``; None where nothing is to be compiled.
 
         Raises:
             CompileError: the model does not suit the target, or its compiler failed.
             MissingToolError: the compiler is not installed.
         """
+        path = Path(path)
+        out_dir = Path(out_dir)
         return None

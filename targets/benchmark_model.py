@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.paths import StrPath
 from edgekit.runtime import Pixels
 from edgekit.targets.benchmark_output import DELEGATES, failure, parse_latency, unstarted
 from edgekit.targets.hosts import Host, Ran
@@ -290,7 +291,7 @@ class _Chunk:
             self.failed = int(numbers[1]), int(numbers[2])
 
 
-def check_binary(path: Path, machine: str) -> None:
+def check_binary(path: StrPath, machine: str) -> None:
     """Checks that a program is one for a device's processor.
 
     Args:
@@ -300,6 +301,7 @@ def check_binary(path: Path, machine: str) -> None:
     Raises:
         UsageError: the file cannot be read, is no program, or is for another processor.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             header = file.read(20)

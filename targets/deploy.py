@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.targets.deploy_install import Files, Installer
 from edgekit.targets.deploy_model import (
     RECORD,
@@ -69,7 +70,7 @@ class Deployed:
 
 
 def deploy(
-    run: Path,
+    run: StrPath,
     device: str | None,
     *,
     to: str | None = None,
@@ -97,6 +98,7 @@ def deploy(
         DeviceError: the device cannot be reached, or has no room.
         EdgekitError: the device answers otherwise than this host.
     """
+    run = Path(run)
     is_phone = device is not None and device.startswith("adb:")
     if device is None and not android:
         raise UsageError("no device is given", hint="--device ssh://user@host, or --android")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError
+from edgekit.paths import StrPath
 from edgekit.targets.deploy import Check, Deployed
 from edgekit.targets.deploy_install import Installer
 from edgekit.targets.deploy_model import RECORD, Description, Source, labels_text, record_text
@@ -24,7 +25,7 @@ SOURCES = {
 
 
 def write_bundle(
-    source: Source, description: Description, folder: Path, check: Check | None
+    source: Source, description: Description, folder: StrPath, check: Check | None
 ) -> Deployed:
     """Writes the model, its labels and the sources into a folder of this machine.
 
@@ -32,6 +33,7 @@ def write_bundle(
         UsageError: the file is for the Edge TPU, or the folder holds something else.
         DeviceError: there is no room.
     """
+    folder = Path(folder)
     if source.is_compiled:
         raise UsageError(
             f"{source.path} is compiled for the Edge TPU, which no phone has",

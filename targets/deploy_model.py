@@ -21,6 +21,7 @@ from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.hashing import hash_file
 from edgekit.labels import fit_labels
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, check_normalization, feed_table
 from edgekit.targets import runner
@@ -87,7 +88,7 @@ class Source:
 
 
 def find_source(
-    run: Path, file: str | None = None, normalization: Normalization | None = None
+    run: StrPath, file: str | None = None, normalization: Normalization | None = None
 ) -> Source:
     """Finds the file of a run, its int8 one unless another is named.
 
@@ -99,6 +100,7 @@ def find_source(
     Raises:
         UsageError: there is no such file.
     """
+    run = Path(run)
     if not run.is_dir():
         if file:
             raise UsageError("--file names a file of a run", cause=f"{run} is no folder")

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.targets import measuring
 from edgekit.targets.deploy import tolerance
 from edgekit.targets.hosts import LocalHost, open_host
@@ -17,7 +18,7 @@ from edgekit.targets.hosts import LocalHost, open_host
 def on_phone(
     url: str,
     python: str | None,
-    binary: Path | None,
+    binary: StrPath | None,
     normalization: Normalization | None = None,
 ) -> Callable[[Path], str]:
     """Returns what tries a model on a phone with one picture, and says what came of it.
@@ -32,6 +33,7 @@ def on_phone(
         A function of the model's path. It raises EdgekitError where the phone answers otherwise
         than this host, and DeviceError where it cannot be reached.
     """
+    binary = Path(binary) if binary is not None else None
     from edgekit import bench_devices
     from edgekit.bench_photos import load_photos
 

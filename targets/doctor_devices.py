@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError
+from edgekit.paths import StrPath
 from edgekit.targets.doctor import look
 from edgekit.targets.doctor_facts import Facts, clean
 from edgekit.targets.hosts import open_host
@@ -115,8 +116,9 @@ def describe(facts: Facts) -> str:
     return ", ".join(filter(None, what)) or "it does not say what it is"
 
 
-def configured(path: Path) -> list[str]:
+def configured(path: StrPath) -> list[str]:
     """Lists the hosts that an OpenSSH configuration names, without patterns."""
+    path = Path(path)
     return list(dict.fromkeys(_names(path, path.parent, DEPTH)))
 
 

@@ -9,6 +9,7 @@ from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.errors import CompileError, UsageError
 from edgekit.graph import Graph
+from edgekit.paths import StrPath
 from edgekit.spec import ModelSpec
 from edgekit.targets import edgetpu_compiler, edgetpu_family, edgetpu_passes
 from edgekit.targets.base import Compiled, Finding, Target
@@ -41,19 +42,23 @@ class EdgeTPUTarget(Target):
         """Returns what the variant costs there, against those that were made for it."""
         return edgetpu_family.advice(spec, resolution)
 
-    def check(self, path: Path) -> list[Finding]:
+    def check(self, path: StrPath) -> list[Finding]:
         """Returns what the compiler will refuse (errors) or leave on the CPU (warnings)."""
+        path = Path(path)
         return check_edgetpu(tflite_file.read(path))
 
-    def predict(self, path: Path) -> Prediction:
+    def predict(self, path: StrPath) -> Prediction:
         """Returns the predicted mapping and memory of a file that is not compiled yet."""
+        path = Path(path)
         return predict(_uncompiled(path))
 
-    def command(self, path: Path, out_dir: Path) -> list[str]:
+    def command(self, path: StrPath, out_dir: StrPath) -> list[str]:
         """Returns the compiler's command line."""
+        path = Path(path)
+        out_dir = Path(out_dir)
         return CompilerOptions(timeout_s=self.timeout_s).command([str(path)], str(out_dir))
 
-    def compile(self, path: Path, out_dir: Path) -> Compiled:
+    def compile(self, path: StrPath, out_dir: StrPath) -> Compiled:
         """Compiles the file to ``out_dir/NAME_edgetpu.tflite`` and verifies the outcome.
 
         Raises:
@@ -61,6 +66,8 @@ class EdgeTPUTarget(Target):
             MissingToolError: the compiler is not on PATH.
             UsageError: the file cannot be read.
         """
+        path = Path(path)
+        out_dir = Path(out_dir)
         options = CompilerOptions(timeout_s=self.timeout_s)
         (made,) = self.compile_files([path], out_dir, options)
         figures = made.figures[0].to_dict()
@@ -68,8 +75,8 @@ class EdgeTPUTarget(Target):
 
     def compile_files(
         self,
-        paths: Sequence[Path],
-        out_dir: Path,
+        paths: Sequence[StrPath],
+        out_dir: StrPath,
         options: CompilerOptions,
         host: Host | None = None,
         force: bool = False,
@@ -89,7 +96,8 @@ class EdgeTPUTarget(Target):
             MissingToolError: the compiler is not there.
             UsageError: a file cannot be read, is compiled already, or shares its name with another.
         """
-        for path in paths:
+        files = [Path(path) for path in paths]
+        for path in files:
             model = _uncompiled(path)
             errors = [] if force else refusals(model)
             if errors:
@@ -98,7 +106,7 @@ class EdgeTPUTarget(Target):
                     cause="; ".join(f"{f.where}: {f.message}" for f in errors),
                     hint=errors[0].fix,
                 )
-        return edgetpu_compiler.compile_files(paths, out_dir, options, host)
+        return edgetpu_compiler.compile_files(files, out_dir, options, host)
 
 
 def _uncompiled(path: Path) -> TFLiteModel:

@@ -11,6 +11,7 @@ from edgekit import atomic
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_file import Tensor, TFLiteModel
 from edgekit.converters.tflite_slice import Slicer
+from edgekit.paths import StrPath
 
 Fails = Callable[[Path], bool]
 Note = Callable[[str], None]
@@ -54,7 +55,7 @@ class Bisection:
     runs: int
 
 
-def bisect(path: Path, fails: Fails, out_dir: Path, note: Note = lambda _: None) -> Bisection:
+def bisect(path: StrPath, fails: Fails, out_dir: StrPath, note: Note = lambda _: None) -> Bisection:
     """Finds the shortest prefix of a model, in the order of execution, that fails.
 
     It is a binary search, so it takes for granted that whatever contains a failing prefix fails;
@@ -69,6 +70,8 @@ def bisect(path: Path, fails: Fails, out_dir: Path, note: Note = lambda _: None)
     Raises:
         UsageError: the file cannot be read or cut.
     """
+    path = Path(path)
+    out_dir = Path(out_dir)
     model = tflite_file.read(path)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         search = _Search(path, Slicer(path.read_bytes()), fails, Path(folder), note)

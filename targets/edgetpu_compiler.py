@@ -20,6 +20,7 @@ from edgekit import atomic
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_container import copy_files
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
+from edgekit.paths import StrPath
 from edgekit.targets.edgetpu_failures import is_silent, known_failure
 from edgekit.targets.edgetpu_log import (
     CompilerOutput,
@@ -76,8 +77,8 @@ class CompiledFile:
 
 
 def compile_files(
-    files: Sequence[Path],
-    out_dir: Path,
+    files: Sequence[StrPath],
+    out_dir: StrPath,
     options: CompilerOptions,
     host: Host | None = None,
     grace_s: float = GRACE_S,
@@ -101,13 +102,15 @@ def compile_files(
         DeviceError: the connection to the host died.
         EdgekitError: ``out_dir`` cannot be written.
     """
-    _demand_different(files, options)
+    models = [Path(path) for path in files]
+    out_dir = Path(out_dir)
+    _demand_different(models, options)
     host = host or LocalHost()
     program = host.which(options.compiler)
     if program is None:
-        raise _missing(files, out_dir, options, host)
+        raise _missing(models, out_dir, options, host)
     options = replace(options, compiler=program)
-    groups = [[file] for file in files] if options.one_by_one else [list(files)]
+    groups = [[file] for file in models] if options.one_by_one else [models]
     try:
         return [
             made

@@ -19,6 +19,7 @@ from edgekit import child
 from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.hashing import file_hash
+from edgekit.paths import StrPath
 from edgekit.runtime import Pixels
 from edgekit.targets import doctor
 from edgekit.targets.doctor import Facts, Python
@@ -196,8 +197,9 @@ def figures(message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def problem(path: Path, step: Step, message: dict[str, Any]) -> EdgekitError:
+def problem(path: StrPath, step: Step, message: dict[str, Any]) -> EdgekitError:
     """The error for a step that failed."""
+    path = Path(path)
     kind, cause = message["error"], str(message.get("cause") or "").strip()
     if kind == "died":
         return child.died(message["phase"], message["code"], cause or None)

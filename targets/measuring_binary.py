@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.hashing import hash_file
+from edgekit.paths import StrPath
 from edgekit.targets import doctor
 from edgekit.targets.benchmark_model import Benchmark, check_binary
 from edgekit.targets.benchmark_sensors import Sensors
@@ -32,7 +33,7 @@ from edgekit.targets.transfer import SHORT_S, send
 SENSE_S = 2.0  # between two looks at the sensors, each a program that is started there
 
 
-def measure(host: Host, job: Job, progress: Progress, binary: Path) -> Measured:
+def measure(host: Host, job: Job, progress: Progress, binary: StrPath) -> Measured:
     """Measures a model with the user's binary; what an interrupted run has measured is kept.
 
     Args:
@@ -46,6 +47,7 @@ def measure(host: Host, job: Job, progress: Progress, binary: Path) -> Measured:
         MissingToolError: the binary does not start there.
         DeviceError: the device went away, or has no room.
     """
+    binary = Path(binary)
     progress("examine", 0, 0)
     facts = doctor.look(host)
     check_binary(binary, facts.machine or "")

@@ -12,6 +12,7 @@ from edgekit.converters.onnx_file import OnnxModel
 from edgekit.converters.onnx_package import package
 from edgekit.converters.tflite_checks import ERROR, WARNING
 from edgekit.options import BuildOptions
+from edgekit.paths import StrPath
 from edgekit.report.format import size
 from edgekit.runtimes import require
 from edgekit.targets.base import Finding, Target
@@ -34,8 +35,9 @@ class OnnxTarget(Target):
         batch = None if options.dynamic_batch else 1
         return (_form("fp32-onnx", "fp32", batch), _form("w8a8-onnx", "w8a8-static", batch))
 
-    def check(self, path: Path) -> list[Finding]:
+    def check(self, path: StrPath) -> list[Finding]:
         """Returns where the file is not in QDQ form, not safe, or not exact everywhere."""
+        path = Path(path)
         model = onnx_file.read(path)
         own = [
             Finding(severity, rule, where, message, fix)

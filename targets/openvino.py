@@ -11,6 +11,7 @@ from edgekit.converters import openvino_file
 from edgekit.converters.tflite_checks import ERROR
 from edgekit.graph import Graph
 from edgekit.options import BuildOptions
+from edgekit.paths import StrPath
 from edgekit.report.format import size
 from edgekit.report.host import installed
 from edgekit.runtime import Pixels
@@ -39,8 +40,9 @@ class OpenVINOTarget(Target):
         fp32, int8 = _form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static")
         return (fp32, *half, int8, *nncf)
 
-    def check(self, path: Path) -> list[Finding]:
+    def check(self, path: StrPath) -> list[Finding]:
         """Returns where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
+        path = Path(path)
         model = openvino_file.read(path)
         found = openvino_file.findings(model)
         if model.scheme not in _INT8:

@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from edgekit.converters.tflite_file import TFLiteModel
 from edgekit.converters.tflite_metadata import Metadata, read_metadata
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError, did_you_mean
 from edgekit.normalization import Normalization
+from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Pixels, feed_table
 from edgekit.targets.edgetpu_status import CUSTOM_OP
@@ -114,7 +114,7 @@ class Answer:
     runtime: str
 
 
-def read_image_model(path: str | PathLike[str]) -> TFLiteModel:
+def read_image_model(path: StrPath) -> TFLiteModel:
     """Reads a model that takes a photo: one input [1, height, width, 3]; and that has an output.
 
     Raises:
@@ -125,7 +125,7 @@ def read_image_model(path: str | PathLike[str]) -> TFLiteModel:
     return model
 
 
-def read_classifier(path: str | PathLike[str]) -> tuple[TFLiteModel, Metadata]:
+def read_classifier(path: StrPath) -> tuple[TFLiteModel, Metadata]:
     """Reads an image classifier and what it says of itself.
 
     Raises:
@@ -141,7 +141,7 @@ def read_classifier(path: str | PathLike[str]) -> tuple[TFLiteModel, Metadata]:
 
 
 def run(
-    path: str | PathLike[str],
+    path: StrPath,
     batch: Pixels,
     *,
     delegate: Delegate | None = None,
@@ -253,7 +253,7 @@ def converse(
         raise child.died(phase, code, child.last_line(stderr))
 
 
-def _check_pixels(path: str | PathLike[str], model: TFLiteModel, batch: Pixels) -> None:
+def _check_pixels(path: StrPath, model: TFLiteModel, batch: Pixels) -> None:
     shape = model.tensors[model.inputs[0]].shape[1:]
     if batch.dtype != np.uint8 or batch.shape[1:] != shape or not len(batch):
         raise UsageError(
@@ -263,7 +263,7 @@ def _check_pixels(path: str | PathLike[str], model: TFLiteModel, batch: Pixels) 
 
 
 def _check_match(
-    path: str | PathLike[str], model: TFLiteModel, delegate: Delegate, compiled_only: bool
+    path: StrPath, model: TFLiteModel, delegate: Delegate, compiled_only: bool
 ) -> None:
     """Raises UsageError where the file was made for another processor."""
     compiled = CUSTOM_OP in model.custom_codes
@@ -338,7 +338,7 @@ def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) ->
     return EdgekitError(message, cause=said, hint="`edgekit run --timeout` gives it more seconds")
 
 
-def failure(path: str | PathLike[str], delegate: Delegate, kind: str, cause: str) -> EdgekitError:
+def failure(path: StrPath, delegate: Delegate, kind: str, cause: str) -> EdgekitError:
     """Puts an error of the agent into words."""
     if kind == "runtime":
         hint = "pip install ai-edge-litert"

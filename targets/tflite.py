@@ -13,6 +13,7 @@ from edgekit.converters.tflite_checks import (
     check_mixed,
 )
 from edgekit.converters.tflite_scheme import scheme, scheme_in_words
+from edgekit.paths import StrPath
 from edgekit.targets.base import Finding, Target
 
 _OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")
@@ -36,8 +37,9 @@ class TFLiteTarget(Target):
     scheme = "w8a8-static"
     accepts_mixed = True
 
-    def check(self, path: Path) -> list[Finding]:
+    def check(self, path: StrPath) -> list[Finding]:
         """Returns where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
+        path = Path(path)
         model = tflite_file.read(path)
         found = scheme(model)
         if found == "mixed":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from edgekit.atomic import write_bytes
 from edgekit.errors import EdgekitError
+from edgekit.paths import StrPath
 from edgekit.report.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -281,12 +282,13 @@ def summarize_ranges(tensors: Mapping[str, Mapping[str, Any]]) -> RangeSummary:
     )
 
 
-def write_json(document: Document, path: Path) -> None:
+def write_json(document: Document, path: StrPath) -> None:
     """Writes ``report.json``; figures that are not finite become null, as JSON has no NaN.
 
     Raises:
         EdgekitError: the file cannot be written.
     """
+    path = Path(path)
     text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -301,12 +303,13 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: StrPath, text: str) -> None:
     """Writes a UTF-8 file whole or not at all.
 
     Raises:
         EdgekitError: the file cannot be written.
     """
+    path = Path(path)
     try:
         write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
     except OSError as error:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgekit.paths import StrPath
 from edgekit.report import format as fmt
 from edgekit.report.diagnosis import verdict
 from edgekit.report.document import Document, Row, write_text
@@ -46,7 +47,7 @@ class WorstPhoto(NamedTuple):
 
 def write_html(
     document: Document,
-    path: Path,
+    path: StrPath,
     *,
     photos: Sequence[Miss] = (),
     total: int | None = None,
@@ -67,6 +68,7 @@ def write_html(
     Raises:
         EdgekitError: the file cannot be written.
     """
+    path = Path(path)
     write_text(path, render(document, photos, len(photos) if total is None else total, worst))
 
 
