@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.errors import UsageError
 from edgekit.executions import Array, Kernels, dequantize, prepared_input
 from edgekit.graph import Graph
 from edgekit.runtime import Pixels
@@ -49,7 +51,7 @@ class Departure:
     first: bool
 
 
-def find_departure(path: Path, graph: Graph, photos: Pixels) -> Departure | None:
+def find_departure(path: str | PathLike[str], graph: Graph, photos: Pixels) -> Departure | None:
     """Compares a file with its network, operator by operator on equal inputs.
 
     Args:
@@ -61,11 +63,15 @@ def find_departure(path: Path, graph: Graph, photos: Pixels) -> Departure | None
         None where the file shows no tensor of the network.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or is of another kind.
         MissingToolError: its runtime is not installed.
         EdgekitError: the runtime cannot run it.
     """
-    trace = _TRACERS[path.suffix.lower()](path, graph)
+    file = Path(path)
+    if file.suffix.lower() not in _TRACERS:
+        hint = f"give a file that ends in {', '.join(_TRACERS)}"
+        raise UsageError(f"{path} is of no kind that can be traced", hint=hint)
+    trace = _TRACERS[file.suffix.lower()](file, graph)
     errors: dict[str, list[float]] = {}
     for photo in photos:
         for name, steps in _errors(graph, trace(photo), photo):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def _image(model: OnnxModel, path: str | Path) -> tuple[End, int]:
     return image, channels[0]
 
 
-def open_session(source: str | bytes, path: str | Path, threads: int) -> tuple[Any, float]:
+def open_session(source: str | bytes, path: str | PathLike[str], threads: int) -> tuple[Any, float]:
     """Returns a session that is exact on this processor, and how many seconds making it took.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ class OpenVINO:
 
 
 def compile_model(
-    path: Path,
+    path: str | PathLike[str],
     *,
     device: str = "CPU",
     threads: int = 1,
@@ -157,7 +158,7 @@ def compile_model(
     """
     core = _core(device)
     try:
-        model = core.read_model(path, path.with_suffix(".bin"))
+        model = core.read_model(Path(path), Path(path).with_suffix(".bin"))
         if change is not None:
             change(model)
         return core.compile_model(model, device, _settings(device, threads, cache))
