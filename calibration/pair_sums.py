@@ -97,6 +97,7 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
 
     simulation = Simulation(graph).eval()
     params = graph.quant[graph.input]
+    last = graph.last_uses()
     sums: dict[str, Tensor] = {}
     count = 0
 
@@ -109,8 +110,13 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
     with torch.inference_mode():
         for pixels in batches:
             steps = pixels.astype(np.float32) + np.float32(INT8_MIN - params.zero_point[0])
-            inputs = torch.from_numpy(steps * np.float32(params.scale[0]))
-            simulation.network.run(inputs.permute(0, 3, 1, 2), add)
+            inputs = torch.from_numpy(steps * np.float32(params.scale[0])).permute(0, 3, 1, 2)
+            values = {graph.input: add(graph.input, inputs)}
+            for node in graph.nodes:
+                read = [values[name] for name in node.inputs]
+                values[node.name] = add(node.name, simulation.network.run_node(node, read))
+                for name in {name for name in node.inputs if last[name] == node.name}:
+                    del values[name]
             count += len(pixels)
             if count >= PHOTOS:
                 break

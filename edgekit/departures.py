@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.errors import UsageError
 from edgekit.executions import Array, Kernels, dequantize, prepared_input
 from edgekit.graph import Graph
 from edgekit.paths import StrPath
@@ -62,12 +63,15 @@ def find_departure(path: StrPath, graph: Graph, photos: Pixels) -> Departure | N
         None where the file shows no tensor of the network.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or is of another kind.
         MissingToolError: its runtime is not installed.
         EdgekitError: the runtime cannot run it.
     """
-    path = Path(path)
-    trace = _TRACERS[path.suffix.lower()](path, graph)
+    file = Path(path)
+    if file.suffix.lower() not in _TRACERS:
+        hint = f"give a file that ends in {', '.join(_TRACERS)}"
+        raise UsageError(f"{path} is of no kind that can be traced", hint=hint)
+    trace = _TRACERS[file.suffix.lower()](file, graph)
     errors: dict[str, list[float]] = {}
     for photo in photos:
         for name, steps in _errors(graph, trace(photo), photo):

@@ -162,7 +162,7 @@ def compile_model(
     cache = Path(cache) if cache is not None else None
     core = _core(device)
     try:
-        model = core.read_model(path, path.with_suffix(".bin"))
+        model = core.read_model(Path(path), Path(path).with_suffix(".bin"))
         if change is not None:
             change(model)
         return core.compile_model(model, device, _settings(device, threads, cache))

@@ -16,6 +16,7 @@ from edgekit.converters.openvino import convert as convert_openvino
 from edgekit.converters.openvino import save
 from edgekit.converters.tflite import convert as convert_tflite
 from edgekit.departures import LARGEST_ERROR, find_departure
+from edgekit.errors import UsageError
 from edgekit.graph import Graph
 from edgekit.preprocessing import Preprocessing
 
@@ -94,3 +95,8 @@ def test_a_file_of_other_tensors_shows_nothing(tmp_path, graph):
         quant={graph.input: graph.quant[graph.input]},
     )
     assert find_departure(path, renamed, PHOTOS) is None
+
+
+def test_a_file_of_another_kind_is_refused(graph):
+    with pytest.raises(UsageError, match="no kind that can be traced"):
+        find_departure("model.pt", graph, PHOTOS)
