@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from stand_in import compiled_model
+from tiny_tflite import float_io
 
 from edgekit import pretrained
 from edgekit.architecture import build_graph
@@ -75,4 +76,5 @@ def build_runs(folder: Path) -> None:
     }.items():
         shutil.copy(out / source, folder / name)
     (folder / "MODEL_edgetpu.tflite").write_bytes(compiled_model())
+    (folder / "FLOAT.tflite").write_bytes(float_io().pack())
     build_graph(SPECS["v2-b0"], seed=3).save(folder / "FILE")
