@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.field_types import wrong_fields
 from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
 from edgekit.spec import SPECS, ModelSpec, find_spec
 from edgekit.training.recipe_files import NAMES, read_recipe
@@ -30,14 +30,6 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "lukemelas", "tf1")
 #: Fields that hold several values: the command line's name is the singular.
 REPEATED = ("recipes", "targets", "schemes", "tensor_ranges", "devices")
-#: What a field takes by its annotation, and how people say it.
-TYPES: tuple[tuple[Any, type, str], ...] = (
-    (bool, bool, "True or False"),
-    (int, Integral, "a whole number"),
-    (float, Real, "a number"),
-    (Path, Path, "a path"),
-    (str, str, "a string"),
-)
 #: How the command line calls what names photos.
 PHOTOS = "FOLDER|LIST|SHARDS"
 #: What decides only what a build does with the trained network.
@@ -283,7 +275,14 @@ class BuildOptions:
             # The same one twice is one; their order is the user's.
             several = tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
             object.__setattr__(self, name, several)
-        self._check_types()
+        for name, words, value in wrong_fields(self):
+            dashes = "" if name == "model" else "--"
+            raise UsageError(
+                f"{dashes}{option_name(name)} must be {words}", cause=f"it is {value!r}"
+            )
+        for item in dataclasses.fields(self):
+            if hasattr(value := getattr(self, item.name), "item"):  # a number of numpy's, for JSON
+                object.__setattr__(self, item.name, value.item())
         kinds = [read_recipe(name).kind for name in self.recipes]
         if "qat" in kinds and self.quantize == "ptq":
             object.__setattr__(self, "quantize", "qat")
@@ -347,23 +346,6 @@ class BuildOptions:
         for text, holds in checks.items():
             if not holds:
                 raise UsageError(text)
-
-    def _check_types(self) -> None:
-        """Python callers may give anything; the command line has converted its words already."""
-        hints = get_type_hints(type(self))
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            kinds = (*get_args(hints[item.name]), hints[item.name])
-            if value is None and type(None) in kinds:
-                continue
-            kind, words = next((kind, words) for known, kind, words in TYPES if known in kinds)
-            for one in value if isinstance(value, tuple) else (value,):
-                if not isinstance(one, kind) or (isinstance(one, bool) and kind is not bool):
-                    dashes = "" if item.metadata.get("argument") else "--"
-                    name = dashes + option_name(item.name)
-                    raise UsageError(f"{name} must be {words}", cause=f"it is {one!r}")
-            if hasattr(value, "item"):  # a number of numpy, which JSON does not take
-                object.__setattr__(self, item.name, value.item())
 
     @classmethod
     def make(cls, model: str, **options: Any) -> BuildOptions:
