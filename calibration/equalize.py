@@ -220,7 +220,7 @@ def channel_extremes(
     network = place(Network(graph), device).eval()
     with torch.inference_mode():
         for batch in batches:
-            network(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), tap)
+            network.run(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), tap)
     if missing := tap.wanted - tap.found.keys():
         raise UsageError(f"no values of '{min(missing)}'", cause="no photos, or no such tensor")
     return {name: largest.cpu().numpy() for name, largest in tap.found.items()}

@@ -276,10 +276,8 @@ class BuildOptions:
             several = tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
             object.__setattr__(self, name, several)
         for name, words, value in wrong_fields(self):
-            dashes = "" if name == "model" else "--"
-            raise UsageError(
-                f"{dashes}{option_name(name)} must be {words}", cause=f"it is {value!r}"
-            )
+            shown = name if name == "model" else f"--{option_name(name)}"
+            raise UsageError(f"{shown} must be {words}", cause=f"it is {value!r}")
         for item in dataclasses.fields(self):
             if hasattr(value := getattr(self, item.name), "item"):  # a number of numpy's, for JSON
                 object.__setattr__(self, item.name, value.item())
@@ -362,8 +360,7 @@ class BuildOptions:
 
     def _given(self, prefix: str) -> bool:
         """Whether any option whose name begins so was given."""
-        names = [item.name for item in dataclasses.fields(self) if item.name.startswith(prefix)]
-        return any(getattr(self, name) is not None for name in names)
+        return any(v is not None for name, v in vars(self).items() if name.startswith(prefix))
 
     @cached_property
     def spec(self) -> ModelSpec:

@@ -86,7 +86,7 @@ def test_a_common_zero_is_exact_away_from_the_border():
     def stem(candidate, inputs):
         seen = {}
         with torch.inference_mode():
-            Network(candidate).eval()(
+            Network(candidate).eval().run(
                 torch.from_numpy(inputs.astype(np.float32)).permute(0, 3, 1, 2),
                 lambda name, tensor: seen.setdefault(name, tensor),
             )
