@@ -109,7 +109,7 @@ def refused(arguments, capsys) -> tuple[int, str]:
         (["--tpu", "usb:x", "--delegate", "edgetpu"], "names no Edge TPU"),
         (["--library", "lib.so"], "name the delegate edgetpu"),
         (["--delegate", "edgetpu"], "try:   edgekit compile"),
-        (["--top", "0"], "--top 1 or more"),
+        (["--top", "0"], "give 1 or more"),
         (["--repeat", "0"], "must be above 0"),
         (["--timeout", "nan"], "must be above 0"),
         (["nowhere.jpg"], "nowhere.jpg cannot be read"),
