@@ -1,6 +1,7 @@
 """Files of Keras as people save them: their own configuration decides, and is what runs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
