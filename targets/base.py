@@ -93,7 +93,6 @@ class Target(ABC):
         Raises:
             UsageError: the file cannot be read, or has been compiled already.
         """
-        path = Path(path)
         return None
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
@@ -106,8 +105,6 @@ class Target(ABC):
 
     def command(self, path: StrPath, out_dir: StrPath) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""
-        path = Path(path)
-        out_dir = Path(out_dir)
         return None
 
     def compile(self, path: StrPath, out_dir: StrPath) -> Compiled | None:
@@ -117,6 +114,4 @@ class Target(ABC):
             CompileError: the model does not suit the target, or its compiler failed.
             MissingToolError: the compiler is not installed.
         """
-        path = Path(path)
-        out_dir = Path(out_dir)
         return None

@@ -107,7 +107,7 @@ def test_a_size_that_a_target_cannot_take_is_refused_before_any_work(tmp_path):
     options = {**SMALL, "resolution": 193}
     with pytest.raises(UsageError, match="'block1a_se_squeeze' over a map of 97x97") as caught:
         edgekit.build("b0", targets=["edgetpu"], out=tmp_path / "out", **options)
-    assert caught.value.hint == "--resolution 192 or 224"
+    assert caught.value.hint == "a resolution of 192 or 224"
     assert not (tmp_path / "out" / "stages").exists()
 
 

@@ -188,7 +188,7 @@ def test_two_recipes_for_the_same_training_are_refused(tmp_path, recipes, make):
     [
         ({"recipes": "noisy-student"}, "need each other"),
         ({"unlabelled": "more"}, "need each other"),
-        ({"student_confidence": 0.5}, "needs --recipe noisy-student"),
+        ({"student_confidence": 0.5}, "need --recipe noisy-student"),
         ({"qat_rate": 0.1}, "need --quantize qat"),
         ({"recompute": True, "torch_compile": True}, "exclude each other"),
     ],

@@ -133,7 +133,7 @@ def test_the_refusal_advises_resolutions_that_work():
     graph = expand_activations(build_graph(SPECS["b0"], resolution=193, seed=None))
     with pytest.raises(UsageError, match="'block1a_se_squeeze' over a map of 97x97") as caught:
         prepare(graph)
-    assert caught.value.hint == "--resolution 192 or 224"
+    assert caught.value.hint == "a resolution of 192 or 224"
     for resolution in (192, 224):
         prepare(expand_activations(build_graph(SPECS["b0"], resolution=resolution, seed=None)))
 

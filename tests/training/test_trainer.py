@@ -33,7 +33,7 @@ def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **reci
         Preprocessing(SIZE, spec.mean, spec.std, labels, crop_fraction=1.0),
         Recipe(**{"epochs": epochs, "batch_size": 16} | recipe),
         folder,
-        engine=engine,
+        engine=engine or Engine(precision="fp32"),
         targets=targets,
         advance=advance,
     )
@@ -159,14 +159,18 @@ def test_probabilities_can_be_learned_in_place_of_labels(tmp_path):
 def test_micro_batches_add_up_to_the_step(tmp_path):
     still = {"freeze_norm": True, "drop_connect": False, "dropout": 0.0, "optimizer": "sgd"}
     whole, _ = trainer(tmp_path / "a", epochs=1, **still).run()
-    parts, _ = trainer(tmp_path / "b", epochs=1, engine=Engine(micro_batch=5), **still).run()
+    parts, _ = trainer(
+        tmp_path / "b", epochs=1, engine=Engine(precision="fp32", micro_batch=5), **still
+    ).run()
     for name, values in whole.weights.items():
         np.testing.assert_allclose(parts.weights[name], values, atol=1e-5)
 
 
 def test_what_is_recomputed_gives_the_same_weights(tmp_path):
     kept, _ = trainer(tmp_path / "a", epochs=1).run()
-    again, _ = trainer(tmp_path / "b", epochs=1, engine=Engine(recompute=True)).run()
+    again, _ = trainer(
+        tmp_path / "b", epochs=1, engine=Engine(precision="fp32", recompute=True)
+    ).run()
     for name, values in kept.weights.items():
         np.testing.assert_allclose(again.weights[name], values, atol=1e-4, err_msg=name)
 
