@@ -19,6 +19,11 @@ from edgekit.training.trainer import Trainer, bn_momentum
 SIZE = 32
 
 
+#: In full precision: bfloat16 is the default on some processors.
+PARTS = Engine(precision="fp32", micro_batch=5)
+AGAIN = Engine(precision="fp32", recompute=True)
+
+
 def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **recipe):
     """A tiny run: half-trained on a handful of shapes."""
     spec = SPECS["lite0"]
@@ -159,9 +164,7 @@ def test_probabilities_can_be_learned_in_place_of_labels(tmp_path):
 def test_micro_batches_add_up_to_the_step(tmp_path):
     still = {"freeze_norm": True, "drop_connect": False, "dropout": 0.0, "optimizer": "sgd"}
     whole, _ = trainer(tmp_path / "a", epochs=1, **still).run()
-    parts, _ = trainer(
-        tmp_path / "b", epochs=1, engine=Engine(precision="fp32", micro_batch=5), **still
-    ).run()
+    parts, _ = trainer(tmp_path / "b", epochs=1, engine=PARTS, **still).run()
     for name, values in whole.weights.items():
         np.testing.assert_allclose(parts.weights[name], values, atol=1e-5)
 
