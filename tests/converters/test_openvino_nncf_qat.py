@@ -139,8 +139,8 @@ def test_training_does_not_lose_against_quantizing(tmp_path):
     recipe = Recipe(
         epochs=20, learning_rate=6e-3, ema_decay=0.9, min_crop_area=0.7, drop_connect=False
     )
-    trained, _ = Trainer(start, photos, None, record(side), recipe, tmp_path).run()
-    (tmp_path / CHECKPOINT).unlink()
+    (tmp_path / "float").mkdir()
+    trained, _ = Trainer(start, photos, None, record(side), recipe, tmp_path / "float").run()
     graph = prepare(trained)
     calibration = pixels_of(photos.subset(range(64)))
     source = convert(graph, preprocessing=record(side))
