@@ -93,8 +93,7 @@ class SpatialNode(WeightedNode):
 
         Nothing is decided by ``side``, so that it may stand for a size that is not known yet.
         """
-        short = (side - 1) % self.stride if self.stride > 1 else 0
-        total = self.kernel - 1 - short
+        total = self.kernel - 1 - (side - 1) % self.stride
         if self.kernel < self.stride:  # pixels between the windows are never padded
             total = max(total, 0)
         before = self.kernel // 2 if self.padding == "symmetric" else total // 2

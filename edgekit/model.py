@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -139,6 +138,6 @@ def load(
 
         weights, source = pretrained.fetch(spec.name), pretrained.find(spec.name).source
     loaded = load_weights(
-        Path(weights), spec, classes=classes, resolution=resolution, seed=seed, source=source
+        weights, spec, classes=classes, resolution=resolution, seed=seed, source=source
     )
     return Model(loaded.graph, loaded.said).eval()
