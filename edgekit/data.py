@@ -181,7 +181,6 @@ def load_splits(
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
-    spool = Path(spool) if spool is not None else None
     sources = find_sources(data, val, calibration)
     if not sources:
         return _builtin(calibration_count, seed, builtin_resolution)
@@ -268,7 +267,6 @@ def fingerprint(
     Raises:
         UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
-    spool = Path(spool) if spool is not None else None
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
     plain = {DATA: Chosen(data)} if data is not None else {}
     sources = find_sources(data, val, calibration) if classes else plain

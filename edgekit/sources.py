@@ -96,8 +96,6 @@ def list_source(
     Raises:
         UsageError: there are none, or a class has a name that cannot be used.
     """
-    also_in = Path(also_in) if also_in is not None else None
-    spool = Path(spool) if spool is not None else None
     shards = find_shards(source, option, spool, progress)
     if shards is not None:
         listing = list_shards(shards, source, option, classes=classes, progress=progress)

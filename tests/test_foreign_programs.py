@@ -22,7 +22,7 @@ from foreign_files import (
     zipped,
 )
 from PIL import Image
-from tiny_tflite import TinyModel, float_io
+from tiny_tflite import TinyModel, float_io, with_classes
 
 from edgekit.converters import tflite_container as container
 from edgekit.converters import tflite_metadata_schema as fields
@@ -83,15 +83,7 @@ def test_labels_of_a_table_that_cannot_be_read(tmp_path):
 
 
 def many(classes: int = 30) -> bytes:
-    tiny = TinyModel()
-    rng = np.random.default_rng(0)
-    tiny.tensor("head_w").shape = [classes, 8]
-    tiny.data("head_w", rng.integers(-127, 128, (classes, 8)).astype(np.int8))
-    tiny.tensor("head_b").shape = [classes]
-    tiny.data("head_b", np.zeros(classes, np.int32))
-    for name in ("logits", "scores"):
-        tiny.tensor(name).shape = [1, classes]
-    return tiny.pack()
+    return with_classes(classes).pack()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from edgetpu_packages import compiled
 from PIL import Image
 from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
-from tiny_tflite import SIZE, TinyModel, float_io, schema
+from tiny_tflite import SIZE, TinyModel, float_io, schema, with_classes
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import embed
@@ -122,15 +122,8 @@ def test_the_snippet_runs_and_gives_what_litert_gives(save, tmp_path, tiny):
 
 
 def test_the_snippet_reads_many_labels_from_the_file(save, tmp_path):
-    tiny = TinyModel()
     classes = 30
-    rng = np.random.default_rng(0)
-    tiny.tensor("head_w").shape = [classes, 8]
-    tiny.data("head_w", rng.integers(-127, 128, (classes, 8)).astype(np.int8))
-    tiny.tensor("head_b").shape = [classes]
-    tiny.data("head_b", np.zeros(classes, np.int32))
-    for name in ("logits", "scores"):
-        tiny.tensor(name).shape = [1, classes]
+    tiny = with_classes(classes)
     labels = tuple(f"class-{i}" for i in range(classes))
     record = replace(IMAGENET, labels=labels)
     path = save(embed(tiny.pack(), name="n", description="d", labels=labels, preprocessing=record))

@@ -163,6 +163,19 @@ class TinyModel:
         return bytes(builder.Output())
 
 
+def with_classes(classes: int) -> TinyModel:
+    """The model with a wider classifier."""
+    tiny = TinyModel()
+    rng = np.random.default_rng(0)
+    tiny.tensor("head_w").shape = [classes, 8]
+    tiny.data("head_w", rng.integers(-127, 128, (classes, 8)).astype(np.int8))
+    tiny.tensor("head_b").shape = [classes]
+    tiny.data("head_b", np.zeros(classes, np.int32))
+    for name in ("logits", "scores"):
+        tiny.tensor(name).shape = [1, classes]
+    return tiny
+
+
 def float_io() -> TinyModel:
     """The tiny model with float32 input and output around the int8 inside."""
     tiny = TinyModel()

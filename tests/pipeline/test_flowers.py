@@ -17,13 +17,15 @@ pytestmark = [
 ]
 
 
+def build(**options):
+    """Builds Lite0 on the flowers from its published weights."""
+    data = {"data": FLOWERS / "train", "val": FLOWERS / "val"}
+    return edgekit.build("lite0", **data, weights=WEIGHTS, **options)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return edgekit.build(
-        "lite0",
-        data=FLOWERS / "train",
-        val=FLOWERS / "val",
-        weights=WEIGHTS,
+    return build(
         epochs=0,
         targets=["tflite", "edgetpu"],
         compile=False,
@@ -54,11 +56,7 @@ def test_the_simulation_predicts_the_file(run):
 
 
 def test_openvino_keeps_what_the_other_forms_keep(tmp_path):
-    built = edgekit.build(
-        "lite0",
-        data=FLOWERS / "train",
-        val=FLOWERS / "val",
-        weights=WEIGHTS,
+    built = build(
         epochs=0,
         targets=["tflite", "openvino", "onnx"],
         out=tmp_path / "out",
@@ -71,11 +69,7 @@ def test_openvino_keeps_what_the_other_forms_keep(tmp_path):
 
 
 def test_one_epoch_of_fine_tuning_improves_or_holds(run, tmp_path):
-    tuned = edgekit.build(
-        "lite0",
-        data=FLOWERS / "train",
-        val=FLOWERS / "val",
-        weights=WEIGHTS,
+    tuned = build(
         epochs=1,
         out=tmp_path / "out",
     )
@@ -83,11 +77,7 @@ def test_one_epoch_of_fine_tuning_improves_or_holds(run, tmp_path):
 
 
 def test_one_epoch_in_8_bits_is_no_worse_than_fp32_was(run, tmp_path):
-    trained = edgekit.build(
-        "lite0",
-        data=FLOWERS / "train",
-        val=FLOWERS / "val",
-        weights=WEIGHTS,
+    trained = build(
         epochs=0,
         quantize="qat",
         qat_epochs=1,
