@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,10 @@ class Memory:
         self.peaks: dict[str, float] = {}
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: object) -> None:
-        """Takes what a process sent when it ended."""
-        output = getattr(node, "workeroutput", {})
-        if output.get("peak_memory"):
-            self.peaks[output["workerid"]] = output["peak_memory"]
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Takes what a process sent when it ended; one that crashed sent nothing."""
+        if peak := getattr(node, "workeroutput", {}).get("peak_memory"):
+            self.peaks[node.gateway.id] = peak
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints a line, in red where a process of the fast tests took too much."""
