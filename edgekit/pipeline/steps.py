@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json, write_bytes, write_json
+from edgekit.atomic import read_json, write_json
 from edgekit.console import Progress
 from edgekit.converters.input_record import own_normalization
 from edgekit.data import Splits, load_splits, photos_from_dict
@@ -327,13 +327,11 @@ def _convert(
     io: str,
     batches: Sequence[NDArray[np.float32]] = (),
 ) -> str:
-    from edgekit.converters.tflite import convert
-    from edgekit.converters.tflite_metadata import embed
+    from edgekit.converters.tflite import write
+    from edgekit.converters.tflite_about import About
 
     classifies = isinstance(graph.nodes[-1], FullyConnected)
-    as_scheme = FP32 if graph.quant else scheme  # a quantized network brings its own
-    contents = embed(
-        convert(graph, io=io, scheme=as_scheme, batches=batches),
+    about = About(
         name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
         description=f"Image classifier, {graph.classes} classes; the output is logits."
         if classifies
@@ -342,5 +340,4 @@ def _convert(
         preprocessing=preprocessing,
         author="edgekit",
     )
-    write_bytes(folder / MODEL, contents)
-    return size(len(contents))
+    return size(write(graph, folder / MODEL, io=io, half=scheme == "fp16", about=about))
