@@ -97,21 +97,22 @@ class _Walk:
         source = own if own.dtype == io else in_type(own, io, f"_{io}")
         self.convert(source, own)
         self.values[graph.input] = own
-        readers = {name: [n for n in graph.nodes if name in n.inputs] for name in graph.shapes}
         for node in graph.nodes:
-            read = readers[node.name]
-            if (
-                isinstance(node, Flatten)
-                and read
-                and all(isinstance(n, FullyConnected) for n in read)
-            ):
-                self.values[node.name] = self.values[node.inputs[0]]  # FULLY_CONNECTED flattens
+            if isinstance(node, Flatten) and self.is_flattened_by_reader(node):
+                self.values[node.name] = self.values[node.inputs[0]]
             else:
                 self.node(node)
         last = self.values[graph.output]
         result = last if last.dtype == io else in_type(last, io, f"_{io}")
         self.convert(last, result)
         return Operations(tuple(self.steps), source, result, graph.output)
+
+    def is_flattened_by_reader(self, node: Flatten) -> bool:
+        """Whether only FULLY_CONNECTEDs read a vector, which flatten their input themselves."""
+        readers = [reader for reader in self.graph.nodes if node.name in reader.inputs]
+        dense = bool(readers) and all(isinstance(reader, FullyConnected) for reader in readers)
+        quant = self.graph.quant
+        return dense and quant.get(node.name) == quant.get(node.inputs[0])
 
     def activation(self, name: str) -> Value:
         """The tensor of the Graph, in the type that it has there."""
