@@ -25,9 +25,7 @@ SIGMOID_RANGES = {"int8": (0.0, 255 / 256), "int16": (0.0, 32767 / 32768)}
 DEFAULT_METHOD = "balanced"
 
 
-def fixed_ranges(
-    graph: Graph, mean: float, std: float, dtype: str = "int8"
-) -> dict[str, Range]:
+def fixed_ranges(graph: Graph, mean: float, std: float, dtype: str = "int8") -> dict[str, Range]:
     """Ranges that need no data: the input's, which is that of its pixels, and sigmoids'."""
     ranges = {graph.input: ((0 - mean) / std, (255 - mean) / std)}
     for node in graph.nodes:

@@ -19,9 +19,7 @@ from edgekit.graph import Array, Graph, QuantParams, WeightedNode
 FEW_WEIGHTS = 1024
 
 
-def with_int16_activations(
-    graph: Graph, quantized: Graph, ranges: Mapping[str, Range]
-) -> Graph:
+def with_int16_activations(graph: Graph, quantized: Graph, ranges: Mapping[str, Range]) -> Graph:
     """Makes the network of ``w8a16-static``: int8 kernels, int16 activations, int64 biases.
 
     Args:
@@ -56,9 +54,7 @@ def with_float_activations(graph: Graph, quantized: Graph) -> Graph:
     known = {name: params for name, params in _kernels(quantized).items() if name in large}
     # Float biases fit beside any scale: an input's scale of 1 leaves them all the room.
     own = {
-        name: kernel_params(graph, node, 1.0)
-        for name, node in large.items()
-        if name not in known
+        name: kernel_params(graph, node, 1.0) for name, node in large.items() if name not in known
     }
     return replace(_with_kernels(graph, quantized, known), quant=known | own)
 

@@ -158,9 +158,7 @@ def inversions(divergences: Mapping[str, NDArray[np.float64]]) -> list[Inversion
     return found
 
 
-def _exceeds(
-    own: NDArray[np.float64], others: NDArray[np.float64], least: float
-) -> bool:
+def _exceeds(own: NDArray[np.float64], others: NDArray[np.float64], least: float) -> bool:
     """Whether divergences are above ``least`` on the mean, and above others beyond the noise.
 
     Args:

@@ -279,4 +279,3 @@ def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair
         )
         reads = {"recipe": asdict(recipe), "on_calibration": on_calibration}
         yield "qat", "train w8a8-static", work, {**reads, "torch": installed("torch")}
-

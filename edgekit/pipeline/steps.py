@@ -290,12 +290,10 @@ def choosing_half(count: int, seed: int) -> list[int]:
     return sorted(order[: (count + 1) // 2].tolist())
 
 
-def _convert(
-    folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str
-) -> str:
+def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
     """Writes a file with its metadata, reads it back and proves that it is of its scheme."""
     from edgekit.converters.tflite import write
-    from edgekit.converters.tflite_metadata import About
+    from edgekit.converters.tflite_about import About
 
     classifies = isinstance(graph.nodes[-1], FullyConnected)
     about = About(
@@ -308,10 +306,10 @@ def _convert(
         author="edgekit",
     )
     path = folder / MODEL
-    write(graph, path, io=io, half=scheme == FP16, about=about)
+    written = write(graph, path, io=io, half=scheme == FP16, about=about)
     if broken := _faults(path, scheme):
         raise EdgekitError(f"the {scheme} file breaks the scheme", cause="; ".join(broken[:3]))
-    return size(path.stat().st_size)
+    return size(written)
 
 
 def _faults(path: Path, scheme: str) -> list[str]:
