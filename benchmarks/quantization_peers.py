@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from quantization_subject import Pixels, Subject
+from tensorflow_converter import make_module
 
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT, measure_latency
@@ -97,11 +98,10 @@ def _tensorflow_network(subject: Subject) -> tuple[Callable[[], Any], Preprocess
     """
     import tensorflow as tf
 
-    from edgekit.converters.tflite import _module
     from edgekit.passes import prepare
 
     if subject.keras_file is None:
-        module = _module(tf, prepare(subject.graph))
+        module = make_module(tf, prepare(subject.graph))
         return (
             lambda: tf.lite.TFLiteConverter.from_concrete_functions(
                 [module.run.get_concrete_function()], module

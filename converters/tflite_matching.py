@@ -1,19 +1,21 @@
-"""Finds a quantized Graph's tensors in the .tflite file written from it, and what differs there.
+"""Finds a Graph's tensors in the .tflite file written from it, and what differs there.
 
-Names in a file are the converter's own; the match follows the data instead: the operator that
-does what a node does and reads what it reads is that node's.
+The file's tensors carry the Graph's names; the operator that writes a node's tensor is that
+node's, where it is of the node's kind and reads what the node reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from edgekit.calibration.affine import integers
 from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite_operators import CHANNEL_AXES, FUSED, LAYOUTS, OPERATORS
+from edgekit.converters.tflite_values import BEFORE, IN_FLOAT, PADDED
 from edgekit.graph import (
     AveragePool2D,
     Flatten,
@@ -24,23 +26,7 @@ from edgekit.graph import (
     WeightedNode,
 )
 
-OPERATORS = {
-    "Conv2D": "CONV_2D",
-    "DepthwiseConv2D": "DEPTHWISE_CONV_2D",
-    "FullyConnected": "FULLY_CONNECTED",
-    "Activation": "LOGISTIC",
-    "Add": "ADD",
-    "Mul": "MUL",
-    "Mean": "MEAN",
-    "AveragePool2D": "AVERAGE_POOL_2D",
-    "Flatten": "RESHAPE",
-}
-FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
-#: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
-LAYOUTS = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (0, 1, 2), "FULLY_CONNECTED": (1, 0)}
-#: The axis of the output channels in the file's layout.
-CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-#: float32 keeps 6e-8 of a scale or a bias; the writer computes ranges from scales and back.
+#: float32 keeps 6e-8 of a scale.
 RELATIVE = 1e-6
 
 
@@ -85,64 +71,82 @@ class Match:
         return {**self.copies, **{index: name for name, index in self.tensors.items()}}
 
 
-@dataclass
 class _Matcher:
-    graph: Graph
-    model: TFLiteModel
-    tensors: dict[str, int] = field(default_factory=dict)
-    copies: dict[int, str] = field(default_factory=dict)
-    operators: dict[str, int] = field(default_factory=dict)
-    missing: list[Difference] = field(default_factory=list)
+    def __init__(self, graph: Graph, model: TFLiteModel) -> None:
+        self.graph, self.model = graph, model
+        self.named = {tensor.name: tensor.index for tensor in model.tensors}
+        self.producers = {i: op for op in model.operators for i in op.outputs}
+        self.tensors: dict[str, int] = {}
+        self.operators: dict[str, int] = {}
+        self.missing: list[Difference] = []
 
     def run(self) -> Match:
-        self.producers = {i: op for op in self.model.operators for i in op.outputs}
-        entry = self.model.inputs[0]
-        readers = self.model.consumers(entry)
-        if len(readers) == 1 and readers[0].name == "QUANTIZE":
-            self.copies[entry] = self.graph.input
-            entry = readers[0].outputs[0]
-        self.tensors[self.graph.input] = entry
+        if self.graph.input in self.named:
+            self.tensors[self.graph.input] = self.named[self.graph.input]
         for node in self.graph.nodes:
             self.node(node)
-        output = self.tensors.get(self.graph.output)
-        for op in self.model.consumers(output) if output is not None else ():
-            self.copies[op.outputs[0]] = self.graph.output
-        return Match(self.tensors, self.copies, self.operators, tuple(self.missing))
+        return Match(self.tensors, self.copies(), self.operators, tuple(self.missing))
 
     def node(self, node: Node) -> None:
-        kind = OPERATORS[type(node).__name__]
+        kind = OPERATORS[type(node)].operator
+        index = self.named.get(node.name)
+        op = self.writer(index) if index is not None else None
+        if index is None and isinstance(node, Flatten):  # FULLY_CONNECTED flattens its input
+            if node.inputs[0] in self.tensors:
+                self.tensors[node.name] = self.tensors[node.inputs[0]]
+            return
         wanted = {self.tensors.get(name, -1) for name in node.inputs}
-        taken = set(self.operators.values())
-        for op in self.model.operators:
-            if op.name == kind and op.index not in taken and self.reads(op) == wanted:
-                break
-        else:
-            if isinstance(node, Flatten):  # FULLY_CONNECTED flattens its input itself
-                self.tensors[node.name] = wanted.pop()
-                return
+        if index is None or op is None or op.name != kind or self.reads(op) != wanted:
             reads = " and ".join(node.inputs)
             message = f"the file has no {kind} that reads {reads}"
             self.missing.append(Difference(node.name, "structure", message))
             return
         self.operators[node.name] = op.index
-        self.tensors[node.name] = op.outputs[0]
-        pad = self.pad(op)
-        if pad is not None:
-            self.copies[pad.outputs[0]] = node.inputs[0]
-        if isinstance(node, WeightedNode):
-            weights = zip(node.weight_names(), op.inputs[1:], strict=False)
-            self.tensors |= {name: index for name, index in weights if index >= 0}
+        self.tensors[node.name] = index
+        for name in node.weight_names():
+            if name in self.named and self.named[name] in op.inputs:
+                self.tensors[name] = self.named[name]
+
+    def writer(self, index: int) -> Operator | None:
+        """The operator that computes a tensor, seen through a change of its type."""
+        op = self.producers.get(index)
+        if op is not None and op.name == "QUANTIZE":
+            op = self.producers.get(op.inputs[0])
+        return op
 
     def reads(self, op: Operator) -> set[int]:
-        """The activations that an operator reads, seen through padding."""
-        pad = self.pad(op)
-        inputs = op.inputs if pad is None else (pad.inputs[0], *op.inputs[1:])
-        return {i for i in inputs if i >= 0 and not self.model.tensors[i].is_constant}
+        """The activations that an operator reads, seen through padding and a change of type."""
+        return {self.origin(i) for i in op.inputs if i >= 0 and self.is_activation(i)}
 
-    def pad(self, op: Operator) -> Operator | None:
-        producer = self.producers.get(op.inputs[0])
-        spatial = op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")
-        return producer if spatial and producer and producer.name == "PAD" else None
+    def origin(self, index: int) -> int:
+        producer = self.producers.get(index)
+        while producer is not None and producer.name in ("PAD", "DEQUANTIZE"):
+            index = producer.inputs[0]
+            producer = self.producers.get(index)
+        return index
+
+    def is_activation(self, index: int) -> bool:
+        producer = self.producers.get(index)
+        if producer is not None and producer.name == "DEQUANTIZE":  # of a weight in float16
+            index = producer.inputs[0]
+        return not self.model.tensors[index].is_constant
+
+    def copies(self) -> dict[int, str]:
+        """What holds the values of the Graph's tensors under another name."""
+        found: dict[int, str] = {}
+        names = {self.graph.input, *(node.name for node in self.graph.nodes)}
+        for node in self.graph.nodes:
+            if f"{node.name}{PADDED}" in self.named:
+                found[self.named[f"{node.name}{PADDED}"]] = node.inputs[0]
+        for name in names:
+            for suffix in (IN_FLOAT, BEFORE):
+                if f"{name}{suffix}" in self.named:
+                    found[self.named[f"{name}{suffix}"]] = name
+        ends = ((self.model.inputs, self.graph.input), (self.model.outputs, self.graph.output))
+        for indices, name in ends:
+            own = self.tensors.get(name)
+            found |= {index: name for index in indices if index != own}
+        return found
 
 
 def match(graph: Graph, model: TFLiteModel) -> Match:
@@ -200,7 +204,7 @@ class _Comparison:
     def _operator(self, node: Node) -> Iterator[Difference]:
         index = self.found.operators[node.name]
         op = self.operators[index]
-        wanted = FUSED.get(getattr(node, "activation", "linear"), "NONE")
+        wanted = FUSED[getattr(node, "activation", "linear")]
         if op.fused_activation != wanted:
             self.operators[index] = replace(op, fused_activation=wanted)
             message = f"fused activation {op.fused_activation} in the file, not {wanted}"
@@ -216,10 +220,10 @@ class _Comparison:
         if isinstance(node, WeightedNode):
             for name in node.weight_names():
                 if name in self.found.tensors:
-                    params = self._weight_params(node, name)
+                    params = self.graph.quant[name]
                     yield from self._quantization(name, self.found.tensors[name], params)
                     yield from self._weights(name, op, params)
-                elif integers(self.graph.weights[name], self.graph.quant[name]).any():
+                else:
                     yield Difference(name, "structure", "the file has none")
 
     def _geometry(self, node: SpatialNode, op: Operator) -> Iterator[Difference]:
@@ -248,19 +252,6 @@ class _Comparison:
                 message = f"{kind} {list(found)} in the file, not {list(node.kernel)}"
                 yield Difference(node.name, kind, message)
 
-    def _weight_params(self, node: WeightedNode, name: str) -> QuantParams:
-        """The Graph's, but for channels without any weight the scales of the file.
-
-        The converter raises scales below 4e-9; where all weights are zero, that changes nothing.
-        """
-        params, scales = self.graph.quant[name], self.model.tensors[self.found.tensors[name]].scales
-        kernel = f"{node.name}/kernel"
-        weights = integers(self.graph.weights[kernel], self.graph.quant[kernel])
-        dead = np.equal(np.abs(weights).reshape(-1, weights.shape[-1]).max(0), 0)
-        if not len(scales) == len(params.scale) == len(dead):
-            return params
-        return replace(params, scale=tuple(np.where(dead, scales, params.scale).tolist()))
-
     def _quantization(self, name: str, index: int, params: QuantParams) -> Iterator[Difference]:
         tensor = self.tensors[index]
         if tensor.dtype == "float32":  # an end of the file
@@ -287,9 +278,7 @@ class _Comparison:
             yield Difference(name, "weights", message)
             return
         stored = tensor.values()
-        # A bias passes through float32 on its way into the file.
-        slack = 0.0 if tensor.dtype == "int8" else np.abs(values) * RELATIVE
-        differ = np.abs(stored.astype(np.int64) - values) > slack
+        differ = stored.astype(np.int64) != values
         if not differ.any():
             return
         share = f"{np.mean(differ):.1%} of the integers differ"

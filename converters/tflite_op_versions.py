@@ -1,11 +1,36 @@
-"""The newest version of each operator that TensorFlow 2.5 runs, which the Edge TPU compiler embeds.
+"""Versions of operators: the lowest that our files need, and the newest that TensorFlow 2.5 runs.
 
-Measured with tensorflow-cpu 2.5.3: a model naming each operator in versions 1 to 12 was given to
-its `tf.lite.Interpreter`, which refuses what it has no kernel for. The table agrees with the
-runtime versions in TensorFlow's `tensorflow/lite/tools/versioning/runtime_version.cc`.
+The Edge TPU compiler embeds TensorFlow 2.5. Its table was measured with tensorflow-cpu 2.5.3: a
+model naming each operator in versions 1 to 12 was given to its `tf.lite.Interpreter`, which refuses
+what it has no kernel for. It agrees with the runtime versions in TensorFlow's
+`tensorflow/lite/tools/versioning/runtime_version.cc`.
 """
 
 from __future__ import annotations
+
+#: The first version of each operator that knows the type of its input; of weights that are rounded
+#: where activations are float ("dynamic"), with one scale or with one per channel. Source:
+#: tensorflow/lite/tools/versioning/op_version.cc.
+VERSIONS: dict[str, dict[str, int]] = {
+    "CONV_2D": {"float32": 1, "int8": 3, "int16": 4, "dynamic": 2, "dynamic per channel": 5},
+    "DEPTHWISE_CONV_2D": {
+        **{"float32": 1, "int8": 3, "int16": 5},
+        **{"dynamic": 4, "dynamic per channel": 6},
+    },
+    "FULLY_CONNECTED": {
+        **{"float32": 1, "int8": 4, "int16": 7},
+        **{"dynamic": 9, "dynamic per channel": 12},
+    },
+    "ADD": {"float32": 1, "int8": 2, "int16": 3},
+    "MUL": {"float32": 1, "int8": 2, "int8 that grows": 3, "int16": 4},
+    "MEAN": {"float32": 1, "int8": 2, "int16": 3},
+    "AVERAGE_POOL_2D": {"float32": 1, "int8": 2, "int16": 3},
+    "LOGISTIC": {"float32": 1, "int8": 2, "int16": 3},
+    "PAD": {"float32": 1, "int8": 2, "int16": 3},
+    "RESHAPE": {"float32": 1, "int8": 1, "int16": 1},
+    "QUANTIZE": {"int8": 1, "uint8": 1, "int16": 2},  # by the type of its output
+    "DEQUANTIZE": {"uint8": 1, "int8": 2, "int16": 3, "float16": 3},
+}
 
 _BY_VERSION = {
     1: """

@@ -5,22 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edgekit.paths import StrPath
 
 
-def write_bytes(path: StrPath, contents: bytes) -> None:
-    """Writes to a temporary name in the same folder, then renames."""
+@contextlib.contextmanager
+def open_whole(path: StrPath) -> Iterator[BinaryIO]:
+    """Opens a temporary name in the same folder, to write and read; renames it at the end.
+
+    Where the block raises, there is no file, or the one that was there before.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(contents)
+        with temporary.open("w+b") as stream:
+            yield stream
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: StrPath, contents: bytes) -> None:
+    """Writes to a temporary name in the same folder, then renames."""
+    with open_whole(path) as stream:
+        stream.write(contents)
 
 
 def write_json(path: StrPath, value: Any) -> None:

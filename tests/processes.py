@@ -60,7 +60,8 @@ class Memory:
         terminalreporter.line(f"peak of each process: {listed}")
         if max(peaks.values()) > MOST_MEMORY and self.peaks:
             terminalreporter.line(
-                f"more than {MOST_MEMORY:,} MB, which a process of the fast tests may take", red=True
+                f"more than {MOST_MEMORY:,} MB, which a process of the fast tests may take",
+                red=True,
             )
 
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from described import embed
 from foreign_files import FOREIGN, ending_in, input_shape
 from PIL import Image
 from tiny_tflite import SIZE, TinyModel, float_io
@@ -13,7 +14,6 @@ from tiny_tflite import SIZE, TinyModel, float_io
 from edgekit import bench_child
 from edgekit.bench_child import burst, load
 from edgekit.classify import draw
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import MissingToolError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT

@@ -6,6 +6,7 @@ import os
 import foreign_files
 import numpy as np
 import pytest
+from described import embed
 from foreign_files import FOREIGN, ending_in
 from PIL import Image
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
@@ -15,7 +16,6 @@ from edgekit.bench_devices import check_url, choose_method, compare
 from edgekit.bench_photos import Photos, load_photos
 from edgekit.classify import draw
 from edgekit.console import NullConsole
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import DeviceError, UsageError
 from edgekit.hashing import file_hash
 from edgekit.normalization import Normalization

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import embed
 from edgetpu_packages import compiled
 from PIL import Image
 from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
 from tiny_tflite import SIZE, TinyModel, float_io, schema, with_classes
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import UsageError
 from edgekit.inspection import inspect_file, scheme
 from edgekit.runtime import LiteRT

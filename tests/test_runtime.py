@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import embed
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io, schema
 
 from edgekit import runtime
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT, measure_latency

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from described import embed
 from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
 from PIL import Image
 from stand_in import build_library, compiled_model
@@ -12,7 +13,6 @@ from tiny_tflite import SIZE, TinyModel, float_io
 from edgekit.classifier import softmax
 from edgekit.classify import TEST_PICTURE, classify, draw
 from edgekit.cli import run
-from edgekit.converters.tflite_metadata import embed
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import LiteRT
 

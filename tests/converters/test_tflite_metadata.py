@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import embed
 from tiny_tflite import SIZE, TinyModel, float_io, schema
 
 from edgekit.converters import tflite_file
 from edgekit.converters import tflite_metadata_schema as fields
 from edgekit.converters.tflite_container import copy_files
-from edgekit.converters.tflite_metadata import embed, read_metadata
+from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import UsageError
 from edgekit.preprocessing import Preprocessing
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from described import embed
 from tiny_tflite import SIZE, TinyModel, schema
 
-from edgekit.converters.tflite_metadata import embed
 from edgekit.converters.tflite_slice import Slicer
 from edgekit.preprocessing import Preprocessing
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import embed
 from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
 from PIL import Image
 from ssh_server import MISSING, SSHD, serve
@@ -21,7 +22,6 @@ from stand_in import compiled_model
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
 from edgekit.classify import classify
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
 from edgekit.normalization import Normalization
 from edgekit.preprocessing import Preprocessing

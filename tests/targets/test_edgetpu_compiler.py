@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from described import embed
 from tiny_tflite import TinyModel, schema
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import embed, read_metadata
+from edgekit.converters.tflite_metadata import read_metadata
 from edgekit.errors import CompileError, MissingToolError, UsageError
 from edgekit.preprocessing import Preprocessing
 from edgekit.targets.edgetpu import EdgeTPUTarget

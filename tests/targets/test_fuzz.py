@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import embed
 from edgetpu_packages import compiled
 from tiny_tflite import SIZE, TinyModel, float_io
 
 from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import embed
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.inspection import inspect_file
 from edgekit.preprocessing import Preprocessing

@@ -1,0 +1,179 @@
+"""What a .tflite file says about itself: class names and preprocessing, in the standard way.
+
+The standard is TensorFlow Lite's: a ModelMetadata flatbuffer in the buffer "TFLITE_METADATA",
+and the files that it names in a zip archive behind the model. Whatever reads that standard (the
+TFLite Task Library, MediaPipe, Android Studio) finds the labels and feeds the right numbers.
+`edgekit.converters.tflite_metadata` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.converters.tflite_file import Tensor
+from edgekit.converters.tflite_metadata import EMBEDDING, LABELS_FILE, LOGIT, RECORD_FILE
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.preprocessing import Preprocessing
+
+#: Name and description of the output, with class names and without.
+_LOGIT = (LOGIT, "A logit per class.")
+_EMBEDDING = (EMBEDDING, "The photo as a vector, for a classifier of one's own.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is written into a file beside the network.
+
+    Attributes:
+        name: what readers show as the model's name.
+        description: what readers show below it.
+        labels: one name per class, in the order of the output; none for an embedding.
+        preprocessing: how a photo becomes normalised values. What is stored is the record of the
+            model's own input (`Preprocessing.of_input`).
+        author: who made the model; left out when empty.
+        license: under what it may be used; left out when empty.
+    """
+
+    name: str
+    description: str
+    labels: Sequence[str]
+    preprocessing: Preprocessing
+    author: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `describe` gives.
+
+    Attributes:
+        metadata: contents of the buffer TFLITE_METADATA.
+        files: by name, for the archive behind the model.
+    """
+
+    metadata: bytes
+    files: Mapping[str, bytes]
+
+
+def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
+    """Puts into the standard's words what a file is about; the same on every call.
+
+    The normalization is that of the model's own input. A float32 input takes
+    (pixel - mean) / std of the preprocessing. A quantized input has the preprocessing folded in
+    and takes the pixels' bytes, so mean and std are the ones that its scale and zero point undo:
+    ``mean = zero_point + low, std = 1 / scale`` with ``low`` 0 for uint8 and 128 for int8.
+
+    Args:
+        about: what to say.
+        image: the file's input, NHWC.
+        scores: the file's output, a score per class or an embedding.
+
+    Raises:
+        UsageError: the input is no image, or the labels do not fit the output.
+    """
+    if len(image.shape) != 4 or image.shape[3] != 3:
+        raise UsageError(
+            "the model is not an image classifier",
+            cause=f"its input is {list(image.shape)}, not [1, height, width, 3]",
+        )
+    _check_labels(about.labels, scores)
+    table = {
+        "name": about.name,
+        "description": about.description,
+        "subgraph_metadata": [
+            {
+                "input_tensor_metadata": [_input(image, about.preprocessing)],
+                "output_tensor_metadata": [_output(scores, about.labels)],
+            }
+        ],
+        **({"author": about.author} if about.author else {}),
+        **({"license": about.license} if about.license else {}),
+        "associated_files": [
+            {"name": RECORD_FILE, "description": "How edgekit prepares a photo for this model."}
+        ],
+        "min_parser_version": fields.MIN_PARSER_VERSION,
+    }
+    own = about.preprocessing.of_input(image.dtype)
+    record = {"schema_version": 1, "preprocessing": own.to_dict()}
+    files = {RECORD_FILE: json.dumps(record, indent=1, sort_keys=True).encode()}
+    if about.labels:
+        files = {LABELS_FILE: "\n".join(about.labels).encode(), **files}
+    return Parts(fields.encode(table), files)
+
+
+def _check_labels(labels: Sequence[str], scores: Tensor) -> None:
+    if not scores.shape or (labels and len(labels) != scores.shape[-1]):
+        raise UsageError(
+            "the labels do not fit the model",
+            cause=f"{len(labels)} labels for an output of {list(scores.shape)}",
+        )
+    bad = [label for label in labels if not label.strip() or len(label.splitlines()) != 1]
+    if bad:
+        raise UsageError("a label must be one line of text", cause=f"{bad[0]!r} is not")
+
+
+def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
+    if image.dtype == "float32":
+        mean, std = list(preprocessing.mean), list(preprocessing.std)
+        limits = np.array([[0.0], [255.0]])
+        low, high = ((limits - mean) / std).tolist()
+    elif image.scale is not None and image.dtype in ("uint8", "int8"):
+        offset = 128 if image.dtype == "int8" else 0
+        mean, std = [float(image.zero_point or 0) + offset], [1 / image.scale]
+        low, high = [0.0 - offset], [255.0 - offset]
+    else:
+        raise UsageError(
+            "the model's input cannot be described", cause=f"it is an unquantized {image.dtype}"
+        )
+    height, width = image.shape[1:3]
+    return {
+        "name": "image",
+        "description": f"RGB photo, {width} x {height} pixels, {image.dtype}.",
+        "content": {
+            "content_properties_type": fields.IMAGE_PROPERTIES,
+            "content_properties": {
+                "color_space": fields.RGB,
+                "default_size": {"width": width, "height": height},
+            },
+        },
+        "process_units": [
+            {
+                "options_type": fields.NORMALIZATION_OPTIONS,
+                "options": {"mean": mean, "std": std},
+            }
+        ],
+        "stats": {"max": high, "min": low},
+    }
+
+
+def _output(scores: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    name, description = _LOGIT if labels else _EMBEDDING
+    table: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "content": {
+            "content_properties_type": fields.FEATURE_PROPERTIES,
+            "content_properties": {},
+        },
+    }
+    if labels:
+        what = "Class names in the order of the output."
+        table["associated_files"] = [
+            {"name": LABELS_FILE, "description": what, "type": fields.TENSOR_AXIS_LABELS}
+        ]
+    if scores.scale is not None and scores.dtype in ("uint8", "int8"):
+        limits = np.iinfo(scores.dtype)
+        zero_point = scores.zero_point or 0
+        table["stats"] = {
+            "max": [(limits.max - zero_point) * scores.scale],
+            "min": [(limits.min - zero_point) * scores.scale],
+        }
+    return table

@@ -1,0 +1,115 @@
+"""What a .tflite file is put together from, before it is packed: tensors and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.converters.tflite_file import schema
+from edgekit.graph import Array, QuantParams, Shape
+
+#: What is added to the name of a tensor for its values in another type inside the file.
+IN_FLOAT, BEFORE, PADDED = "_dequantized", "_float", "_padded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A tensor of the file.
+
+    Attributes:
+        name: unique in the file.
+        shape: as stored, with the batch.
+        dtype: a numpy name.
+        params: how its integers stand for reals; None of floats and sizes.
+        axis: of the channels, where it has a scale for each.
+        data: makes the numbers of a constant, in its shape and type; None of an activation.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    params: QuantParams | None = None
+    axis: int = 0
+    data: Callable[[], Array] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a constant takes; 0 for an activation."""
+        if self.data is None:
+            return 0
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """An operator of the file.
+
+    Attributes:
+        operator: the schema's name such as "CONV_2D".
+        version: the lowest that knows these types.
+        inputs: in the operator's order.
+        output: what it writes.
+        options: the schema's table of options, or None.
+    """
+
+    operator: str
+    version: int
+    inputs: tuple[Value, ...]
+    output: Value
+    options: Any = None
+
+
+@dataclass(frozen=True)
+class Operations:
+    """A whole network as operators.
+
+    Attributes:
+        steps: in the order of execution.
+        source: the file's input.
+        result: the file's output.
+        output_name: what the network calls its output.
+    """
+
+    steps: tuple[Operation, ...]
+    source: Value
+    result: Value
+    output_name: str
+
+
+def in_type(value: Value, dtype: str, suffix: str) -> Value:
+    """A tensor with the same values in another type, under another name."""
+    params = value.params
+    if dtype == "float32" or params is None:
+        params = None
+    elif dtype == "uint8":
+        shifted = tuple(zero_point + 128 for zero_point in params.zero_point)
+        params = replace(params, dtype=dtype, zero_point=shifted)
+    return Value(name=f"{value.name}{suffix}", shape=value.shape, dtype=dtype, params=params)
+
+
+def constant(name: str, array: Array) -> Value:
+    """Sizes or axes that an operator reads."""
+    return Value(name=name, shape=array.shape, dtype=str(array.dtype), data=lambda: array)
+
+
+def make_options(name: str, fields: Mapping[str, Any] | None = None) -> Any:
+    """One of the schema's tables of options, with the defaults that it has there."""
+    options = getattr(schema(), f"{name}T")()
+    for key, value in (fields or {}).items():
+        setattr(options, key, value)
+    return options
+
+
+def type_of_version(operator: str, reads: Sequence[Value], output: Value) -> str:
+    """What decides an operator's version: the key of its row in `VERSIONS`."""
+    kind = reads[0].dtype
+    if kind == "float32" and len(reads) > 1 and reads[1].params is not None:
+        return "dynamic" if reads[1].params.axis is None else "dynamic per channel"
+    if operator == "MUL" and kind == "int8":
+        scales = [value.params.scale[0] for value in (*reads, output) if value.params]
+        if scales[0] * scales[1] >= scales[2]:
+            return "int8 that grows"
+    return kind
