@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ADB = shutil.which("adb")
-MISSING = "needs adb (apt-get install adb)"
 
 VERSION, MAX_DATA = 0x01000001, 256 * 1024  # from this version on, checksums are not looked at
 BANNER = (

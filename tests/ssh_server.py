@@ -16,7 +16,6 @@ from getpass import getuser
 from pathlib import Path
 
 SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
-MISSING = "needs OpenSSH's server (apt-get install openssh-server)"
 
 CONFIG = """\
 ListenAddress {address}
