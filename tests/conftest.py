@@ -3,6 +3,8 @@
 import adb_daemon
 import pytest
 
+pytest_plugins = ["processes"]
+
 
 @pytest.fixture
 def phone(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -138,9 +137,9 @@ def meet():
 def processes(request):
     """What so many processes have seen, by rank."""
     size = request.param
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    from ports import free_port  # which the processes of this file do not find
+
+    port = free_port()
     running = [
         subprocess.Popen(
             [sys.executable, __file__],
