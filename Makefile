@@ -12,11 +12,15 @@ NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile
 demo: $(VENV)/runtime
 	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
 
+# In as many processes as there are cores: `make test PROCESSES=0` runs all in one.
+PROCESSES ?= auto
+PARALLEL = -n $(PROCESSES) --dist worksteal --durations=15
+
 test: $(VENV)/dev .venv-device/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(VENV)/dev .venv-device/ready
-	$(BIN)/python -m pytest -m "not legacy and not arm64"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not legacy and not arm64"
 
 # The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
 PYTHON38 ?= python3.8

@@ -1,10 +1,13 @@
-"""The arithmetic of TFLite's 8-bit scheme (source: TFLite's quantization specification).
+"""The arithmetic of TFLite's integer schemes (source: TFLite's quantization specification).
 
-int8 activations: per tensor, asymmetric. int8 weights: symmetric, zero point 0, -127 … 127.
-int32 biases: scale = input scale times weight scale.
+int8 activations: per tensor, asymmetric. int16 activations: per tensor, symmetric. int8 weights:
+symmetric, zero point 0, -127 … 127. Biases: scale = input scale times weight scale, in int32
+beside int8 activations and in int64 beside int16 ones.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +16,26 @@ from edgekit.graph import Array, QuantParams
 
 Reals = NDArray[np.float64]
 
-INT8_MIN, INT8_MAX, WEIGHT_MAX = -128, 127, 127
-#: Room for a bias in its int32, and for the accumulator that is added to it.
-BIAS_MAX = 2.0**30
+#: The integers of each type; of the int64 of biases those that LiteRT's kernels take, whose
+#: rescaling (``MultiplyByQuantizedMultiplier`` of an int64, lite/kernels/internal/common.cc) is for
+#: accumulators of 48 bits.
+LIMITS = {
+    **{name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int8", "int16")},
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**47), 2**47 - 1),
+}
+INT8_MIN, INT8_MAX = LIMITS["int8"]
+WEIGHT_MAX = INT8_MAX
+#: The type of biases beside activations of a type.
+BIASES = {"int8": "int32", "int16": "int64"}
+#: The largest bias of a type: half of it is room for the accumulator that it is added to.
+BIAS_MAX = {dtype: float((LIMITS[dtype][1] + 1) // 2) for dtype in BIASES.values()}
 #: The smallest scale: keeps a constant zero tensor's arithmetic finite in float32.
 SMALLEST_SCALE = 1e-9
 
 
 def asymmetric(low: Reals | float, high: Reals | float) -> tuple[Reals, NDArray[np.int64]]:
-    """Scales and zero points that cover ``[low, high]`` and represent zero exactly."""
+    """Scales and zero points of int8 that cover ``[low, high]`` and represent zero exactly."""
     low = np.minimum(np.asarray(low, np.float64), 0.0)
     high = np.maximum(np.asarray(high, np.float64), 0.0)
     scale = np.maximum((high - low) / (INT8_MAX - INT8_MIN), SMALLEST_SCALE)
@@ -29,14 +43,24 @@ def asymmetric(low: Reals | float, high: Reals | float) -> tuple[Reals, NDArray[
     return scale, zero_point.astype(np.int64)
 
 
-def activation_params(low: float, high: float) -> QuantParams:
+def symmetric(low: Reals | float, high: Reals | float) -> tuple[Reals, NDArray[np.int64]]:
+    """Scales of int16 that cover ``[low, high]`` with the zero point 0."""
+    bound = np.maximum(np.abs(np.asarray(low, np.float64)), np.abs(high))
+    scale = np.maximum(bound / LIMITS["int16"][1], SMALLEST_SCALE)
+    return scale, np.zeros(scale.shape, np.int64)
+
+
+_GRIDS = {"int8": asymmetric, "int16": symmetric}
+
+
+def activation_params(low: float, high: float, dtype: str = "int8") -> QuantParams:
     """Parameters of an activation with the range ``[low, high]``, widened to hold zero."""
-    scale, zero_point = asymmetric(low, high)
-    return QuantParams((float(np.float32(scale)),), (int(zero_point),))
+    scale, zero_point = _GRIDS[dtype](low, high)
+    return QuantParams((float(np.float32(scale)),), (int(zero_point),), dtype)
 
 
 def weight_params(
-    kernel: Array, bias: Array, input_scale: float, *, per_tensor: bool
+    kernel: Array, bias: Array, input_scale: float, *, per_tensor: bool, bias_dtype: str = "int32"
 ) -> QuantParams:
     """Symmetric parameters of a kernel whose last axis is the output channel.
 
@@ -46,8 +70,8 @@ def weight_params(
     """
     channels = kernel.shape[-1]
     largest = np.abs(kernel.reshape(-1, channels)).max(0).astype(np.float64)
-    scale = np.maximum(largest / WEIGHT_MAX, np.abs(bias) / (BIAS_MAX * input_scale))
-    scale = np.maximum(scale, SMALLEST_SCALE)
+    fitting = np.abs(bias) / (BIAS_MAX[bias_dtype] * input_scale)
+    scale = np.maximum(np.maximum(largest / WEIGHT_MAX, fitting), SMALLEST_SCALE)
     if per_tensor:
         scale = scale.max(keepdims=True)
     return QuantParams(
@@ -57,20 +81,28 @@ def weight_params(
     )
 
 
-def bias_params(input_scale: float, weights: QuantParams) -> QuantParams:
-    """int32 parameters: the accumulator's own scale."""
+def bias_params(input_scale: float, weights: QuantParams, dtype: str = "int32") -> QuantParams:
+    """Parameters of a bias: the accumulator's own scale."""
     scales = tuple(input_scale * scale for scale in weights.scale)
-    return QuantParams(
-        scales, (0,) * len(scales), dtype="int32", axis=None if len(scales) == 1 else 0
+    return QuantParams(scales, (0,) * len(scales), dtype, axis=None if len(scales) == 1 else 0)
+
+
+def integers(values: Array, params: QuantParams) -> NDArray[np.signedinteger[Any]]:
+    """Rounds reals to the integers that stand for them (weights and biases).
+
+    Returns:
+        int64 where the parameters are of int64, else int32.
+    """
+    limit = LIMITS[params.dtype][1]
+    steps = values.astype(np.float64)
+    # In place: of L2's largest kernels each copy takes 60 MB.
+    steps /= np.asarray(params.scale)
+    np.rint(steps, out=steps)
+    np.clip(steps, -limit, limit, out=steps)
+    held: NDArray[np.signedinteger[Any]] = steps.astype(
+        np.int64 if params.dtype == "int64" else np.int32
     )
-
-
-def integers(values: Array, params: QuantParams) -> NDArray[np.int32]:
-    """Rounds reals to the integers that stand for them (weights and biases)."""
-    limit = WEIGHT_MAX if params.dtype == "int8" else 2**31 - 1
-    scaled = np.rint(values.astype(np.float64) / np.asarray(params.scale))
-    clipped: NDArray[np.int32] = np.clip(scaled, -limit, limit).astype(np.int32)
-    return clipped
+    return held
 
 
 def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:

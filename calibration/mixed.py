@@ -1,7 +1,7 @@
-"""Mixed precision: a quantized Graph in which some tensors, and what touches them, stay float.
+"""Mixed precision: an int8 Graph in which some tensors, and what touches them, stay float.
 
 A Graph is mixed where its `quant` lacks entries: a tensor without one is float, and so is a
-weighted node whose kernel has none. Its other nodes compute on integers. A border between the two
+weighted node whose kernel has none. Its other nodes compute on int8. A border between the two
 is a tensor that keeps its `QuantParams`: a float node that reads it is given the reals that its
 integers stand for, and what a float node writes into it is rounded.
 """
@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.graph import Graph, Node, WeightedNode
+from edgekit.graph import Graph, Node
+from edgekit.schemes import FP32, MIXED, scheme_of, scheme_of_node
 
 
 def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
@@ -56,16 +57,13 @@ def float_nodes(graph: Graph) -> list[str]:
 
 
 def is_mixed(graph: Graph) -> bool:
-    """Whether the Graph is quantized in part only."""
-    return bool(graph.quant) and bool(float_nodes(graph))
+    """Whether the Graph is int8 in part only."""
+    return scheme_of(graph) == MIXED
 
 
 def is_float(graph: Graph, node: Node) -> bool:
-    """Whether a node of a Graph is computed in float.
+    """Whether a node of a Graph is computed in float, weights and all.
 
-    A weighted node is where its kernel is not quantized, any other where a tensor that it reads
-    or writes is not.
+    A layer with an int8 kernel whose input is float is not: its input is rounded at each run.
     """
-    if isinstance(node, WeightedNode):
-        return f"{node.name}/kernel" not in graph.quant
-    return any(name not in graph.quant for name in (node.name, *node.inputs))
+    return scheme_of_node(graph, node) == FP32

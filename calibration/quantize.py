@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgekit.calibration.affine import activation_params, bias_params, weight_params
+from edgekit.calibration.affine import BIASES, activation_params, bias_params, weight_params
 from edgekit.calibration.histogram import Histogram, HistogramTap
 from edgekit.calibration.ranges import Choice, Range, check_method, choose
 from edgekit.devices import place
@@ -17,19 +17,20 @@ from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
 from edgekit.network import Network
 
-#: LOGISTIC's output scale must be exactly 1/256 with zero point -128 (TFLite specification).
-SIGMOID_RANGE = (0.0, 255 / 256)
+#: LOGISTIC's output scale must be exactly 1/256 with zero point -128 in int8, and 1/32768 with
+#: zero point 0 in int16 (TFLite specification).
+SIGMOID_RANGES = {"int8": (0.0, 255 / 256), "int16": (0.0, 32767 / 32768)}
 
 #: As good as any on every network measured, and better on heavy tails (docs/quantization.md).
 DEFAULT_METHOD = "balanced"
 
 
-def fixed_ranges(graph: Graph, mean: float, std: float) -> dict[str, Range]:
+def fixed_ranges(graph: Graph, mean: float, std: float, dtype: str = "int8") -> dict[str, Range]:
     """Ranges that need no data: the input's, which is that of its pixels, and sigmoids'."""
     ranges = {graph.input: ((0 - mean) / std, (255 - mean) / std)}
     for node in graph.nodes:
         if isinstance(node, Activation) and node.kind == "sigmoid":
-            ranges[node.name] = SIGMOID_RANGE
+            ranges[node.name] = SIGMOID_RANGES[dtype]
     return ranges
 
 
@@ -105,13 +106,20 @@ def choose_ranges(
     return {name: (c.low, c.high) for name, c in choose_all(histograms, method).items()}
 
 
-def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
-    """Puts the TFLite 8-bit scheme on every tensor and weight of a prepared network.
+def quantize(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    dtype: str = "int8",
+    kernels: Mapping[str, QuantParams] | None = None,
+) -> Graph:
+    """Puts a scheme of TFLite's with integers throughout on a prepared network.
 
     Args:
         graph: batch normalizations folded, activations written out.
         ranges: of the input and of every node's output, but for those that have their scale from
             another tensor (`Graph.scale_owners`).
+        dtype: of the activations.
+        kernels: parameters of kernels that have some already; the others get their own.
 
     Raises:
         ValueError: a tensor has no range.
@@ -121,20 +129,29 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> Graph:
     if missing:
         raise ValueError(f"no range for {sorted(missing)[:3]}")
     quant: dict[str, QuantParams] = {
-        name: activation_params(low, high) for name, (low, high) in ranges.items()
+        name: activation_params(low, high, dtype) for name, (low, high) in ranges.items()
     }
     quant |= {name: quant[owner] for name, owner in owners.items()}
+    quant |= kernels or {}
     for node in graph.nodes:
         if isinstance(node, WeightedNode):
-            weights = graph.node_weights(node)
-            input_scale = quant[node.inputs[0]].scale[0]
-            kernel = weight_params(
-                weights["kernel"],
-                weights["bias"],
-                input_scale,
-                # The Edge TPU takes no per-channel fully connected layer.
-                per_tensor=isinstance(node, FullyConnected),
-            )
-            quant[f"{node.name}/kernel"] = kernel
-            quant[f"{node.name}/bias"] = bias_params(input_scale, kernel)
+            input_scale, kernel = quant[node.inputs[0]].scale[0], f"{node.name}/kernel"
+            if kernel not in quant:
+                quant[kernel] = kernel_params(graph, node, input_scale, BIASES[dtype])
+            quant[f"{node.name}/bias"] = bias_params(input_scale, quant[kernel], BIASES[dtype])
     return replace(graph, quant=quant)
+
+
+def kernel_params(
+    graph: Graph, node: WeightedNode, input_scale: float, bias_dtype: str = "int32"
+) -> QuantParams:
+    """The parameters of a node's kernel, beside a bias that it leaves room for."""
+    weights = graph.node_weights(node)
+    return weight_params(
+        weights["kernel"],
+        weights["bias"],
+        input_scale,
+        # The Edge TPU takes no per-channel fully connected layer.
+        per_tensor=isinstance(node, FullyConnected),
+        bias_dtype=bias_dtype,
+    )

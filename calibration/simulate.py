@@ -1,4 +1,4 @@
-"""The quantized network in float arithmetic: every tensor rounded to its 8-bit grid."""
+"""The quantized network in float arithmetic: every tensor rounded to its grid of integers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, reals
+from edgekit.calibration.affine import INT8_MAX, INT8_MIN, LIMITS, SMALLEST_SCALE, reals
 from edgekit.calibration.mixed import is_float
-from edgekit.graph import AveragePool2D, Graph
+from edgekit.graph import AveragePool2D, Graph, Node
 from edgekit.network import Network
+from edgekit.schemes import W8_DYNAMIC, scheme_of_node
 
 #: Rounds values in steps, less the zero point, to whole steps; in place.
 Rounding = Callable[[Tensor], Tensor]
@@ -44,8 +45,51 @@ def round_mean_(means: Tensor, zero_point: int, count: int) -> Tensor:
     """
     sums = means.add_(zero_point).mul_(count).round_()
     signs = sums.sign()
-    # Exact for windows of up to 2**16 positions: all terms are integers below 2**24.
+    # Exact where all terms are integers below 2**24: for windows of up to 2**16 positions in int8,
+    # and of up to 2**9 in int16.
     return sums.abs_().add_(count // 2).div_(count).floor_().mul_(signs).sub_(zero_point)
+
+
+def round_by_photo(x: Tensor) -> Tensor:
+    """Rounds each photo's values to int8, asymmetrically, over the range that they take.
+
+    What LiteRT's hybrid kernels, which have int8 weights and float activations, do to what they
+    read (``AsymmetricQuantizeFloats`` in lite/kernels/internal/reference/portable_tensor_utils.cc,
+    called for each photo by ``EvalHybridPerChannel`` in lite/kernels/conv.cc).
+
+    Args:
+        x: [n, …].
+
+    Returns:
+        The reals that the integers stand for.
+    """
+    flat = x.flatten(1)
+    low, high = flat.amin(1).clamp_max_(0), flat.amax(1).clamp_min_(0)
+    scale = ((high - low) / (INT8_MAX - INT8_MIN)).clamp_min_(SMALLEST_SCALE)
+    zero_point = (INT8_MIN - low / scale).round_()
+    scale, zero_point = (v.view(-1, *(1,) * (x.dim() - 1)) for v in (scale, zero_point))
+    steps = (x / scale).add_(zero_point).round_().clamp_(INT8_MIN, INT8_MAX)
+    return steps.sub_(zero_point).mul_(scale)
+
+
+class _Rounded(Network):
+    """A network with rounded weights, whose layers with float inputs round those at each run."""
+
+    def __init__(self, graph: Graph) -> None:
+        rounded = {
+            name: reals(array, graph.quant[name]) if name in graph.quant else array
+            for name, array in graph.weights.items()
+        }
+        super().__init__(replace(graph, weights=rounded))
+        self.dynamic = {
+            node.name for node in graph.nodes if scheme_of_node(graph, node) == W8_DYNAMIC
+        }
+
+    def run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """Computes one node's output from its inputs, NCHW."""
+        if node.name in self.dynamic:
+            inputs = [round_by_photo(inputs[0])]
+        return super().run_node(node, inputs)
 
 
 class Simulation(nn.Module):
@@ -55,18 +99,14 @@ class Simulation(nn.Module):
     one step on the last layer.
 
     Args:
-        graph: with `QuantParams` on every tensor and weight, or, where it is mixed
-            (`edgekit.calibration.mixed`), on those that are not float.
+        graph: of any scheme (`edgekit.schemes`). What has no `QuantParams` is float; what a layer
+            with a quantized kernel reads without them is rounded photo by photo, as it comes.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        rounded = {
-            name: reals(array, graph.quant[name]) if name in graph.quant else array
-            for name, array in graph.weights.items()
-        }
         #: What runs between the roundings, with the weights' rounded values.
-        self.network = Network(replace(graph, weights=rounded))
+        self.network: Network = _Rounded(graph)
         self.quant = graph.quant
         self.roundings = roundings(graph)
 
@@ -89,6 +129,7 @@ class Simulation(nn.Module):
             return tensor
         # Four passes in place: several times faster than torch's own fake-quantize on a CPU.
         scale, zero_point = params.scale[0], params.zero_point[0]
+        low, high = LIMITS[params.dtype]
         steps = tensor.div_(scale)
         steps = self.roundings.get(name, Tensor.round_)(steps)
-        return steps.clamp_(INT8_MIN - zero_point, INT8_MAX - zero_point).mul_(scale)
+        return steps.clamp_(low - zero_point, high - zero_point).mul_(scale)

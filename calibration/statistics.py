@@ -108,7 +108,7 @@ def correct_biases(trained: Graph, quantized: Graph, input_mean: Reals) -> Graph
     means[trained.input] = np.asarray(input_mean, np.float64)
     weights = dict(quantized.weights)
     for node in quantized.nodes:
-        if not isinstance(node, WeightedNode):
+        if not isinstance(node, WeightedNode) or f"{node.name}/kernel" not in quantized.quant:
             continue
         kernel = quantized.weights[f"{node.name}/kernel"]
         error = reals(kernel, quantized.quant[f"{node.name}/kernel"]) - kernel

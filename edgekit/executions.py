@@ -110,8 +110,9 @@ def _subject_of_run(folder: Path) -> Subject:
     from edgekit.architecture import without_classifier
     from edgekit.graph import Graph
     from edgekit.pipeline.stage import folder_name
-    from edgekit.pipeline.steps import FLOAT, FP32, GRAPH, W8A8, read_splits
+    from edgekit.pipeline.steps import FLOAT, GRAPH, read_splits
     from edgekit.pipeline.workspace import STAGES
+    from edgekit.schemes import FP32, W8A8
 
     try:
         manifest = read_json(folder / "manifest.json")

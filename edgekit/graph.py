@@ -207,10 +207,13 @@ NODE_TYPES: dict[str, type[Node]] = {
 class QuantParams:
     """How integers stand for reals: ``real = scale * (integer - zero_point)``.
 
+    Which of a network's tensors and weights have some says its scheme (`edgekit.schemes`).
+
     Attributes:
         scale: float64 values, one, or one per channel.
-        zero_point: integers, as many as scales.
-        dtype: ``int8`` or ``int32``.
+        zero_point: integers, as many as scales; 0 of all types but an activation's ``int8``.
+        dtype: ``int8`` or ``int16`` of an activation, ``int8`` of a kernel, ``int32`` of a bias
+            beside int8 activations, ``int64`` beside int16 ones.
         axis: the channel axis of a per-channel scheme, else None.
     """
 

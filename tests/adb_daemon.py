@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ports import free_port
+
 ADB = shutil.which("adb")
 
 VERSION, MAX_DATA = 0x01000001, 256 * 1024  # from this version on, checksums are not looked at
@@ -343,9 +345,7 @@ def serve(folder: Path) -> Iterator[Phone]:
     phone = Phone(folder, folder / "bin", folder / "tmp")
     for path in (phone.bin, phone.tmp, folder / "home"):
         path.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "ANDROID_ADB_SERVER_PORT": str(port),
         "ADB_LOCAL_TRANSPORT_MAX_PORT": "5553",  # looks for no emulators

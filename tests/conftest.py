@@ -6,6 +6,8 @@ from prerequisites import pytest_terminal_summary, skip_without
 
 __all__ = ["pytest_terminal_summary"]  # a hook
 
+pytest_plugins = ["processes"]
+
 
 @pytest.fixture
 def phone(tmp_path):

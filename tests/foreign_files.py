@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from described import attach
 from tiny_tflite import TinyModel, schema
 
 from edgekit.converters import tflite_container as container
@@ -95,7 +96,7 @@ def with_files(
     kind = {"type": fields.TENSOR_AXIS_LABELS}
     table = {"associated_files": [item | kind for item in labels], **output}
     metadata = {"subgraph_metadata": [{"output_tensor_metadata": [table]}]}
-    flat = container.attach(model, fields.encode(metadata))
+    flat = attach(model, fields.encode(metadata))
     return container.pack(flat, dict(files))
 
 

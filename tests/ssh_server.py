@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 
+from ports import free_port
+
 SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
 
 CONFIG = """\
@@ -104,9 +106,7 @@ def serve(
     shutil.copy(known / "id_ed25519.pub", folder / "authorized_keys")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd separates its privileges there
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "config").write_text(CONFIG.format(address=address, port=port, folder=folder))
     public = (folder / "host_key.pub").read_text()
     (known / "known_hosts").write_text(f"[{address}]:{port} {public}")

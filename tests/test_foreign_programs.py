@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from described import attach
 from foreign_files import (
     FOREIGN,
     GREEN,
@@ -25,7 +26,6 @@ from PIL import Image
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel, float_io, with_classes
 
-from edgekit.converters import tflite_container as container
 from edgekit.converters import tflite_metadata_schema as fields
 from edgekit.errors import UsageError
 from edgekit.inspection import inspect_file
@@ -215,6 +215,6 @@ def test_a_normalization_that_nothing_can_be_fed_with_is_not_used(tmp_path, numb
     unit = {"options_type": 1, "options": {"mean": mean, "std": std}}
     metadata = {"subgraph_metadata": [{"input_tensor_metadata": [{"process_units": [unit]}]}]}
     path = tmp_path / "m.tflite"
-    path.write_bytes(container.attach(float_io().pack(), fields.encode(metadata)))
+    path.write_bytes(attach(float_io().pack(), fields.encode(metadata)))
     found = inspect_file(path)
     assert (found["metadata"]["mean"], found["needs_normalization"]) == ((), True)

@@ -21,6 +21,7 @@ from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.running import StageRun
 from edgekit.pipeline.stage import StageStore
 from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
+from edgekit.schemes import FINE_TO_COARSE, W8A8, scheme_of
 from edgekit.targets import registry
 from edgekit.targets.base import Target
 
@@ -139,7 +140,7 @@ class _Build(StageRun):
         self.entries: list[TargetEntry] = []
         self.devices: list[Device] = []
         self.problem: EdgekitError | None = None
-        self.scheme = steps.W8A8
+        self.scheme = W8A8
         self.forms = {form.row: form for form in plan.forms}
 
     def run(self) -> Run:
@@ -176,7 +177,7 @@ class _Build(StageRun):
                 self._quantized(folder)
             case "w8a8":
                 self.publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
-            case steps.FP32 | "fp16" | "w8-dynamic" | "w8a16-static":
+            case _ if role in FINE_TO_COARSE:
                 self.publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
             case _ if form := self.forms.get(role):
                 for name, suffix in form.names.items():
@@ -187,7 +188,7 @@ class _Build(StageRun):
         """Hands out the quantized network of a stage, under the name of its scheme."""
         from edgekit.graph import Graph
 
-        self.scheme = steps.scheme_of(Graph.load(folder / steps.GRAPH))
+        self.scheme = scheme_of(Graph.load(folder / steps.GRAPH))
         earlier = self.files.get("quantized")
         name = f"{self.plan.base.spec.name}-{self.scheme}.graph"
         self.publish("quantized", folder / steps.GRAPH, name)
@@ -304,7 +305,7 @@ def _describe(
         if outcome is None and role == "weights" and start.url:
             state += f"  from {start.mirror or start.url}, unless it is in the cache"
         lines.append(f"[{index}/{total}] {stage.name}  {state}")
-    model = folder / f"{plan.base.spec.name}-{steps.W8A8}.tflite"
+    model = folder / f"{plan.base.spec.name}-{W8A8}.tflite"
     for index, target in enumerate(targets, len(plan.stages) + 1):
         command = target.command(model, folder) if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"

@@ -1,7 +1,8 @@
-"""Files that are worse than the other forms of the same quantization, and where they differ.
+"""Files that are worse than they should be, by their divergence from fp32 photo by photo.
 
 All forms of one quantization hold the same integers, so that a file that is further from fp32 than
-the others has a fault of its own: its writer's, or its runtime's.
+the others has a fault of its own: its writer's, or its runtime's. And a scheme that keeps more of
+the numbers than another one, but less of the answers, has one of its calibration.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from edgekit.graph import Graph
 from edgekit.metrics import kl_by_photo
 from edgekit.pipeline import steps
 from edgekit.pipeline.stage import Outcome
-from edgekit.report.document import Outlier
+from edgekit.report.document import Inversion, Outlier
+from edgekit.schemes import FINE_TO_COARSE, MIXED, W8A8
 from edgekit.targets.forms import Form
 
 if TYPE_CHECKING:
@@ -68,9 +70,9 @@ def find_outliers(
     chosen = np.linspace(0, count - 1, min(PHOTOS, count)).round().astype(int)
     photos = np.stack([preprocessing.pixels(splits.val.load(int(index))) for index in chosen])
     graph = quantized_graph(outcomes)
-    scheme = steps.MIXED if steps.MIXED in files else steps.W8A8
+    scheme = MIXED if MIXED in files else W8A8
     rows = {role: (role, files[role]) for role in written}
-    rows[TFLITE] = (f"{scheme}-tflite" if scheme == steps.MIXED else TFLITE, files[scheme])
+    rows[TFLITE] = (f"{scheme}-tflite" if scheme == MIXED else TFLITE, files[scheme])
     outliers = []
     for role, (kl, others) in found.items():
         stage, path = rows[role]
@@ -106,14 +108,70 @@ def beyond_noise(
         others = [values for name, values in divergences.items() if name != role]
         if role == SIMULATION or not others:
             continue
-        kl, typical = float(own.mean()), float(np.median([values.mean() for values in others]))
-        excess = own - np.mean(others, axis=0)
-        error = float(excess.std(ddof=1) / np.sqrt(len(excess))) if len(excess) > 1 else np.inf
-        least = max(RATIO * typical, typical + SMALLEST_EXCESS)
-        # A form whose answers are not finite has no KL: it is beyond any noise.
-        if not np.isfinite(kl) or (kl > least and excess.mean() > DEVIATIONS * error):
-            found[role] = (kl, typical)
+        typical = float(np.median([values.mean() for values in others]))
+        if _exceeds(own, np.mean(others, axis=0), max(RATIO * typical, typical + SMALLEST_EXCESS)):
+            found[role] = (float(own.mean()), typical)
     return found
+
+
+def find_inversions(outcomes: Outcomes, quantized: str) -> list[Inversion]:
+    """The schemes of a build that are worse than a coarser one.
+
+    Args:
+        outcomes: of the build.
+        quantized: the scheme of the file with the role ``w8a8``.
+    """
+    roles = {f"{name}-tflite": name for name in FINE_TO_COARSE} | {TFLITE: quantized}
+    reference = read_logits(outcomes, "fp32-torch")
+    return inversions(
+        {
+            scheme: kl_by_photo(reference, read_logits(outcomes, role))
+            for role, scheme in roles.items()
+            if f"evaluate {role}" in outcomes
+        }
+    )
+
+
+def inversions(divergences: Mapping[str, NDArray[np.float64]]) -> list[Inversion]:
+    """Which schemes are worse than a coarser one, beyond the noise.
+
+    Args:
+        divergences: of the schemes of one build, KL from fp32 by photo.
+
+    Returns:
+        For each of them the coarser scheme that is nearest to fp32.
+    """
+    present = [scheme for scheme in FINE_TO_COARSE if scheme in divergences]
+    found = []
+    for place, scheme in enumerate(present):
+        own = divergences[scheme]
+        coarser = {name: divergences[name] for name in present[place + 1 :]}
+        better = {
+            name: float(other.mean())
+            for name, other in coarser.items()
+            if _exceeds(own, other, float(other.mean()) + SMALLEST_EXCESS)
+        }
+        if better:
+            best = min(better, key=better.__getitem__)
+            kl = float(own.mean())
+            found.append(Inversion(scheme=scheme, kl=kl, coarser=best, coarser_kl=better[best]))
+    return found
+
+
+def _exceeds(own: NDArray[np.float64], others: NDArray[np.float64], least: float) -> bool:
+    """Whether divergences are above ``least`` on the mean, and above others beyond the noise.
+
+    Args:
+        own: KL by photo.
+        others: what it is compared with, on the same photos.
+        least: what its mean must be above.
+    """
+    excess = own - others
+    error = float(excess.std(ddof=1) / np.sqrt(len(excess))) if len(excess) > 1 else np.inf
+    # Answers that are not finite have no KL: they are beyond any noise.
+    if not np.isfinite(own.mean()):
+        return True
+    return bool(own.mean() > least and excess.mean() > DEVIATIONS * error)
 
 
 def _find_departure(path: Path, graph: Graph, photos: NDArray[np.uint8]) -> Departure | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Stage, StageStore
 from edgekit.pipeline.workshop import Folders
 from edgekit.report.host import installed
+from edgekit.schemes import FP32, W8A8
 from edgekit.spec import ModelSpec
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form
@@ -54,10 +55,11 @@ def make_plan(
 ) -> Plan:
     """Lays out a build without running any of it.
 
-    Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, further
-    schemes, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
-    ``qat``, ``w8a8``, then ``evaluate ROW`` and ``bench FILE``; and for each form of a target's
-    own its ROW, ``evaluate ROW`` and ``bench ROW``.
+    Roles: ``data``, ``weights``, ``train`` (unless there are no epochs), ``fp32``, ``fp16`` where
+    asked for, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
+    ``qat``, for each further scheme ``quantize SCHEME`` and SCHEME, ``w8a8``, then ``evaluate ROW``
+    and ``bench FILE``; and for each form of a target's own its ROW, ``evaluate ROW`` and
+    ``bench ROW``.
 
     Args:
         options: of the build.
@@ -70,132 +72,151 @@ def make_plan(
         UsageError: the model, a path or a value cannot be used, or a target cannot run the network.
     """
     layout = Layout(store)
-    add = layout.add
     base = lay_foundation(layout, options, warn=warn)
-    data, weights, model, trained = base.data, base.weights, base.model, base.trained
-    threads = base.threads
-    mixed = all(target.accepts_mixed for target in targets)
     preparing = [target for target in targets if type(target).prepare is not Target.prepare]
     if preparing:
         _check_preparation(base.spec, base.resolution, preparing)
-    writer = tensorflow_version()
-    files: dict[str, Path] = {}
-    for scheme in (steps.FP32, *options.schemes):
-        files[scheme] = add(
-            scheme,
-            f"convert {scheme}",
-            partial(
-                steps.convert_float,
-                data=data,
-                weights=weights,
-                model=model,
-                head=options.head,
-                scheme=scheme,
-            ),
-            (trained,),
-            head=options.head,
-            record=2,
-            tensorflow=writer,
-        )
-    calibration = add(
+    files = {
+        scheme: _add_float_file(layout, base, options, scheme)
+        for scheme in (FP32, *options.schemes)
+        if scheme not in repair.FROM_INT8
+    }
+    folders = _add_ranges(layout, base, options, preparing)
+    start = finished = "quantize"
+    untrained = folders
+    mixed = all(target.accepts_mixed for target in targets)
+    for role, name, work, reads in repairs(options, base.threads, mixed):
+        quantized = layout.add(role, name, partial(work, folders=folders), (finished,), **reads)
+        folders = replace(folders, quantized=quantized)
+        finished = role
+        if role != "qat":  # weights that learned int8 activations are for those
+            start, untrained = role, folders
+    files |= _add_schemes(layout, untrained, options, start)
+    files["w8a8"] = _add_quantized_file(layout, folders, "w8a8", W8A8, finished, options.io)
+    add_float_row(layout, base, options.torch_device)
+    simulation = partial(
+        evaluation.evaluate_simulation,
+        data=base.data,
+        weights=base.weights,
+        model=base.model,
+        head=options.head,
+        calibration=folders.calibration,
+        quantized=folders.quantized,
+        device=options.torch_device,
+    )
+    layout.add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, (finished,))
+    _add_rows(layout, base, options.head, files)
+    lay_out(
+        layout.add,
+        forms,
+        folders,
+        trained=base.trained,
+        finished=finished,
+        head=options.head,
+        io=options.io,
+        threads=base.threads,
+        seed=options.seed,
+    )
+    return Plan(base, layout.stages, tuple(forms))
+
+
+def _add_float_file(layout: Layout, base: Foundation, options: BuildOptions, scheme: str) -> Path:
+    """Lays out the file of the network as trained, in a scheme that rounds to floats alone."""
+    work = partial(
+        steps.convert_float,
+        weights=base.weights,
+        model=base.model,
+        head=options.head,
+        scheme=scheme,
+    )
+    reads = {"head": options.head, "record": steps.WRITER}
+    return layout.add(scheme, f"convert {scheme}", work, (base.trained,), **reads)
+
+
+def _add_quantized_file(
+    layout: Layout, folders: Folders, role: str, scheme: str, made: str, io: str
+) -> Path:
+    """Lays out the file of a quantized network that the stage ``made`` leaves."""
+    work = partial(
+        steps.convert_quantized,
+        calibration=folders.calibration,
+        weights=folders.weights,
+        quantized=folders.quantized,
+        io=io,
+    )
+    return layout.add(role, f"convert {scheme}", work, (made,), io=io, record=steps.WRITER)
+
+
+def _add_ranges(
+    layout: Layout, base: Foundation, options: BuildOptions, preparing: Sequence[Target]
+) -> Folders:
+    """Lays out ``calibrate`` and ``quantize``."""
+    calibration = layout.add(
         "calibrate",
         "calibrate",
         partial(
             steps.calibrate,
-            data=data,
-            weights=weights,
-            model=model,
+            data=base.data,
+            weights=base.weights,
+            model=base.model,
             head=options.head,
             targets=preparing,
         ),
-        (trained,),
+        (base.trained,),
         head=options.head,
         method=steps.INPUT_METHOD,
         record=2,  # of the histograms and warnings
         # Where no target rewrites the network, its files are the same whatever the targets.
         **({"targets": [target.name for target in preparing]} if preparing else {}),
     )
-    quantized = add(
-        "quantize",
-        f"quantize {steps.W8A8}",
-        partial(
-            steps.quantize,
-            calibration=calibration,
-            method=options.ranges,
-            named=options.tensor_ranges,
-        ),
-        ("calibrate",),
-        method=options.ranges,
-        named=options.tensor_ranges,
-    )
-    folders = Folders(data, weights, model, calibration, quantized)
-    finished = "quantize"
-    for role, name, work, reads in repairs(options, threads, mixed):
-        quantized = add(role, name, partial(work, folders=folders), (finished,), **reads)
-        folders = replace(folders, quantized=quantized)
-        finished = role
-    files["w8a8"] = add(
-        "w8a8",
-        f"convert {steps.W8A8}",
-        partial(
-            steps.convert_int8,
-            weights=weights,
-            quantized=quantized,
-            io=options.io,
-        ),
-        (finished,),
-        io=options.io,
-        record=2,  # of the preprocessing, in the file
-        tensorflow=writer,
-    )
-    device = options.torch_device
-    common: dict[str, Any] = {"data": data, "weights": weights}
-    rows = {**common, "model": model, "head": options.head}
-    add_float_row(layout, base, device)
-    simulation = partial(
-        evaluation.evaluate_simulation,
-        **rows,
-        calibration=calibration,
-        quantized=quantized,
-        device=device,
-    )
-    add("evaluate w8a8-sim", "evaluate w8a8-sim", simulation, (finished,))
+    reads: dict[str, Any] = {"method": options.ranges, "named": options.tensor_ranges}
+    work = partial(steps.quantize, calibration=calibration, **reads)
+    quantized = layout.add("quantize", f"quantize {W8A8}", work, ("calibrate",), **reads)
+    return Folders(base.data, base.weights, base.model, calibration, quantized)
+
+
+def _add_schemes(
+    layout: Layout, folders: Folders, options: BuildOptions, start: str
+) -> dict[str, Path]:
+    """Lays out the network and the file of every scheme that is made from the int8 network."""
+    files = {}
+    auto = options.quantize == "auto"
+    source = {"ranges": None, "auto": "photos"}.get(options.quantize, options.bias_from)
+    for scheme in options.schemes:
+        if scheme not in repair.FROM_INT8:
+            continue
+        work = partial(
+            repair.make_scheme,
+            folders=folders,
+            scheme=scheme,
+            head=options.head,
+            source=source,
+            thorough=auto,
+            device=options.torch_device,
+        )
+        role, reads = f"quantize {scheme}", {"source": source, "thorough": auto}
+        made = replace(folders, quantized=layout.add(role, role, work, (start,), **reads))
+        files[scheme] = _add_quantized_file(layout, made, scheme, scheme, role, "float32")
+    return files
+
+
+def _add_rows(layout: Layout, base: Foundation, head: str, files: Mapping[str, Path]) -> None:
+    """Lays out what is measured on TFLite's files: answers, latency, and the int8 noise floor."""
     runtime = installed("ai-edge-litert")
+    common: dict[str, Any] = {"data": base.data, "weights": base.weights}
+    rows = {**common, "model": base.model, "head": head}
     for role, folder in files.items():
-        on_file: dict[str, Any] = {"converted": folder, "threads": threads}
+        on_file: dict[str, Any] = {"converted": folder, "threads": base.threads}
+        work = partial(evaluation.evaluate_file, **rows, **on_file)
         name = f"evaluate {role}-tflite"
-        add(
-            name,
-            name,
-            partial(evaluation.evaluate_file, **rows, **on_file),
-            (role,),
-            litert=runtime,
-        )
+        layout.add(name, name, work, (role,), litert=runtime)
         name = f"bench {role}-tflite"
-        add(
-            name,
-            name,
-            partial(evaluation.bench, **common, **on_file),
-            (role,),
-            litert=runtime,
-            threads=threads,
-        )
-    on_int8: dict[str, Any] = {"converted": files["w8a8"], "threads": threads}
-    builtin_row = partial(evaluation.evaluate_file, **rows, **on_int8, kernels="builtin")
+        work = partial(evaluation.bench, **common, **on_file)
+        layout.add(name, name, work, (role,), litert=runtime, threads=base.threads)
+    on_int8: dict[str, Any] = {"converted": files["w8a8"], "threads": base.threads}
+    builtin = partial(evaluation.evaluate_file, **rows, **on_int8, kernels="builtin")
     name = "evaluate built-in kernels"
-    add("evaluate w8a8-builtin", name, builtin_row, ("w8a8",), litert=runtime)
-    lay_out(
-        add,
-        forms,
-        folders,
-        trained=trained,
-        finished=finished,
-        head=options.head,
-        io=options.io,
-        threads=threads,
-        seed=options.seed,
-    )
-    return Plan(base, layout.stages, tuple(forms))
+    layout.add("evaluate w8a8-builtin", name, builtin, ("w8a8",), litert=runtime)
 
 
 def make_training_plan(
@@ -258,8 +279,3 @@ def repairs(options: BuildOptions, threads: int, mixed: bool) -> Iterator[Repair
         )
         reads = {"recipe": asdict(recipe), "on_calibration": on_calibration}
         yield "qat", "train w8a8-static", work, {**reads, "torch": installed("torch")}
-
-
-def tensorflow_version() -> str | None:
-    """The installed TensorFlow's version, found without importing it."""
-    return installed("tensorflow-cpu") or installed("tensorflow")

@@ -1,4 +1,4 @@
-"""The stages between ranges and file: corrected biases, and quantization-aware training."""
+"""The stages between ranges and files: corrected biases, training in 8 bits, other schemes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from edgekit.pipeline.steps import (
     read_splits,
     with_input_of,
 )
-from edgekit.pipeline.workshop import Folders, Workshop
+from edgekit.pipeline.workshop import Candidate, Folders, Workshop
+from edgekit.schemes import W8_DYNAMIC, W8A16
 from edgekit.training.finished import keep
 from edgekit.training.recipe import QatRecipe
 
 if TYPE_CHECKING:
     from edgekit.training.engine import Engine
+
+#: The schemes that are made from the int8 network.
+FROM_INT8: dict[str, Callable[[Workshop, Candidate], Candidate]] = {
+    W8A16: Workshop.with_int16_activations,
+    W8_DYNAMIC: Workshop.with_float_activations,
+}
 
 
 def correct(
@@ -38,13 +45,43 @@ def correct(
     best = workshop.start()
     if keep_float:
         best = workshop.keep_float(best, keep_float)
-    elif source == "statistics":
-        best = workshop.correct_biases_by_statistics(best, head)
     else:
-        best = workshop.correct_biases(best)
+        best = workshop.correct_biases_from(source, best, head)
     best.quantized.save(folder / GRAPH)
     mixed = f", {keep_float} tensors in float" if keep_float else ""
     return f"{len(best.quantized.nodes)} layers{mixed}"
+
+
+def make_scheme(
+    folder: Path,
+    progress: Progress,
+    *,
+    folders: Folders,
+    scheme: str,
+    head: str,
+    source: str | None,
+    thorough: bool,
+    device: str,
+) -> str:
+    """Makes the network of another scheme from the int8 one, and corrects its biases.
+
+    Args:
+        folder: of the stage.
+        progress: told how far it is.
+        folders: of the stages before; the int8 network is as it was before training in 8 bits.
+        scheme: of `FROM_INT8`.
+        head: of the files; see `edgekit.options`.
+        source: what tells the mean errors that biases take out; None leaves them as they are.
+        thorough: as of `Workshop`.
+        device: torch device, or ``auto``.
+    """
+    workshop = Workshop(folders, folder, device, 0, progress, thorough=thorough)
+    made = FROM_INT8[scheme](workshop, workshop.start())
+    if source:
+        made = workshop.correct_biases_from(source, made, head)
+    made.quantized.save(folder / GRAPH)
+    kernels = sum(name.endswith("/kernel") for name in made.quantized.quant)
+    return f"{kernels} int8 kernels{', corrected biases' if source else ''}"
 
 
 def train_quantized(

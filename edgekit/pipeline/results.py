@@ -22,12 +22,17 @@ from edgekit.metrics import top_k
 from edgekit.options import SCHEMES, BuildOptions, option_name
 from edgekit.pipeline import steps
 from edgekit.pipeline.evaluation import spread_photos
-from edgekit.pipeline.findings import find_outliers, quantized_graph, read_logits
+from edgekit.pipeline.findings import (
+    find_inversions,
+    find_outliers,
+    quantized_graph,
+    read_logits,
+)
 from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Outcome
-from edgekit.report.diagnosis import diagnose, emitted, explain
+from edgekit.report.diagnosis import diagnose, emitted, explain, explain_inversion
 from edgekit.report.document import (
     SCHEMA_VERSION,
     Document,
@@ -41,12 +46,13 @@ from edgekit.report.document import write_json as write_report
 from edgekit.report.evaluation import evaluate_answers, worst_photos
 from edgekit.report.host import describe_host, installed, int8_dot_product
 from edgekit.report.html import MAX_PHOTOS, Miss, WorstPhoto, write_html
+from edgekit.schemes import FP32, MIXED, W8A8
 from edgekit.targets.forms import Form
 
 Outcomes = Mapping[str, Outcome]
 
 #: Distributions whose versions decide results.
-PACKAGES = ("torch", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy", "pillow")
+PACKAGES = ("torch", "ai-edge-litert", "numpy", "pillow")
 MANIFEST_VERSION = 1
 #: Of those that the trained network errs on most.
 WORST_PHOTOS = 12
@@ -144,7 +150,7 @@ def collect_document(
     scheme, in_float = scheme_written(files), kept_in_float(outcomes)
     ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
     document["warnings"] += ranges["warnings"]
-    if scheme == steps.MIXED:
+    if scheme == MIXED:
         document["warnings"].append(
             f"mixed precision: {len(in_float)} operators are computed in float: {listed(in_float)}"
         )
@@ -152,6 +158,8 @@ def collect_document(
         document["warnings"].append(diagnosis)
     outliers = find_outliers(outcomes, plan.forms, files, splits)
     document["warnings"] += [explain(outlier, len(splits.val)) for outlier in outliers]
+    inversions = find_inversions(outcomes, scheme)
+    document["warnings"] += [explain_inversion(one, len(splits.val)) for one in inversions]
     qat = outcomes.get("qat")
     document["quantization"] = {
         "scheme": scheme,
@@ -162,6 +170,7 @@ def collect_document(
         "ladder": judged(outcomes, splits),
         "noise_floor": noise_floor(outcomes),
         "outliers": outliers,
+        "inversions": inversions,
         "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
         "calibration_digest": calibration["sha256"],
         "tensors": len(ranges["tensors"]),
@@ -198,7 +207,7 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
 
 def scheme_written(files: Mapping[str, Path]) -> str:
     """The scheme of the quantized file."""
-    return steps.MIXED if steps.MIXED in files else steps.W8A8
+    return MIXED if MIXED in files else W8A8
 
 
 def kept_in_float(outcomes: Outcomes) -> list[str]:
@@ -238,13 +247,13 @@ def make_rows(
     reference = read_logits(outcomes, "fp32-torch")
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
-    int8 = "w8a8" if scheme == steps.W8A8 else scheme
+    int8 = "w8a8" if scheme == W8A8 else scheme
     floats = [form for form in forms if form.row.startswith("fp")]
     integers = [form for form in forms if form not in floats]
     rows = []
     for stage, role, runtime, written in (
         ("fp32-torch", "fp32-torch", torch, ()),
-        *((f"{name}-tflite",) * 2 + (litert, (name,)) for name in (steps.FP32, *SCHEMES)),
+        *((f"{name}-tflite",) * 2 + (litert, (name,)) for name in (FP32, *SCHEMES)),
         *(_form_row(form) for form in floats),
         (f"{int8}-sim", "w8a8-sim", torch, ()),
         (f"{int8}-tflite", "w8a8-tflite", litert, (scheme,)),

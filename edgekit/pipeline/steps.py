@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from edgekit.atomic import read_json, write_json
 from edgekit.console import Progress
-from edgekit.converters.input_record import own_normalization
 from edgekit.data import Splits, load_splits, photos_from_dict
 from edgekit.errors import EdgekitError
 from edgekit.graph import FullyConnected, Graph
@@ -25,6 +24,7 @@ from edgekit.options import BuildOptions
 from edgekit.passes import InputMethod
 from edgekit.preprocessing import Preprocessing
 from edgekit.report.format import size
+from edgekit.schemes import FP16, MIXED, W8A8, scheme_of
 from edgekit.targets.base import Target
 from edgekit.targets.forms import Form, Source
 from edgekit.training.finished import GRAPH as GRAPH
@@ -55,11 +55,9 @@ LATENCY = "latency.json"
 #: and this way needs no operator of its own (benchmarks/input_normalization.py).
 INPUT_METHOD: InputMethod = "common-zero"
 
-FP32, W8A8, MIXED = "fp32", "w8a8-static", "w8a8-mixed"
-W8A16 = "w8a16-static"
-#: Calibration photos of TensorFlow's own pass for 16-bit activations, whose ranges are the
-#: extremes seen: with that many steps more photos change nothing.
-W8A16_PHOTOS = 100
+#: Of the TFLite files' stages: one more wherever the same network gets other files, so that those
+#: of an earlier version are not reused.
+WRITER = 3
 
 
 def read_splits(data: Path) -> Splits:
@@ -70,13 +68,6 @@ def read_splits(data: Path) -> Splits:
 def read_preprocessing(weights: Path) -> Preprocessing:
     """The preprocessing record of a finished weights stage."""
     return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
-
-
-def scheme_of(quantized: Graph) -> str:
-    """The scheme of a quantized network."""
-    from edgekit.calibration.mixed import is_mixed
-
-    return MIXED if is_mixed(quantized) else W8A8
 
 
 def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
@@ -230,48 +221,28 @@ def to_convert(model: Path, head: str) -> Graph:
 
 
 def convert_float(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    weights: Path,
-    model: Path,
-    head: str,
-    scheme: str,
+    folder: Path, progress: Progress, *, weights: Path, model: Path, head: str, scheme: str
 ) -> str:
-    """Writes a file of the float network: fp32, the control run of the int8 one, or smaller."""
-    from edgekit.batches import eval_batches
+    """Writes a file of the float network: fp32, the control run of the int8 one, or fp16."""
     from edgekit.passes import prepare
 
     graph = prepare(to_convert(model, head))
-    preprocessing = read_preprocessing(weights)
-    photos = read_splits(data).calibration
-    photos = photos.subset(range(min(len(photos), W8A16_PHOTOS)))
-    # A list, as TensorFlow's calibration reads it more than once.
-    batches = (
-        [preprocessing.normalize(pixels) for pixels, _ in eval_batches(photos, preprocessing, 16)]
-        if scheme == W8A16
-        else []
-    )
-    return _convert(folder, graph, preprocessing, scheme, "float32", batches)
+    return _convert(folder, graph, read_preprocessing(weights), scheme, "float32")
 
 
-def convert_int8(
-    folder: Path, progress: Progress, *, weights: Path, quantized: Path, io: str
+def convert_quantized(
+    folder: Path,
+    progress: Progress,
+    *,
+    calibration: Path,
+    weights: Path,
+    quantized: Path,
+    io: str,
 ) -> str:
-    """Writes the int8 file, reads it back and proves that it is one."""
-    from edgekit.converters.tflite_checks import check_int8, check_mixed
-    from edgekit.converters.tflite_file import read
-
+    """Writes the file of a quantized network."""
     graph = Graph.load(quantized / GRAPH)
-    scheme = scheme_of(graph)
-    preprocessing = own_normalization(graph, read_preprocessing(weights))
-    detail = _convert(folder, graph, preprocessing, scheme, io)
-    check = check_int8 if scheme == W8A8 else check_mixed
-    broken = [str(f) for f in check(read(folder / MODEL)) if f.severity == "error"]
-    if broken:
-        raise EdgekitError("the int8 file breaks the scheme", cause="; ".join(broken[:3]))
-    return detail
+    preprocessing = with_input_of(calibration, read_preprocessing(weights))
+    return _convert(folder, graph, preprocessing, scheme_of(graph), io)
 
 
 def convert_form(
@@ -319,14 +290,8 @@ def choosing_half(count: int, seed: int) -> list[int]:
     return sorted(order[: (count + 1) // 2].tolist())
 
 
-def _convert(
-    folder: Path,
-    graph: Graph,
-    preprocessing: Preprocessing,
-    scheme: str,
-    io: str,
-    batches: Sequence[NDArray[np.float32]] = (),
-) -> str:
+def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
+    """Writes a file with its metadata, reads it back and proves that it is of its scheme."""
     from edgekit.converters.tflite import write
     from edgekit.converters.tflite_about import About
 
@@ -340,4 +305,22 @@ def _convert(
         preprocessing=preprocessing,
         author="edgekit",
     )
-    return size(write(graph, folder / MODEL, io=io, half=scheme == "fp16", about=about))
+    path = folder / MODEL
+    written = write(graph, path, io=io, half=scheme == FP16, about=about)
+    if broken := _faults(path, scheme):
+        raise EdgekitError(f"the {scheme} file breaks the scheme", cause="; ".join(broken[:3]))
+    return size(written)
+
+
+def _faults(path: Path, scheme: str) -> list[str]:
+    """What a written file has that its scheme does not allow."""
+    from edgekit.converters.tflite_checks import check_int8, check_mixed
+    from edgekit.converters.tflite_file import read
+    from edgekit.converters.tflite_scheme import scheme as scheme_in
+
+    model = read(path)
+    rules = {W8A8: check_int8, MIXED: check_mixed}
+    if scheme in rules:
+        return [str(found) for found in rules[scheme](model) if found.severity == "error"]
+    found = scheme_in(model)
+    return [] if found == scheme else [f"its operators and tensors are of {found}"]

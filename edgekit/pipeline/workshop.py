@@ -16,6 +16,7 @@ from edgekit.console import Progress
 from edgekit.graph import Graph
 from edgekit.pipeline.steps import (
     CALIBRATION,
+    FLOAT,
     GRAPH,
     HISTOGRAMS,
     read_preprocessing,
@@ -116,10 +117,16 @@ class Workshop:
             yield self.preprocessing.normalize(pixels)
 
     def start(self) -> Candidate:
-        """The network as its ranges alone left it."""
-        return Candidate(
-            Graph.load(self.folders.calibration / GRAPH), Graph.load(self.folders.quantized / GRAPH)
-        )
+        """The network as the stage before left it, with the float one that it stands for."""
+        equalized = self.folders.quantized / FLOAT
+        prepared = equalized if equalized.exists() else self.folders.calibration / GRAPH
+        return Candidate(Graph.load(prepared), Graph.load(self.folders.quantized / GRAPH))
+
+    def correct_biases_from(self, source: str, best: Candidate, head: str) -> Candidate:
+        """Takes the mean error out of every layer, as photos or as statistics tell it."""
+        if source == "statistics":
+            return self.correct_biases_by_statistics(best, head)
+        return self.correct_biases(best)
 
     def correct_biases(self, best: Candidate) -> Candidate:
         """Takes the mean error out of every layer."""
@@ -154,7 +161,6 @@ class Workshop:
     def equalize(self, best: Candidate) -> Candidate:
         """Equalizes channels where activations allow it; then as `weigh_ranges`."""
         from edgekit.calibration.equalize import channel_extremes, equalize, groups
-        from edgekit.calibration.quantize import collect
 
         count = len(self.photos)
         tensors = [name for group in groups(best.graph) for name in group.tensors]
@@ -162,9 +168,7 @@ class Workshop:
             best.graph, self.batches(count, 16), tensors, device=self.device
         )
         graph = equalize(best.graph, extremes)
-        fixed = self._fixed(graph)
-        histograms = collect(graph, self.batches(count, 16), skip=fixed, device=self.device)
-        return self._weighed(graph, histograms)
+        return self._weighed(graph, self._collect(graph))
 
     def learn_rounding(self, best: Candidate) -> Candidate:
         """Learns which way every weight rounds."""
@@ -218,6 +222,37 @@ class Workshop:
         mixed = keep_float(best.quantized, self.costliest[:count])
         return self.correct_biases(Candidate(best.graph, mixed))
 
+    def with_int16_activations(self, best: Candidate) -> Candidate:
+        """Makes the network of w8a16-static; its ranges are the extremes of the histograms."""
+        from edgekit.calibration.activations import with_int16_activations
+        from edgekit.calibration.ranges import min_max
+
+        seen = {name: min_max(one) for name, one in self._histograms(best.graph).items()}
+        ranges = seen | self._fixed(best.graph, "int16")
+        return Candidate(best.graph, with_int16_activations(best.graph, best.quantized, ranges))
+
+    def with_float_activations(self, best: Candidate) -> Candidate:
+        """Makes the network of w8-dynamic."""
+        from edgekit.calibration.activations import with_float_activations
+
+        return Candidate(best.graph, with_float_activations(best.graph, best.quantized))
+
+    def _histograms(self, graph: Graph) -> dict[str, Histogram]:
+        """Those of the calibration stage, or others where the network was equalized since."""
+        from edgekit.calibration.histogram import load_histograms
+
+        calibrated = Graph.load(self.folders.calibration / GRAPH).weights
+        same = [np.array_equal(array, calibrated[name]) for name, array in graph.weights.items()]
+        if all(same):
+            return load_histograms(self.folders.calibration / HISTOGRAMS)
+        return self._collect(graph)
+
+    def _collect(self, graph: Graph) -> dict[str, Histogram]:
+        from edgekit.calibration.quantize import collect
+
+        batches = self.batches(len(self.photos), 16)
+        return collect(graph, batches, skip=self._fixed(graph), device=self.device)
+
     def _rank(self, quantized: Graph) -> list[str]:
         """Activations, the one whose rounding costs most first."""
         from edgekit.calibration.sensitivity import measure
@@ -247,7 +282,8 @@ class Workshop:
         ranges = ptq.choose_ranges(weighed, "mse") | self._fixed(graph)
         return self.correct_biases(Candidate(graph, ptq.quantize(graph, ranges)))
 
-    def _fixed(self, graph: Graph) -> dict[str, Range]:
+    def _fixed(self, graph: Graph, dtype: str = "int8") -> dict[str, Range]:
         from edgekit.calibration.quantize import fixed_ranges
 
-        return fixed_ranges(graph, self.record["input_mean"], self.record["input_std"])
+        mean, std = self.record["input_mean"], self.record["input_std"]
+        return fixed_ranges(graph, mean, std, dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from edgekit.report.document import REFERENCE, Outlier, Row
+from edgekit.report.document import REFERENCE, Inversion, Outlier, Row
 from edgekit.report.format import milliseconds, nats, percent, points
 from edgekit.report.host import int8_dot_product
 
@@ -136,3 +136,12 @@ def explain(outlier: Outlier, photos: int) -> str:
     if outlier["first"]:
         return f"{text}: {where} is the first operator that differs, by {steps} steps on average"
     return f"{text}: no operator alone explains it; {where} differs most, by {steps} steps"
+
+
+def explain_inversion(found: Inversion, photos: int) -> str:
+    """Says by how much a scheme is worse than a coarser one of the same build."""
+    return (
+        f"{found['scheme']} is worse than {found['coarser']}, which is coarser (KL "
+        f"{nats(found['kl'])} against {nats(found['coarser_kl'])}, more than the noise of "
+        f"{photos} photos explains)"
+    )

@@ -145,6 +145,15 @@ class Outlier(TypedDict):
     first: bool | None
 
 
+class Inversion(TypedDict):
+    """A scheme that is further from fp32 than a coarser one of the same build."""
+
+    scheme: str
+    kl: float
+    coarser: str
+    coarser_kl: float
+
+
 class Quantization(RangeSummary):
     """How the integers were chosen."""
 
@@ -157,6 +166,7 @@ class Quantization(RangeSummary):
     qat: Training | None  # of qat: its epochs
     noise_floor: NoiseFloor  # a smaller difference between two int8 models says nothing
     outliers: NotRequired[list[Outlier]]  # files beyond the noise of the other forms
+    inversions: NotRequired[list[Inversion]]  # schemes worse than a coarser one
     calibration_digest: str
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std

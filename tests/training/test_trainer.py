@@ -5,11 +5,11 @@ import signal
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.errors import EdgekitError
 from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
 from edgekit.training.checkpoint import CHECKPOINT, PREVIOUS
 from edgekit.training.engine import Engine
@@ -17,7 +17,8 @@ from edgekit.training.recipe import Recipe
 from edgekit.training.trainer import Trainer, bn_momentum
 
 SIZE = 32
-
+#: Narrow and shallow: what a step does is the same in a tenth of the time.
+SPEC = narrow("lite0")
 
 #: In full precision: bfloat16 is the default on some processors.
 PARTS = Engine(precision="fp32", micro_batch=5)
@@ -26,16 +27,15 @@ AGAIN = Engine(precision="fp32", recompute=True)
 
 def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **recipe):
     """A tiny run: half-trained on a handful of shapes."""
-    spec = SPECS["lite0"]
     train = SyntheticPhotos(48, 0, "train", SIZE)
     val = SyntheticPhotos(20, 0, "val", SIZE)
     labels = tuple("abcdefghij")
     folder.mkdir(exist_ok=True)
     return Trainer(
-        build_graph(spec, classes=10, resolution=SIZE, seed=0),
+        build_graph(SPEC, classes=10, resolution=SIZE, seed=0),
         train,
         val,
-        Preprocessing(SIZE, spec.mean, spec.std, labels, crop_fraction=1.0),
+        Preprocessing(SIZE, SPEC.mean, SPEC.std, labels, crop_fraction=1.0),
         Recipe(**{"epochs": epochs, "batch_size": 16} | recipe),
         folder,
         engine=engine or Engine(precision="fp32"),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,13 +133,13 @@ def meet():
     return seen
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[pytest.param(2, marks=pytest.mark.slow), 3])
 def processes(request):
     """What so many processes have seen, by rank."""
     size = request.param
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    from ports import free_port  # which the processes of this file do not find
+
+    port = free_port()
     running = [
         subprocess.Popen(
             [sys.executable, __file__],

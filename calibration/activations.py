@@ -1,0 +1,71 @@
+"""The kernels of an int8 network beside other activations: in 16 bits, or in float.
+
+The kernels and their scales are those of the int8 network, so that what was learned about them
+(`edgekit.calibration.rounding`) is kept. Its biases are not: they take out the errors of int8
+activations as well. Each scheme's own are corrected by `edgekit.calibration.bias`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edgekit.calibration.quantize import kernel_params, quantize
+from edgekit.calibration.ranges import Range
+from edgekit.graph import Array, Graph, QuantParams, WeightedNode
+
+#: Kernels with fewer numbers stay float where activations are: they save next to nothing, and
+#: TensorFlow's converter keeps them, too (``weights_min_num_elements`` of quantize_weights.cc).
+FEW_WEIGHTS = 1024
+
+
+def with_int16_activations(graph: Graph, quantized: Graph, ranges: Mapping[str, Range]) -> Graph:
+    """Makes the network of ``w8a16-static``: int8 kernels, int16 activations, int64 biases.
+
+    Args:
+        graph: the float network, prepared (`edgekit.passes.prepare`).
+        quantized: the same in int8, or mixed; a kernel that is float there gets its own scales.
+        ranges: as `edgekit.calibration.quantize.quantize` takes them, and for int16: with 65,535
+            steps, nothing is gained by clipping extremes.
+
+    Returns:
+        The network with biases that are not corrected yet.
+    """
+    kernels = _kernels(quantized)
+    return quantize(_with_kernels(graph, quantized, kernels), ranges, "int16", kernels)
+
+
+def with_float_activations(graph: Graph, quantized: Graph) -> Graph:
+    """Makes the network of ``w8-dynamic``: int8 kernels alone, of `FEW_WEIGHTS` numbers at least.
+
+    Args:
+        graph: the float network, prepared (`edgekit.passes.prepare`).
+        quantized: the same in int8, or mixed; a kernel that is float there gets its own scales.
+
+    Returns:
+        The network with biases that are not corrected yet.
+    """
+    large = {
+        f"{node.name}/kernel": node
+        for node in graph.nodes
+        if isinstance(node, WeightedNode)
+        and graph.weights[f"{node.name}/kernel"].size >= FEW_WEIGHTS
+    }
+    known = {name: params for name, params in _kernels(quantized).items() if name in large}
+    # Float biases fit beside any scale: an input's scale of 1 leaves them all the room.
+    own = {
+        name: kernel_params(graph, node, 1.0) for name, node in large.items() if name not in known
+    }
+    return replace(_with_kernels(graph, quantized, known), quant=known | own)
+
+
+def _kernels(quantized: Graph) -> dict[str, QuantParams]:
+    """The parameters of a quantized network's kernels."""
+    names = [f"{node.name}/kernel" for node in quantized.nodes if isinstance(node, WeightedNode)]
+    return {name: quantized.quant[name] for name in names if name in quantized.quant}
+
+
+def _with_kernels(graph: Graph, quantized: Graph, kernels: Mapping[str, QuantParams]) -> Graph:
+    """The float network with some kernels of the quantized one."""
+    taken: dict[str, Array] = {name: quantized.weights[name] for name in kernels}
+    return replace(graph, weights={**graph.weights, **taken})

@@ -1,0 +1,79 @@
+"""The tests in several processes, `pytest -n auto`: one for each core, with one thread each.
+
+At the end it says how much memory each process took.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+#: Peak memory of a process of the fast tests, in MB: two fit into a small machine.
+MOST_MEMORY = 2500
+#: Read by OpenMP (torch, ONNX's checker, scikit-learn), BLAS and TensorFlow when they are loaded.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS_OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many threads as cores in as many processes as cores would wait for each other.
+    for _name in (*THREADS, *THREADS_OF_TENSORFLOW):
+        os.environ.setdefault(_name, "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` starts: xdist itself ignores a limit to some of the cores."""
+    from edgekit.report.host import usable_cores
+
+    return usable_cores()
+
+
+def peak_memory() -> float | None:
+    """The peak of this process in MB; None where it is unknown."""
+    if sys.platform == "linux":
+        with open("/proc/self/status", encoding="ascii") as status:
+            found = [int(line.split()[1]) for line in status if line.startswith("VmHWM:")]
+        return found[0] / 1e3 if found else None
+    return None
+
+
+class Memory:
+    """Collects the peak of every process that runs tests, and prints them at the end."""
+
+    def __init__(self) -> None:
+        self.peaks: dict[str, float] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Takes what a process sent when it ended; one that crashed sent nothing."""
+        if peak := getattr(node, "workeroutput", {}).get("peak_memory"):
+            self.peaks[node.gateway.id] = peak
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Prints a line, in red where a process of the fast tests took too much."""
+        peaks = self.peaks or {"alone": peak_memory() or 0}
+        listed = ", ".join(f"{name} {peak:,.0f} MB" for name, peak in sorted(peaks.items()))
+        terminalreporter.section("memory")
+        terminalreporter.line(f"peak of each process: {listed}")
+        if max(peaks.values()) > MOST_MEMORY and self.peaks:
+            terminalreporter.line(
+                f"more than {MOST_MEMORY:,} MB, which a process of the fast tests may take",
+                red=True,
+            )
+
+
+class Worker:
+    """What a process sends to the one that started it."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Sends its peak."""
+        session.config.workeroutput["peak_memory"] = peak_memory()  # type: ignore[attr-defined]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses between the two sides."""
+    config.pluginmanager.register(Worker() if hasattr(config, "workerinput") else Memory())
