@@ -224,8 +224,8 @@ class Workshop:
 
     def with_int16_activations(self, best: Candidate) -> Candidate:
         """Makes the network of w8a16-static; its ranges are the extremes of the histograms."""
+        from edgekit.calibration.activations import with_int16_activations
         from edgekit.calibration.ranges import min_max
-        from edgekit.calibration.schemes import with_int16_activations
 
         seen = {name: min_max(one) for name, one in self._histograms(best.graph).items()}
         ranges = seen | self._fixed(best.graph, "int16")
@@ -233,7 +233,7 @@ class Workshop:
 
     def with_float_activations(self, best: Candidate) -> Candidate:
         """Makes the network of w8-dynamic."""
-        from edgekit.calibration.schemes import with_float_activations
+        from edgekit.calibration.activations import with_float_activations
 
         return Candidate(best.graph, with_float_activations(best.graph, best.quantized))
 

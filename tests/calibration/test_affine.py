@@ -32,6 +32,25 @@ def test_activation_params(low, high, scale, zero_point):
     assert params.zero_point == (zero_point,)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "scale"),
+    [
+        (-1.0, 0.5, 1 / 32767),
+        (0.0, 32767 / 32768, 1 / 32768),  # LOGISTIC
+        (-3.0, 6.0, 6 / 32767),
+        (0.0, 0.0, 1e-9),
+    ],
+)
+def test_activation_params_in_16_bits(low, high, scale):
+    params = activation_params(low, high, "int16")
+    assert params.scale[0] == pytest.approx(scale, rel=1e-6)
+    assert (params.zero_point, params.dtype) == ((0,), "int16")
+
+
+def test_a_scale_of_16_bits_that_is_prescribed_is_exact():
+    assert activation_params(0.0, 32767 / 32768, "int16").scale == (1 / 32768,)
+
+
 def test_zero_is_represented_exactly():
     rng = np.random.default_rng(0)
     low, high = -rng.uniform(0, 5, 200), rng.uniform(0, 5, 200)
@@ -85,3 +104,27 @@ def test_a_bias_has_the_accumulators_scale():
     assert params.dtype == "int32"
     assert params.scale == pytest.approx((0.05, 0.025))
     np.testing.assert_array_equal(integers(np.array([1.0, -1.0]), params), [20, -40])
+
+
+def test_a_bias_of_64_bits_keeps_what_32_cannot():
+    weights = QuantParams((1e-6,), (0,))
+    params = bias_params(1e-6, weights, "int64")
+    assert params.dtype == "int64"
+    held = integers(np.array([3.0, -3.0], np.float32), params)
+    assert held.dtype == np.int64
+    np.testing.assert_array_equal(held, [3 * 10**12, -3 * 10**12])
+    np.testing.assert_allclose(reals(np.array([3.0]), params), [3.0], rtol=1e-6)
+    clipped = integers(np.array([3.0]), bias_params(1e-6, weights))
+    np.testing.assert_array_equal(clipped, [2**31 - 1])
+
+
+def test_a_bias_of_64_bits_stays_within_the_kernels_accumulators():
+    params = QuantParams((1.0,), (0,), "int64")
+    np.testing.assert_array_equal(integers(np.array([1e30, -1e30]), params), [2**47 - 1, 1 - 2**47])
+    kernel = np.full((1, 1, 1, 1), 1e-12, np.float32)
+    bias = np.array([5.0], np.float32)
+    scales = [
+        weight_params(kernel, bias, 1e-4, per_tensor=False, bias_dtype=dtype).scale[0]
+        for dtype in ("int32", "int64")
+    ]
+    assert scales[0] > 1000 * scales[1]  # only a bias of 32 bits needs a coarser kernel

@@ -1,17 +1,24 @@
-"""Pools are rounded as the integer kernel rounds them, and share their input's scale."""
+"""The simulation rounds as the kernels do, in every scheme; pools share their input's scale."""
 
 import numpy as np
 import pytest
 import single_operators as files
 import torch
-from pooled import pooled, quantized
+from pooled import MEAN, SIDE, STD, inputs, pixels, pooled, quantized
 
+from edgekit.calibration.activations import with_float_activations, with_int16_activations
+from edgekit.calibration.affine import activation_params
 from edgekit.calibration.kernels import run_operator
-from edgekit.calibration.quantize import collect, quantize
+from edgekit.calibration.quantize import collect, fixed_ranges, quantize
 from edgekit.calibration.quantized_network import QuantizedNetwork
-from edgekit.calibration.simulate import Simulation
+from edgekit.calibration.ranges import min_max
+from edgekit.calibration.simulate import Simulation, round_by_photo
+from edgekit.converters.tflite import write
 from edgekit.converters.tflite_file import parse
 from edgekit.graph import AveragePool2D, Graph, QuantParams
+from edgekit.network import Network
+from edgekit.preprocessing import Preprocessing
+from edgekit.runtime import LiteRT
 
 
 @pytest.mark.parametrize("module", [Simulation, QuantizedNetwork])
@@ -65,3 +72,44 @@ def test_a_pools_scale_learns_with_its_inputs(name):
         assert learned.quant[tensor] == learned.quant[owner]
         ratio = learned.quant[tensor].scale[0] / graph.quant[tensor].scale[0]
         assert ratio == pytest.approx(np.exp(0.1), rel=1e-5)
+
+
+def test_photos_are_rounded_each_over_its_own_range():
+    rng = np.random.default_rng(0)
+    photos = rng.normal(0, 1, (4, 5, 7, 3)).astype(np.float32)
+    photos[1] = np.abs(photos[1]) + 2  # the range is widened to hold zero
+    photos[2] *= 1e3
+    photos[3] = 0
+    found = round_by_photo(torch.from_numpy(photos)).numpy()
+    for one, rounded in zip(photos, found, strict=True):
+        params = activation_params(one.min(), one.max())
+        steps = np.clip(np.rint(one / params.scale[0]) + params.zero_point[0], -128, 127)
+        wanted = (steps - params.zero_point[0]) * params.scale[0]
+        np.testing.assert_allclose(rounded, wanted, rtol=1e-5, atol=1e-6)
+
+
+def sixteen(graph):
+    ranges = {name: min_max(one) for name, one in collect(graph, [inputs()]).items()}
+    fixed = fixed_ranges(graph, MEAN, STD, "int16")
+    return with_int16_activations(graph, quantized(graph), ranges | fixed)
+
+
+def dynamic(graph):
+    return with_float_activations(graph, quantized(graph))
+
+
+@pytest.mark.parametrize("name", ["b0", "lite0", "es"])
+@pytest.mark.parametrize(("make", "share"), [(sixteen, 0.05), (dynamic, 0.1)])
+def test_the_simulation_predicts_litert(name, make, share, tmp_path):
+    """In the built-in kernels: what XNNPACK makes of float activations is its own affair."""
+    graph = pooled(name)
+    made = make(graph)
+    write(made, tmp_path / "model.tflite")
+    record = Preprocessing(SIDE, (MEAN,) * 3, (STD,) * 3, ())
+    file = LiteRT(tmp_path / "model.tflite", preprocessing=record, kernels="builtin")
+    found = file.run(pixels())
+    batch = torch.from_numpy(inputs()).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        wanted = Simulation(made).eval()(batch).numpy()
+        exact = Network(graph).eval()(batch).numpy()
+    assert np.abs(found - wanted).mean() < share * np.abs(wanted - exact).mean()

@@ -3,18 +3,17 @@
 import json
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from narrow import narrow
-from state_dicts import to_tensorflow
+from state_dicts import to_tensorflow, write_hdf5
 
 from edgekit.architecture import build_graph
 from edgekit.converters.keras_applications import NAMES, NAMES_V2
 from edgekit.converters.weights import load_weights
 from edgekit.errors import UsageError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, SPECS
-
-h5py = pytest.importorskip("h5py")
 
 EXAMPLES = [
     (NAMES, "b0", "stem/kernel", "stem_conv/kernel"),
@@ -48,17 +47,7 @@ def write(path, model, names, normalization=None, *, suffix=":0"):
     variables = to_tensorflow(graph, names.of(graph))
     for key, value in (normalization or {}).items():
         variables[f"normalization_3/{key}"] = np.asarray(value, np.float32)
-    layers = {}
-    for name, array in variables.items():
-        layers.setdefault(name.split("/")[0], {})[name + suffix] = array
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = list(layers)
-        for layer, found in layers.items():
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = list(found)
-            for name, array in found.items():
-                group[name] = array
-    return path
+    return write_hdf5(path, {name + suffix: array for name, array in variables.items()})
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 import json
 import re
 
+import h5py
 import numpy as np
 import pytest
 from keras_networks import keras_network, our_spec
+from prerequisites import NEEDS
 
 from edgekit.converters.originals import compare, normalised, run
 from edgekit.converters.weights import load_weights
 from edgekit.spec import IMAGENET_MEAN
 
-keras = pytest.importorskip("keras")
-h5py = pytest.importorskip("h5py")
+keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 layers = keras.layers

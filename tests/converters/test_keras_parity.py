@@ -1,15 +1,16 @@
 """Keras' own models against ours: the same file, the same pixels, the same logits."""
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from keras_networks import keras_network, our_spec
+from prerequisites import NEEDS
 
 from edgekit.converters.weights import load_weights
 from edgekit.network import Network
 
-keras = pytest.importorskip("keras")
-h5py = pytest.importorskip("h5py")
+keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE, CLASSES = 64, 5

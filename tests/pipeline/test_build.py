@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from narrow import make_narrow
 from PIL import Image
+from prerequisites import needs
 
 import edgekit
 from edgekit import pretrained, synthetic
@@ -268,7 +269,7 @@ COMPILED = (
 )
 
 
-@pytest.mark.skipif(not COMPILED.exists(), reason="../shared with compiled files is absent")
+@needs("shared", COMPILED.exists())
 def test_a_compiled_file_is_kept_and_reported(run, photos, tmp_path, monkeypatch):
     # The stand-in hands out a file of the real compiler, whatever it is given.
     body = f"""while [ $# -gt 1 ]; do [ "$1" = --out_dir ] && out="$2"; shift; done

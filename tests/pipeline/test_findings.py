@@ -1,4 +1,4 @@
-"""A file that is worse than the other forms of its quantization is named by the report itself."""
+"""Files that are worse than they should be are named by the report itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from edgekit import synthetic
 from edgekit.calibration import pair_sums
 from edgekit.cli.build import summary
 from edgekit.converters import openvino
-from edgekit.pipeline.findings import beyond_noise
+from edgekit.metrics import kl_by_photo
+from edgekit.pipeline import repair
+from edgekit.pipeline.findings import beyond_noise, inversions
+from edgekit.pipeline.workshop import Candidate
+from edgekit.report.diagnosis import explain_inversion
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
 SMALL |= {"width": 0.1, "depth": 0.1, "targets": ["tflite", "openvino", "onnx"]}
@@ -51,6 +55,59 @@ def test_a_few_photos_that_make_all_of_the_difference_are_noise():
     assert beyond_noise(values) == {}
 
 
+def scheme_divergences(**noise):
+    """By scheme its KL on 200 made-up photos, from logits with that much noise."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (200, 5))
+    found = {}
+    for name, amount in noise.items():
+        noisy = logits + rng.normal(0, amount, logits.shape)
+        found[name.replace("_", "-")] = kl_by_photo(logits, noisy)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"),
+    [
+        ({"fp32": 0.0, "w8a16_static": 0.01, "w8_dynamic": 0.05, "w8a8_static": 0.2}, {}),
+        ({"fp32": 0.0, "w8a16_static": 0.2, "w8_dynamic": 0.2, "w8a8_static": 0.2}, {}),
+        ({"w8a16_static": 0.4, "w8a8_static": 0.1}, {"w8a16-static": "w8a8-static"}),
+        ({"w8a16_static": 0.4, "w8a8_mixed": 0.1}, {"w8a16-static": "w8a8-mixed"}),
+        ({"w8a8_static": 0.4, "w8a16_static": 0.1}, {}),  # that is how it should be
+        ({"w8a16_static": 0.008, "w8a8_static": 0.001}, {}),  # no answer changes
+        (  # the best of the coarser ones is named
+            {"w8a16_static": 0.4, "w8_dynamic": 0.2, "w8a8_static": 0.1},
+            {"w8a16-static": "w8a8-static", "w8-dynamic": "w8a8-static"},
+        ),
+        ({"fp16": np.nan, "w8a8_static": 0.2}, {"fp16": "w8a8-static"}),
+    ],
+)
+def test_a_scheme_that_is_worse_than_a_coarser_one(noise, expected):
+    found = inversions(scheme_divergences(**noise))
+    assert {one["scheme"]: one["coarser"] for one in found} == expected
+    for one in found:
+        assert not one["kl"] <= one["coarser_kl"]
+
+
+def test_equal_answers_are_no_inversion():
+    values = scheme_divergences(fp16=0.3)["fp16"]
+    assert inversions(dict.fromkeys(("fp16", "w8a16-static", "w8a8-static"), values)) == []
+
+
+def test_a_few_photos_make_no_inversion():
+    values = scheme_divergences(w8a16_static=0.2, w8a8_static=0.2)
+    values["w8a16-static"][7] += 0.4  # 0.002 on average
+    assert inversions(values) == []
+
+
+def test_an_inversion_in_words():
+    (found,) = inversions(scheme_divergences(w8a16_static=0.4, w8a8_static=0.1))
+    text = explain_inversion(found, 200)
+    kl, coarser_kl = (f"{found[name]:.4f}" for name in ("kl", "coarser_kl"))
+    assert text.startswith("w8a16-static is worse than w8a8-static, which is coarser")
+    assert f"KL {kl} against {coarser_kl}" in text
+
+
 @pytest.fixture
 def few_photos(monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN_COUNT", 32)
@@ -60,6 +117,26 @@ def few_photos(monkeypatch):
 def test_a_sound_build_has_no_outlier(few_photos, tmp_path):
     run = edgekit.build("lite0", out=tmp_path / "out", **SMALL)
     assert run.document["quantization"]["outliers"] == []
+    assert run.document["quantization"]["inversions"] == []
+
+
+def test_a_planted_inversion_is_in_the_report(few_photos, tmp_path, monkeypatch):
+    def broken(self, best):
+        made = exact(self, best)
+        bias = made.quantized.weights["logits/bias"].copy()
+        bias[0] += 3
+        weights = {**made.quantized.weights, "logits/bias": bias}
+        return Candidate(made.graph, made.quantized.with_weights(weights))
+
+    exact = repair.FROM_INT8["w8-dynamic"]
+    monkeypatch.setitem(repair.FROM_INT8, "w8-dynamic", broken)
+    options = {**SMALL, "targets": ["tflite"], "schemes": ["w8-dynamic"], "quantize": "ranges"}
+    run = edgekit.build("lite0", out=tmp_path / "out", **options)
+    (found,) = run.document["quantization"]["inversions"]
+    assert (found["scheme"], found["coarser"]) == ("w8-dynamic", "w8a8-static")
+    (text,) = (text for text in run.document["warnings"] if "which is coarser" in text)
+    assert any(text in line for line in summary(run.folder, run.document))
+    assert text in (run.folder / "report.html").read_text()
 
 
 def test_a_planted_fault_is_in_the_report_with_its_operator(few_photos, tmp_path, monkeypatch):

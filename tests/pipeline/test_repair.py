@@ -1,6 +1,8 @@
 """What follows the ranges: corrected biases, layers in float, training in 8 bits, and a budget."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,14 @@ from edgekit.console import NullConsole
 from edgekit.converters.tflite_file import read
 from edgekit.errors import GateError, UsageError
 from edgekit.inspection import scheme
+from edgekit.options import BuildOptions
+from edgekit.pipeline import repair
+from edgekit.pipeline.plan import make_plan
+from edgekit.pipeline.stage import StageStore, folder_name
+from edgekit.pipeline.workshop import Folders
+from edgekit.schemes import scheme_of
 
-#: A network of few and narrow layers, which TensorFlow converts in a second.
+#: A network of few and narrow layers.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
 SMALL |= {"width": 0.1, "depth": 0.1}
 
@@ -118,6 +126,103 @@ def test_other_schemes_stand_beside_the_int8_file(tmp_path):
     assert rows["w8a16-static-tflite"]["kl"] < rows["w8a8-tflite"]["kl"]
     assert rows["fp16-tflite"]["size_bytes"] < 0.6 * rows["fp32-tflite"]["size_bytes"]
     assert rows["w8-dynamic-tflite"]["size_bytes"] < 0.5 * rows["fp32-tflite"]["size_bytes"]
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The folders of a build with ranges alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "TRAIN_COUNT", 64)
+        patch.setattr(synthetic, "VAL_COUNT", 40)
+        out = tmp_path_factory.mktemp("run") / "out"
+        edgekit.build("lite0", quantize="ranges", out=out, **SMALL)
+    stages = json.loads((out / "manifest.json").read_text())["stages"]
+    data, weights, calibration, quantized = (
+        out / "stages" / folder_name(stages[role]["name"], stages[role]["key"])
+        for role in ("data", "weights", "calibrate", "quantize")
+    )
+    return Folders(data, weights, weights, calibration, quantized)
+
+
+def make(folders, folder, name, source=None):
+    """Runs the stage that makes the network of another scheme."""
+    folder.mkdir(exist_ok=True)
+    repair.make_scheme(
+        folder,
+        NullConsole().progress,
+        folders=folders,
+        scheme=name,
+        head="classifier",
+        source=source,
+        thorough=False,
+        device="cpu",
+    )
+    return edgekit.Graph.load(folder / "model.graph")
+
+
+def moved(graph, other):
+    """The weights that differ."""
+    return {n for n, array in graph.weights.items() if not np.array_equal(array, other.weights[n])}
+
+
+@pytest.mark.parametrize("name", repair.FROM_INT8)
+def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp_path, name):
+    sources = (None, "photos", "statistics")
+    left, *corrected = (make(bare, tmp_path / str(one), name, one) for one in sources)
+    assert scheme_of(left) == name
+    assert not moved(edgekit.Graph.load(bare.calibration / "model.graph"), left)
+    for graph in corrected:
+        assert graph.quant == left.quant
+        assert moved(graph, left)
+        assert all(weight.endswith("/bias") for weight in moved(graph, left))
+    assert moved(*corrected)
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "needs"),
+    [
+        ({"quantize": "ranges"}, None, "quantize w8a8-static"),
+        ({}, "photos", "correct biases"),
+        ({"bias_from": "statistics"}, "statistics", "correct biases"),
+        ({"quantize": "qat", "bias_from": "statistics"}, "statistics", "correct biases"),
+        ({"quantize": "auto"}, "photos", "climb to the budget"),
+    ],
+)
+def test_other_schemes_start_before_the_training_in_8_bits(tmp_path, options, source, needs):
+    asked = BuildOptions.make("lite0", schemes=[*repair.FROM_INT8, "fp16"], **options, **SMALL)
+    stages = make_plan(asked, StageStore(tmp_path)).stages
+    for name in repair.FROM_INT8:
+        stage = stages[f"quantize {name}"]
+        assert stage.reads["source"] == source
+        assert [one.name for one in stage.needs] == [needs]
+        assert stages[name].needs == (stage,)
+    assert stages["fp16"].needs == (stages["weights"],)
+
+
+def test_an_equalized_network_is_calibrated_again(bare, tmp_path):
+    """16-bit ranges are those of the float network that the int8 one stands for."""
+    graph = edgekit.Graph.load(bare.calibration / "model.graph")
+    doubled = {f"logits/{name}": 2 * graph.weights[f"logits/{name}"] for name in ("kernel", "bias")}
+    graph.with_weights({**graph.weights, **doubled}).save(tmp_path / "float.graph")
+    shutil.copy(bare.quantized / "model.graph", tmp_path)
+    before, after = (
+        make(folders, tmp_path / "out", "w8a16-static").quant
+        for folders in (bare, replace(bare, quantized=tmp_path))
+    )
+    assert after["head"].scale == pytest.approx(before["head"].scale, rel=1e-6)
+    assert after["logits"].scale[0] == pytest.approx(2 * before["logits"].scale[0], rel=1e-3)
+
+
+def test_the_kernels_of_a_climb_are_those_of_every_scheme(bare, tmp_path):
+    climbed = edgekit.Graph.load(bare.quantized / "model.graph")
+    kernel = "head/kernel"
+    up = climbed.weights[kernel] + np.asarray(climbed.quant[kernel].scale, np.float32)
+    climbed.with_weights({**climbed.weights, kernel: up}).save(tmp_path / "model.graph")
+    shutil.copy(bare.calibration / "model.graph", tmp_path / "float.graph")
+    for name in repair.FROM_INT8:
+        found = make(replace(bare, quantized=tmp_path), tmp_path / "out", name)
+        np.testing.assert_array_equal(found.weights[kernel], up)
+        assert found.quant[kernel] == climbed.quant[kernel]
 
 
 def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):

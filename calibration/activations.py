@@ -1,4 +1,4 @@
-"""Schemes beside int8 throughout, made from the int8 network: its kernels, other activations.
+"""The kernels of an int8 network beside other activations: in 16 bits, or in float.
 
 The kernels and their scales are those of the int8 network, so that what was learned about them
 (`edgekit.calibration.rounding`) is kept. Its biases are not: they take out the errors of int8
