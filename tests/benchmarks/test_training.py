@@ -62,6 +62,7 @@ def test_ours_and_one_that_is_missing_are_in_one_table(run, photos, tmp_path):
     assert "no timm" in " ".join(said.out.split())  # wherever the column breaks the line
 
 
+@pytest.mark.slow  # a process with TensorFlow; tests/converters/test_keras_parity.py compares too
 @needs("tensorflow")
 def test_keras_has_the_same_network(run):
     code, document, _ = run("--modes", "forward", "--libraries", "edgekit", "keras")

@@ -211,8 +211,8 @@ def test_operators_that_wait_for_themselves_end():
     assert partition(tflite_file.parse(tiny.pack()), {0, 1, 2}) == []
 
 
-def test_a_long_alternation_takes_no_time():
-    count = 4000
+@pytest.mark.parametrize("count", [800, pytest.param(4000, marks=pytest.mark.slow)])
+def test_a_long_alternation_takes_no_time(count):
     model = tflite_file.parse(chain("#." * count).pack())
     assert len(partition(model, set(range(0, 2 * count, 2)))) == count
 
