@@ -216,8 +216,8 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "tensorflow": Peer(tensorflow, "tensorflow-cpu"),
-    "ai-edge-quantizer": Peer(ai_edge_quantizer, "ai-edge-quantizer"),
+    "tensorflow": Peer(tensorflow, '-e ".[tensorflow]"'),
+    "ai-edge-quantizer": Peer(ai_edge_quantizer, '-e ".[bench]"'),
     "nncf": Peer(nncf, "nncf openvino"),
     "onnxruntime": Peer(onnxruntime, "onnx onnxruntime"),
 }

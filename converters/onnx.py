@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.extras import import_optional
 from edgekit.graph import (
     Activation,
     Add,
@@ -34,7 +35,6 @@ from edgekit.graph import (
     WeightedNode,
 )
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtimes import missing
 
 #: Per-channel DequantizeLinear needs 13; 17 is what ONNX 1.12 of 2022 has, with IR version 8
 #: (onnx/docs/Versioning.md). Readers of either are everywhere by now.
@@ -90,10 +90,7 @@ def convert(
             raise UsageError(f"unknown {what} type '{word}'", hint=did_you_mean(word, known))
     if batch is not None and batch < 1:
         raise UsageError(f"a batch of {batch} photos cannot be run", hint="give 1 or more")
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise missing("onnx", error) from error
+    onnx = import_optional("onnx", "onnx")
     model = _Writer(graph, weights).model(io, preprocessing, batch, dict(metadata or {}))
     try:
         onnx.checker.check_model(model, full_check=True)

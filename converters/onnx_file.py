@@ -20,9 +20,9 @@ from edgekit.converters.onnx_scheme import scheme_of
 from edgekit.converters.tflite_checks import ERROR, Finding
 from edgekit.converters.tflite_file import read_bytes
 from edgekit.errors import UsageError
+from edgekit.extras import import_optional
 from edgekit.labels import names_of
 from edgekit.paths import StrPath
-from edgekit.runtimes import missing
 
 #: What a protobuf message can hold (protobuf.dev/programming-guides/proto-limits).
 MOST_BYTES = 2**31 - 1
@@ -138,18 +138,15 @@ def parse(data: bytes, path: StrPath) -> OnnxModel:
         UsageError: as for `read`.
         MissingToolError: the package onnx is not installed.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ModuleNotFoundError as error:
-        raise missing("onnx", error) from error
+    onnx = import_optional("onnx", "onnx")
+    decode_error = import_optional("google.protobuf.message", "onnx").DecodeError
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
         if not model.graph.node or not model.graph.output:
             raise ValueError("it holds no graph")
         return _described(model, len(data), _external(model, Path(path)))
-    except (DecodeError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (decode_error, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(
             f"{path} is not an ONNX model", cause=str(error)[:300] or "the file is damaged"
         ) from error

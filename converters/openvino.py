@@ -27,6 +27,7 @@ from edgekit.calibration.mixed import is_float
 from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.input_record import own_normalization
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.extras import import_optional
 from edgekit.graph import (
     Activation,
     Add,
@@ -45,7 +46,6 @@ from edgekit.graph import (
 )
 from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
-from edgekit.runtimes import missing
 
 #: Types of the input: bytes of RGB photos, NHWC, or normalised values, NCHW.
 IO_TYPES = ("uint8", "float32")
@@ -60,11 +60,7 @@ def openvino() -> Any:
     Raises:
         MissingToolError: it is not installed.
     """
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise missing("openvino", error) from error
-    return openvino
+    return import_optional("openvino", "openvino")
 
 
 def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) -> Any:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edgekit.converters.openvino import name_operators
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.extras import import_optional
 from edgekit.quiet import native_quiet
-from edgekit.runtimes import missing
 
 #: Photos in the form of the model's input, [n, ...], and their classes, int64 [n].
 Labelled = tuple[NDArray[Any], NDArray[np.int64]]
@@ -36,9 +36,7 @@ def nncf() -> Any:
     before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
     os.environ.update(_NO_TELEMETRY)
     try:
-        import nncf
-    except ModuleNotFoundError as error:
-        raise missing("openvino", error) from error
+        nncf = import_optional("nncf", "openvino")
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

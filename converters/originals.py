@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from edgekit.converters.keras_model import CannotRunError, input_side, run_confi
 from edgekit.converters.naming import TORCH_COUNTERS, named
 from edgekit.converters.weight_files import WeightFile, open_weights
 from edgekit.converters.weights import Loaded, most_bytes
-from edgekit.errors import GateError, MissingToolError, UsageError
+from edgekit.errors import GateError, UsageError
+from edgekit.extras import import_optional
 from edgekit.graph import Array, Graph
 from edgekit.paths import StrPath
 from edgekit.quiet import native_quiet
@@ -160,8 +160,8 @@ def _difference(ours: Array, theirs: Array) -> float:
 
 def _keras(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
     """Keras, fed raw pixels: the model's own input layers are part of what is compared."""
+    keras = _library("keras", "tensorflow")
     with native_quiet():
-        keras = _library("keras", "tensorflow")
         if "config" in file.metadata:
             name, config = "the file's own model", file.metadata["config"]
         else:
@@ -197,7 +197,7 @@ def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dic
 
 def _timm(file: WeightFile, loaded: Loaded, seed: int, prefix: str = "") -> Answer:
     name = prefix + _timm_name(loaded.graph.name)
-    library = _library("timm", "timm")
+    library = _library("timm")
     try:
         # Without classes, timm's networks give the embedding.
         classes = 0 if loaded.fresh_head else loaded.graph.classes
@@ -211,7 +211,7 @@ def _torchvision(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
     import torch
 
     name = f"efficientnet_{loaded.graph.name.replace('-', '_')}"
-    library = _library("torchvision", "torchvision")
+    library = _library("torchvision")
     build = getattr(library.models, name, None)
     if build is None:
         raise _CannotCompareError(f"torchvision has no {name}")
@@ -223,7 +223,7 @@ def _torchvision(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
 
 def _lukemelas(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
     name = f"efficientnet-{loaded.graph.name}"
-    library = _library("efficientnet_pytorch", "efficientnet_pytorch")
+    library = _library("efficientnet_pytorch")
     try:
         # Its convolutions pad for the size that they are built for.
         model = library.EfficientNet.from_name(
@@ -257,25 +257,13 @@ def _run_torch(model: Any, file: WeightFile, loaded: Loaded, seed: int) -> tuple
     return x, np.asarray(answers.numpy())
 
 
-def _library(name: str, package: str) -> Any:
+def _library(name: str, extra: str | None = None) -> Any:
     """Imports what runs an original.
 
     Raises:
         MissingToolError: it is not installed, or does not fit the rest of the installation.
     """
-    try:
-        return importlib.import_module(name)
-    except (ImportError, RuntimeError, AttributeError) as error:
-        # RuntimeError: torchvision that was built for another torch.
-        raise MissingToolError(
-            f"{package} is needed to run the original of these weights",
-            cause=f"{name} cannot be imported: {_first_line(error)}",
-            hint=f"pip install {package}",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return import_optional(name, extra, "running the original of these weights")
 
 
 def _timm_name(model: str) -> str:

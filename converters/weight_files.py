@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.extras import import_optional, require
 from edgekit.graph import Array, Shape
 from edgekit.paths import StrPath
 from edgekit.quiet import native_quiet
 
-KNOWN_FORMATS = "safetensors, .pth, .h5, .weights.h5, .keras, or a TensorFlow 1 checkpoint"
+_CHECKPOINT = "a TensorFlow 1 checkpoint"
+KNOWN_FORMATS = f"safetensors, .pth, .h5, .weights.h5, .keras, or {_CHECKPOINT}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def open_weights(path: StrPath, *, limit: int, advice: Advice = PYTHON) -> Itera
 
     Raises:
         UsageError: it is missing, damaged, of no known format, or not safe to read.
+        MissingToolError: it is a checkpoint, and TensorFlow is not installed.
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:
@@ -193,6 +196,17 @@ def find_checkpoint(path: StrPath) -> Path | None:
     return prefix if known and prefix.with_name(f"{name}.index").is_file() else None
 
 
+def check_reader(path: Path) -> None:
+    """Demands what reads a file of weights, before anything is read.
+
+    Raises:
+        UsageError: as for `find_checkpoint`.
+        MissingToolError: it is a TensorFlow checkpoint, and TensorFlow is not installed.
+    """
+    if find_checkpoint(path) is not None:
+        require("tensorflow", "tensorflow", what=_CHECKPOINT)
+
+
 def _checkpoint_of_folder(folder: Path) -> Path:
     latest = folder / "checkpoint"
     if latest.is_file():
@@ -217,9 +231,8 @@ def _open_checkpoint(prefix: Path) -> WeightFile:
             cause=f"{prefix.name}.index lies there without {prefix.name}.data-00000-of-00001",
             hint="all files of the checkpoint, in one folder",
         )
+    tf = import_optional("tensorflow", "tensorflow", _CHECKPOINT)
     with native_quiet():
-        import tensorflow as tf
-
         try:
             reader = tf.train.load_checkpoint(str(prefix))
             shapes = {n: tuple(s) for n, s in reader.get_variable_to_shape_map().items()}

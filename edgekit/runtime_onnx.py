@@ -14,11 +14,11 @@ from edgekit.classifier import inputs_problem, refuse
 from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import End, OnnxModel
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.extras import import_optional
 from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.quiet import native_quiet
 from edgekit.runtime import Pixels, check_pixels
-from edgekit.runtimes import missing
 
 _ERRORS_ONLY = 3  # onnxruntime's ORT_LOGGING_LEVEL_ERROR
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -176,10 +176,7 @@ def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any,
         MissingToolError: onnxruntime is not installed.
         EdgekitError: ONNX Runtime cannot run it.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise missing("onnx", error) from error
+    onnxruntime = import_optional("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = _ERRORS_ONLY

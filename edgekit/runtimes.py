@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-from edgekit.errors import MissingToolError, UsageError, did_you_mean
+from edgekit.errors import UsageError, did_you_mean
+from edgekit.extras import missing
 from edgekit.paths import StrPath
 from edgekit.preprocessing import Preprocessing
 from edgekit.runtime import Classifier
@@ -51,27 +51,7 @@ def open_classifier(
     try:
         kind = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
-        raise missing(extra or "", error) from error
+        raise missing(extra, module, error) from error
     own = {"device": device, "cache": cache} if ending == ".xml" else {}
     opened: Classifier = kind(path, threads=threads, preprocessing=preprocessing, **own)
     return opened
-
-
-def require(extra: str, *packages: str) -> None:
-    """Demands the packages of an extra, without importing them.
-
-    Raises:
-        MissingToolError: one is not installed.
-    """
-    for package in packages:
-        if find_spec(package) is None:
-            raise missing(extra, ModuleNotFoundError(name=package))
-
-
-def missing(extra: str, error: ModuleNotFoundError) -> MissingToolError:
-    """The error for a package that an extra of ours would have installed."""
-    return MissingToolError(
-        f"this needs the package {error.name}",
-        cause="it is not installed",
-        hint=f'pip install "edgekit[{extra}]"',
-    )

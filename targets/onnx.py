@@ -11,10 +11,10 @@ from edgekit.converters import onnx_file
 from edgekit.converters.onnx_file import OnnxModel
 from edgekit.converters.onnx_package import package
 from edgekit.converters.tflite_checks import ERROR, WARNING
+from edgekit.extras import require
 from edgekit.options import BuildOptions
 from edgekit.paths import StrPath
 from edgekit.report.format import size
-from edgekit.runtimes import require
 from edgekit.targets.base import Finding, Target
 from edgekit.targets.forms import Form, Source
 

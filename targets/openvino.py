@@ -9,13 +9,13 @@ from typing import Any
 
 from edgekit.converters import openvino_file
 from edgekit.converters.tflite_checks import ERROR
+from edgekit.extras import require
 from edgekit.graph import Graph
 from edgekit.options import BuildOptions
 from edgekit.paths import StrPath
 from edgekit.report.format import size
 from edgekit.report.host import installed
 from edgekit.runtime import Pixels
-from edgekit.runtimes import require
 from edgekit.targets.base import Finding, Target
 from edgekit.targets.forms import Form, Source
 

@@ -25,7 +25,6 @@ from pathlib import Path
 from ports import free_port
 
 ADB = shutil.which("adb")
-MISSING = "needs adb (apt-get install adb)"
 
 VERSION, MAX_DATA = 0x01000001, 256 * 1024  # from this version on, checksums are not looked at
 BANNER = (

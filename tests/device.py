@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ssh_server import SSHServer, serve
+from ssh_server import SSHD, SSHServer, serve
 
 #: Made by `make test`: what a Raspberry Pi has, tflite-runtime 2.14 and numpy below 2.
 VENV = Path(
@@ -19,12 +19,14 @@ VENV = Path(
 
 
 def missing() -> str | None:
-    """Why there is no device, if there is none."""
+    """What there is no device for want of, by its name in `prerequisites`; None where one runs."""
+    if SSHD is None:
+        return "sshd"
     if not (VENV / "bin/python").exists():
-        return f"needs {VENV.name}, which `make test` makes"
+        return "device"
     line = [VENV / "bin/python", "-c", "import tflite_runtime, numpy"]
     if subprocess.run(line, capture_output=True, check=False).returncode:
-        return "tflite-runtime is not to be had for this Python"
+        return "tflite_runtime"
     return None
 
 

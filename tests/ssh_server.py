@@ -18,7 +18,6 @@ from pathlib import Path
 from ports import free_port
 
 SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
-MISSING = "needs OpenSSH's server (apt-get install openssh-server)"
 
 CONFIG = """\
 ListenAddress {address}

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from prerequisites import skip_without
 from tiny_tflite import TinyModel, schema
 
 SOURCE = Path(__file__).with_name("stand_in_delegate.c")
@@ -16,7 +16,7 @@ def build_library(folder: Path, *switches: str) -> str:
     """Compiles the stand-in with these switches (see its source); skips without a C compiler."""
     gcc = shutil.which("gcc")
     if gcc is None:
-        pytest.skip("needs gcc to build the stand-in for libedgetpu")
+        skip_without("gcc")
     library = folder / "libstand_in_for_edgetpu.so"
     flags = [f"-D{switch}" for switch in switches]
     subprocess.run([gcc, "-shared", "-fPIC", *flags, "-o", library, SOURCE], check=True)

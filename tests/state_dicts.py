@@ -1,5 +1,6 @@
 """Writes a Graph down as another library would, so that it can be read back."""
 
+import h5py
 import numpy as np
 
 from edgekit.graph import DepthwiseConv2D
@@ -27,6 +28,21 @@ def to_tensorflow(graph, table):
         theirs: graph.weights[key][..., None] if key in depthwise else graph.weights[key]
         for key, theirs in table.items()
     }
+
+
+def write_hdf5(path, variables):
+    """Writes variables as Keras 2 did: a group per layer, whose attribute lists its weights."""
+    layers = {}
+    for name, array in variables.items():
+        layers.setdefault(name.split("/")[0], {})[name] = array
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = list(layers)
+        for layer, found in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = list(found)
+            for name, array in found.items():
+                group[name] = array
+    return path
 
 
 def assert_same(graph, other):

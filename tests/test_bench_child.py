@@ -9,6 +9,7 @@ import pytest
 from described import embed
 from foreign_files import FOREIGN, ending_in, input_shape
 from PIL import Image
+from prerequisites import NEEDS
 from tiny_tflite import SIZE, TinyModel, float_io
 
 from edgekit import bench_child
@@ -178,7 +179,7 @@ def test_a_photo_of_any_sides_is_fed(tmp_path, fed):
 
 
 def test_the_size_counts_every_file_of_a_model(tmp_path):
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime", reason=NEEDS["onnxruntime"].reason)
     _, figures = load(str(FOREIGN / "external.onnx"), 1, None)
     assert figures["size_bytes"] == 356 + 512
     assert figures["not_a_classifier"] is None

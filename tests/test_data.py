@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from prerequisites import needs
 
 from edgekit.data import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared photos are not here")
+needs_shared = needs("shared", SHARED.is_dir())
 
 
 def write_photo(path: Path, content: int) -> Path:

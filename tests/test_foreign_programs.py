@@ -23,6 +23,7 @@ from foreign_files import (
     zipped,
 )
 from PIL import Image
+from prerequisites import NEEDS
 from tiny_tflite import TinyModel, float_io, with_classes
 
 from edgekit.converters import tflite_metadata_schema as fields
@@ -183,7 +184,7 @@ def test_boxes_in_the_metadata_are_a_detector_s(tmp_path):
 
 
 def test_an_onnx_file_with_its_weights_beside_it(tmp_path):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     for name in ("external.onnx", "external.onnx.data"):
         shutil.copy(FOREIGN / name, tmp_path)
     found = inspect_file(tmp_path / "external.onnx")

@@ -13,6 +13,7 @@ import pytest
 from described import embed
 from edgetpu_packages import compiled
 from PIL import Image
+from prerequisites import needs
 from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
 from tiny_tflite import SIZE, TinyModel, float_io, schema, with_classes
 
@@ -201,7 +202,7 @@ def _run(snippet: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 def test_foreign_files(tmp_path):
     found = inspect_file(SHARED / "weights/flowers_lite0_model_maker.tflite")
     assert found["scheme"] == "w8a8-static"

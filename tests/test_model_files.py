@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from foreign_files import FOREIGN, ending_in, zipped
+from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
 from edgekit.model_files import read_about
@@ -26,7 +27,7 @@ def test_what_is_no_classifier(tmp_path):
 
 
 def test_a_onnx_file_counts_its_weights():
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     about = read_about(FOREIGN / "external.onnx")
     assert (about.scheme, about.size_bytes) == ("fp32", 356 + 512)
 
@@ -46,7 +47,7 @@ def test_a_onnx_file_counts_its_weights():
     ],
 )
 def test_onnx_classifiers_are_told_by_outputs_and_metadata(tmp_path, output, metadata, says):
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     from tiny_onnx import tiny
 
     from edgekit.converters import onnx_file
@@ -63,7 +64,7 @@ def test_onnx_classifiers_are_told_by_outputs_and_metadata(tmp_path, output, met
 
 
 def test_openvino_files_count_both_files_and_may_be_something_else(tmp_path):
-    openvino = pytest.importorskip("openvino")
+    openvino = pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
     from tiny_openvino import float_graph, write
 
     path = write(tmp_path / "m.xml", float_graph())

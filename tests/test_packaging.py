@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from prerequisites import NEEDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel, built from a copy of what is under version control, as a release would be."""
-    pytest.importorskip("build")
+    pytest.importorskip("build", reason=NEEDS["build"].reason)
     source = tmp_path_factory.mktemp("source")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

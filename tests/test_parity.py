@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from foreign_files import custom, ending_in, reshaped
 from planted import CLASSES, SIDE, VARIANTS, Plant, write_files
+from prerequisites import needs
 
 import edgekit
 from edgekit.atomic import write_json
@@ -271,7 +272,7 @@ def real_run(request, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared with real photos and weights")
+@needs("shared", SHARED.is_dir())
 def test_trained_networks_are_simulated_exactly_and_their_faults_are_found(real_run):
     found = compare(real_run, photos=8)
     assert found["ok"], found["differences"][:3]

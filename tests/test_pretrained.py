@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from nasty_server import NastyServer, serve, status
+from prerequisites import skip_without
 
 from edgekit import pretrained
 from edgekit.errors import EdgekitError, UsageError
@@ -108,7 +109,7 @@ def test_keras_rows_say_what_the_installed_keras_says():
 
     origin = getattr(find_module("keras"), "origin", None)
     if origin is None:
-        pytest.skip("Keras is not installed")
+        skip_without("keras")
     folder = Path(origin).parent / "src" / "applications"
     texts = {
         name: (folder / f"{name}.py").read_text() for name in ("efficientnet", "efficientnet_v2")
@@ -149,7 +150,8 @@ def test_sizes_that_are_not_published_are_called_estimates():
 def test_the_cache_is_in_the_users_cache_folder_or_where_the_variable_says(folder, monkeypatch):
     assert pretrained.cache_folder() == folder
     monkeypatch.setenv("EDGEKIT_CACHE", "")
-    platformdirs = pytest.importorskip("platformdirs")
+    import platformdirs
+
     assert pretrained.cache_folder().parent == platformdirs.user_cache_path("edgekit", False)
 
 

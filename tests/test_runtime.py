@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
+from prerequisites import needs
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io, schema
 
 from edgekit import runtime
@@ -203,7 +204,7 @@ def test_init_is_apart_from_the_runs(save, pixels, monkeypatch):
     assert figures["first"] < 1000
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 def test_a_foreign_model_knows_its_flowers():
     from PIL import Image
 

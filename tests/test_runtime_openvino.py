@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from prerequisites import NEEDS
 from tiny_openvino import CLASSES, PIXELS, RECORD, SIDE, float_graph, int8_graph, write
 
-pytest.importorskip("openvino")
+pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.network import Network

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from prerequisites import needs
 
 from edgekit.data import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
@@ -304,7 +305,7 @@ def test_symbolic_links_in_a_circle(make) -> None:
     assert load_splits(root, None, None).labels == ("ant", "bee")
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared")
+@needs("shared", CASES.is_dir())
 @pytest.mark.parametrize(
     ("name", "labels", "train", "val"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.atomic import write_json
 from edgekit.console import Progress
-from edgekit.converters.weight_files import Advice
+from edgekit.converters.weight_files import Advice, check_reader
 from edgekit.data import PhotoSet
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
@@ -79,11 +79,14 @@ def find_start(options: BuildOptions) -> Start:
 
     Raises:
         UsageError: there are no published weights for this variant.
+        MissingToolError: the file is a TF1 checkpoint, and TensorFlow is not installed.
     """
     if options.start == "none":
         return Start("none")
     if options.start != "imagenet":
-        return Start(options.start, Path(options.start), options.weights_source)
+        path = Path(options.start)
+        check_reader(path)
+        return Start(options.start, path, options.weights_source)
     if options.spec.name not in SPECS:
         raise UsageError(
             f"nobody published weights for {options.spec.name}",

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prerequisites import NEEDS
 from ssh_server import make_key
 
 START_S = 60  # qemu is slow
@@ -74,7 +75,7 @@ class ARM64Server:
 def missing(root: Path) -> str | None:
     """Says why no server can run here; None where one can."""
     if not (root / "usr/sbin/sshd").exists():
-        return f"needs {root.name}, an arm64 userland (make test-arm64)"
+        return NEEDS["arm64"].reason
     if os.getuid() != 0:
         return "needs root, for chroot and mounts"
     probe = ["chroot", str(root), "/usr/bin/true"]

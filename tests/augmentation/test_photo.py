@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from prerequisites import needs
 
 from edgekit.augmentation.photo import Augmentation, augment
 from edgekit.preprocessing import Preprocessing
@@ -71,7 +72,7 @@ def test_smaller_jpegs_look_the_same() -> None:
     assert {2, 4, 8} <= set(asked)
 
 
-@pytest.mark.skipif(not FLOWERS.is_dir(), reason="the shared photos are not here")
+@needs("shared", FLOWERS.is_dir())
 def test_smaller_photos_look_the_same() -> None:
     paths = sorted(FLOWERS.rglob("*.jpg"))[::200]
     asked, differences = list[int](), list[np.ndarray]()

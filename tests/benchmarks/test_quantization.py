@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -32,6 +33,7 @@ def run(quantization, tmp_path, monkeypatch, capsys):
     return command
 
 
+@needs("tensorflow")
 def test_ours_and_a_peer_are_in_one_table(run):
     code, document, said = run("ours ptq", "tensorflow")
     assert code == 0

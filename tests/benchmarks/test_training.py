@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 TINY = ["--batch", "2", "--resolution", "32", "--repeats", "1", "--steps", "1", "--threads", "1"]
@@ -61,6 +62,7 @@ def test_ours_and_one_that_is_missing_are_in_one_table(run, photos, tmp_path):
     assert "no timm" in " ".join(said.out.split())  # wherever the column breaks the line
 
 
+@needs("tensorflow")
 def test_keras_has_the_same_network(run):
     code, document, _ = run("--modes", "forward", "--libraries", "edgekit", "keras")
     assert code == 0

@@ -13,7 +13,7 @@ import device
 import numpy as np
 import pytest
 from PIL import Image
-from ssh_server import MISSING, SSHD
+from prerequisites import skip_without
 from tiny_tflite import CLASSES, SIZE, TinyModel
 
 from edgekit.cli import run
@@ -62,8 +62,8 @@ def photos(tmp_path):
 
 @pytest.fixture
 def ssh(tmp_path, monkeypatch):
-    if SSHD is None or device.missing():
-        pytest.skip(MISSING if SSHD is None else device.missing())
+    if lacking := device.missing():
+        skip_without(lacking)
     with device.serve_device(tmp_path / "device") as server:
         monkeypatch.setenv("HOME", str(server.home))
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -110,7 +110,7 @@ def binary(tmp_path):
     """A program of this machine that runs the stand-in."""
     gcc = shutil.which("gcc")
     if gcc is None:
-        pytest.skip("needs gcc, for a program of this machine")
+        skip_without("gcc")
     script = benchmark_model_stand_in.install(tmp_path)
     source, path = tmp_path / "wrapper.c", tmp_path / "benchmark_model"
     source.write_text(WRAPPER)

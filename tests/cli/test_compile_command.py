@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ssh_server import MISSING, SSHD, make_key, serve
+from prerequisites import skip_without
+from ssh_server import SSHD, make_key, serve
 from tiny_tflite import TinyModel
 
 from edgekit.cli import run
@@ -85,7 +86,7 @@ def stand_in(tmp_path, monkeypatch, compiled):
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     if SSHD is None:
-        pytest.skip(MISSING)
+        skip_without("sshd")
     with serve(tmp_path_factory.mktemp("sshd")) as server:
         yield server
 

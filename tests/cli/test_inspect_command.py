@@ -6,6 +6,7 @@ import pytest
 from edgetpu_packages import STAND_ALONE, compiled, executable, options, package
 from flatbuffers import number_types
 from foreign_files import FOREIGN, ending_in
+from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
 from edgekit.cli.inspect import inspect
@@ -126,7 +127,7 @@ def test_a_scheme_is_said_in_words(name, words, capsys):
 
 
 def test_an_onnx_file(capsys):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     inspect(FOREIGN / "external.onnx")
     out = capsys.readouterr().out
     assert "external.onnx: fp32, 868 B" in out
@@ -135,7 +136,7 @@ def test_an_onnx_file(capsys):
 
 
 def test_an_openvino_model(tmp_path, capsys):
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
     from tiny_openvino import float_graph, write
 
     inspect(write(tmp_path / "m.xml", float_graph()))

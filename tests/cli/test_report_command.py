@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prerequisites import needs
 
 from edgekit.cli import report, run
 from edgekit.targets.edgetpu_status import MEANINGS
@@ -190,7 +191,7 @@ def test_a_failure_that_was_overcome_is_none(save, shown):
     assert "failed" not in shown(save(text))
 
 
-@pytest.mark.skipif(not LOGS, reason="needs ../shared")
+@needs("shared", bool(LOGS))
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_real_logs_add_up(log, shown):
     """The rows, read by columns rather than as the parser does."""
@@ -359,7 +360,7 @@ def test_a_log_of_json_lines(save, shown):
 LOG_CASES = SHARED / "cases/logs"
 
 
-@pytest.mark.skipif(not LOG_CASES.is_dir(), reason="needs ../shared")
+@needs("shared", LOG_CASES.is_dir())
 @pytest.mark.parametrize(
     ("name", "code", "mapped"),
     [

@@ -1,6 +1,8 @@
 """``edgekit train``: alone, stopped and resumed, and in several processes that torchrun starts."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import shlex
@@ -18,6 +20,8 @@ from edgekit.graph import Graph
 from edgekit.synthetic import LABELS, SyntheticPhotos
 
 SIZE = 32
+#: Narrow and shallow: how processes agree and go on is the same for every network.
+NAME, SHARES = "lite0-w0.1-d0.1", ("--width", "0.1", "--depth", "0.1")
 #: Nothing random but what depends on the photo alone, and steps as large as their gradients.
 #: Full precision, for bfloat16, the default on some processors, adds up parts with larger errors.
 STILL = ("--freeze-norm", "--dropout", "0", "--optimizer", "sgd", "--precision", "fp32")
@@ -40,7 +44,7 @@ def arguments(photos, out, *more):
     return [
         *("train", "lite0", "--data", str(photos / "train"), "--val", str(photos / "val")),
         *("--weights", "none", "--resolution", str(SIZE), "--epochs", "2", "--batch-size", "30"),
-        *("--calibration-count", "20", "--out", str(out), *more),
+        *(*SHARES, "--threads", "1", "--calibration-count", "20", "--out", str(out), *more),
     ]
 
 
@@ -57,21 +61,22 @@ def start(*words, processes=0):
 
 
 def weights(out):
-    return Graph.load(out / "lite0.graph").weights
+    return Graph.load(out / f"{NAME}.graph").weights
 
 
 def history(out):
-    return list(csv.DictReader((out / "lite0-history.csv").open()))
+    return list(csv.DictReader((out / f"{NAME}-history.csv").open()))
 
 
 @pytest.fixture(scope="module")
 def alone(photos, tmp_path_factory):
     """A run in one process, and what it printed."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    process = start(*arguments(photos, out, "--json", *STILL))
-    printed, told = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    return out, json.loads(printed), told
+    printed, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
+        code = run(arguments(photos, out, "--json", *STILL))
+    assert code == 0, told.getvalue()
+    return out, json.loads(printed.getvalue()), told.getvalue()
 
 
 def test_a_run_tells_how_it_went(alone):
@@ -95,7 +100,7 @@ def test_a_build_goes_on_from_a_training(alone, photos, capsys):
     assert [line for line in lines if "] train  cached" in line]
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_learn_what_one_does(alone, photos, tmp_path, processes):
     out = tmp_path / "run"
     process = start(*arguments(photos, out, *STILL), processes=processes)
@@ -127,23 +132,27 @@ def test_a_terminated_run_is_saved_and_ends_with_the_same_weights(alone, photos,
     _, told = stopped(process, out)
     assert process.returncode == 130, told
     assert "the run is saved" in told
-    process = start(*words)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 0, told
+    assert run(words) == 0
     for name, values in weights(alone[0]).items():
         np.testing.assert_array_equal(weights(out)[name], values)
 
 
-def test_another_number_of_processes_goes_on_from_a_checkpoint(alone, photos, tmp_path):
+@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(2, 3, marks=pytest.mark.slow)])
+def test_another_number_of_processes_goes_on_from_a_checkpoint(
+    alone, photos, tmp_path, before, after
+):
     out = tmp_path / "run"
     words = arguments(photos, out, *STILL, "--save-minutes", "0.0001")
-    process = start(*words, processes=2)
+    process = start(*words, processes=before)
     stopped(process, out)
     assert process.returncode != 0
     assert list(out.glob("stages/train-*.partial/checkpoint.pt"))
-    process = start(*words, processes=3)
-    _, told = process.communicate(timeout=180)
-    assert process.returncode == 0, told
+    if after == 1:
+        assert run(words) == 0
+    else:
+        process = start(*words, processes=after)
+        _, told = process.communicate(timeout=180)
+        assert process.returncode == 0, told
     for name, values in weights(alone[0]).items():
         np.testing.assert_allclose(weights(out)[name], values, rtol=1e-3, atol=2e-3)
 
@@ -189,6 +198,15 @@ def test_no_epochs_are_refused(capsys):
     assert "train nothing" in capsys.readouterr().err
 
 
+def test_a_build_does_not_run_as_one_of_several_processes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run(["build", "lite0", "--out", str(tmp_path / "run")]) == 2
+    assert "a build runs in one process" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_a_build_does_not_run_in_several_processes(tmp_path):
     process = start("build", "lite0", "--out", str(tmp_path / "run"), processes=2)
     _, told = process.communicate(timeout=120)

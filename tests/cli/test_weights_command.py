@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prerequisites import NEEDS, needs
 from safetensors.numpy import save_file
 from state_dicts import to_torch
 
@@ -115,7 +116,7 @@ def test_a_missing_library_is_named_after_what_was_checked(tmp_path, capsys, mon
     assert run(["weights", "verify", str(tmp_path / "w.safetensors"), "--model", "b0"]) == 3
     out, err = capsys.readouterr()
     assert "source             lukemelas\n" in out
-    assert "compared           not compared: efficientnet_pytorch is needed" in out
+    assert "compared           not compared: running the original of these weights needs" in out
     assert "try:   pip install efficientnet_pytorch" in err
 
 
@@ -130,7 +131,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with files of weights is absent")
+@needs("shared", SHARED.is_dir())
 def test_files_with_few_tensors_name_what_is_missing(name, tmp_path, capsys):
     path = SHARED.parent / "cases" / "weights" / name
     words = ["weights", "import", str(path), "--model", "b0", "-o", str(tmp_path / "out")]
@@ -174,9 +175,9 @@ def test_a_reference_that_cannot_be_used(ours, tmp_path, contents, capsys):
     assert "reference" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@needs("shared", SHARED.is_dir())
 def test_verify_runs_keras_itself(tmp_path, capsys):
-    pytest.importorskip("keras")
+    pytest.importorskip("keras", reason=NEEDS["keras"].reason)
     real = SHARED / "efficientnetv2-b0_imagenet_keras.weights.h5"
     assert run(["weights", "verify", str(real), "--model", "v2-b0", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -185,10 +186,10 @@ def test_verify_runs_keras_itself(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@needs("shared", SHARED.is_dir())
 def test_verify_fails_where_keras_differs(tmp_path, capsys, monkeypatch):
     """The gate is real: with other preprocessing, the logits are not Keras'."""
-    pytest.importorskip("keras")
+    pytest.importorskip("keras", reason=NEEDS["keras"].reason)
     real = tmp_path / "v2.weights.h5"
     shutil.copy(SHARED / "efficientnetv2-b0_imagenet_keras.weights.h5", real)
     honest = originals.normalised
@@ -197,14 +198,16 @@ def test_verify_fails_where_keras_differs(tmp_path, capsys, monkeypatch):
     assert "the logits are not the original's" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@needs("tensorflow")
+@needs("shared", SHARED.is_dir())
 def test_verify_a_checkpoint_of_the_full_width_names_what_differs(capsys):
     folder = SHARED / "tf1" / "efficientnet-lite0-w0.5-c10"
     assert run(["weights", "verify", str(folder), "--model", "lite0"]) == 2
     assert "not those of lite0" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@needs("tensorflow")
+@needs("shared", SHARED.is_dir())
 @pytest.mark.parametrize(("more", "code"), [([], 0), (["--no-ema"], 5)])
 def test_verify_googles_checkpoint_of_half_the_width(more, code, capsys):
     folder = SHARED / "tf1" / "efficientnet-lite0-w0.5-c10"

@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from prerequisites import NEEDS
 from tiny_openvino import VNNI
 
-pytest.importorskip("openvino")
+pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.architecture import build_graph, without_classifier
 from edgekit.calibration.affine import integers, reals

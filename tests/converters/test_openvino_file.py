@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prerequisites import NEEDS
 from tiny_openvino import CLASSES, LABELS, RECORD, SIDE, float_graph, int8_graph, write
 
-pytest.importorskip("openvino")
+pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.calibration.mixed import keep_float
 from edgekit.converters import openvino_file

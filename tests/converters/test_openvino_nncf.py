@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prerequisites import NEEDS
 from tiny_openvino import LABELS, PIXELS, RECORD, VNNI, float_graph
 
-pytest.importorskip("nncf")
+pytest.importorskip("nncf", reason=NEEDS["nncf"].reason)
 
 from edgekit.converters import openvino_file
 from edgekit.converters.openvino import convert, openvino, save

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prerequisites import NEEDS
 from tiny_openvino import float_graph
 
-pytest.importorskip("nncf")
+pytest.importorskip("nncf", reason=NEEDS["nncf"].reason)
 
 from edgekit.architecture import build_graph
 from edgekit.batches import eval_batches

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from prerequisites import needs
 
 from edgekit.architecture import build_graph
 from edgekit.converters import padding
@@ -58,7 +59,7 @@ def test_a_folded_network_remembers_nothing(graph):
     assert (guess.padding, guess.layers) == (None, 0)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights and photos is absent")
+@needs("shared", SHARED.is_dir())
 def test_real_weights_on_their_own_photos():
     file = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
     graph = load_weights(file, SPECS["lite0"]).graph

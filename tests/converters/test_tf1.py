@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prerequisites import NEEDS, needs
 from state_dicts import assert_same, to_tensorflow
 
 from edgekit.architecture import build_graph
@@ -19,9 +20,7 @@ CHECKPOINT = (
     Path(__file__).parents[3] / "shared" / "weights" / "tf1" / "efficientnet-lite0-w0.5-c10"
 )
 HALF_LITE0 = dataclasses.replace(SPECS["lite0"], width=0.5)
-needs_checkpoint = pytest.mark.skipif(
-    not CHECKPOINT.is_dir(), reason="../shared with a checkpoint of Google's code is absent"
-)
+needs_checkpoint = needs("shared", CHECKPOINT.is_dir())
 
 # ours to theirs, as Google's code numbers its layers
 EXAMPLES = {
@@ -57,7 +56,7 @@ def test_names(name):
 
 def write(folder, variables):
     """Saves variables as TensorFlow 1's Saver does."""
-    import tensorflow as tf
+    tf = pytest.importorskip("tensorflow", reason=NEEDS["tensorflow"].reason)
 
     names = list(variables)
     tensors = [tf.constant(variables[name]) for name in names]
@@ -80,6 +79,7 @@ def small():
     return spec, build_graph(spec, classes=4, resolution=32, seed=3)
 
 
+@needs("tensorflow")
 @needs_checkpoint
 @pytest.mark.parametrize("given", ["", "model.ckpt", "model.ckpt.index"])
 def test_googles_own_logits(given):
@@ -90,6 +90,7 @@ def test_googles_own_logits(given):
     assert difference(loaded.graph) < 1e-4
 
 
+@needs("tensorflow")
 @needs_checkpoint
 def test_raw_weights_are_others():
     loaded = load_weights(CHECKPOINT, HALF_LITE0, ema=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prerequisites import needs
 from tiny_tflite import TinyModel, schema
 
 from edgekit.converters import tflite_file
@@ -234,7 +235,7 @@ def test_reading_imports_no_framework(tmp_path):
     assert out.stdout.strip() == "set()"
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 @pytest.mark.parametrize(
     ("name", "codes"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
+from prerequisites import NEEDS, needs
 from tiny_tflite import SIZE, TinyModel, float_io, schema
 
 from edgekit.converters import tflite_file
@@ -242,7 +243,7 @@ def test_decode_refuses_foreign_bytes():
         fields.decode(struct.pack("<I", 4) + b"XXXX")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 def test_a_model_maker_file_is_read():
     metadata = read_metadata(SHARED / "weights/flowers_lite0_model_maker.tflite")
     assert metadata.name == "efficientnet_lite0"
@@ -251,7 +252,9 @@ def test_a_model_maker_file_is_read():
 
 
 def test_an_independent_reader_decodes_the_tables():
-    generated = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    generated = pytest.importorskip(
+        "mediapipe.tasks.metadata.metadata_schema_py_generated", reason=NEEDS["mediapipe"].reason
+    )
     raw = tflite_file.parse(embedded(TinyModel())).metadata
     assert generated.ModelMetadata.ModelMetadataBufferHasIdentifier(raw, 0)
     table = generated.ModelMetadataT.InitFromObj(generated.ModelMetadata.GetRootAs(raw, 0))
@@ -270,7 +273,7 @@ def test_an_independent_reader_decodes_the_tables():
 
 
 def test_mediapipe_classifies_with_our_labels():
-    mediapipe = pytest.importorskip("mediapipe")
+    mediapipe = pytest.importorskip("mediapipe", reason=NEEDS["mediapipe"].reason)
     tasks = mediapipe.tasks
     options = tasks.vision.ImageClassifierOptions(
         base_options=tasks.BaseOptions(model_asset_buffer=embedded(TinyModel()))

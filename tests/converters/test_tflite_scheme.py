@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from foreign_files import FOREIGN
+from prerequisites import needs
 from tiny_tflite import TinyModel, float_io, schema
 
 from edgekit.converters import tflite_file
@@ -36,7 +37,7 @@ def test_schemes_of_other_converters(file, name, weights, words):
     assert words in scheme_in_words(name)
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared")
+@needs("shared", CASES.is_dir())
 def test_a_file_is_named_by_what_it_holds_and_not_by_its_name():
     same = [tflite_file.read(CASES / name) for name in _FLOATS]
     assert [scheme(model) for model in same] == ["fp32", "fp32"]

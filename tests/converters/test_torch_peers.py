@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from prerequisites import skip_without
 
 from edgekit.converters.weights import load_weights
 from edgekit.network import Network
@@ -40,7 +41,7 @@ def missing_operators():
 
 def library(name):
     if importlib.util.find_spec(name.split(".")[0]) is None:
-        pytest.skip(f"{name} is not installed")
+        skip_without(name.split(".")[0])
     try:
         return importlib.import_module(name)
     except RuntimeError:

@@ -5,11 +5,12 @@ import os
 import struct
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
-from state_dicts import to_tensorflow
+from state_dicts import to_tensorflow, write_hdf5
 
 from edgekit.architecture import build_graph
 from edgekit.converters.keras_applications import NAMES
@@ -20,7 +21,6 @@ from edgekit.spec import SPECS
 
 LIMIT = 2**20
 LITE0 = SPECS["lite0"]
-h5py = pytest.importorskip("h5py")
 
 
 def shapes(path):
@@ -47,17 +47,8 @@ def keras3(path, name="stem_conv", **dataset):
 def lite0_keras(path):
     """A whole Lite0 under Keras' names, in a legacy file."""
     graph = build_graph(LITE0, classes=2, resolution=32, seed=1)
-    layers = {}
-    for name, array in to_tensorflow(graph, NAMES.of(graph)).items():
-        layer, _, variable = name.partition("/")
-        layers.setdefault(layer, {})[variable] = array
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = list(layers)
-        for layer, found in layers.items():
-            file.create_group(layer).attrs["weight_names"] = [f"{layer}/{v}:0" for v in found]
-            for variable, array in found.items():
-                file[layer].create_dataset(f"{layer}/{variable}:0", data=array)
-    return path
+    variables = to_tensorflow(graph, NAMES.of(graph))
+    return write_hdf5(path, {f"{name}:0": array for name, array in variables.items()})
 
 
 @pytest.mark.parametrize(

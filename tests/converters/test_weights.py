@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prerequisites import needs
 from safetensors.numpy import load_file, save_file
 from state_dicts import assert_same, to_torch
 
@@ -177,7 +178,7 @@ def test_an_unknown_source_and_a_wrong_one(trained, tmp_path):
             load_weights(tmp_path / "w", LITE0, source=source)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared with real weights is absent")
+@needs("shared", SHARED.is_dir())
 def test_real_timm_weights_load():
     path = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
     loaded = load_weights(path, LITE0)

@@ -16,18 +16,10 @@ from tiny_tflite import float_io
 from edgekit import pretrained
 from edgekit.architecture import build_graph
 from edgekit.cli import run
-from edgekit.scaling import scale_spec
 from edgekit.spec import SPECS
 
 CLASSES = ("daisy", "roses", "tulips")
 COLOURS = ((240, 230, 90), (200, 40, 60), (120, 60, 200))
-
-
-def make_narrow(names: Iterable[str], patch: pytest.MonkeyPatch) -> None:
-    """Makes variants a fifth as wide and deep, for small photos: here no size is proved."""
-    for name in names:
-        small = scale_spec(SPECS[name], width=0.2, depth=0.2)
-        patch.setitem(SPECS, name, replace(small, name=name, resolution=64))
 
 
 def publish(names: Iterable[str], folder: Path, patch: pytest.MonkeyPatch) -> None:

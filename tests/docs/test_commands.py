@@ -11,7 +11,8 @@ import sys
 import pytest
 from command_line import commands, options, parse
 from examples import PAGES, ROOT, sentences, shell_lines, split
-from stand_ins import build_runs, draw_photos, make_narrow, publish
+from narrow import make_narrow
+from stand_ins import build_runs, draw_photos, publish
 
 from edgekit.cli import run
 from edgekit.options import BUILD_ONLY, BuildOptions
@@ -67,7 +68,7 @@ def place(tmp_path_factory):
     """A folder that holds everything the lines name."""
     folder = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:
-        make_narrow(["b0", "lite0", "v2-b0"], patch)
+        make_narrow(["b0", "lite0", "v2-b0"], patch, 64)
         publish(["b0", "lite0", "v2-b0"], folder / "mirror", patch)
         draw_photos(folder)
         build_runs(folder)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import tomllib
 from examples import PAGES, blocks
-from stand_ins import draw_photos, make_narrow, publish
+from narrow import make_narrow
+from stand_ins import draw_photos, publish
 
 LANGUAGES = {"console", "python", "sh", "text", "toml"}
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
@@ -53,7 +54,7 @@ def execute(page: Path) -> int:
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs_in_its_order(page, tmp_path, monkeypatch):
     draw_photos(tmp_path)
-    make_narrow(["lite0"], monkeypatch)
+    make_narrow(["lite0"], monkeypatch, 64)
     publish(["b0", "lite0"], tmp_path / "mirror", monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert execute(page) > 0

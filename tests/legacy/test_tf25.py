@@ -15,6 +15,7 @@ import legacy_files
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
+from prerequisites import needs
 
 from edgekit.converters import tflite_file
 from edgekit.converters.tflite_metadata import read_metadata
@@ -27,7 +28,7 @@ BUILTIN = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 pytestmark = [
     pytest.mark.legacy,
-    pytest.mark.skipif(not PYTHON, reason="EDGEKIT_PY38 names no Python with TensorFlow 2.5"),
+    needs("python3.8", bool(PYTHON)),
 ]
 
 

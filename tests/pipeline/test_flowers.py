@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prerequisites import needs
 
 import edgekit
 
@@ -13,7 +14,7 @@ WEIGHTS = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not FLOWERS.is_dir(), reason="../shared with real photos is absent"),
+    needs("shared", FLOWERS.is_dir()),
 ]
 
 

@@ -10,9 +10,8 @@ import pytest
 import edgekit
 from edgekit import synthetic
 from edgekit.cli import run as command
-from edgekit.errors import MissingToolError
 from edgekit.parity import compare
-from edgekit.runtimes import open_classifier, require
+from edgekit.runtimes import open_classifier
 
 SMALL = {"resolution": 64, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
 SMALL |= {"width": 0.1, "depth": 0.1}
@@ -117,8 +116,3 @@ def test_a_missing_extra_ends_with_3_before_any_work(tmp_path, monkeypatch, caps
 def test_nncf_is_for_openvino(capsys):
     assert command(["build", "b0", "--quantizer", "nncf"]) == 2
     assert "--target openvino" in capsys.readouterr().err
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(MissingToolError, match="no_such_package"):
-        require("onnx", "no_such_package")

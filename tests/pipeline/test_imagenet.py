@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 
 import edgekit
 
@@ -12,7 +13,7 @@ SAMPLE = SHARED / "data" / "imagenet-sample"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared with real photos and weights"),
+    needs("shared", SHARED.is_dir()),
 ]
 OPTIONS = {
     "data": SAMPLE,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 from safetensors.numpy import load_file, save_file
 from state_dicts import to_torch
 
@@ -20,7 +21,7 @@ from edgekit.spec import IMAGENET_MEAN, SPECS
 SHARED = Path(__file__).parents[3] / "shared"
 FLOWERS = SHARED / "data" / "flowers" / "val"
 LITE0 = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared with real weights")
+needs_shared = needs("shared", SHARED.is_dir())
 
 
 def silent(task, done, total, note=""):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from prerequisites import needs
 
 from edgekit.report import Document, Miss, WorstPhoto, write_html
 
@@ -21,7 +22,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on PATH"),
+    needs("chromium", CHROMIUM is not None),
 ]
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",

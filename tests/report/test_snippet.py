@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from prerequisites import needs
 
 from edgekit.preprocessing import Preprocessing
 from edgekit.report import Document, write_json
@@ -75,7 +76,7 @@ def test_sees_the_same_pixels(
     assert names["LABELS"] == document["data"]["labels"]
 
 
-@pytest.mark.skipif(not FOREIGN.exists(), reason="needs ../shared (weights and photos)")
+@needs("shared", FOREIGN.exists())
 def test_runs_and_agrees_with_the_pipeline(tmp_path: Path, document: Document) -> None:
     from ai_edge_litert.interpreter import Interpreter
 

@@ -13,14 +13,15 @@ import threading
 import time
 
 import pytest
-from adb_daemon import ADB, MISSING, serve
+from adb_daemon import ADB, serve
+from prerequisites import needs
 
 from edgekit.errors import DeviceError, MissingToolError, UsageError
 from edgekit.targets import adb
 from edgekit.targets.adb import ADBHost, Attached, attached, parse_serial
 from edgekit.targets.hosts import Ran, open_host
 
-needs_adb = pytest.mark.skipif(ADB is None, reason=MISSING)
+needs_adb = needs("adb", ADB is not None)
 NASTY = [
     "a b.tflite",
     'it\'s "quoted"',

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from benchmark_model_stand_in import NEW, OLD, install
-from ssh_server import MISSING, SSHD, serve
+from prerequisites import needs
+from ssh_server import SSHD, serve
 from tiny_tflite import SIZE, TinyModel, float_io
 
 from edgekit.converters import tflite_file
@@ -209,7 +210,7 @@ def test_float_scores_are_those_of_litert(tmp_path, folder, photos):
     check_floats(*bench(tmp_path, folder, data=float_io().pack()), photos[:2])
 
 
-@pytest.mark.skipif(SSHD is None, reason=MISSING)
+@needs("sshd", SSHD is not None)
 def test_over_ssh(tmp_path, photos, monkeypatch):
     with serve(tmp_path / "sshd") as server:
         monkeypatch.setenv("HOME", str(server.home))

@@ -17,7 +17,8 @@ import pytest
 from described import embed
 from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
 from PIL import Image
-from ssh_server import MISSING, SSHD, serve
+from prerequisites import needs, skip_without
+from ssh_server import SSHD, serve
 from stand_in import compiled_model
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
@@ -34,7 +35,7 @@ from edgekit.targets.hosts import LocalHost
 LABELS = ("daisy", "rose", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
 HOSTILE = ["a b", "a'b\"c", "$(touch never)`x`", "ü→", "back\\slash", "new\nline", "-rf"]
-needs_sshd = pytest.mark.skipif(SSHD is None, reason=MISSING)
+needs_sshd = needs("sshd", SSHD is not None)
 # What the sources use of the C API, as its header declares it.
 STUB = """\
 #include <stddef.h>
@@ -274,10 +275,13 @@ def test_the_kotlin_has_the_files_constants(tmp_path, name):
 def test_the_cpp_compiles(tmp_path, tiny, headers):
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("needs g++")
+        skip_without("g++")
     include = tmp_path
     if headers == "tensorflow":
-        include = Path(importlib.util.find_spec("tensorflow").origin).parent / "include"
+        found = importlib.util.find_spec("tensorflow")
+        if found is None:
+            skip_without("tensorflow")
+        include = Path(found.origin).parent / "include"
         if not (include / "tensorflow/lite/c/c_api.h").exists():
             pytest.skip("this TensorFlow package has no headers of TensorFlow Lite")
     else:

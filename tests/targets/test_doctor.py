@@ -10,7 +10,8 @@ import time
 from dataclasses import asdict
 
 import pytest
-from ssh_server import MISSING, SSHD, serve
+from prerequisites import skip_without
+from ssh_server import SSHD, serve
 
 from edgekit.errors import DeviceError, MissingToolError
 from edgekit.targets import doctor_devices
@@ -141,7 +142,7 @@ def test_a_python_that_prints_junk_is_none(text):
 def test_the_script_in_shells(shell, tmp_path):
     program = shutil.which(shell[0])
     if program is None:
-        pytest.skip(f"no {shell[0]} here")
+        skip_without(shell[0])
     for path in (tmp_path / "venv/bin/python", tmp_path / "my env/bin/python3"):
         path.parent.mkdir(parents=True)
         path.touch(0o755)
@@ -268,7 +269,7 @@ def test_a_library_for_an_edge_tpu_is_not_needed_to_run():
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     if SSHD is None:
-        pytest.skip(MISSING)
+        skip_without("sshd")
     with serve(tmp_path_factory.mktemp("sshd")) as server:
         yield server
 

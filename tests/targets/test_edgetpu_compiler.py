@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from described import embed
+from prerequisites import needs
 from tiny_tflite import TinyModel, schema
 
 from edgekit.converters import tflite_file
@@ -102,7 +103,7 @@ def test_success(tmp_path, stand_in, model, compiled):
     assert sorted(p.name for p in out.iterdir()) == ["tiny_edgetpu.log", "tiny_edgetpu.tflite"]
 
 
-@pytest.mark.skipif(not PAIRS.is_dir(), reason="needs ../shared")
+@needs("shared", PAIRS.is_dir())
 def test_a_real_pair(tmp_path, stand_in):
     stand_in(success(PAIRS / f"{NAME}_edgetpu.tflite"))
     result = EdgeTPUTarget().compile(PAIRS / f"{NAME}.tflite", tmp_path / "out")

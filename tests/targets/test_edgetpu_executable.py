@@ -18,6 +18,7 @@ from edgetpu_packages import (
     usual,
 )
 from flatbuffers import flexbuffers
+from prerequisites import needs
 from tiny_tflite import TinyModel
 
 from edgekit.converters import tflite_file
@@ -27,7 +28,7 @@ from edgekit.targets.edgetpu_executable import Layer, read_package
 from edgekit.targets.edgetpu_status import CUSTOM_OP
 
 PAIRS = Path(__file__).resolve().parents[3] / "shared/edgetpu/pairs"
-needs_pairs = pytest.mark.skipif(not PAIRS.is_dir(), reason="needs ../shared")
+needs_pairs = needs("shared", PAIRS.is_dir())
 
 
 def test_a_model_that_does_not_fit():

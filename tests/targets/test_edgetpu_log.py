@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 
 from edgekit.targets.edgetpu_log import Row, parse_output, parse_outputs
 from edgekit.targets.edgetpu_text import decode
@@ -88,7 +89,7 @@ def test_foreign_text_gives_nothing():
     assert (output.version, output.rows, output.mapped, output.on_cpu) == (None, (), None, None)
 
 
-@pytest.mark.skipif(not LOGS, reason="needs ../shared")
+@needs("shared", bool(LOGS))
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_real_logs_add_up(log):
     text = log.read_text()
@@ -102,7 +103,7 @@ def test_real_logs_add_up(log):
     )
 
 
-@pytest.mark.skipif(not LOGS, reason="needs ../shared")
+@needs("shared", bool(LOGS))
 @pytest.mark.parametrize(
     ("name", "mapped", "on_cpu"),
     [

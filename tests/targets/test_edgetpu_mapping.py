@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 
 from edgekit.converters import tflite_file
@@ -34,7 +35,7 @@ def unsupported(tiny: TinyModel, name: str) -> None:
     tiny.op("HARD_SWISH").builtinOptionsType = 0
 
 
-@pytest.mark.skipif(not PAIRS, reason="needs ../shared")
+@needs("shared", bool(PAIRS))
 @pytest.mark.parametrize("name", [name for name in PAIRS if not name.endswith("_edgetpu")])
 def test_the_prediction_is_what_the_real_compiler_made(name):
     before = tflite_file.read(SHARED / f"edgetpu/pairs/{name}.tflite")
@@ -56,7 +57,7 @@ def test_the_prediction_is_what_the_real_compiler_made(name):
 CASES = SHARED / "cases/edgetpu"
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared")
+@needs("shared", CASES.is_dir())
 @pytest.mark.parametrize(
     ("name", "mapped"),
     [
@@ -80,7 +81,7 @@ def test_small_files_have_the_compilers_answer(name, mapped):
     assert (refusals(model) == []) is mapped  # `edgekit compile` does not refuse it unasked
 
 
-@pytest.mark.skipif(not LOGS, reason="needs ../shared")
+@needs("shared", bool(LOGS))
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_no_rule_contradicts_a_real_log(log):
     """What a log alone can show: kinds of operators that are mapped, and those that never are."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 from tiny_tflite import TinyModel
 
 from edgekit.converters import tflite_file
@@ -89,7 +90,7 @@ def test_parameters_and_activations_of_a_file():
     assert estimate_memory(model, model.operators[1:2]).file_parameter_bytes == stem
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 @pytest.mark.parametrize(
     ("name", "apart"),
     [  # bytes that operators without weights have, of which the estimate knows nothing
@@ -114,7 +115,7 @@ def test_the_estimate_is_what_the_real_compiler_made(name, apart):
         assert found.streamed_bytes == package["streamed_bytes"]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 def test_a_head_that_fits_no_tile_is_streamed():
     path = SHARED / "cases/edgetpu/fully_connected_30752_to_16.tflite"
     found = predict(tflite_file.read(path)).memory

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prerequisites import needs
 
 from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
 from edgekit.targets.edgetpu_limits import REPLACE
@@ -41,7 +42,7 @@ def test_a_size_that_was_never_seen_left_out_leaves_nothing_out():
         assert size.left_out is None or size.mapped < size.left_out
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs("shared", SHARED.is_dir())
 @pytest.mark.parametrize("evidence", {e for row in named().values() for e in row}, ids=str)
 def test_files_that_are_named_exist(evidence):
     match evidence.kind:

@@ -13,7 +13,8 @@ from dataclasses import replace
 import device
 import numpy as np
 import pytest
-from ssh_server import MISSING, SSHD, make_key
+from prerequisites import skip_without
+from ssh_server import make_key
 from stand_in import build_library
 from tiny_tflite import CLASSES, SIZE, TinyModel
 
@@ -32,8 +33,8 @@ LONG = {"runs": 10**9, "seconds": 60.0}  # a step that is not over when somethin
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    if SSHD is None or device.missing():
-        pytest.skip(MISSING if SSHD is None else device.missing())
+    if lacking := device.missing():
+        skip_without(lacking)
     with device.serve_device(tmp_path_factory.mktemp("device")) as server:
         yield server
 
@@ -267,8 +268,10 @@ def test_the_plan(job):
 @pytest.fixture
 def far(tmp_path, monkeypatch):
     """A device in a network namespace of its own, at the other end of a cable."""
-    if SSHD is None or device.missing() or os.getuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root, iproute2, a ssh server and the device's environment")
+    if os.getuid() != 0:
+        pytest.skip("needs root, for a network namespace")
+    if lacking := device.missing() or ("ip" if shutil.which("ip") is None else None):
+        skip_without(lacking)
     name = f"edgekit{os.getpid() % 10000}"
     here, there = f"{name}a", f"{name}b"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from prerequisites import NEEDS
 from tiny_openvino import float_graph, int8_graph, write
 
-pytest.importorskip("openvino")
+pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.calibration.mixed import keep_float
 from edgekit.errors import UsageError

@@ -11,14 +11,15 @@ import sys
 import time
 
 import pytest
-from ssh_server import MISSING, SSHD, make_key, serve
+from prerequisites import needs
+from ssh_server import SSHD, make_key, serve
 
 from edgekit.errors import DeviceError, UsageError
 from edgekit.targets.hosts import LocalHost, Ran, open_host
 from edgekit.targets.ssh import Address, SSHHost, parse_url
 
 NASTY = "a 'b' \"c\" $(touch never) `d`; e\\f.tflite"
-needs_sshd = pytest.mark.skipif(SSHD is None, reason=MISSING)
+needs_sshd = needs("sshd", SSHD is not None)
 
 
 @pytest.fixture(scope="module")

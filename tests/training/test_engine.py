@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from prerequisites import needs
 from torch import nn
 
 from edgekit.training import engine
@@ -84,7 +85,7 @@ def test_other_errors_pass(monkeypatch, told, error):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no compiler")
+@needs("g++", bool(shutil.which("g++") or shutil.which("clang++")))
 def test_torch_compiles_and_gives_the_same_gradient(told):
     module = nn.Sequential(nn.Linear(3, 4), nn.SiLU(), nn.Linear(4, 2))
     x = torch.linspace(-1, 1, 12).reshape(4, 3)

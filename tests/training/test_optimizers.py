@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from prerequisites import NEEDS
 
 from edgekit.architecture import build_graph
 from edgekit.network import Network
@@ -44,7 +45,7 @@ def test_rmsprop_updates_each_parameter_by_its_own_gradient():
 
 
 def test_rmsprop_equals_tensorflow_itself():
-    tf = pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow", reason=NEEDS["tensorflow"].reason)
     start, gradients = [1.0, -2.0], [[0.3, -0.1], [0.1, 0.4], [-0.2, 0.2]]
     # One update of the kernel that the published code trains with.
     ours = torch.nn.Parameter(torch.tensor(start))

@@ -1,16 +1,15 @@
 """Training learns, resumes to the same weights, and reports what it did."""
 
 import signal
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.errors import EdgekitError
 from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
 from edgekit.synthetic import SyntheticPhotos
 from edgekit.training.checkpoint import CHECKPOINT, PREVIOUS
 from edgekit.training.engine import Engine
@@ -19,7 +18,7 @@ from edgekit.training.trainer import Trainer, bn_momentum
 
 SIZE = 32
 #: Narrow and shallow: what a step does is the same in a tenth of the time.
-SPEC = replace(SPECS["lite0"], width=0.1, depth=0.1)
+SPEC = narrow("lite0")
 
 #: In full precision: bfloat16 is the default on some processors.
 PARTS = Engine(precision="fp32", micro_batch=5)

@@ -133,7 +133,7 @@ def meet():
     return seen
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[pytest.param(2, marks=pytest.mark.slow), 3])
 def processes(request):
     """What so many processes have seen, by rank."""
     size = request.param

@@ -1,0 +1,96 @@
+"""What a test is skipped for want of is named at the end of a run, with the command for it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prerequisites import NEEDS
+
+TESTS = Path(__file__).parent
+MARKED = """
+import pytest
+from prerequisites import NEEDS, needs, skip_without
+
+@pytest.fixture
+def server():
+    skip_without("sshd")
+
+def test_one(server): pass
+def test_two(server): pass
+
+@needs("adb", False)
+def test_phone(): pass
+
+@needs("gcc", True)
+def test_that_runs(): pass
+
+def test_package():
+    pytest.importorskip("no_such_package", reason=NEEDS["openvino"].reason)
+
+@pytest.mark.skip(reason="needs a CUDA device")
+def test_for_another_machine(): pass
+"""
+MODULE = """
+import pytest
+from prerequisites import NEEDS
+pytest.importorskip("no_such_package", reason=NEEDS["tensorflow"].reason)
+def test_never(): pass
+"""
+EXPECTED = """\
+1 test for want of adb: apt-get install adb
+2 tests for want of OpenSSH's server: apt-get install openssh-server
+1 file for want of the package tensorflow: pip install -e ".[tensorflow]"
+1 test for want of the package openvino: pip install -e ".[openvino]"
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs files of tests in a pytest of their own, with this project's conftest; its lines."""
+
+    def pytest_of(files, *options):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        line = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider"]
+        ran = subprocess.run(
+            [*line, "--rootdir", tmp_path, "-c", os.devnull, *options, tmp_path],
+            env=os.environ | {"PYTHONPATH": str(TESTS)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout.splitlines()
+
+    return pytest_of
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_end_of_a_run_names_what_was_missing(run, workers):
+    if workers:
+        pytest.importorskip("xdist", reason=NEEDS["xdist"].reason)
+    lines = run(
+        {"test_marked.py": MARKED, "test_module.py": MODULE}, *(["-n", "2"] if workers else [])
+    )
+    first = next(n for n, line in enumerate(lines) if "what brings what was missing" in line)
+    assert "\n".join(lines[first + 1 : -1]) + "\n" == EXPECTED
+    assert re.match(r"1 passed, 6 skipped in ", lines[-1])
+
+
+def test_a_run_that_lacks_nothing_says_nothing(run):
+    lines = run({"test_fine.py": "def test_fine(): pass"})
+    assert not any("missing" in line for line in lines)
+
+
+def test_no_two_rows_have_the_same_reason():
+    assert len({need.reason for need in NEEDS.values()}) == len(NEEDS)
+
+
+def test_packages_are_skipped_for_with_reasons_of_the_table():
+    for path in TESTS.rglob("*.py"):
+        for call in re.finditer(r"importorskip\((?P<arguments>[^()]*)\)", path.read_text()):
+            assert "reason=NEEDS[" in call["arguments"], path
