@@ -6,11 +6,12 @@ import re
 import h5py
 import numpy as np
 import pytest
+from keras_networks import keras_network, our_spec
 from prerequisites import NEEDS
 
 from edgekit.converters.originals import compare, normalised, run
 from edgekit.converters.weights import load_weights
-from edgekit.spec import IMAGENET_MEAN, SPECS
+from edgekit.spec import IMAGENET_MEAN
 
 keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
@@ -38,8 +39,8 @@ def lively(model):
 
 
 def b0(**options):
-    defaults = {"weights": None, "classes": 3, "input_shape": (SIDE, SIDE, 3)}
-    return keras.applications.EfficientNetB0(**(defaults | options))
+    defaults = {"classes": 3, "input_shape": (SIDE, SIDE, 3)}
+    return keras_network("b0", **(defaults | options))
 
 
 def tutorial():
@@ -52,8 +53,8 @@ def tutorial():
 
 def nested():
     """A model inside a model, augmented and scaled in front."""
-    base = keras.applications.EfficientNetV2B0(
-        weights=None, include_top=False, include_preprocessing=False, input_shape=(SIDE, SIDE, 3)
+    base = keras_network(
+        "v2-b0", include_top=False, include_preprocessing=False, input_shape=(SIDE, SIDE, 3)
     )
     return keras.Sequential(
         [
@@ -74,8 +75,8 @@ MODELS = {
     "tutorial": (tutorial, "b0"),
     "nested": (nested, "v2-b0"),
     "v2-raw": (
-        lambda: keras.applications.EfficientNetV2B0(
-            weights=None, classes=3, include_preprocessing=False, input_shape=(SIDE, SIDE, 3)
+        lambda: keras_network(
+            "v2-b0", classes=3, include_preprocessing=False, input_shape=(SIDE, SIDE, 3)
         ),
         "v2-b0",
     ),
@@ -102,7 +103,7 @@ def saved(request, tmp_path_factory):
     model = lively(build())
     for file in FILES.values():
         (model.save_weights if "weights" in file else model.save)(folder / file)
-    return request.param, SPECS[variant], folder, model
+    return request.param, our_spec(variant), folder, model
 
 
 @pytest.mark.parametrize("kind", ["keras", "legacy"])
@@ -130,7 +131,19 @@ def test_weights_alone_are_assumed_to_be_keras_applications(saved):
     np.testing.assert_allclose(
         (loaded.graph.spec.mean, loaded.graph.spec.std), EXPECTED[name], rtol=1e-5
     )
-    found = compare(folder / FILES["weights"], loaded)
+
+
+@pytest.mark.parametrize("name", ["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
+def test_weights_alone_are_compared_with_the_model_of_that_name(tmp_path, name):
+    """Which is of its full size."""
+    options = {"include_preprocessing": False} if name == "v2-b0" else {}
+    keras.utils.set_random_seed(1)
+    model = lively(
+        keras_network(name, full=True, classes=3, input_shape=(SIDE, SIDE, 3), **options)
+    )
+    path = tmp_path / FILES["weights"]
+    model.save_weights(path)
+    found = compare(path, load_weights(path, our_spec(name, full=True)))
     assert "(assumed: the file holds weights alone)" in found.against
     assert found.difference < 1e-5
 

@@ -4,32 +4,24 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from keras_networks import keras_network, our_spec
 from prerequisites import NEEDS
 
 from edgekit.converters.weights import load_weights
 from edgekit.network import Network
-from edgekit.spec import SPECS
 
 keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE, CLASSES = 64, 5
-MODELS = {
-    "b0": "EfficientNetB0",
-    "b3": "EfficientNetB3",
-    "v2-b0": "EfficientNetV2B0",
-    "v2-b3": "EfficientNetV2B3",
-    "v2-s": "EfficientNetV2S",
-}
 MEAN, VARIANCE = [0.4, 0.5, 0.6], [0.05, 0.06, 0.07]
 
 
-def build(name):
+def build(name, *, full=False):
     """The original, with statistics and an input normalization that no default hides."""
     keras.utils.set_random_seed(1)
-    model = getattr(keras.applications, MODELS[name])(
-        weights=None, classes=CLASSES, input_shape=(SIDE, SIDE, 3), classifier_activation=None
-    )
+    options = {"classes": CLASSES, "classifier_activation": None}
+    model = keras_network(name, full=full, input_shape=(SIDE, SIDE, 3), **options)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4, SIDE, SIDE, 3)).astype(np.float32)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -71,7 +63,7 @@ def difference(loaded, pixels, expected):
 @pytest.mark.parametrize("kind", ["weights", "legacy", "keras"])
 def test_logits(small, kind, tmp_path):
     name, model, pixels, expected = small
-    loaded = load_weights(save(model, tmp_path, kind), SPECS[name])
+    loaded = load_weights(save(model, tmp_path, kind), our_spec(name))
     assert (loaded.source, loaded.graph.classes) == ("keras", CLASSES)
     assert difference(loaded, pixels, expected) < 1e-4
 
@@ -83,7 +75,7 @@ def test_logits_without_the_names_of_layers(small, tmp_path):
     with h5py.File(path, "r+") as file:
         for layer in file["layers"].values():
             del layer["vars"].attrs["name"]
-    loaded = load_weights(path, SPECS[name])
+    loaded = load_weights(path, our_spec(name))
     assert any("by their order" in note for note in loaded.notes)
     assert difference(loaded, pixels, expected) < 1e-4
 
@@ -91,7 +83,7 @@ def test_logits_without_the_names_of_layers(small, tmp_path):
 def test_the_test_would_see_a_difference(small, tmp_path):
     """Padding and preprocessing matter at this size."""
     name, model, pixels, expected = small
-    loaded = load_weights(save(model, tmp_path, "weights"), SPECS[name])
+    loaded = load_weights(save(model, tmp_path, "weights"), our_spec(name))
     assert difference(loaded, pixels[:, ::-1], expected) > 0.05
     assert difference(loaded, pixels + 10, expected) > 0.05
 
@@ -101,24 +93,26 @@ def test_a_file_of_a_training_run(small, tmp_path):
     name, model, pixels, expected = small
     model.compile(keras.optimizers.SGD(momentum=0.9))
     model.optimizer.build(model.trainable_variables)
-    loaded = load_weights(save(model, tmp_path, "keras"), SPECS[name])
+    loaded = load_weights(save(model, tmp_path, "keras"), our_spec(name))
     assert difference(loaded, pixels, expected) < 1e-4
 
 
 def test_without_a_top(tmp_path):
-    model = keras.applications.EfficientNetV2B0(
-        weights=None, include_top=False, input_shape=(SIDE, SIDE, 3)
-    )
-    loaded = load_weights(save(model, tmp_path, "weights"), SPECS["v2-b0"], classes=3)
+    model = keras_network("v2-b0", include_top=False, input_shape=(SIDE, SIDE, 3))
+    loaded = load_weights(save(model, tmp_path, "weights"), our_spec("v2-b0"), classes=3)
     assert loaded.graph.classes == 3
     assert any("classifier is missing" in note for note in loaded.notes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "kind"), [("b3", "weights"), ("v2-b3", "legacy"), ("v2-s", "keras")]
+    ("name", "kind"),
+    [
+        *(("b0", "keras"), ("v2-b0", "weights")),
+        *(("b3", "weights"), ("v2-b3", "legacy"), ("v2-s", "keras")),
+    ],
 )
-def test_logits_of_larger_models(name, kind, tmp_path):
-    model, pixels, expected = build(name)
-    loaded = load_weights(save(model, tmp_path, kind), SPECS[name])
+def test_logits_of_full_models(name, kind, tmp_path):
+    model, pixels, expected = build(name, full=True)
+    loaded = load_weights(save(model, tmp_path, kind), our_spec(name, full=True))
     assert difference(loaded, pixels, expected) < 1e-4
