@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.bias import correct_biases
@@ -11,7 +12,6 @@ from edgekit.calibration.simulate import Simulation
 from edgekit.graph import Activation, FullyConnected, Graph, Mean
 from edgekit.network import Network
 from edgekit.passes import prepare
-from edgekit.spec import SPECS
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.float32)
@@ -41,7 +41,7 @@ def mean_error(graph, other, tensor):
 
 @pytest.mark.parametrize("name", ["lite0", "b0", "es", "v2-b0"])
 def test_the_mean_error_is_taken_out(name):
-    graph = prepare(build_graph(SPECS[name], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow(name), classes=CLASSES, resolution=SIZE, seed=2))
     bare = quantized(graph, cut=0.6)  # every tensor is clipped, so that its mean is off
     corrected = correct_biases(graph, bare, INPUTS)
     # No activation reads these: their mean error is gone, but for the rounding of what follows.
@@ -51,7 +51,7 @@ def test_the_mean_error_is_taken_out(name):
 
 
 def test_nothing_but_biases_changes():
-    graph = prepare(build_graph(SPECS["lite0"], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow("lite0"), classes=CLASSES, resolution=SIZE, seed=2))
     bare = quantized(graph)
     corrected = correct_biases(graph, bare, INPUTS)
     assert corrected.quant == bare.quant

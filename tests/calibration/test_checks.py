@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.checks import check_photos, check_tensors, listed
@@ -12,13 +13,12 @@ from edgekit.converters.tflite_checks import check_int8
 from edgekit.converters.tflite_file import read
 from edgekit.passes import absorb_normalization, prepare
 from edgekit.runtime import LiteRT
-from edgekit.spec import SPECS
 
 SIZE = 32
 
 
 def prepared(name):
-    spec = SPECS[name]
+    spec = narrow(name)
     graph = prepare(build_graph(spec, classes=5, resolution=SIZE, seed=1))
     return absorb_normalization(graph, spec.mean, spec.std, "common-zero")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.layerwise import photos_for, repair_layers
@@ -19,7 +20,7 @@ INPUTS = np.random.default_rng(0).uniform(-1, 1, (6, SIZE, SIZE, 3)).astype(np.f
 
 @pytest.mark.parametrize("name", ["lite0", "b0"])
 def test_a_repair_sees_every_layer_once_and_what_it_gives_is_kept(name):
-    graph = prepare(build_graph(SPECS[name], classes=4, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow(name, depth=1.0), classes=4, resolution=SIZE, seed=2))
     fixed = fixed_ranges(graph, 127, 128)
     ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
     quantized = quantize(graph, {**ranges, **fixed})
@@ -46,7 +47,7 @@ def test_a_repair_sees_every_layer_once_and_what_it_gives_is_kept(name):
 
 
 def test_slopes_are_those_of_the_activations():
-    graph = prepare(build_graph(SPECS["b0"], classes=4, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow("b0", depth=1.0), classes=4, resolution=SIZE, seed=2))
     fixed = fixed_ranges(graph, 127, 128)
     ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
     slopes = {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.bias import correct_biases
@@ -15,7 +16,6 @@ from edgekit.errors import UsageError
 from edgekit.graph import Graph
 from edgekit.network import Network
 from edgekit.passes import prepare
-from edgekit.spec import SPECS
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.float32)
@@ -24,7 +24,7 @@ BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 
 def networks(name, cut=1.0):
     """A small network, float and quantized, with every range cut to a share."""
-    graph = prepare(build_graph(SPECS[name], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow(name, depth=1.0), classes=CLASSES, resolution=SIZE, seed=2))
     fixed = fixed_ranges(graph, 127, 128)
     ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "mse")
     ranges = {tensor: (low * cut, high * cut) for tensor, (low, high) in ranges.items()}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.histogram import HistogramTap
@@ -18,14 +19,13 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph import Activation, FullyConnected
 from edgekit.network import Network
 from edgekit.passes import absorb_normalization, prepare
-from edgekit.spec import SPECS
 
 SIZE = 48
 
 
 def quantized(name, method="mse"):
     """A small quantized network with the inputs that calibrated it."""
-    spec = SPECS[name]
+    spec = narrow(name)
     graph = prepare(build_graph(spec, classes=6, resolution=SIZE, seed=1))
     graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "depthwise")
     pixels = np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE, 3))
@@ -91,7 +91,7 @@ def test_the_simulation_follows_the_float_network(network):
 
 
 def test_a_missing_range_is_an_error():
-    graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
+    graph = prepare(build_graph(narrow("lite0"), classes=3, resolution=32))
     with pytest.raises(ValueError, match="no range for"):
         quantize(graph, {"input": (0.0, 1.0)})
 
@@ -116,7 +116,7 @@ def test_a_tensor_may_have_a_method_of_its_own():
 
 
 def test_damaged_weights_are_noticed_by_name():
-    graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
+    graph = prepare(build_graph(narrow("lite0"), classes=3, resolution=32))
     kernel = graph.weights["block2a_expand/kernel"].copy()
     kernel[0, 0, 0, 0] = np.nan
     broken = graph.with_weights({**graph.weights, "block2a_expand/kernel": kernel})
@@ -125,7 +125,7 @@ def test_damaged_weights_are_noticed_by_name():
 
 
 def test_an_overflow_is_noticed_at_its_tensor():
-    graph = prepare(build_graph(SPECS["lite0"], classes=3, resolution=32))
+    graph = prepare(build_graph(narrow("lite0"), classes=3, resolution=32))
     kernel = graph.weights["block2a_project/kernel"].copy()
     kernel[:] = 3e38
     broken = graph.with_weights({**graph.weights, "block2a_project/kernel": kernel})

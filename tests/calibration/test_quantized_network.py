@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.calibration.affine import integers
@@ -12,17 +13,16 @@ from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, q
 from edgekit.calibration.quantized_network import QuantizedNetwork, _Round
 from edgekit.calibration.simulate import Simulation
 from edgekit.passes import prepare
-from edgekit.spec import SPECS
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.float32)
 BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 
 
-@pytest.fixture(scope="module", params=["lite0", pytest.param("b0", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["lite0", "b0"])
 def pair(request):
     """A float network whose logits differ from photo to photo, and its quantized self."""
-    graph = prepare(build_graph(SPECS[request.param], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow(request.param), classes=CLASSES, resolution=SIZE, seed=2))
     weights = dict(graph.weights)
     weights["logits/kernel"] = weights["logits/kernel"] * 40
     graph = replace(graph, weights=weights)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 from torch.nn import functional as F
 
 from edgekit.architecture import build_graph
@@ -17,7 +18,6 @@ from edgekit.calibration.simulate import Simulation
 from edgekit.graph import Conv2D, DepthwiseConv2D
 from edgekit.network import Network
 from edgekit.passes import prepare
-from edgekit.spec import SPECS
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.float32)
@@ -49,7 +49,7 @@ def error(graph, quantized):
 
 @pytest.mark.parametrize("name", ["lite0", pytest.param("b0", marks=pytest.mark.slow)])
 def test_coarse_kernels_lose_less(name):
-    graph = prepare(build_graph(SPECS[name], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow(name), classes=CLASSES, resolution=SIZE, seed=2))
     bare = coarse(graph, bits=4)
     learned = learn_rounding(graph, bare, INPUTS, Rounding(steps=80, batch=256))
     assert error(graph, learned) < 0.8 * error(graph, correct_biases(graph, bare, INPUTS))
@@ -68,7 +68,7 @@ def test_coarse_kernels_lose_less(name):
 
 
 def test_the_same_seed_gives_the_same_integers():
-    graph = prepare(build_graph(SPECS["lite0"], classes=CLASSES, resolution=SIZE, seed=2))
+    graph = prepare(build_graph(narrow("lite0"), classes=CLASSES, resolution=SIZE, seed=2))
     bare = coarse(graph, bits=4)
     one, two = (
         learn_rounding(graph, bare, INPUTS[:8], Rounding(steps=3, batch=64), seed=5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from narrow import narrow
 from prerequisites import NEEDS
 from tiny_openvino import float_graph
 
@@ -42,9 +44,10 @@ def pixels_of(photos):
     return [pixels for pixels, _ in eval_batches(photos, record(photos.load(0).width), 16)]
 
 
+@functools.cache
 def network():
-    """A network whose logits differ from photo to photo."""
-    spec = replace(SPECS["b0"], width=0.1, depth=0.1)
+    """A network of three blocks whose logits differ from photo to photo."""
+    spec = narrow("b0", stages=SPECS["b0"].stages[:3])
     graph = prepare(build_graph(spec, classes=len(LABELS), resolution=SIDE, seed=2))
     grown = {
         name: values * np.float32(1.7 if name.endswith("kernel") else 1)
@@ -69,6 +72,23 @@ def made(graph, folder, *, epochs=0, photos=None, io="uint8", **recipe):
     )
 
 
+@pytest.fixture(scope="module")
+def source():
+    """Its float model."""
+    return convert(network(), preprocessing=record())
+
+
+@pytest.fixture(scope="module")
+def quantized(source):
+    """Quantized without training, by NNCF's other way."""
+    return quantize_nncf(source, pixels_of(shapes(16)))
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    return made(network(), tmp_path_factory.mktemp("untrained"))
+
+
 def run(model, photos):
     compiled = openvino().compile_model(model, "CPU")
     return np.concatenate([compiled(p[None])[0].copy() for batch in photos for p in batch])
@@ -86,14 +106,12 @@ def test_it_gives_the_file_of_the_other_way(tmp_path):
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-def test_without_training_it_is_as_near_to_the_float_model_as_quantize_nncf(tmp_path):
-    graph, photos = network(), pixels_of(shapes(16))
-    source = convert(graph, preprocessing=record())
+def test_without_training_it_is_as_near_to_the_float_model_as_quantize_nncf(
+    source, quantized, untrained
+):
+    photos = pixels_of(shapes(16))
     expected = run(source, photos)
-    other, own = (
-        np.abs(run(model, photos) - expected).mean()
-        for model in (quantize_nncf(source, photos), made(graph, tmp_path))
-    )
+    other, own = (np.abs(run(model, photos) - expected).mean() for model in (quantized, untrained))
     assert 0 < own < 1.5 * other
 
 
@@ -108,12 +126,10 @@ def precisions(model):
     )
 
 
-def test_as_many_kernels_run_in_8_bits_as_those_of_quantize_nncf(tmp_path):
+def test_as_many_kernels_run_in_8_bits_as_those_of_quantize_nncf(quantized, untrained):
     """Both leave squeeze and excitation in float, as NNCF's own rules say."""
-    graph = network()
-    source = convert(graph, preprocessing=record())
-    own = precisions(made(graph, tmp_path))
-    assert own == precisions(quantize_nncf(source, pixels_of(shapes(16))))
+    own = precisions(untrained)
+    assert own == precisions(quantized)
     assert own["u8"] + own["i8"] > own.total() / 2
 
 
@@ -134,8 +150,7 @@ def test_training_needs_photos(tmp_path):
 @pytest.mark.slow
 def test_training_does_not_lose_against_quantizing(tmp_path):
     side = 64
-    spec = replace(SPECS["b0"], width=0.1, depth=0.1)
-    start = build_graph(spec, classes=len(LABELS), resolution=side, seed=0)
+    start = build_graph(narrow("b0"), classes=len(LABELS), resolution=side, seed=0)
     photos, val = shapes(640, side=side), shapes(200, "val", side)
     recipe = Recipe(
         epochs=20, learning_rate=6e-3, ema_decay=0.9, min_crop_area=0.7, drop_connect=False
