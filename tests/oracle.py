@@ -15,7 +15,7 @@ from oracle_files import given_biases, with_biases, with_borders
 
 from edgekit.calibration.affine import bias_params, reals, weight_params
 from edgekit.calibration.mixed import keep_float
-from edgekit.calibration.quantize import SIGMOID_RANGE, choose_ranges, collect, quantize
+from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
 from edgekit.calibration.ranges import Range
 from edgekit.converters.tflite import convert
 from edgekit.converters.tflite_file import TFLiteModel, parse
@@ -153,7 +153,7 @@ def in_int8(subject: Subject) -> Graph:
     graph = subject.graph
     sigmoids = [n.name for n in graph.nodes if isinstance(n, Activation) and n.kind == "sigmoid"]
     histograms = collect(graph, [subject.batch], skip=sigmoids)
-    fixed = dict.fromkeys(sigmoids, SIGMOID_RANGE) | dict(subject.ranges)
+    fixed = dict.fromkeys(sigmoids, SIGMOID_RANGES["int8"]) | dict(subject.ranges)
     graph = quantize(graph, choose_ranges(histograms, "mse") | fixed)
     quant = {name: _with_short_scales(params) for name, params in graph.quant.items()}
     for node in graph.nodes:
