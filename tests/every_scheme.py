@@ -12,7 +12,7 @@ from edgekit.converters.tflite import convert
 from edgekit.graph import Activation, Graph, QuantParams, WeightedNode
 
 SCHEMES = ("fp32", "fp16", "w8-dynamic", "w8a8-static", "w8a8-mixed", "w8a16-static")
-#: Kernels with fewer numbers stay in float where activations are.
+#: Kernels with fewer numbers stay in float where activations are: TensorFlow's converter has it so.
 FEW_WEIGHTS = 1024
 #: What LiteRT takes for granted of a sigmoid's output in int16.
 SIGMOID = QuantParams((1 / 32768,), (0,), "int16")

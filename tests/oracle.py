@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from every_scheme import FEW_WEIGHTS
 from numpy.typing import NDArray
 from oracle_files import given_biases, with_biases, with_borders
 
@@ -33,8 +35,6 @@ from edgekit.graph import (
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 #: LiteRT's default, which is XNNPACK where it can, and its own kernels.
 KERNELS = (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-#: TensorFlow's converter leaves smaller kernels in float where activations are.
-FEW_WEIGHTS = 1024
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,17 @@ class Pair:
 
 
 def tensorflow_convert(graph: Graph, **options: Any) -> bytes:
-    """`benchmarks/tensorflow_converter.py`, which is in no package."""
-    if str(BENCHMARKS) not in sys.path:
-        sys.path.append(str(BENCHMARKS))
-    from tensorflow_converter import convert as convert_there
+    """What TensorFlow's converter makes of a Graph."""
+    return _load_converter()(graph, **options)
 
-    return convert_there(graph, **options)
+
+@cache
+def _load_converter() -> Callable[..., bytes]:
+    """`benchmarks/tensorflow_converter.py`, which is in no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        from tensorflow_converter import convert as convert_there
+    return convert_there
 
 
 def write_float(subject: Subject, io: str) -> Pair:
@@ -147,7 +152,7 @@ SCHEMES: dict[str, tuple[Callable[[Subject, str], Pair], tuple[str, ...]]] = {
 def in_int8(subject: Subject) -> Graph:
     """The network in int8, with the ranges of its values on the batch.
 
-    The converter is told of ranges and computes scales from them, in float32. Scales of few bits
+    The converter is given ranges and computes scales from them, in float32. Scales of few bits
     come through; others are off in the last bit, so that one sum in some 10,000 rounds elsewhere.
     """
     graph = subject.graph

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from every_scheme import SCHEMES, in_every_scheme
 from pooled import pixels, pooled
 from pooled import quantized as quantize_pooled
 
@@ -17,12 +16,10 @@ from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, q
 from edgekit.calibration.simulate import Simulation
 from edgekit.converters.tflite import convert, write
 from edgekit.converters.tflite_about import About
-from edgekit.converters.tflite_checks import check_int8, too_new
+from edgekit.converters.tflite_checks import check_int8
 from edgekit.converters.tflite_file import parse
 from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.converters.tflite_op_versions import VERSIONS
 from edgekit.converters.tflite_operators import OPERATORS
-from edgekit.converters.tflite_scheme import scheme as scheme_of
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.executions import trace
 from edgekit.graph import NODE_TYPES, Graph, SpatialNode
@@ -325,41 +322,6 @@ def test_constants_are_aligned(int8):
     places = [tensor.data.__array_interface__["data"][0] - start for tensor in constants]
     assert len(places) > 50
     assert {place % 16 for place in places} == {0}
-
-
-@pytest.fixture(scope="module")
-def every_scheme():
-    """Files that hold, in every scheme, every operator that the writer knows."""
-    graphs = (
-        quantize_pooled(pooled("b0")),
-        quantize_pooled(without_classifier(pooled("lite0"))),
-        int8_graph("lite0 symmetric")[0],
-    )
-    kept = ("block2a_expand", "block2a_project")
-    return [written for graph in graphs for written in in_every_scheme(graph, kept)]
-
-
-def test_tensorflow_2_5_knows_every_operator_of_every_scheme(every_scheme):
-    seen = {name: set() for name in SCHEMES}
-    for written in every_scheme:
-        model = parse(written.contents)
-        assert list(too_new(model)) == []
-        assert scheme_of(model) == ("mixed" if "mixed" in written.scheme else written.scheme)
-        seen[written.scheme] |= {op.name for op in model.operators}
-    # Floats have no borders, and the weights that float16 halves are their own.
-    borders = {"fp32": {"QUANTIZE", "DEQUANTIZE"}, "fp16": {"QUANTIZE"}}
-    borders["w8-dynamic"] = borders["fp32"]
-    for name, operators in seen.items():
-        assert operators == VERSIONS.keys() - borders.get(name, set())
-
-
-@pytest.mark.parametrize("kind", ["float32", "int8", "int16"])
-def test_versions_are_the_lowest_of_their_type(every_scheme, kind):
-    name = {"float32": "fp32", "int8": "w8a8-static", "int16": "w8a16-static"}[kind]
-    written = next(one for one in every_scheme if one.scheme == name)
-    versions = {op.name: op.version for op in parse(written.contents).operators}
-    for operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "LOGISTIC"):
-        assert versions[operator] == VERSIONS[operator][kind]
 
 
 @pytest.mark.parametrize("quantized", [True, False])

@@ -95,8 +95,10 @@ def test_an_operator_gives_what_the_converters_gives(name, scheme, io):
 @pytest.mark.parametrize("name", IN_EVERY_SCHEME)
 def test_with_other_random_parameters(name, scheme, seed):
     subject = small(name, seed)
-    kept = (subject.graph.nodes[0].name,)
-    assert_same(replace(subject, kept=kept), scheme, SCHEMES[scheme][1][0])
+    # What keeps its input's scale the converter computes in int8 between two int8 tensors, and so
+    # rounds in front of it; ours is float where the Graph says so (test_tflite_mixed.py).
+    kept = next(node.name for node in subject.graph.nodes if not node.keeps_scale)
+    assert_same(replace(subject, kept=(kept,)), scheme, SCHEMES[scheme][1][0])
 
 
 @pytest.mark.parametrize("scheme", ["w8-dynamic", "w8a16-static"])

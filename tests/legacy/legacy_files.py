@@ -63,7 +63,7 @@ def networks() -> Iterator[tuple[str, bytes]]:
 
 
 def _shifts(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Others than the zeros of an untrained network, behind which hardly anything is left."""
+    """Other than the zeros of an untrained network, whose outputs are near zero."""
     rng = np.random.default_rng(1)
     return {
         name: array + rng.normal(0, 0.3, array.shape)
