@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from oracle import KERNELS, SCHEMES, Subject, feed, in_int8, run
+from prerequisites import needs
 from small_graphs import CASES, draw, mean_of_one
 
 from edgekit.architecture import build_graph
@@ -19,9 +19,7 @@ from edgekit.converters.tflite_file import parse
 from edgekit.passes import absorb_normalization, prepare
 from edgekit.spec import SPECS
 
-pytestmark = pytest.mark.skipif(
-    find_spec("tensorflow") is None, reason="needs TensorFlow: pip install 'edgekit[tensorflow]'"
-)
+pytestmark = needs("tensorflow")
 
 #: The largest difference of a float file, as a part of its largest output.
 TOLERANCE = 1e-6
