@@ -80,15 +80,20 @@ def pairs_of(run: Path, folder: Path) -> Iterator[tuple[str, Path, Path]]:
 
     subject = find_subject(argparse.Namespace(run=run, limit=PHOTOS), folder)
     for name, suffix, peer in (
-        ("OpenVINO, NNCF", ".xml", peers.nncf),
-        ("ONNX Runtime's own", ".onnx", peers.onnxruntime),
-        ("TensorFlow's converter", ".tflite", peers.tensorflow),
+        ("OpenVINO, NNCF", ".xml", "nncf"),
+        ("ONNX Runtime's own", ".onnx", "onnxruntime"),
+        ("TensorFlow's converter", ".tflite", "tensorflow"),
     ):
         own = run / f"{subject.graph.name}-w8a8-static{suffix}"
         if not own.exists():
             raise UsageError(f"{run} has no {own.name}", hint="build it for that target too")
         print(f"{name} …", file=sys.stderr)
-        yield name, own, peer(subject, folder)().path
+        try:
+            theirs = peers.PEERS[peer].ready(subject, folder)().path
+        except ImportError as error:
+            print(f"left out: {error}: {peers.install(peer)}", file=sys.stderr)
+            continue
+        yield name, own, theirs
 
 
 def _pair(name: str, ours: Path, theirs: Path, settings: Settings) -> dict[str, Any]:

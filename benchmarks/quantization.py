@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, runtime_of
+from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, install, runtime_of
 from quantization_subject import Pixels, Subject, find_subject, tiny_subject
 
 from edgekit.atomic import write_json
@@ -54,7 +54,6 @@ from edgekit.report.host import describe_host, usable_cores
 RUNS = 20
 #: Ours may take this share of TensorFlow's time.
 GATE = 1 / 3
-INSTALL = "python -m pip install -c constraints.txt"
 VERSIONS = (
     *("torch", "tensorflow-cpu", "ai-edge-litert", "ai-edge-quantizer"),
     *("openvino", "nncf", "onnx", "onnxruntime"),
@@ -222,7 +221,7 @@ def measure(
                 logits = runtime_of(emitted, options.threads).logits(subject.photos)
         except Exception as error:  # one tool's fault must not lose the others' figures
             if isinstance(error, ImportError) and name in PEERS:
-                skipped[name] = f"{error}: {INSTALL} {PEERS[name].packages}"
+                skipped[name] = f"{error}: {install(name)}"
             else:
                 failed[name] = f"{type(error).__name__}: {error}"
             continue

@@ -223,6 +223,11 @@ PEERS = {
 }
 
 
+def install(peer: str) -> str:
+    """The command that installs what a peer needs."""
+    return f"python -m pip install -c constraints.txt {PEERS[peer].packages}"
+
+
 class Runtime:
     """A file in the runtime that it was written for, on this host, one photo at a time.
 

@@ -57,6 +57,7 @@ def convert(
     io: str = "float32",
     scheme: str = "fp32",
     batches: Sequence[NDArray[np.float32]] = (),
+    per_channel: bool = False,
 ) -> bytes:
     """Writes a prepared network as a TFLite flatbuffer.
 
@@ -65,6 +66,8 @@ def convert(
         io: type of input and output.
         scheme: of a float network: ``fp32``, ``fp16``, ``w8-dynamic`` or ``w8a16-static``.
         batches: for the last, network inputs from which the converter takes its ranges.
+        per_channel: whether it gives a fully connected layer a scale for each channel, where the
+            Graph does not decide that.
     """
     tf = import_tensorflow()
     module = make_module(tf, graph)
@@ -81,6 +84,7 @@ def convert(
         converter.target_spec.supported_ops = [sixteen]
         photos = [photo[None] for batch in batches for photo in batch]
         converter.representative_dataset = lambda: ([photo] for photo in photos)
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = not per_channel
     # Else the converter gives scales of its own to float weights and to what it knows the range of.
     converter._experimental_low_bit_qat = is_mixed(graph)
     with native_quiet(), warnings.catch_warnings():

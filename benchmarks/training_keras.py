@@ -12,6 +12,7 @@ import numpy as np
 from training_peers import CLASSES, MOMENTUM, RATE, Library, Setup, files_of
 
 from edgekit.errors import UsageError
+from edgekit.extras import import_optional
 from edgekit.spec import find_spec
 
 
@@ -20,9 +21,8 @@ class Keras(Library):
 
     def __init__(self, setup: Setup) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        import keras
-        import tensorflow as tf
-
+        keras = import_optional("keras", "tensorflow", "its network")
+        tf = import_optional("tensorflow", "tensorflow", "its network")
         spec = find_spec(setup.model)
         name = f"EfficientNet{spec.name.upper().replace('-', '')}"
         if not hasattr(keras.applications, name):

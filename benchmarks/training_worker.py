@@ -52,7 +52,7 @@ def main() -> None:
             elif request is not None:
                 answer = {"images_per_s": library.images_per_s(**request, batch=setup.batch)}
         except EdgekitError as error:
-            answer = {"problem": error.message}
+            answer = {"problem": ": ".join(filter(None, (error.message, error.hint)))}
         except Exception as error:  # any fault of a library is a line of the table
             answer = {"problem": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

@@ -30,6 +30,8 @@ WEIGHT_MAX = INT8_MAX
 BIASES = {"int8": "int32", "int16": "int64"}
 #: The largest bias of a type: half of it is room for the accumulator that it is added to.
 BIAS_MAX = {dtype: float((LIMITS[dtype][1] + 1) // 2) for dtype in BIASES.values()}
+#: Numbers that are rounded at a time: in float64, L2's largest kernel takes 90 MB at once.
+BLOCK = 2**16
 #: The smallest scale: keeps a constant zero tensor's arithmetic finite in float32.
 SMALLEST_SCALE = 1e-9
 
@@ -94,15 +96,16 @@ def integers(values: Array, params: QuantParams) -> NDArray[np.signedinteger[Any
         int64 where the parameters are of int64, else int32.
     """
     limit = LIMITS[params.dtype][1]
-    steps = values.astype(np.float64)
-    # In place: of L2's largest kernels each copy takes 60 MB.
-    steps /= np.asarray(params.scale)
-    np.rint(steps, out=steps)
-    np.clip(steps, -limit, limit, out=steps)
-    held: NDArray[np.signedinteger[Any]] = steps.astype(
-        np.int64 if params.dtype == "int64" else np.int32
-    )
-    return held
+    held = np.int64 if params.dtype == "int64" else np.int32
+    rows = values.reshape(-1, values.shape[-1])  # every layout has the channels last
+    result: NDArray[np.signedinteger[Any]] = np.empty(rows.shape, held)
+    block = max(1, BLOCK // rows.shape[1])
+    for start in range(0, len(rows), block):
+        steps = rows[start : start + block].astype(np.float64)
+        steps /= np.asarray(params.scale)
+        np.rint(steps, out=steps)
+        result[start : start + block] = np.clip(steps, -limit, limit, out=steps)
+    return result.reshape(values.shape)
 
 
 def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json, write_bytes, write_json
+from edgekit.atomic import read_json, write_json
 from edgekit.console import Progress
 from edgekit.data import PhotoSet
 from edgekit.graph import Graph
@@ -274,10 +274,10 @@ class _Judge:
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
-        from edgekit.converters.tflite import convert
+        from edgekit.converters.tflite import write
         from edgekit.metrics import agreement, expected_drop, kl_divergence, top_k
 
-        write_bytes(self.file, convert(graph, io="uint8"))
+        write(graph, self.file, io="uint8")
         advance = partial(self.progress, f"evaluate {name}")
         logits = self.classify(
             run_file(self.file, self.photos, self.preprocessing, self.threads, advance)

@@ -223,11 +223,10 @@ class Workshop:
         return self.correct_biases(Candidate(best.graph, mixed))
 
     def with_int16_activations(self, best: Candidate) -> Candidate:
-        """Makes the network of w8a16-static; its ranges are the extremes of the histograms."""
-        from edgekit.calibration.activations import with_int16_activations
-        from edgekit.calibration.ranges import min_max
+        """Makes the network of w8a16-static."""
+        from edgekit.calibration.activations import int16_ranges, with_int16_activations
 
-        seen = {name: min_max(one) for name, one in self._histograms(best.graph).items()}
+        seen = int16_ranges(self._histograms(best.graph))
         ranges = seen | self._fixed(best.graph, "int16")
         return Candidate(best.graph, with_int16_activations(best.graph, best.quantized, ranges))
 

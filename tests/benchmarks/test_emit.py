@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prerequisites import NEEDS
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -46,7 +47,7 @@ def test_ours_and_one_that_is_missing_are_in_one_table(emit, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_converter_writes_the_same_graph(emit, tmp_path):
-    pytest.importorskip("tensorflow")
+    pytest.importorskip("tensorflow", reason=NEEDS["tensorflow"].reason)
     path = tmp_path / "figures.json"
     command = [sys.executable, FOLDER / "emit.py", "--models", "b0", "--schemes", "w8a8-static"]
     libraries = ["--libraries", "edgekit", "tensorflow"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from hidden import path_without
 from prerequisites import needs
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -71,6 +72,19 @@ def test_keras_has_the_same_network(run):
     assert keras["problem"] is None
     assert keras["images_per_s"] > 0
     assert keras["note"] == "EfficientNetB0"
+
+
+def test_without_keras_its_row_has_the_command(run, tmp_path, monkeypatch):
+    folder = tmp_path / "hidden"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", path_without(folder, "tensorflow", "keras"))
+    code, document, _ = run("--modes", "forward", "--libraries", "edgekit", "keras")
+    assert code == 0
+    ours, keras = document["rows"]
+    assert ours["images_per_s"] > 0
+    assert keras["problem"] == (
+        'its network needs the package keras: pip install "edgekit[tensorflow]"'
+    )
 
 
 def test_networks_that_differ_are_not_compared(training):

@@ -11,6 +11,7 @@ from edgekit.architecture import build_graph
 from edgekit.calibration import statistics
 from edgekit.calibration.activations import (
     FEW_WEIGHTS,
+    int16_ranges,
     with_float_activations,
     with_int16_activations,
 )
@@ -18,7 +19,6 @@ from edgekit.calibration.affine import integers, reals
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.mixed import is_mixed, keep_float
 from edgekit.calibration.quantize import collect, fixed_ranges
-from edgekit.calibration.ranges import min_max
 from edgekit.calibration.simulate import Simulation
 from edgekit.graph import Activation, FullyConnected, Graph, WeightedNode
 from edgekit.network import Network
@@ -30,10 +30,9 @@ INPUTS = pooled.inputs(24)
 BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 
 
-def int16_ranges(graph):
-    histograms = collect(graph, [INPUTS])
+def ranges_of(graph):
     fixed = fixed_ranges(graph, pooled.MEAN, pooled.STD, "int16")
-    return {name: min_max(one) for name, one in histograms.items()} | fixed
+    return int16_ranges(collect(graph, [INPUTS])) | fixed
 
 
 def answers(network):
@@ -64,7 +63,7 @@ def learned(quantized):
 
 def test_16_bit_activations(pair):
     graph, quantized = pair
-    ranges = int16_ranges(graph)
+    ranges = ranges_of(graph)
     found = with_int16_activations(graph, learned(quantized), ranges)
     assert scheme_of(found) == "w8a16-static"
     owners = graph.scale_owners()
@@ -85,6 +84,18 @@ def test_16_bit_activations(pair):
     for name in kernels(graph):
         wanted = learned(quantized).weights[name]
         np.testing.assert_array_equal(found.weights[name], wanted)
+
+
+def test_16_bits_have_room_for_photos_that_were_not_seen(pair):
+    graph, quantized = pair
+    histograms = collect(graph, [INPUTS])
+    ranges = int16_ranges(histograms)
+    found = with_int16_activations(graph, quantized, ranges | ranges_of(graph))
+    tensor = "logits"
+    largest = max(-histograms[tensor].minimum, histograms[tensor].maximum)
+    values = torch.tensor([[1.5 * largest, -1.5 * largest, 3 * largest]])
+    rounded = Simulation(found).round(tensor, values)[0] / largest
+    np.testing.assert_allclose(rounded, [1.5, -1.5, 2.0], atol=1e-3)
 
 
 def test_float_activations(pair):
@@ -108,7 +119,7 @@ def test_a_float_kernel_of_a_mixed_network_gets_scales_of_its_own(pair, make):
         large = {name for name in kernels(graph) if graph.weights[name].size >= FEW_WEIGHTS}
         assert found.quant.keys() == large
     else:
-        found = with_int16_activations(graph, mixed, int16_ranges(graph))
+        found = with_int16_activations(graph, mixed, ranges_of(graph))
         assert found.quant.keys() == quantized.quant.keys()
     # Nothing but the room for biases could tell them from those of the int8 network.
     for name in found.quant.keys() & kernels(graph):
@@ -120,7 +131,7 @@ def test_16_bits_are_nearer_to_float_than_8(name):
     """With kernels that lose nothing, so that the activations alone make the difference."""
     graph, quantized = exact_kernels(pooled.pooled(name))
     wanted = answers(Network(graph))
-    found = with_int16_activations(graph, quantized, int16_ranges(graph))
+    found = with_int16_activations(graph, quantized, ranges_of(graph))
     errors = [np.abs(answers(Simulation(one)) - wanted).mean() for one in (found, quantized)]
     assert errors[0] < 0.02 * errors[1]
 
@@ -143,7 +154,7 @@ def test_the_mean_error_of_rounded_kernels_is_taken_out(pair, make):
     bare = (
         with_float_activations(graph, coarse)
         if make == "float"
-        else with_int16_activations(graph, coarse, int16_ranges(graph))
+        else with_int16_activations(graph, coarse, ranges_of(graph))
     )
     corrected = correct_biases(graph, bare, INPUTS)
     assert corrected.quant == bare.quant
@@ -178,7 +189,7 @@ def test_statistics_leave_the_biases_of_float_kernels_alone():
 def test_they_can_be_saved(pair, tmp_path):
     graph, quantized = pair
     for found in (
-        with_int16_activations(graph, quantized, int16_ranges(graph)),
+        with_int16_activations(graph, quantized, ranges_of(graph)),
         with_float_activations(graph, quantized),
     ):
         found.save(tmp_path / "model.graph")

@@ -6,12 +6,15 @@ import single_operators as files
 import torch
 from pooled import MEAN, SIDE, STD, inputs, pixels, pooled, quantized
 
-from edgekit.calibration.activations import with_float_activations, with_int16_activations
+from edgekit.calibration.activations import (
+    int16_ranges,
+    with_float_activations,
+    with_int16_activations,
+)
 from edgekit.calibration.affine import activation_params
 from edgekit.calibration.kernels import run_operator
 from edgekit.calibration.quantize import collect, fixed_ranges, quantize
 from edgekit.calibration.quantized_network import QuantizedNetwork
-from edgekit.calibration.ranges import min_max
 from edgekit.calibration.simulate import Simulation, round_by_photo
 from edgekit.converters.tflite import write
 from edgekit.converters.tflite_file import parse
@@ -89,7 +92,7 @@ def test_photos_are_rounded_each_over_its_own_range():
 
 
 def sixteen(graph):
-    ranges = {name: min_max(one) for name, one in collect(graph, [inputs()]).items()}
+    ranges = int16_ranges(collect(graph, [inputs()]))
     fixed = fixed_ranges(graph, MEAN, STD, "int16")
     return with_int16_activations(graph, quantized(graph), ranges | fixed)
 

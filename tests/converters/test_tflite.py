@@ -16,10 +16,9 @@ from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, q
 from edgekit.calibration.simulate import Simulation
 from edgekit.converters.tflite import convert, write
 from edgekit.converters.tflite_about import About
-from edgekit.converters.tflite_checks import check_int8, too_new
+from edgekit.converters.tflite_checks import check_int8
 from edgekit.converters.tflite_file import parse
 from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.converters.tflite_op_versions import VERSIONS
 from edgekit.converters.tflite_operators import OPERATORS
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.executions import trace
@@ -323,17 +322,6 @@ def test_constants_are_aligned(int8):
     places = [tensor.data.__array_interface__["data"][0] - start for tensor in constants]
     assert len(places) > 50
     assert {place % 16 for place in places} == {0}
-
-
-@pytest.mark.parametrize("quantized", [True, False])
-def test_versions_are_those_that_tensorflow_2_5_knows(quantized):
-    graph = int8_graph("b0")[0] if quantized else float_graph("b0")
-    model = parse(convert(graph))
-    assert list(too_new(model)) == []
-    versions = {op.name: op.version for op in model.operators}
-    kind = "int8" if quantized else "float32"
-    for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "LOGISTIC"):
-        assert versions[name] == VERSIONS[name][kind]
 
 
 @pytest.mark.parametrize("quantized", [True, False])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from described import embed
+from every_scheme import in_every_scheme
 from tiny_tflite import SIZE, TinyModel, schema
 
 from edgekit.converters.tflite_slice import Slicer
@@ -16,40 +18,62 @@ from edgekit.preprocessing import Preprocessing
 LABELS = ("a", "b", "c", "d", "é")
 RESOLUTION = 64
 RUNS = 8
+#: The schemes, each with one type of its files' ends.
+ENDS = {
+    *((name, "float32") for name in ("fp32", "fp16", "w8-dynamic")),
+    *(("w8a8-static", "uint8"), ("w8a8-mixed", "uint8"), ("w8a16-static", "float32")),
+}
 
 
 def networks() -> Iterator[tuple[str, bytes]]:
-    """A tiny model, and B0 and Lite0 with random weights as edgekit writes them for the Edge TPU.
+    """A tiny model, and B0 and Lite0 with random weights in every scheme.
 
-    The largest mean of B0 is split, as it would be at 224 px.
+    In int8 they are as edgekit writes them for the Edge TPU: the largest mean of B0 is split, as
+    it would be at 224 px.
     """
     from edgekit.architecture import build_graph
     from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
     from edgekit.converters.tflite import convert
+    from edgekit.converters.tflite_about import About
     from edgekit.passes import absorb_normalization, prepare
     from edgekit.spec import find_spec
     from edgekit.targets.edgetpu_passes import prepare as prepare_for_edgetpu
     from edgekit.targets.edgetpu_passes import split_large_means
 
-    yield "tiny", _embedded(TinyModel().pack(), SIZE, (127.0,) * 3, (128.0,) * 3)
+    tiny = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
+    yield "tiny", embed(TinyModel().pack(), **_about(tiny))
     pixels = np.random.default_rng(0).integers(0, 256, (4, RESOLUTION, RESOLUTION, 3))
     for name in ("b0", "lite0"):
         spec = find_spec(name)
-        graph = prepare(build_graph(spec, classes=len(LABELS), resolution=RESOLUTION, seed=0))
-        if name == "lite0":
-            data = convert(graph, io="float32")
-            yield "lite0-float32", _embedded(data, RESOLUTION, spec.mean, spec.std)
+        graph = build_graph(spec, classes=len(LABELS), resolution=RESOLUTION, seed=0)
+        graph = prepare(graph.with_weights({**graph.weights, **_shifts(graph.weights)}))
         graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "depthwise")
         graph = prepare_for_edgetpu(split_large_means(graph, limit=(RESOLUTION // 4) ** 2))
         fixed = fixed_ranges(graph, mean, std)
         histograms = collect(graph, [((pixels - mean) / std).astype(np.float32)], skip=fixed)
-        data = convert(quantize(graph, choose_ranges(histograms, "mse") | fixed), io="uint8")
-        yield f"{name}-uint8", _embedded(data, RESOLUTION, spec.mean, spec.std)
+        quantized = quantize(graph, choose_ranges(histograms, "mse") | fixed)
+        record = Preprocessing(RESOLUTION, spec.mean, spec.std, LABELS)
+        kept = ("block2a_project", "block5a_expand")
+        for written in in_every_scheme(quantized, kept):
+            io = written.options.get("io", "float32")
+            if (written.scheme, io) not in ENDS:
+                continue
+            contents = convert(written.graph, **written.options, about=About(**_about(record)))
+            yield f"{name}-{written.scheme}-{io}", contents
 
 
-def _embedded(data: bytes, resolution: int, mean: tuple, std: tuple) -> bytes:
-    record = Preprocessing(resolution, mean, std, LABELS)
-    return embed(data, name="legacy", description="d", labels=LABELS, preprocessing=record)
+def _shifts(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Other than the zeros of an untrained network, whose outputs are near zero."""
+    rng = np.random.default_rng(1)
+    return {
+        name: array + rng.normal(0, 0.3, array.shape)
+        for name, array in weights.items()
+        if name.endswith(("/beta", "/bias"))
+    }
+
+
+def _about(record: Preprocessing) -> dict[str, Any]:
+    return {"name": "legacy", "description": "d", "labels": LABELS, "preprocessing": record}
 
 
 def operators(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -43,7 +43,9 @@ def test_a_size_that_was_never_seen_left_out_leaves_nothing_out():
 
 
 @needs("shared", SHARED.is_dir())
-@pytest.mark.parametrize("evidence", {e for row in named().values() for e in row}, ids=str)
+@pytest.mark.parametrize(
+    "evidence", sorted({e for row in named().values() for e in row}, key=str), ids=str
+)
 def test_files_that_are_named_exist(evidence):
     match evidence.kind:
         case "pair":

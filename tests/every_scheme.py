@@ -1,0 +1,80 @@
+"""A network in each scheme that the TFLite writer knows, from its int8 self."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgekit.calibration.affine import INT8_MAX, INT8_MIN, bias_params
+from edgekit.calibration.mixed import keep_float
+from edgekit.converters.tflite import convert
+from edgekit.graph import Activation, Graph, QuantParams, WeightedNode
+
+SCHEMES = ("fp32", "fp16", "w8-dynamic", "w8a8-static", "w8a8-mixed", "w8a16-static")
+#: Kernels with fewer numbers stay in float where activations are: TensorFlow's converter has it so.
+FEW_WEIGHTS = 1024
+#: What LiteRT takes for granted of a sigmoid's output in int16.
+SIGMOID = QuantParams((1 / 32768,), (0,), "int16")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A Graph and how it is written.
+
+    Attributes:
+        scheme: its name.
+        graph: float or quantized.
+        options: of `edgekit.converters.tflite.convert`.
+    """
+
+    scheme: str
+    graph: Graph
+    options: dict[str, Any]
+
+    @property
+    def contents(self) -> bytes:
+        return convert(self.graph, **self.options)
+
+
+def in_every_scheme(quantized: Graph, kept: tuple[str, ...] = ()) -> Iterator[Written]:
+    """The network in each scheme, with every type that its file's ends may have.
+
+    Args:
+        quantized: in int8.
+        kept: tensors that are float in mixed precision.
+    """
+    graph = replace(quantized, quant={})
+    yield Written("fp32", graph, {})
+    yield Written("fp16", graph, {"half": True})
+    yield Written("w8-dynamic", with_float_activations(quantized), {})
+    for io in ("uint8", "int8", "float32"):
+        yield Written("w8a8-static", quantized, {"io": io})
+        yield Written("w8a8-mixed", keep_float(quantized, kept), {"io": io})
+    for io in ("int16", "float32"):
+        yield Written("w8a16-static", with_int16_activations(quantized), {"io": io})
+
+
+def with_float_activations(quantized: Graph) -> Graph:
+    """The same network with nothing rounded but large kernels."""
+    weights = quantized.weights
+    large = [name for name in weights if name.endswith("/kernel")]
+    large = [name for name in large if weights[name].size >= FEW_WEIGHTS]
+    return replace(quantized, quant={name: quantized.quant[name] for name in large})
+
+
+def with_int16_activations(quantized: Graph) -> Graph:
+    """The same network with the same ranges in 65,535 symmetric steps."""
+    owners, quant = quantized.scale_owners(), dict(quantized.quant)
+    for name in (quantized.input, *(node.name for node in quantized.nodes)):
+        params = quantized.quant[owners.get(name, name)]
+        (scale,), (zero_point,) = params.scale, params.zero_point
+        steps = max(zero_point - INT8_MIN, INT8_MAX - zero_point)
+        quant[name] = QuantParams((steps * scale / 32767,), (0,), "int16")
+    for node in quantized.nodes:
+        if isinstance(node, Activation):
+            quant[node.name] = SIGMOID
+        if isinstance(node, WeightedNode):
+            kernel, scale = quant[f"{node.name}/kernel"], quant[node.inputs[0]].scale[0]
+            quant[f"{node.name}/bias"] = replace(bias_params(scale, kernel), dtype="int64")
+    return replace(quantized, quant=quant)
