@@ -196,7 +196,7 @@ def find_checkpoint(path: StrPath) -> Path | None:
     return prefix if known and prefix.with_name(f"{name}.index").is_file() else None
 
 
-def check_reader(path: Path) -> None:
+def check_reader(path: StrPath) -> None:
     """Demands what reads a file of weights, before anything is read.
 
     Raises:

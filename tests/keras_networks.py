@@ -8,6 +8,20 @@ from narrow import narrow
 
 from edgekit.spec import SPECS, ModelSpec
 
+
+class _Keras:
+    """Keras, imported where it is used: each process that collects the tests would load it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # pytest looks for marks of its own
+            raise AttributeError(name)
+        import keras
+
+        return getattr(keras, name)
+
+
+keras = _Keras()
+
 #: Ours, and what Keras calls them.
 FULL = {
     "b0": "EfficientNetB0",
@@ -26,8 +40,6 @@ def keras_network(name: str, *, full: bool = False, **options: Any) -> Any:
         full: in its full width and depth.
         **options: of Keras' function.
     """
-    import keras
-
     if full:
         return getattr(keras.applications, FULL[name])(weights=None, **options)
     from keras.src.applications import efficientnet, efficientnet_v2

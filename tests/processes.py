@@ -21,6 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # As many threads as cores in as many processes as cores would wait for each other.
     for _name in (*THREADS, *THREADS_OF_TENSORFLOW):
         os.environ.setdefault(_name, "1")
+    # Threads of a build that asks for several sleep while they wait, instead of taking the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,7 +68,13 @@ class Memory:
 
 
 class Worker:
-    """What a process sends to the one that started it."""
+    """One of several processes that run tests, and what it sends to the one that started it."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Takes back the threads that a build gave torch for good."""
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

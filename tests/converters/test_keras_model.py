@@ -6,17 +6,18 @@ import re
 import h5py
 import numpy as np
 import pytest
-from keras_networks import keras_network, our_spec
-from prerequisites import NEEDS
+from keras_networks import keras, keras_network, our_spec
+from prerequisites import needs
 
 from edgekit.converters.originals import compare, normalised, run
 from edgekit.converters.weights import load_weights
 from edgekit.spec import IMAGENET_MEAN
 
-keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-layers = keras.layers
+pytestmark = [
+    needs("keras"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 SIDE = 64
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 #: Of V1 where the Normalization holds the std as its variance, and no second Rescaling follows.
@@ -29,10 +30,10 @@ def lively(model):
     for layer in model.layers:
         if hasattr(layer, "layers"):
             lively(layer)
-        if isinstance(layer, layers.Normalization):
+        if isinstance(layer, keras.layers.Normalization):
             layer.set_weights([MEAN, STD, layer.get_weights()[2]])
             layer.finalize_state()
-        if isinstance(layer, layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(rng.uniform(-0.2, 0.2, layer.moving_mean.shape))
             layer.moving_variance.assign(rng.uniform(0.5, 2, layer.moving_variance.shape))
     return model
@@ -46,9 +47,9 @@ def b0(**options):
 def tutorial():
     """The head of Keras' own tutorial on fine-tuning, with names that are no family's."""
     base = b0(include_top=False)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(base.output)
-    x = layers.Dropout(0.2, name="top_dropout")(layers.BatchNormalization()(x))
-    return keras.Model(base.input, layers.Dense(3, activation="softmax", name="pred")(x))
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(base.output)
+    x = keras.layers.Dropout(0.2, name="top_dropout")(keras.layers.BatchNormalization()(x))
+    return keras.Model(base.input, keras.layers.Dense(3, activation="softmax", name="pred")(x))
 
 
 def nested():
@@ -59,12 +60,12 @@ def nested():
     return keras.Sequential(
         [
             keras.Input((None, None, 3)),
-            layers.Resizing(SIDE, SIDE),
-            layers.RandomFlip("horizontal"),
-            layers.Rescaling(1 / 100, offset=-1.5),
+            keras.layers.Resizing(SIDE, SIDE),
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.Rescaling(1 / 100, offset=-1.5),
             base,
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(5, name="out"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(5, name="out"),
         ]
     )
 

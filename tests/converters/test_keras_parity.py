@@ -4,15 +4,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from keras_networks import keras_network, our_spec
-from prerequisites import NEEDS
+from keras_networks import keras, keras_network, our_spec
+from prerequisites import needs
 
 from edgekit.converters.weights import load_weights
 from edgekit.network import Network
 
-keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    needs("keras"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 SIDE, CLASSES = 64, 5
 MEAN, VARIANCE = [0.4, 0.5, 0.6], [0.05, 0.06, 0.07]
 

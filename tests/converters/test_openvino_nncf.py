@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prerequisites import NEEDS
+from prerequisites import needs
 from tiny_openvino import LABELS, PIXELS, RECORD, VNNI, float_graph
-
-pytest.importorskip("nncf", reason=NEEDS["nncf"].reason)
 
 from edgekit.converters import openvino_file
 from edgekit.converters.openvino import convert, openvino, save
 from edgekit.converters.openvino_nncf import quantize_nncf
 from edgekit.errors import MissingToolError, UsageError
+
+pytestmark = needs("nncf")
 
 
 def model(io="uint8"):

@@ -9,10 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from narrow import narrow
-from prerequisites import NEEDS
+from prerequisites import needs
 from tiny_openvino import float_graph
-
-pytest.importorskip("nncf", reason=NEEDS["nncf"].reason)
 
 from edgekit.architecture import build_graph
 from edgekit.batches import eval_batches
@@ -29,6 +27,7 @@ from edgekit.training.checkpoint import CHECKPOINT
 from edgekit.training.recipe import QatRecipe, Recipe
 from edgekit.training.trainer import Trainer
 
+pytestmark = needs("nncf")
 SIDE, LABELS = 32, tuple("abcdefghij")
 
 

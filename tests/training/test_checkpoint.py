@@ -1,6 +1,7 @@
 """Checkpoints survive full disks, crashes and damage, and run no code."""
 
 import errno
+import io
 import os
 from pathlib import Path
 
@@ -99,13 +100,14 @@ def test_two_damaged_ones_end_the_run_with_both_reasons(checkpoints):
 
 
 def test_a_full_disk_leaves_both(checkpoints, tmp_path, monkeypatch):
-    write = Path.write_bytes
+    class FullDisk(io.FileIO):
+        """Takes half of what is written."""
 
-    def half(path, contents):
-        write(path, contents[: len(contents) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
+        def write(self, contents):
+            super().write(contents[: len(contents) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "open", lambda path, mode: FullDisk(path, mode))
     with pytest.raises(OSError, match="No space left"):
         checkpoints.save(state(4))
     monkeypatch.undo()
