@@ -14,7 +14,7 @@ demo: $(VENV)/runtime
 
 # In as many processes as there are cores: `make test PROCESSES=0` runs all in one.
 PROCESSES ?= auto
-PARALLEL = -n $(PROCESSES) --dist worksteal --durations=15
+PARALLEL = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15
 
 test: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest $(PARALLEL)

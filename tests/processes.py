@@ -17,6 +17,17 @@ MOST_MEMORY = 2500
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 THREADS_OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
+#: The modules of more than ten seconds, the longest first: they begin, so that no process has
+#: one of them left when the others are done. A module runs in one process, for its fixtures.
+LONGEST = (
+    *("cli/test_train_command", "targets/test_measuring", "cli/test_bench_devices_command"),
+    *("pipeline/test_ladder", "pipeline/test_build", "test_model", "pipeline/test_preparation"),
+    *("pipeline/test_records", "converters/test_openvino_nncf", "converters/test_keras_model"),
+    *("pipeline/test_repair", "pipeline/test_forms", "docs/test_pages", "docs/test_commands"),
+    *("converters/test_openvino_nncf_qat", "training/test_trainer", "training/test_world"),
+    *("test_without_tensorflow", "converters/test_onnx", "targets/test_deploy", "test_parity"),
+)
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many threads as cores in as many processes as cores would wait for each other.
     for _name in (*THREADS, *THREADS_OF_TENSORFLOW):
@@ -69,6 +80,11 @@ class Memory:
 
 class Worker:
     """One of several processes that run tests, and what it sends to the one that started it."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Puts the longest modules first, in every process alike."""
+        ranks = {f"tests/{name}.py": rank for rank, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
