@@ -196,14 +196,14 @@ def find_checkpoint(path: StrPath) -> Path | None:
     return prefix if known and prefix.with_name(f"{name}.index").is_file() else None
 
 
-def check_reader(path: Path) -> None:
+def check_reader(path: StrPath) -> None:
     """Demands what reads a file of weights, before anything is read.
 
     Raises:
         UsageError: as for `find_checkpoint`.
         MissingToolError: it is a TensorFlow checkpoint, and TensorFlow is not installed.
     """
-    if find_checkpoint(path) is not None:
+    if find_checkpoint(Path(path)) is not None:
         require("tensorflow", "tensorflow", what=_CHECKPOINT)
 
 
