@@ -131,7 +131,8 @@ def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
         low, high = [0.0 - offset], [255.0 - offset]
     else:
         raise UsageError(
-            "the model's input cannot be described", cause=f"it is an unquantized {image.dtype}"
+            "the model's input cannot be described",
+            cause=f"it is {image.dtype}: readers feed float32, or the bytes of a photo",
         )
     height, width = image.shape[1:3]
     return {

@@ -203,7 +203,7 @@ def check_reader(path: StrPath) -> None:
         UsageError: as for `find_checkpoint`.
         MissingToolError: it is a TensorFlow checkpoint, and TensorFlow is not installed.
     """
-    if find_checkpoint(path) is not None:
+    if find_checkpoint(Path(path)) is not None:
         require("tensorflow", "tensorflow", what=_CHECKPOINT)
 
 

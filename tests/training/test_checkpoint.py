@@ -1,8 +1,7 @@
 """Checkpoints survive full disks, crashes and damage, and run no code."""
 
-import errno
-import io
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -99,18 +98,16 @@ def test_two_damaged_ones_end_the_run_with_both_reasons(checkpoints):
     assert "--no-resume" in caught.value.hint
 
 
-def test_a_full_disk_leaves_both(checkpoints, tmp_path, monkeypatch):
-    class FullDisk(io.FileIO):
-        """Takes half of what is written."""
-
-        def write(self, contents):
-            super().write(contents[: len(contents) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "open", lambda path, mode: FullDisk(path, mode))
-    with pytest.raises(OSError, match="No space left"):
-        checkpoints.save(state(4))
-    monkeypatch.undo()
+def test_a_full_disk_leaves_both(checkpoints, tmp_path):
+    """No file of this process may grow beyond half of a checkpoint: writing it fails half-way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    half = checkpoints.latest.stat().st_size // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (half, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoints.save(state(4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == [PREVIOUS, CHECKPOINT]
     assert step(checkpoints) == 3
     checkpoints.latest.unlink()
