@@ -26,6 +26,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from edgekit.atomic import write_json
 from edgekit.spec import SPECS
 
 WORKER = Path(__file__).with_name("emit_worker.py")
@@ -162,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
                 graph.unlink()
     print_ratios(rows)
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
+        write_json(options.json, {"rows": rows})
     return 0
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from edgekit.calibration.affine import integers
-from edgekit.calibration.mixed import is_float
 from edgekit.converters.tflite_file import schema
 from edgekit.converters.tflite_op_versions import VERSIONS
 from edgekit.converters.tflite_values import (
@@ -48,6 +47,7 @@ from edgekit.graph import (
     SpatialNode,
     WeightedNode,
 )
+from edgekit.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 #: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
@@ -130,26 +130,36 @@ class _Walk:
         if isinstance(node, WeightedNode) and node.batch_norm is not None:
             raise ValueError(f"the batch normalization of '{node.name}' is not folded")
         computed = output
-        if is_float(self.graph, node) or inputs[0].dtype == "float32":
+        if scheme_of_node(self.graph, node) in (FP32, W8_DYNAMIC):
             inputs = [self.in_float(value) for value in inputs]
             computed = in_type(output, "float32", BEFORE) if output.params else output
         if isinstance(node, SpatialNode):
             inputs = [self.padded(node, inputs[0])]
         weights = [self.weight(row.operator, name) for name in node.weight_names()]
         reads = (*inputs, *weights, *row.more(self, node))
-        version = VERSIONS[row.operator][type_of_version(row.operator, reads, computed)]
-        options = row.options(self, node)
+        kind = type_of_version(row.operator, reads, computed)
+        self.step(row.operator, kind, reads, computed, row.options(self, node))
+        self.convert(computed, output)
+        self.values[node.name] = output
+
+    def step(
+        self,
+        operator: str,
+        kind: str,
+        inputs: tuple[Value, ...],
+        output: Value,
+        options: tuple[str, Mapping[str, Any]] | None,
+    ) -> None:
+        """Notes an operator; ``kind`` decides its version."""
         self.steps.append(
             Operation(
-                operator=row.operator,
-                version=version,
-                inputs=reads,
-                output=computed,
+                operator=operator,
+                version=VERSIONS[operator][kind],
+                inputs=inputs,
+                output=output,
                 options=make_options(*options) if options else None,
             )
         )
-        self.convert(computed, output)
-        self.values[node.name] = output
 
     def convert(self, source: Value, result: Value) -> None:
         """Notes the operator that changes a tensor's type, where there is one."""
@@ -157,23 +167,16 @@ class _Walk:
             return
         name = "DEQUANTIZE" if result.dtype == "float32" else "QUANTIZE"
         by = source if name == "DEQUANTIZE" else result
-        self.steps.append(
-            Operation(
-                operator=name,
-                version=VERSIONS[name][by.dtype],
-                inputs=(source,),
-                output=result,
-                options=make_options(f"{name.capitalize()}Options"),
-            )
-        )
+        self.step(name, by.dtype, (source,), result, (f"{name.capitalize()}Options", {}))
 
     def in_float(self, value: Value) -> Value:
         """The reals that a tensor's integers stand for; one operator for all that read them."""
         if value.params is None:
             return value
         real = in_type(value, "float32", IN_FLOAT)
-        if all(step.output.name != real.name for step in self.steps):
+        if real.name not in self.values:
             self.convert(value, real)
+            self.values[real.name] = real
         return real
 
     def padded(self, node: SpatialNode, value: Value) -> Value:
@@ -187,15 +190,7 @@ class _Walk:
             side + before + after for side, (before, after) in zip(value.shape, rows, strict=True)
         )
         wider = replace(value, name=f"{node.name}{PADDED}", shape=shape)
-        self.steps.append(
-            Operation(
-                operator="PAD",
-                version=VERSIONS["PAD"][value.dtype],
-                inputs=(value, pads),
-                output=wider,
-                options=make_options("PadOptions"),
-            )
-        )
+        self.step("PAD", value.dtype, (value, pads), wider, ("PadOptions", {}))
         return wider
 
     def weight(self, operator: str, name: str) -> Value:
@@ -266,8 +261,7 @@ def _convolution(walk: _Walk, node: SpatialNode) -> tuple[str, Mapping[str, Any]
 
 
 def _fully_connected(walk: _Walk, node: FullyConnected) -> tuple[str, Mapping[str, Any]]:
-    quant = walk.graph.quant
-    dynamic = f"{node.name}/kernel" in quant and node.inputs[0] not in quant
+    dynamic = scheme_of_node(walk.graph, node) == W8_DYNAMIC
     return "FullyConnectedOptions", {"asymmetricQuantizeInputs": dynamic}
 
 

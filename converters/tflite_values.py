@@ -95,10 +95,10 @@ def constant(name: str, array: Array) -> Value:
     return Value(name=name, shape=array.shape, dtype=str(array.dtype), data=lambda: array)
 
 
-def make_options(name: str, fields: Mapping[str, Any] | None = None) -> Any:
-    """One of the schema's tables of options, with the defaults that it has there."""
+def make_options(name: str, fields: Mapping[str, Any]) -> Any:
+    """One of the schema's tables of options, with its defaults where no field is given."""
     options = getattr(schema(), f"{name}T")()
-    for key, value in (fields or {}).items():
+    for key, value in fields.items():
         setattr(options, key, value)
     return options
 

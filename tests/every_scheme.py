@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgekit.calibration.activations import with_float_activations
 from edgekit.calibration.affine import INT8_MAX, INT8_MIN, bias_params
 from edgekit.calibration.mixed import keep_float
 from edgekit.converters.tflite import convert
 from edgekit.graph import Activation, Graph, QuantParams, WeightedNode
 
 SCHEMES = ("fp32", "fp16", "w8-dynamic", "w8a8-static", "w8a8-mixed", "w8a16-static")
-#: Kernels with fewer numbers stay in float where activations are: TensorFlow's converter has it so.
-FEW_WEIGHTS = 1024
 #: What LiteRT takes for granted of a sigmoid's output in int16.
 SIGMOID = QuantParams((1 / 32768,), (0,), "int16")
 
@@ -47,20 +46,12 @@ def in_every_scheme(quantized: Graph, kept: tuple[str, ...] = ()) -> Iterator[Wr
     graph = replace(quantized, quant={})
     yield Written("fp32", graph, {})
     yield Written("fp16", graph, {"half": True})
-    yield Written("w8-dynamic", with_float_activations(quantized), {})
+    yield Written("w8-dynamic", with_float_activations(graph, quantized), {})
     for io in ("uint8", "int8", "float32"):
         yield Written("w8a8-static", quantized, {"io": io})
         yield Written("w8a8-mixed", keep_float(quantized, kept), {"io": io})
     for io in ("int16", "float32"):
         yield Written("w8a16-static", with_int16_activations(quantized), {"io": io})
-
-
-def with_float_activations(quantized: Graph) -> Graph:
-    """The same network with nothing rounded but large kernels."""
-    weights = quantized.weights
-    large = [name for name in weights if name.endswith("/kernel")]
-    large = [name for name in large if weights[name].size >= FEW_WEIGHTS]
-    return replace(quantized, quant={name: quantized.quant[name] for name in large})
 
 
 def with_int16_activations(quantized: Graph) -> Graph:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from every_scheme import FEW_WEIGHTS
 from numpy.typing import NDArray
 from oracle_files import given_biases, with_biases, with_borders
 
+from edgekit.calibration.activations import FEW_WEIGHTS
 from edgekit.calibration.affine import bias_params, reals, weight_params
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
