@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import sources
+from narrow import make_narrow
 from PIL import Image
 
 import edgekit
@@ -66,7 +67,8 @@ class Named:
 
 
 @pytest.mark.parametrize("kind", [str, Path, Named])
-def test_photos_networks_and_weights_are_read_by_any_name(kind, tmp_path):
+def test_photos_networks_and_weights_are_read_by_any_name(kind, tmp_path, monkeypatch):
+    make_narrow(["lite0"], monkeypatch, 32)
     graph = build_graph(SPECS["lite0"], classes=2, resolution=32, seed=1)
     graph.save(kind(tmp_path / "lite0.safetensors"))
     again = edgekit.Graph.load(kind(tmp_path / "lite0.safetensors"))

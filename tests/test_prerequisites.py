@@ -69,7 +69,8 @@ def run(tmp_path):
     return pytest_of
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+# That several processes send what they skipped is seen at the end of every `make test`, too.
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_end_of_a_run_names_what_was_missing(run, workers):
     if workers:
         pytest.importorskip("xdist", reason=NEEDS["xdist"].reason)

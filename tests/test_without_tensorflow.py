@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,25 +20,47 @@ from edgekit.converters.keras_applications import NAMES
 from edgekit.graph import Graph
 from edgekit.spec import SPECS
 
+#: Runs one command after the other, so that torch is loaded once for all of them.
+PROGRAM = """
+import contextlib, io, json, os, sys
+from edgekit.cli import run
+for line in sys.stdin:
+    folder, words = json.loads(line)
+    os.chdir(folder)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(words)
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
 INSTALL = 'try:   pip install "edgekit[tensorflow]"'
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """Runs an edgekit command where there is no TensorFlow: code, output, messages."""
+def without(tmp_path_factory):
+    """The environment of a process that finds no TensorFlow."""
     path = path_without(tmp_path_factory.mktemp("hidden"), "tensorflow", "keras")
+    return os.environ | {"PYTHONPATH": path}
 
-    def run(*arguments, program=("-m", "edgekit")):
-        ran = subprocess.run(
-            [sys.executable, *program, *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return ran.returncode, ran.stdout, ran.stderr
 
-    return run
+@pytest.fixture(scope="module")
+def plain(without):
+    """Runs an edgekit command where there is no TensorFlow: code, output, messages."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=without,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def run(*arguments):
+            words = list(map(str, arguments))
+            print(json.dumps([str(Path.cwd()), words]), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +85,16 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "keras"])
-def test_they_are_hidden_there(plain, package):
-    code, _, err = plain(program=("-c", f"import {package}"))
-    assert code == 1
-    assert "ModuleNotFoundError" in err
+def test_they_are_hidden_there(without, package):
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import {package}"],
+        env=without,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "ModuleNotFoundError" in ran.stderr
 
 
 def test_a_build_and_what_takes_its_files(plain, photos, tmp_path):

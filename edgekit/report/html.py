@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,7 @@ def render(
     )
 
 
+@functools.cache  # to compile the templates takes longer than all the rest of a page
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

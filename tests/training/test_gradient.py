@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from narrow import narrow
 from torch.nn import functional as F
 
 from edgekit.architecture import build_graph
 from edgekit.errors import UsageError
 from edgekit.network import Network
-from edgekit.spec import SPECS
 from edgekit.training.engine import Engine
 from edgekit.training.gradient import Gradient, largest_fitting
 from edgekit.training.recompute import Recomputing
@@ -27,7 +27,7 @@ def one_thread():
 
 def make(*, batch_size=PHOTOS, warn=None, **engine):
     """A network whose statistics stand still and that drops nothing."""
-    graph = build_graph(SPECS["lite0"], classes=CLASSES, resolution=SIDE, seed=0)
+    graph = build_graph(narrow("lite0"), classes=CLASSES, resolution=SIDE, seed=0)
     network = Network(graph)
     network.eval()
     return Gradient(network, Engine(**engine), batch_size, warn or pytest.fail)

@@ -4,12 +4,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from narrow import narrow
 
 from edgekit.architecture import build_graph
 from edgekit.errors import EdgekitError
 from edgekit.graph import Graph
 from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
 from edgekit.synthetic import LABELS, SyntheticPhotos
 from edgekit.training import student
 from edgekit.training.engine import Engine
@@ -87,7 +87,7 @@ TEACHER = Recipe(epochs=1, batch_size=8, seed=3)
 
 def lessons(**recipe):
     """Twenty labelled photos, and thirty others."""
-    spec = SPECS["lite0"]
+    spec = narrow("lite0")
     task = Task(
         build_graph(spec, classes=CLASSES, resolution=SIDE, seed=0),
         TRAIN,

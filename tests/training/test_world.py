@@ -139,24 +139,16 @@ def processes(request):
     size = request.param
     from ports import free_port  # which the processes of this file do not find
 
-    port = free_port()
-    running = [
-        subprocess.Popen(
-            [sys.executable, __file__],
-            stdout=subprocess.PIPE,
-            env=os.environ
-            | {"RANK": str(rank), "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
-            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-        )
-        for rank in range(size)
-    ]
-    try:
-        outputs = [process.communicate(timeout=120)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-    return [json.loads(output) for output in outputs]
+    ran = subprocess.run(
+        [sys.executable, __file__],
+        stdout=subprocess.PIPE,
+        env=os.environ
+        | {"WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
+        | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())},
+        timeout=120,
+        check=True,
+    )
+    return [seen for _, seen in sorted(json.loads(line) for line in ran.stdout.splitlines())]
 
 
 def test_only_the_first_process_leads(processes):
@@ -193,5 +185,24 @@ def test_messages_arrive_whole_in_order_and_nothing_is_left_over(processes):
     assert [seen["after"] for seen in processes] == [[len(processes)]] * len(processes)
 
 
+def fork_and_meet():
+    """Meets in processes that are forked from this one: torch is loaded once for all.
+
+    It has started no threads yet. Each ends as any Python does, and not by `os._exit`.
+    """
+    import torch._dynamo  # which every DistributedDataParallel loads
+
+    children = []
+    for rank in range(int(os.environ["WORLD_SIZE"])):
+        child = os.fork()
+        if not child:
+            os.environ["RANK"] = str(rank)
+            print(json.dumps([rank, meet()]))
+            return
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(any(statuses))
+
+
 if __name__ == "__main__":
-    print(json.dumps(meet()))
+    fork_and_meet()
