@@ -18,6 +18,12 @@ PACKAGE = Path(edgekit.__file__).parent
 
 
 @cache
+def root() -> Any:
+    """The command line itself."""
+    return get_command(app)
+
+
+@cache
 def commands() -> dict[str, Any]:
     """Every command by the words that call it, for example ``weights import``."""
     found = {}
@@ -28,14 +34,14 @@ def commands() -> dict[str, Any]:
         if not hasattr(command, "commands"):
             found[" ".join(words)] = command
 
-    add((), get_command(app))
+    add((), root())
     return found
 
 
 @cache
 def options(command: str) -> frozenset[str]:
     """The options that a command takes, those of the root command with them."""
-    own = commands()[command].params + get_command(app).params
+    own = commands()[command].params + root().params
     names = {name for p in own for name in (*p.opts, *p.secondary_opts) if name.startswith("-")}
     return frozenset({*names, "--help"})
 
@@ -48,7 +54,7 @@ def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
     Raises:
         UsageError of the parser: there is no such command or option, or an argument is missing.
     """
-    command, context, name, names = get_command(app), None, "edgekit", []
+    command, context, name, names = root(), None, "edgekit", []
     while True:
         context = command.make_context(name, words, parent=context)
         if not hasattr(command, "commands"):

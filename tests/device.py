@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ VENV = Path(
 ).absolute()
 
 
+@cache
 def missing() -> str | None:
     """What there is no device for want of, by its name in `prerequisites`; None where one runs."""
     if SSHD is None:

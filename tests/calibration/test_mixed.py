@@ -1,6 +1,7 @@
 """Kept tensors and all that touches them are float; the rest of the network stays as it was."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.
 BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 
 
+@cache
 def networks(name, cut=1.0):
     """A small network, float and quantized, with every range cut to a share."""
     graph = prepare(build_graph(narrow(name, depth=1.0), classes=CLASSES, resolution=SIZE, seed=2))

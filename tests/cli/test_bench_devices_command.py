@@ -92,12 +92,20 @@ def check(document, url, photos):
     assert not list(Path.cwd().glob("never*"))
 
 
-def test_over_ssh(ssh, model, photos, capsys):
-    document = measured(capsys, model, "--device", ssh.url, "--data", photos)
+def test_over_ssh(ssh, model, photos, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    arguments = ["--device", ssh.url, "--data", str(photos), "--threads", "1", "--seconds", "0.02"]
+    assert run(["bench", str(model), *arguments, "--out", str(out)]) == 0
+    document = json.loads(out.read_text())
     check(document, ssh.url, photos)
     assert document["devices"][1]["how"].startswith("tflite_runtime 2.14.0")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["device", "runtime", "delegate", "threads"]
+    assert lines[1].startswith("local: ")
+    assert lines[2].startswith(ssh.url)
 
 
+@pytest.mark.slow  # the program is that of ssh, the connection that of benchmark_model
 def test_over_adb_with_python(phone, model, photos, capsys):
     document = measured(
         capsys, model, "--device", phone.url, "--data", photos, "--python", sys.executable
@@ -135,6 +143,7 @@ def test_a_binary_for_another_processor(phone, model, binary, capsys):
     assert "aarch64" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # tests/targets/test_measuring.py goes on where an agent stopped
 def test_a_phone_that_is_unplugged_is_measured_to_the_end_the_next_time(
     phone, model, photos, binary, capsys, monkeypatch
 ):
@@ -175,12 +184,3 @@ def test_what_is_for_devices_needs_one(model, capsys):
 def test_what_is_no_device(model, name, capsys):
     assert run(["bench", str(model), "--device", name]) == 2
     assert "--openvino-device" in capsys.readouterr().err
-
-
-def test_the_table(ssh, model, photos, capsys):
-    arguments = ["--device", ssh.url, "--data", str(photos), "--threads", "1", "--seconds", "0.02"]
-    assert run(["bench", str(model), *arguments]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:4] == ["device", "runtime", "delegate", "threads"]
-    assert lines[1].startswith("local: ")
-    assert lines[2].startswith(ssh.url)

@@ -137,7 +137,9 @@ def test_a_terminated_run_is_saved_and_ends_with_the_same_weights(alone, photos,
         np.testing.assert_array_equal(weights(out)[name], values)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(2, 3, marks=pytest.mark.slow)])
+# In the fast tests, two processes train to the end, and one goes on from its own checkpoint.
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (2, 3)])
 def test_another_number_of_processes_goes_on_from_a_checkpoint(
     alone, photos, tmp_path, before, after
 ):
@@ -215,6 +217,7 @@ def test_a_build_does_not_run_in_several_processes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # tests/training/test_world.py has what each process is told
 def test_a_failed_first_process_ends_the_others(tmp_path):
     process = start("train", "lite0", "--data", str(tmp_path / "none"), processes=2)
     _, told = process.communicate(timeout=120)

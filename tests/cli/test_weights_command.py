@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from narrow import make_narrow
 from prerequisites import NEEDS, needs
 from safetensors.numpy import save_file
 from state_dicts import to_torch
@@ -23,13 +24,21 @@ SHARED = Path(__file__).parents[3] / "shared" / "weights"
 
 
 @pytest.fixture
-def ours(tmp_path):
+def small(monkeypatch):
+    """What is said of a file does not depend on its size."""
+    make_narrow(["lite0", "b0"], monkeypatch)
+
+
+@pytest.fixture
+def ours(small, tmp_path):
     path = tmp_path / "ours.safetensors"
     build_graph(SPECS["lite0"], classes=3, resolution=64, seed=2).save(path)
     return path
 
 
-def test_import_writes_a_network_and_says_what_it_read(ours, tmp_path, capsys):
+def test_import_writes_a_network_and_says_what_it_read(tmp_path, capsys):
+    ours = tmp_path / "ours.safetensors"
+    build_graph(SPECS["lite0"], classes=3, resolution=64, seed=2).save(ours)
     out = tmp_path / "out.safetensors"
     words = ["weights", "import", str(ours), "--model", "lite0", "-o", str(out)]
     assert run([*words, "--classes", "5", "--resolution", "96", "--json"]) == 0
@@ -73,7 +82,7 @@ def test_what_does_not_fit_writes_nothing(ours, tmp_path, wrong, capsys):
 
 
 @pytest.mark.parametrize("command", ["import", "verify"])
-def test_hints_name_the_options_of_the_command(tmp_path, command, capsys):
+def test_hints_name_the_options_of_the_command(small, tmp_path, command, capsys):
     """A file of timm's does not say how it pads; a build calls the same option otherwise."""
     graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
     save_file(to_torch(graph, timm.NAMES), tmp_path / "w.safetensors")
@@ -89,7 +98,7 @@ def test_hints_name_the_options_of_the_command(tmp_path, command, capsys):
         assert json.loads(capsys.readouterr().out)["padding"] == "symmetric"
 
 
-def test_assumptions_are_called_so(tmp_path, capsys):
+def test_assumptions_are_called_so(small, tmp_path, capsys):
     graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
     save_file(dict(graph.weights), tmp_path / "w.safetensors")
     words = ["weights", "import", str(tmp_path / "w.safetensors"), "--model", "lite0"]
@@ -97,7 +106,7 @@ def test_assumptions_are_called_so(tmp_path, capsys):
     assert "\nassumed: mean 127, 127, 127 and std 128, 128, 128: " in capsys.readouterr().out
 
 
-def test_import_without_a_classifier_asks_for_the_classes(tmp_path, capsys):
+def test_import_without_a_classifier_asks_for_the_classes(small, tmp_path, capsys):
     graph = build_graph(SPECS["lite0"], classes=3, resolution=32, seed=2)
     state = {k: v for k, v in graph.weights.items() if not k.startswith("logits/")}
     save_file(state, tmp_path / "w.safetensors")
@@ -109,7 +118,7 @@ def test_import_without_a_classifier_asks_for_the_classes(tmp_path, capsys):
     assert run(verify) == 0  # there is nothing to say: the rest is what is verified
 
 
-def test_a_missing_library_is_named_after_what_was_checked(tmp_path, capsys, monkeypatch):
+def test_a_missing_library_is_named_after_what_was_checked(small, tmp_path, capsys, monkeypatch):
     graph = build_graph(SPECS["b0"], classes=3, resolution=32, seed=2)
     save_file(to_torch(graph, lukemelas.NAMES), tmp_path / "w.safetensors")
     monkeypatch.setitem(sys.modules, "efficientnet_pytorch", None)  # what an import of it meets
@@ -175,6 +184,7 @@ def test_a_reference_that_cannot_be_used(ours, tmp_path, contents, capsys):
     assert "reference" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # tests/converters/test_keras_model.py compares with a Keras model too
 @needs("shared", SHARED.is_dir())
 def test_verify_runs_keras_itself(tmp_path, capsys):
     pytest.importorskip("keras", reason=NEEDS["keras"].reason)

@@ -32,7 +32,10 @@ def silent(task, done, total, note=""):
 @pytest.mark.parametrize(
     ("name", "source"),
     # By its name, the second file looks like timm's own training, which it is not.
-    [("weights.safetensors", "timm-tf"), ("efficientnet_lite0.safetensors", "timm-tf")],
+    [
+        pytest.param("weights.safetensors", "timm-tf", marks=pytest.mark.slow),
+        ("efficientnet_lite0.safetensors", "timm-tf"),
+    ],
 )
 def test_photos_tell_the_padding(tmp_path, name, source):
     data, out = tmp_path / "data", tmp_path / "out"
@@ -46,7 +49,7 @@ def test_photos_tell_the_padding(tmp_path, name, source):
         silent,
         data=data,
         spec=SPECS["lite0"],
-        resolution=128,
+        resolution=96,
         crop=None,
         start=Start(name, tmp_path / name),
         seed=0,
