@@ -42,14 +42,15 @@ def photos(training, tmp_path):
     return folder
 
 
-def test_ours_and_one_that_is_missing_are_in_one_table(run, photos, tmp_path):
-    missing = ["--timm", str(tmp_path)]
-    code, document, said = run(
-        "--model", "lite0", "--data", str(photos), "--libraries", "edgekit", "timm", *missing
-    )
+def test_ours_and_two_that_are_missing_are_in_one_table(run, photos, tmp_path, monkeypatch):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    monkeypatch.setenv("PYTHONPATH", path_without(hidden, "tensorflow", "keras"))
+    libraries = ["--libraries", "edgekit", "timm", "keras", "--timm", str(tmp_path)]
+    code, document, said = run("--model", "lite0", "--data", str(photos), *libraries)
     assert code == 0
     rows = {(row["library"], row["mode"]): row for row in document["rows"]}
-    assert len(rows) == 2 * 3
+    assert len(rows) == 3 * 3
     for mode in ("forward", "step", "loop"):
         ours, theirs = rows["edgekit", mode], rows["timm", mode]
         assert ours["images_per_s"] > 0
@@ -59,6 +60,10 @@ def test_ours_and_one_that_is_missing_are_in_one_table(run, photos, tmp_path):
         assert (ours["precision"], ours["device"]) == ("fp32", "cpu")
         assert theirs["images_per_s"] is None
         assert theirs["problem"] == f"{tmp_path} has no timm"
+        assert rows["keras", mode]["images_per_s"] is None
+        assert rows["keras", mode]["problem"] == (
+            'its network needs the package keras: pip install "edgekit[tensorflow]"'
+        )
         assert f"{mode:<8} edgekit " in said.out
     assert "no timm" in " ".join(said.out.split())  # wherever the column breaks the line
 
@@ -72,19 +77,6 @@ def test_keras_has_the_same_network(run):
     assert keras["problem"] is None
     assert keras["images_per_s"] > 0
     assert keras["note"] == "EfficientNetB0"
-
-
-def test_without_keras_its_row_has_the_command(run, tmp_path, monkeypatch):
-    folder = tmp_path / "hidden"
-    folder.mkdir()
-    monkeypatch.setenv("PYTHONPATH", path_without(folder, "tensorflow", "keras"))
-    code, document, _ = run("--modes", "forward", "--libraries", "edgekit", "keras")
-    assert code == 0
-    ours, keras = document["rows"]
-    assert ours["images_per_s"] > 0
-    assert keras["problem"] == (
-        'its network needs the package keras: pip install "edgekit[tensorflow]"'
-    )
 
 
 def test_networks_that_differ_are_not_compared(training):

@@ -13,8 +13,8 @@ from edgekit.cli import run as command
 from edgekit.parity import compare
 from edgekit.runtimes import open_classifier
 
-SMALL = {"resolution": 64, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
-SMALL |= {"width": 0.1, "depth": 0.1}
+SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
+SMALL |= {"width": 0.1, "depth": 0.1, "ranges": "minmax"}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_files_run_where_they_were_put(run, role, name):
     path = run.files[role]
     assert path.name.endswith(name)
     assert path.parent == run.folder
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     assert open_classifier(path).run(pixels).shape == (2, 10)
 
 
@@ -100,7 +100,7 @@ def test_onnx_files_take_several_photos_where_asked(run):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(run.files["w8a8-onnx"].read_bytes())
-    photos = np.zeros((3, 64, 64, 3), np.uint8)
+    photos = np.zeros((3, 32, 32, 3), np.uint8)
     assert session.run(None, {session.get_inputs()[0].name: photos})[0].shape == (3, 10)
 
 

@@ -14,7 +14,7 @@ from edgekit.pipeline import workshop
 from edgekit.pipeline.ladder import Ladder, Rung, describe_climb, held_out
 
 #: A network of few and narrow layers, which TensorFlow converts in a second.
-SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
+SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
 SMALL |= {"width": 0.1, "depth": 0.1}
 INT8 = [name for name, _ in climbing.RUNGS]
 

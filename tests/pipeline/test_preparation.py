@@ -19,7 +19,7 @@ from edgekit.targets import registry
 from edgekit.targets.base import Target
 
 #: The last map is 2x2, so that the mean over it is one.
-SMALL = {"resolution": 64, "epochs": 0, "calibration_count": 16, "threads": 2, "compile": False}
+SMALL = {"resolution": 64, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
 SMALL |= {"width": 0.1, "depth": 0.1}
 
 
@@ -33,7 +33,7 @@ def operators(path):
     return [op.name for op in read(path).operators]
 
 
-@pytest.mark.parametrize("head", ["classifier", "none"])
+@pytest.mark.parametrize("head", ["classifier", pytest.param("none", marks=pytest.mark.slow)])
 def test_the_edge_tpu_s_file_has_a_pool_and_agrees_with_its_network(tmp_path, head):
     run = edgekit.build("lite0", targets=["edgetpu"], head=head, out=tmp_path / "out", **SMALL)
     int8, fp32 = (operators(run.files[name]) for name in ("w8a8-static", "fp32"))
@@ -53,7 +53,8 @@ def test_the_edge_tpu_s_file_has_a_pool_and_agrees_with_its_network(tmp_path, he
 def test_a_gated_network_keeps_its_means_where_maps_are_small(tmp_path):
     said = io.StringIO()
     console = Console(err=said)
-    run = edgekit.build("b0", targets=["edgetpu"], out=tmp_path / "out", console=console, **SMALL)
+    options = {"ranges": "minmax", "console": console, **SMALL}
+    run = edgekit.build("b0", targets=["edgetpu"], out=tmp_path / "out", **options)
     before, _, _ = said.getvalue().partition("[1/")
     assert "edgetpu: b0" in before  # what it costs there, before any work
     assert "for comparison, lite0" in before
@@ -112,7 +113,12 @@ def test_a_size_that_a_target_cannot_take_is_refused_before_any_work(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"quantize": "qat", "qat_epochs": 1}, {"bias_from": "statistics"}]
+    "options",
+    [
+        # tests/calibration/test_simulate.py trains such a scale
+        pytest.param({"quantize": "qat", "qat_epochs": 1}, marks=pytest.mark.slow),
+        {"bias_from": "statistics"},
+    ],
 )
 def test_repairs_keep_the_pools_scale(tmp_path, options):
     options = {**SMALL, "batch_size": 16, **options}

@@ -21,7 +21,7 @@ from edgekit.pipeline.workshop import Folders
 from edgekit.schemes import scheme_of
 
 #: A network of few and narrow layers.
-SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 2}
+SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
 SMALL |= {"width": 0.1, "depth": 0.1}
 
 
@@ -31,10 +31,22 @@ def few_photos(monkeypatch):
     monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
 
 
-def test_biases_are_corrected_unless_ranges_alone_are_asked_for(tmp_path):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A build with its biases corrected, for copies of which other options are asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "TRAIN_COUNT", 64)
+        patch.setattr(synthetic, "VAL_COUNT", 40)
+        return edgekit.build("lite0", out=tmp_path_factory.mktemp("built") / "out", **SMALL)
+
+
+def test_biases_are_corrected_unless_ranges_alone_are_asked_for(built, tmp_path):
+    out = shutil.copytree(built.folder, tmp_path / "out")
     graphs = {}
-    for quantize in ("ranges", "ptq"):
-        run = edgekit.build("lite0", quantize=quantize, out=tmp_path / quantize, **SMALL)
+    for quantize, run in {
+        "ptq": built,
+        "ranges": edgekit.build("lite0", quantize="ranges", out=out, **SMALL),
+    }.items():
         graphs[quantize] = run.graph
         assert run.document["quantization"]["repair"] == quantize
         assert run.document["quantization"]["ladder"] is None
@@ -45,11 +57,10 @@ def test_biases_are_corrected_unless_ranges_alone_are_asked_for(tmp_path):
     assert all(name.endswith("/bias") for name in moved)
 
 
-def test_biases_are_corrected_without_photos_where_asked(tmp_path):
-    graphs = [
-        edgekit.build("lite0", bias_from=source, out=tmp_path / source, **SMALL).graph
-        for source in ("photos", "statistics")
-    ]
+def test_biases_are_corrected_without_photos_where_asked(built, tmp_path):
+    out = shutil.copytree(built.folder, tmp_path / "out")
+    other = edgekit.build("lite0", bias_from="statistics", out=out, **SMALL)
+    graphs = [built.graph, other.graph]
     differing = [
         n for n, a in graphs[0].weights.items() if not np.array_equal(a, graphs[1].weights[n])
     ]
@@ -70,7 +81,8 @@ def test_one_tensor_can_have_a_method_of_its_own(tmp_path):
         edgekit.build("lite0", tensor_ranges=["stam=mse"], out=tmp_path / "out", **SMALL)
 
 
-def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(tmp_path):
+def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(built, tmp_path):
+    shutil.copytree(built.folder, tmp_path / "out")
     run = edgekit.build(
         "lite0", quantize="qat", qat_epochs=2, batch_size=16, out=tmp_path / "out", **SMALL
     )
@@ -108,7 +120,8 @@ def test_the_edge_tpu_takes_no_layer_in_float(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_other_schemes_stand_beside_the_int8_file(tmp_path):
+def test_other_schemes_stand_beside_the_int8_file(built, tmp_path):
+    shutil.copytree(built.folder, tmp_path / "out")
     schemes = ["fp16", "w8-dynamic", "w8a16-static"]
     run = edgekit.build("lite0", schemes=schemes, out=tmp_path / "out", **SMALL)
     rows = {row["stage"]: row for row in run.rows}
@@ -129,12 +142,12 @@ def test_other_schemes_stand_beside_the_int8_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory):
+def bare(built, tmp_path_factory):
     """The folders of a build with ranges alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "TRAIN_COUNT", 64)
         patch.setattr(synthetic, "VAL_COUNT", 40)
-        out = tmp_path_factory.mktemp("run") / "out"
+        out = shutil.copytree(built.folder, tmp_path_factory.mktemp("run") / "out")
         edgekit.build("lite0", quantize="ranges", out=out, **SMALL)
     stages = json.loads((out / "manifest.json").read_text())["stages"]
     data, weights, calibration, quantized = (
@@ -225,7 +238,8 @@ def test_the_kernels_of_a_climb_are_those_of_every_scheme(bare, tmp_path):
         assert found.quant[kernel] == climbed.quant[kernel]
 
 
-def test_a_budget_is_a_gate_without_a_ladder_too(tmp_path, monkeypatch):
+def test_a_budget_is_a_gate_without_a_ladder_too(built, tmp_path, monkeypatch):
+    shutil.copytree(built.folder, tmp_path / "out")
     from edgekit.pipeline import results
 
     make_rows = results.make_rows

@@ -57,8 +57,8 @@ def same(one, other):
 
 
 def test_two_runs_are_equal_and_a_resumed_one_too(tmp_path):
-    graph, history = trainer(tmp_path / "a", epochs=3).run()
-    again, _ = trainer(tmp_path / "b", epochs=3).run()
+    graph, history = trainer(tmp_path / "a").run()
+    again, _ = trainer(tmp_path / "b").run()
     assert same(graph, again)
 
     class StopError(Exception):
@@ -69,19 +69,19 @@ def test_two_runs_are_equal_and_a_resumed_one_too(tmp_path):
             raise StopError
 
     with pytest.raises(StopError):
-        trainer(tmp_path / "c", epochs=3, advance=stop_in_the_second_epoch).run()
+        trainer(tmp_path / "c", advance=stop_in_the_second_epoch).run()
     assert (tmp_path / "c" / CHECKPOINT).exists()
     steps = []
-    resumed = trainer(
-        tmp_path / "c", epochs=3, advance=lambda done, total, note: steps.append(done)
-    )
+    resumed = trainer(tmp_path / "c", advance=lambda done, total, note: steps.append(done))
     graph_resumed, history_resumed = resumed.run()
     assert steps[0] == 4  # the first epoch is not done again
     assert same(graph, graph_resumed)
     assert [e.train_loss for e in history_resumed] == [e.train_loss for e in history]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_weights_are_the_same(tmp_path, number):
     varied = {"policy": "rand", "mixup": 0.2, "erasing": 0.3, "drop_connect": True}
     graph, history = trainer(tmp_path / "a", epochs=2, **varied).run()
@@ -194,7 +194,7 @@ def test_kept_photos_are_the_same_whatever_room_there_is(tmp_path):
 
 def test_speed_is_told(tmp_path):
     notes = []
-    _, history = trainer(tmp_path / "a", advance=lambda *told: notes.append(told[2])).run()
+    _, history = trainer(tmp_path / "a", epochs=1, advance=lambda *told: notes.append(told[2])).run()
     assert "img/s" in notes[-1]
     assert "% waiting" in notes[-1]
     assert all(epoch.images_per_s > 0 and 0 <= epoch.waiting <= 1 for epoch in history)
