@@ -20,12 +20,12 @@ THREADS_OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 #: The modules of more than ten seconds, the longest first: they begin, so that no process has
 #: one of them left when the others are done. A module runs in one process, for its fixtures.
 LONGEST = (
-    *("cli/test_train_command", "targets/test_measuring", "cli/test_bench_devices_command"),
-    *("pipeline/test_ladder", "pipeline/test_build", "test_model", "pipeline/test_preparation"),
-    *("pipeline/test_records", "converters/test_openvino_nncf", "converters/test_keras_model"),
-    *("pipeline/test_repair", "pipeline/test_forms", "docs/test_pages", "docs/test_commands"),
-    *("converters/test_openvino_nncf_qat", "training/test_trainer", "training/test_world"),
-    *("test_without_tensorflow", "converters/test_onnx", "targets/test_deploy", "test_parity"),
+    *("targets/test_measuring", "pipeline/test_build", "training/test_trainer"),
+    *("cli/test_train_command", "cli/test_bench_devices_command", "docs/test_commands"),
+    *("converters/test_openvino_nncf", "converters/test_keras_model", "pipeline/test_ladder"),
+    *("pipeline/test_records", "pipeline/test_repair", "pipeline/test_forms"),
+    *("converters/test_openvino_nncf_qat", "converters/test_onnx", "targets/test_deploy"),
+    *("test_parity", "test_model", "pipeline/test_preparation"),
 )
 
 if "PYTEST_XDIST_WORKER" in os.environ:

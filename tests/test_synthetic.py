@@ -115,7 +115,7 @@ def test_nonsense_is_refused(arguments: tuple[int, int, str, int]) -> None:
         SyntheticPhotos(*arguments)
 
 
-@pytest.mark.slow  # a figure of the dataset, which the digests of this file hold still
+@pytest.mark.slow  # draws and fits the whole dataset, which hardly ever changes
 def test_a_linear_model_learns_something_but_stays_under_60_percent() -> None:
     spec = importlib.util.spec_from_file_location("synthetic_linear", BENCHMARK)
     assert spec is not None

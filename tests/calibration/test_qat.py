@@ -96,6 +96,7 @@ def test_an_interrupted_run_ends_with_the_same_integers(pair, tmp_path):
     assert all(np.array_equal(whole.weights[n], resumed.weights[n]) for n in whole.weights)
 
 
+@pytest.mark.slow  # 30 epochs; tests/pipeline/test_repair.py trains with labels too
 def test_labels_pull_where_the_teacher_is_wrong(pair, tmp_path):
     def right(graph):
         with torch.inference_mode():

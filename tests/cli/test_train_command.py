@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from ports import free_port
 
 from edgekit.cli import run
 from edgekit.graph import Graph
@@ -54,6 +55,34 @@ def start(*words, processes=0):
     return subprocess.Popen(
         [sys.executable, *(launcher if processes else ()), "-m", "edgekit", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+#: The command in two processes with the variables that torchrun sets, and torch loaded once.
+FORKED = """
+import os, sys
+import torch._dynamo  # which all that trains loads
+from edgekit.cli import main
+children = []
+for rank in range(2):
+    child = os.fork()
+    if not child:
+        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
+        main()
+    children.append(child)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+"""
+
+
+def start_two(*words):
+    """Starts the command in two processes without torchrun, which takes as long as one of them."""
+    variables = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), "2") | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", FORKED, *words],
+        env=os.environ | variables | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -103,7 +132,8 @@ def test_a_build_goes_on_from_a_training(alone, photos, capsys):
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_learn_what_one_does(alone, photos, tmp_path, processes):
     out = tmp_path / "run"
-    process = start(*arguments(photos, out, *STILL), processes=processes)
+    words = arguments(photos, out, *STILL)
+    process = start_two(*words) if processes == 2 else start(*words, processes=processes)
     _, told = process.communicate(timeout=180)
     assert process.returncode == 0, told
     assert told.count("[3/5] train") == 1  # the first process alone tells

@@ -339,8 +339,7 @@ def test_the_command_prints_the_report_as_json(run, photos, tmp_path, capsys):
 def test_b0_with_the_built_in_shapes(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN_COUNT", 64)
     monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
-    options = {**SMALL, "ranges": "minmax", "threads": 2}
-    run = edgekit.build("b0", out=tmp_path / "out", **options)
+    run = edgekit.build("b0", out=tmp_path / "out", ranges="minmax", **SMALL)
     assert run.document["data"]["builtin"]
     assert "built-in" in run.document["data"]["source"]
     model = read(run.files["w8a8-static"])
@@ -390,9 +389,7 @@ def test_without_a_head_the_files_give_the_embedding(run, photos, tmp_path):
     ("options", "name", "resolution"),
     [
         # the shares are those of most builds in these tests
-        pytest.param(
-            {"width": 0.5, "depth": 0.5}, "lite0-w0.5-d0.5", SIZE, marks=pytest.mark.slow
-        ),
+        pytest.param({"width": 0.5, "depth": 0.5}, "lite0-w0.5-d0.5", SIZE, marks=pytest.mark.slow),
         ({"phi": -1}, "lite0-phi-1", SIZE),
     ],
 )

@@ -89,7 +89,7 @@ def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
         return Rung(**{**vars(rung), "met": name.endswith("in float")})
 
     monkeypatch.setattr(climbing._Judge, "__call__", judged)
-    run = edgekit.build("b0", quantize="auto", out=tmp_path / "out", **SMALL)
+    run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
     ladder = run.document["quantization"]["ladder"]
     assert [rung["name"] for rung in ladder["rungs"]] == [*INT8, "2 tensors in float"]
     assert ladder["chosen"] == "2 tensors in float"

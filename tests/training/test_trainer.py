@@ -194,7 +194,9 @@ def test_kept_photos_are_the_same_whatever_room_there_is(tmp_path):
 
 def test_speed_is_told(tmp_path):
     notes = []
-    _, history = trainer(tmp_path / "a", epochs=1, advance=lambda *told: notes.append(told[2])).run()
+    _, history = trainer(
+        tmp_path / "a", epochs=1, advance=lambda *told: notes.append(told[2])
+    ).run()
     assert "img/s" in notes[-1]
     assert "% waiting" in notes[-1]
     assert all(epoch.images_per_s > 0 and 0 <= epoch.waiting <= 1 for epoch in history)

@@ -190,7 +190,7 @@ def fork_and_meet():
 
     It has started no threads yet. Each ends as any Python does, and not by `os._exit`.
     """
-    import torch._dynamo  # which every DistributedDataParallel loads
+    import torch._dynamo  # noqa: F401, which every DistributedDataParallel loads
 
     children = []
     for rank in range(int(os.environ["WORLD_SIZE"])):
