@@ -42,7 +42,7 @@ def test_the_same_photos_give_the_same_file_in_any_batches(tmp_path):
     assert read.preprocessing == RECORD.of_input("uint8")
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fast", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_answers_stay_near_those_of_the_float_model(fast):
     source = model("float32")
     photos = np.ascontiguousarray(RECORD.normalize(PIXELS).transpose(0, 3, 1, 2))
@@ -89,6 +89,7 @@ def test_without_nncf_it_says_what_to_install(monkeypatch):
     assert caught.value.hint == 'pip install "edgekit[openvino]"'
 
 
+@pytest.mark.slow  # NNCF's import again; that it imports is in every other test here
 def test_nothing_is_reported_or_written_to_the_home_folder(tmp_path):
     """In a process of its own: pytest alone would keep NNCF's telemetry off."""
     code = (
