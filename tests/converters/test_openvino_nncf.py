@@ -55,6 +55,7 @@ def test_answers_stay_near_those_of_the_float_model(fast):
     assert 0 < np.abs(got - expected).mean() < 0.5 * np.abs(np.roll(got, 1, 0) - expected).mean()
 
 
+@pytest.mark.slow  # NNCF quantizes and measures again and again
 @pytest.mark.skipif(not VNNI, reason="8-bit sums are not exact here")
 def test_layers_go_back_to_float_until_the_drop_holds():
     """Labels are the float model's own answers: most of them are right then, and fewer without."""
