@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def on_phone(
                 there = method(phone, job, lambda *_: None)
             except MissingToolError as error:
                 return f"not run on the phone: {error.message}; give --benchmark-binary FILE"
-        here = measuring.measure(LocalHost(), job, lambda *_: None)
+        # This Python has a runtime: others of this machine are not looked for.
+        here = measuring.measure(LocalHost(), job, lambda *_: None, sys.executable)
         for problem in there.problems:
             raise problem
         (own,), (other,) = here.outputs.values(), there.outputs.values()

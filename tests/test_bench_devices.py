@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import foreign_files
 import numpy as np
@@ -244,7 +245,7 @@ def test_a_device_that_is_away_does_not_stop_the_others(path, tmp_path, monkeypa
     photos = load_photos(path, data, None)
     job = bench_devices.make_job(path, photos, threads=(1,), runs=3, seconds=1.0)
     urls = ["local:", DEAD, "local:"]
-    method = choose_method(None, None)
+    method = choose_method(sys.executable, None)
     document, (problem,) = bench_devices.measure(job, photos, urls, method, NullConsole())
 
     assert isinstance(problem, DeviceError)
@@ -338,7 +339,7 @@ def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
     )
     job = bench_devices.make_job(path, photos, threads=(1,), runs=1)
     document, problems = bench_devices.measure(
-        job, photos, [], choose_method(None, None), NullConsole()
+        job, photos, [], choose_method(sys.executable, None), NullConsole()
     )
     (host,) = document["devices"]
     assert problems == []

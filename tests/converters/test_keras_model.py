@@ -134,7 +134,8 @@ def test_weights_alone_are_assumed_to_be_keras_applications(saved):
     )
 
 
-@pytest.mark.parametrize("name", ["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
+@pytest.mark.slow  # of weights alone: test_weights_alone_are_assumed_to_be_keras_applications
+@pytest.mark.parametrize("name", ["b0", "v2-b0"])
 def test_weights_alone_are_compared_with_the_model_of_that_name(tmp_path, name):
     """Which is of its full size."""
     options = {"include_preprocessing": False} if name == "v2-b0" else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -47,6 +48,7 @@ PIXELS = np.kron(
 ).astype(np.uint8)
 
 
+@functools.cache
 def float_graph(name: str) -> Graph:
     graph = build_graph(VARIANTS[name], classes=CLASSES, resolution=SIDE, seed=2)
     rng = np.random.default_rng(1)
@@ -58,10 +60,13 @@ def float_graph(name: str) -> Graph:
     return prepare(graph.with_weights({**graph.weights, **biases}))
 
 
-def int8_graph(name: str, graph: Graph | None = None) -> Graph:
-    graph, mean, std = absorb_normalization(
-        graph or float_graph(name), RECORD.mean, RECORD.std, "common-zero"
-    )
+@functools.cache
+def int8_graph(name: str) -> Graph:
+    return quantized(float_graph(name))
+
+
+def quantized(graph: Graph) -> Graph:
+    graph, mean, std = absorb_normalization(graph, RECORD.mean, RECORD.std, "common-zero")
     inputs = ((PIXELS - np.float32(mean)) / np.float32(std)).astype(np.float32)
     fixed = fixed_ranges(graph, mean, std)
     ranges = choose_ranges(collect(graph, [inputs], skip=fixed), "mse")
@@ -178,6 +183,7 @@ for path in sorted(folder.glob("*.xml")):
 """
 
 
+@pytest.mark.slow  # starts two processes; that kernels fit pairs has a test of its own, above
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="pairs saturate on x86")
 def test_answers_are_the_same_without_int8_dot_products(tmp_path):
     """With the instructions hidden, as oneDNN allows; a kernel that does not fit shows it."""

@@ -42,7 +42,7 @@ def test_the_same_photos_give_the_same_file_in_any_batches(tmp_path):
     assert read.preprocessing == RECORD.of_input("uint8")
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fast", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_answers_stay_near_those_of_the_float_model(fast):
     source = model("float32")
     photos = np.ascontiguousarray(RECORD.normalize(PIXELS).transpose(0, 3, 1, 2))
@@ -55,6 +55,7 @@ def test_answers_stay_near_those_of_the_float_model(fast):
     assert 0 < np.abs(got - expected).mean() < 0.5 * np.abs(np.roll(got, 1, 0) - expected).mean()
 
 
+@pytest.mark.slow  # NNCF quantizes and measures again and again
 @pytest.mark.skipif(not VNNI, reason="8-bit sums are not exact here")
 def test_layers_go_back_to_float_until_the_drop_holds():
     """Labels are the float model's own answers: most of them are right then, and fewer without."""
@@ -89,6 +90,7 @@ def test_without_nncf_it_says_what_to_install(monkeypatch):
     assert caught.value.hint == 'pip install "edgekit[openvino]"'
 
 
+@pytest.mark.slow  # NNCF's import again; that it imports is in every other test here
 def test_nothing_is_reported_or_written_to_the_home_folder(tmp_path):
     """In a process of its own: pytest alone would keep NNCF's telemetry off."""
     code = (

@@ -1,4 +1,8 @@
-"""NNCF's training in 8 bits: an int8 file like any other, that training makes no worse."""
+"""NNCF's training in 8 bits: an int8 file like any other, that training makes no worse.
+
+NNCF compiles C++ for it, three quarters of a minute, and again whenever torch lies in another
+folder than the last time: what trains here is slow.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +97,7 @@ def run(model, photos):
     return np.concatenate([compiled(p[None])[0].copy() for batch in photos for p in batch])
 
 
+@pytest.mark.slow
 def test_it_gives_the_file_of_the_other_way(tmp_path):
     for name in ("one", "two"):
         save(made(network(), tmp_path, epochs=1), tmp_path / f"{name}.xml")
@@ -105,6 +110,7 @@ def test_it_gives_the_file_of_the_other_way(tmp_path):
     assert not (tmp_path / CHECKPOINT).exists()
 
 
+@pytest.mark.slow
 def test_without_training_it_is_as_near_to_the_float_model_as_quantize_nncf(
     source, quantized, untrained
 ):
@@ -125,6 +131,7 @@ def precisions(model):
     )
 
 
+@pytest.mark.slow
 def test_as_many_kernels_run_in_8_bits_as_those_of_quantize_nncf(quantized, untrained):
     """Both leave squeeze and excitation in float, as NNCF's own rules say."""
     own = precisions(untrained)

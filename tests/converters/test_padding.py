@@ -59,6 +59,7 @@ def test_a_folded_network_remembers_nothing(graph):
     assert (guess.padding, guess.layers) == (None, 0)
 
 
+@pytest.mark.slow  # of random weights: test_the_padding_of_the_training_is_found
 @needs("shared", SHARED.is_dir())
 def test_real_weights_on_their_own_photos():
     file = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"

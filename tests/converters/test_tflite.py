@@ -1,5 +1,6 @@
 """The emitted files hold exactly the Graph's integers, and compute what it computes."""
 
+import functools
 from collections import Counter
 from dataclasses import replace
 
@@ -34,15 +35,17 @@ SIZE, CLASSES = 48, 6
 
 
 #: One variant per kind of block and padding; torch's own padding is an operator in the file.
-VARIANTS = {name: SPECS[name] for name in ("b0", "lite0", "es", "v2-b0")} | {
-    "lite0 symmetric": replace(SPECS["lite0"], padding="symmetric")
+VARIANTS = {name: replace(SPECS[name], width=0.35) for name in ("b0", "lite0", "es", "v2-b0")} | {
+    "lite0 symmetric": replace(SPECS["lite0"], width=0.35, padding="symmetric")
 }
 
 
+@functools.cache
 def float_graph(name):
     return prepare(build_graph(VARIANTS[name], classes=CLASSES, resolution=SIZE, seed=2))
 
 
+@functools.cache
 def int8_graph(name, method="common-zero"):
     spec = VARIANTS[name]
     graph, mean, std = absorb_normalization(float_graph(name), spec.mean, spec.std, method)

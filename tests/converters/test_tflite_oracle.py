@@ -32,8 +32,8 @@ IN_EVERY_SCHEME = (
     "Mul by a vector",
     "Add",
 )
-#: And these networks, in the schemes in which a layer depends most on its neighbours.
-FAST_NETWORKS = (("lite0", "w8a8-static"), ("v2-b0", "w8a8-mixed"))
+#: And this network, in the scheme in which a layer depends most on its neighbours.
+FAST_NETWORKS = (("lite0", "w8a8-static"),)
 
 
 def operators():

@@ -96,7 +96,7 @@ def test_bad_urls(url):
 @pytest.mark.parametrize("name", NASTY)
 def test_files_come_back_identical_and_the_folder_is_gone(host, phone, tmp_path, name):
     source, back = tmp_path / name, tmp_path / "back"
-    source.write_bytes(bytes(range(256)) * 4000)
+    source.write_bytes(bytes(range(256)) * 400)
     with host.folder() as folder:
         assert re.fullmatch(r"/data/local/tmp/edgekit-[0-9a-f]{16}", folder)
         host.put(source, f"{folder}/{name}")
@@ -212,7 +212,7 @@ def test_following_hears_each_line_and_beats(host):
 @needs_adb
 def test_a_followed_program_that_says_nothing_is_killed(host, tmp_path):
     script = f"echo err >&2; {beating(tmp_path / 'beat')}"
-    ran = host.follow(["sh", "-c", script], "/", 1.5, print, lambda: None)
+    ran = host.follow(["sh", "-c", script], "/", 0.6, print, lambda: None)
     assert ran == Ran(None, "err\n")
     assert is_still(tmp_path / "beat")
 

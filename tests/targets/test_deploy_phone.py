@@ -11,6 +11,7 @@ from tiny_tflite import TinyModel
 from edgekit.errors import EdgekitError
 from edgekit.targets import deploy_phone, measuring
 from edgekit.targets.deploy_phone import on_phone
+from edgekit.targets.hosts import LocalHost
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_another_answer_is_an_error(phone, model, monkeypatch):
 
     def off(host, job, progress, python=None):
         measured = here(host, job, progress, python)
-        if python is None:  # the host's
+        if isinstance(host, LocalHost):
             measured.outputs = {k: np.roll(v, 1, axis=1) for k, v in measured.outputs.items()}
         return measured
 

@@ -9,7 +9,7 @@ from edgekit.converters import tflite_file
 from edgekit.errors import UsageError
 from edgekit.targets.edgetpu_bisect import bisect
 
-LENGTH = 300
+LENGTH = 100
 
 
 def chain(length: int, path: Path) -> Path:
@@ -42,7 +42,7 @@ def holds(name: str, path: Path) -> bool:
 
 @pytest.mark.parametrize(
     ("tensor", "index", "name"),
-    [("t0", 0, "LOGISTIC"), ("t171", 171, "LOGISTIC"), ("end", LENGTH - 1, "MUL")],
+    [("t0", 0, "LOGISTIC"), ("t57", 57, "LOGISTIC"), ("end", LENGTH - 1, "MUL")],
     ids=["the first", "in between", "the last"],
 )
 def test_an_operator_that_fails_by_itself(model, tmp_path, tensor, index, name):
@@ -60,11 +60,11 @@ def test_an_operator_that_fails_by_itself(model, tmp_path, tensor, index, name):
 
 def test_an_operator_that_fails_only_behind_others(model, tmp_path):
     def fails(path: Path) -> bool:
-        return holds("t200", path) and holds("t10", path)
+        return holds("t66", path) and holds("t3", path)
 
     culprit = bisect(model, fails, tmp_path).culprit
-    assert (culprit.index, culprit.fails_alone) == (200, False)
-    assert len(tflite_file.read(culprit.file).operators) == 201
+    assert (culprit.index, culprit.fails_alone) == (66, False)
+    assert len(tflite_file.read(culprit.file).operators) == 67
     assert fails(culprit.file)
 
 
@@ -84,8 +84,8 @@ def test_a_file_that_fails_only_as_it_is(model, tmp_path):
 @pytest.mark.parametrize(
     ("failing", "doubt"),
     [
-        ({75, *range(150, LENGTH + 1)}, "the first 76 operators pass, although the first 75"),
-        ({60, *range(120, LENGTH + 1)}, "the first 60 operators fail as well"),
+        ({25, *range(50, LENGTH + 1)}, "the first 26 operators pass, although the first 25"),
+        ({20, *range(40, LENGTH + 1)}, "the first 20 operators fail as well"),
     ],
     ids=["passes above", "fails below"],
 )
@@ -102,10 +102,10 @@ def test_a_failure_that_does_not_repeat_is_said_to_be_so(model, tmp_path):
     def fails(path: Path) -> bool:
         length = len(tflite_file.read(path).operators)
         answers[length] = answers.get(length, 0) + 1
-        return length > 100 and not (length == 101 and answers[length] > 1)
+        return length > 33 and not (length == 34 and answers[length] > 1)
 
     found = bisect(model, fails, tmp_path)
-    assert found.culprit.index == 100
+    assert found.culprit.index == 33
     assert "failed once and passed once" in found.doubt
 
 
