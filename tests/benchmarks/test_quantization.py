@@ -34,6 +34,7 @@ def run(quantization, tmp_path, monkeypatch, capsys):
 
 
 @needs("tensorflow")
+@pytest.mark.slow  # a build and a converter; the next one has a table with rows that fail
 def test_ours_and_a_peer_are_in_one_table(run):
     code, document, said = run("ours ptq", "tensorflow")
     assert code == 0

@@ -42,6 +42,7 @@ def photos(training, tmp_path):
     return folder
 
 
+@pytest.mark.slow  # two processes that load torch
 def test_ours_and_two_that_are_missing_are_in_one_table(run, photos, tmp_path, monkeypatch):
     hidden = tmp_path / "hidden"
     hidden.mkdir()

@@ -40,7 +40,9 @@ def built(tmp_path_factory):
         yield edgekit.build("b0", io="uint8", out=out, **SMALL)
 
 
-@pytest.fixture(scope="module", params=["uint8", "int8", "float32"])
+@pytest.fixture(
+    scope="module", params=["uint8", pytest.param("int8", marks=pytest.mark.slow), "float32"]
+)
 def run(request, built, tmp_path_factory):
     """The same with another input: of a copy, only what depends on it is done again."""
     if request.param == "uint8":
