@@ -1,0 +1,1 @@
+"""ONNX: the writer, and the reader of finished files."""

@@ -1,0 +1,1 @@
+"""OpenVINO: the writer, the reader of finished files, and NNCF."""

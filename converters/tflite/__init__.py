@@ -1,0 +1,1 @@
+"""TFLite: the writer, the reader of finished files, and their checks."""

@@ -1,0 +1,1 @@
+"""How fast model files are: side by side on this host, and on devices."""

@@ -1,0 +1,1 @@
+"""Images: found, split, decoded, augmented, prepared as the network takes them."""

@@ -1,0 +1,1 @@
+"""A network as data, and the walkers that need nothing but it."""

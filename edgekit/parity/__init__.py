@@ -1,0 +1,1 @@
+"""Compares the executions of one network, operator by operator."""

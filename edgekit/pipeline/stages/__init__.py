@@ -1,0 +1,1 @@
+"""The stages of a build: what each reads, does and writes."""

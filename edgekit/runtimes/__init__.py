@@ -1,0 +1,1 @@
+"""Runs model files on this host, each kind in its runtime."""

@@ -1,0 +1,1 @@
+"""Puts a finished model where it is used."""

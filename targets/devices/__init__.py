@@ -1,0 +1,1 @@
+"""Hosts on which a program runs: this machine, by ssh, by adb."""

@@ -1,0 +1,1 @@
+"""What a model file is, and what is wrong with it."""

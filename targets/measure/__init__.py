@@ -1,0 +1,1 @@
+"""Measures a model file on a device, in a process that may fail."""

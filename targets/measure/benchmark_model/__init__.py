@@ -1,0 +1,1 @@
+"""Measures with TensorFlow Lite's benchmark_model, for devices without Python."""
