@@ -11,7 +11,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from edgekit.network import _at_least
+from edgekit.networks.torch_network import _at_least
 
 #: Channels, kernel and side of B0's last stages at 64 px.
 CASES = ((480, 5, 4), (672, 5, 4), (1152, 5, 2), (1152, 3, 2))

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.report.host import usable_cores
+from edgekit.system.host import usable_cores
 
 KINDS = ("one", "together", "apart")
 

@@ -26,8 +26,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from edgekit.atomic import write_json
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.system.files import write_json
 
 WORKER = Path(__file__).with_name("emit_worker.py")
 LIBRARIES = ("edgekit", "tensorflow", "litert-torch")
@@ -57,10 +57,10 @@ class Row(TypedDict):
 
 def make_graphs(folder: Path, model: str, resolution: int | None) -> Iterator[tuple[str, Path]]:
     """Writes a variant with random weights, float and quantized; gives scheme and file of each."""
-    from edgekit.architecture import build_graph
     from edgekit.calibration.quantize import fixed_ranges, quantize
-    from edgekit.passes import absorb_normalization, prepare
-    from edgekit.spec import find_spec
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.networks.passes import absorb_normalization, prepare
 
     spec = find_spec(model)
     graph = prepare(build_graph(spec, resolution=resolution, seed=0))

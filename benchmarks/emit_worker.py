@@ -22,8 +22,8 @@ Write = Callable[[Any, Path], None]
 
 def edgekit() -> Write:
     """Edgekit's own writer."""
-    from edgekit.converters.tflite import write
-    from edgekit.converters.tflite_file import schema
+    from edgekit.converters.tflite.file import schema
+    from edgekit.converters.tflite.write import write
 
     schema()
 
@@ -52,7 +52,7 @@ def litert_torch() -> Write:
     from litert_torch.quantize import pt2e_quantizer, quant_config
     from torchao.quantization.pt2e import quantize_pt2e
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     def emit(graph: Any, out: Path) -> None:
         network = Network(graph).eval()
@@ -104,7 +104,7 @@ def main() -> int:
         print(f"not installed ({error})", file=sys.stderr)
         return 3
     imported = time.perf_counter()
-    from edgekit.graph import Graph
+    from edgekit.networks.graph import Graph
 
     graph = Graph.load(source)
     forgotten = forget_peak()

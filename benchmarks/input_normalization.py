@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 import edgekit
-from edgekit.batches import eval_batches
+from edgekit import runs
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.converters.tflite import convert
-from edgekit.graph import Graph
-from edgekit.inference import predict
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.pipeline import steps
-from edgekit.runtime import LiteRT, measure_latency
+from edgekit.converters.tflite.write import convert
+from edgekit.data.batches import eval_batches
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.predict import predict
+from edgekit.networks.torch_network import Network
+from edgekit.runtimes.litert import LiteRT, measure_latency
 
 METHODS = ("depthwise", "common-zero")
 
@@ -38,8 +38,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.run or edgekit.build("b0", out=Path("runs/benchmark-b0")).folder
     stages = folder / "stages"
-    splits = steps.read_splits(next(stages.glob("data-*")))
-    record = steps.read_preprocessing(next(stages.glob("weights-*")))
+    splits = runs.read_splits(next(stages.glob("data-*")))
+    record = runs.read_preprocessing(next(stages.glob("weights-*")))
     (path,) = [p for p in folder.glob("*.graph") if "w8a8" not in p.name]
     trained = Graph.load(path)
     truth = splits.val.labels

@@ -8,7 +8,8 @@ float network with the same photos (NNCF, ONNX Runtime, and TensorFlow's convert
 ``keras.applications`` where the build's weights are a file of it), and compares with them.
 
 A pair's two files run in turn, round by round, each runtime in a process of its own
-(`edgekit.bench`). The ratio is theirs to ours within a round, so above 1 ours is faster.
+(`edgekit.bench.side_by_side`). The ratio is theirs to ours within a round, so above 1 ours is
+faster.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.atomic import write_json
-from edgekit.bench import PACKAGES, Settings, measure
+from edgekit.bench.side_by_side import PACKAGES, Settings, measure
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.report import format as fmt
-from edgekit.report.host import describe_host, int8_dot_product, usable_cores
+from edgekit.system import text as fmt
+from edgekit.system.files import write_json
+from edgekit.system.host import describe_host, int8_dot_product, usable_cores
 
 SCHEMA_VERSION = 1
 PHOTOS = 50  # that the peers calibrate on; more change the ranges, and not the time
@@ -47,8 +48,8 @@ def compare(
     Returns:
         JSON values: ``schema_version``, ``host``, ``int8_dot_product``, ``threads``, ``rounds``,
         ``seconds`` and ``pairs``, of which each has its ``name``, ``ours`` and ``theirs`` (as
-        `edgekit.bench.File` has them) and ``ratio``, ``ratio_low`` and ``ratio_high``: theirs to
-        ours, median, least and most of the rounds.
+        `edgekit.bench.side_by_side.File` has them) and ``ratio``, ``ratio_low`` and
+        ``ratio_high``: theirs to ours, median, least and most of the rounds.
 
     Raises:
         EdgekitError: a file cannot be measured.

@@ -30,7 +30,6 @@ import numpy.typing as npt
 from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, install, runtime_of
 from quantization_subject import Pixels, Subject, find_subject, tiny_subject
 
-from edgekit.atomic import write_json
 from edgekit.calibration import statistics
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.equalize import channel_extremes, equalize, groups
@@ -38,17 +37,18 @@ from edgekit.calibration.importance import weigh
 from edgekit.calibration.layerwise import photos_for
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.rounding import learn_rounding
-from edgekit.converters.tflite import convert
-from edgekit.devices import keep_freed_memory
+from edgekit.converters.tflite.write import convert
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.graph import Graph
-from edgekit.metrics import agreement, kl_divergence, paired_drop, top_k
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.pipeline.steps import INPUT_METHOD
-from edgekit.pipeline.workshop import WEIGHING_PHOTOS
-from edgekit.quiet import native_quiet
-from edgekit.report import format as fmt
-from edgekit.report.host import describe_host, usable_cores
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.torch_device import keep_freed_memory
+from edgekit.pipeline.post_training import WEIGHING_PHOTOS
+from edgekit.pipeline.stages.convert import INPUT_METHOD
+from edgekit.system import text as fmt
+from edgekit.system.files import write_json
+from edgekit.system.host import describe_host, usable_cores
+from edgekit.system.quiet import native_quiet
+from edgekit.tasks.classification.metrics import agreement, kl_divergence, paired_drop, top_k
 
 #: Warm runs per file and round.
 RUNS = 20
@@ -67,7 +67,7 @@ Seconds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """What a tool gave: figures of `edgekit.metrics`, and what its work took.
+    """What a tool gave: figures of `edgekit.tasks.classification.metrics`, and what its work took.
 
     Attributes:
         source: the float network that it began with, in words.

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from quantization_subject import Pixels, Subject
 from tensorflow_converter import make_module
 
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT, measure_latency
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.runtimes.litert import LiteRT, measure_latency
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,7 +98,7 @@ def _tensorflow_network(subject: Subject) -> tuple[Callable[[], Any], Preprocess
     """
     import tensorflow as tf
 
-    from edgekit.passes import prepare
+    from edgekit.networks.passes import prepare
 
     if subject.keras_file is None:
         module = make_module(tf, prepare(subject.graph))
@@ -135,7 +135,7 @@ def nncf(subject: Subject, folder: Path) -> Work:
     import openvino
     import torch
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     network, path = Network(subject.graph).eval(), folder / "nncf.xml"
 
@@ -163,7 +163,7 @@ def onnxruntime(subject: Subject, folder: Path) -> Work:
     from onnxruntime import quantization as ort
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     network, path = Network(subject.graph).eval(), folder / "onnxruntime.onnx"
     exported, cleaned = folder / "exported.onnx", folder / "cleaned.onnx"

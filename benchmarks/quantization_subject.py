@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.architecture import build_graph
-from edgekit.atomic import read_json
-from edgekit.batches import eval_batches
-from edgekit.executions import find_subject as check_run
-from edgekit.graph import Graph
-from edgekit.options import BuildOptions
-from edgekit.pipeline import steps
+from edgekit import runs
+from edgekit.data.batches import eval_batches
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.graph import Graph
+from edgekit.options.build import BuildOptions
+from edgekit.parity.executions import find_subject as check_run
 from edgekit.pipeline.plan import make_plan
-from edgekit.pipeline.stage import StageStore, folder_name
-from edgekit.pipeline.workspace import STAGES
-from edgekit.preprocessing import Preprocessing
-from edgekit.scaling import scale_spec
-from edgekit.spec import find_spec
+from edgekit.pipeline.stage import StageStore
+from edgekit.runs import STAGES, folder_name
+from edgekit.system.files import read_json
+from edgekit.training import outputs
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -62,15 +63,15 @@ def find_subject(options: Namespace, folder: Path) -> Subject:
         UsageError: as for `edgekit.build`, or there is no finished build.
     """
     data, weights, model = _stages_of(options.run) if options.run else _begin(options, folder)
-    splits, preprocessing = steps.read_splits(data), steps.read_preprocessing(weights)
-    graph = Graph.load(model / steps.GRAPH)
+    splits, preprocessing = runs.read_splits(data), runs.read_preprocessing(weights)
+    graph = Graph.load(model / outputs.GRAPH)
 
     def pixels(photos: Any) -> Pixels:
         return np.concatenate([batch for batch, _ in eval_batches(photos, preprocessing, 32)])
 
     calibration = _some(splits.calibration, options.limit)
     val = _some(splits.val, options.limit)
-    origin = read_json(weights / steps.ORIGIN) or {}
+    origin = read_json(weights / runs.ORIGIN) or {}
     # Keras' own network stands in only where that file holds all of its weights as they are.
     published = origin.get("source") == "keras" and graph.classes == 1000 and model == weights
     keras_file = Path(origin["path"]) if published and graph.name.startswith("v2-") else None

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from edgekit.synthetic import LABELS, TRAIN_COUNT, VAL_COUNT, SyntheticPhotos
+from edgekit.data.synthetic import LABELS, TRAIN_COUNT, VAL_COUNT, SyntheticPhotos
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, WEIGHT_MAX, reals
-from edgekit.calibration.mixed import is_mixed
-from edgekit.graph import (
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import (
     Activation,
     Add,
     AveragePool2D,
@@ -25,14 +24,13 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
-    QuantParams,
     SpatialNode,
 )
-from edgekit.quiet import native_quiet
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, is_mixed, reals
+from edgekit.system.quiet import native_quiet
 
 
 def import_tensorflow() -> Any:

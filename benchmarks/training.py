@@ -34,11 +34,11 @@ from rich.table import Table
 from training_peers import Setup, files_of
 from training_worker import LIBRARIES
 
-from edgekit.atomic import write_json
+from edgekit.data.synthetic import LABELS, draw
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.report.host import describe_host, usable_cores
-from edgekit.spec import find_spec
-from edgekit.synthetic import LABELS, draw
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.system.files import write_json
+from edgekit.system.host import describe_host, usable_cores
 
 SCHEMA_VERSION = 1
 MODES = ("forward", "step", "loop")

@@ -12,8 +12,8 @@ import numpy as np
 from training_peers import CLASSES, MOMENTUM, RATE, Library, Setup, files_of
 
 from edgekit.errors import UsageError
-from edgekit.extras import import_optional
-from edgekit.spec import find_spec
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.system.extras import import_optional
 
 
 class Keras(Library):

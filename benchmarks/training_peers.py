@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from edgekit.architecture import build_graph
-from edgekit.cost import cost
-from edgekit.devices import autocast, keep_freed_memory, pick_device, place
+from edgekit.data.images import EXTENSIONS
 from edgekit.errors import UsageError
-from edgekit.images import EXTENSIONS
-from edgekit.spec import find_spec
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.torch_device import autocast, keep_freed_memory, pick_device, place
 
 CLASSES = 1000
 RATE, MOMENTUM = 0.01, 0.9
@@ -171,7 +171,7 @@ class Edgekit(Torch):
     """Ours, with the batches of `edgekit train`."""
 
     def __init__(self, setup: Setup) -> None:
-        from edgekit.network import Network
+        from edgekit.networks.torch_network import Network
 
         keep_freed_memory()  # as a build does
         graph = build_graph(find_spec(setup.model), classes=CLASSES, resolution=setup.resolution)
@@ -179,12 +179,12 @@ class Edgekit(Torch):
         self.macs = cost(graph).macs
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        from edgekit.augmentation.photo import Augmentation
-        from edgekit.batches import train_batches
-        from edgekit.data import photo_set
-        from edgekit.inference import to_input
-        from edgekit.photos import list_photos, scan
-        from edgekit.preprocessing import Preprocessing
+        from edgekit.data.augmentation.augment import Augmentation
+        from edgekit.data.batches import Part, train_batches
+        from edgekit.data.folders import list_photos, scan
+        from edgekit.data.preprocessing import Preprocessing
+        from edgekit.data.splits import photo_set
+        from edgekit.networks.predict import to_input
 
         files = list_photos(Path(self.setup.data), "--data").files
         names = tuple(sorted({file.label for file in files}))
@@ -197,8 +197,7 @@ class Edgekit(Torch):
                 photos,
                 preprocessing,
                 self.setup.batch,
-                seed=0,
-                epoch=epoch,
+                Part(seed=0, epoch=epoch),
                 augmentation=Augmentation(),
                 workers=self.setup.threads,
             ):

@@ -13,7 +13,8 @@ from dataclasses import replace
 from edgekit.calibration.histogram import Histogram
 from edgekit.calibration.quantize import kernel_params, quantize
 from edgekit.calibration.ranges import Range
-from edgekit.graph import Array, Graph, QuantParams, WeightedNode
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Array, WeightedNode
 
 #: Kernels with fewer numbers stay float where activations are: they save next to nothing, and
 #: TensorFlow's converter keeps them, too (``weights_min_num_elements`` of quantize_weights.cc).
@@ -36,7 +37,7 @@ def with_int16_activations(graph: Graph, quantized: Graph, ranges: Mapping[str, 
     """Makes the network of ``w8a16-static``: int8 kernels, int16 activations, int64 biases.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         quantized: the same in int8, or mixed; a kernel that is float there gets its own scales.
         ranges: `int16_ranges`, and those that are fixed for int16
             (`edgekit.calibration.quantize.fixed_ranges`).
@@ -52,7 +53,7 @@ def with_float_activations(graph: Graph, quantized: Graph) -> Graph:
     """Makes the network of ``w8-dynamic``: int8 kernels alone, of `FEW_WEIGHTS` numbers at least.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         quantized: the same in int8, or mixed; a kernel that is float there gets its own scales.
 
     Returns:

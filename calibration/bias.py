@@ -11,7 +11,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from edgekit.calibration.layerwise import Advance, Layer, Rerun, repair_layers
-from edgekit.graph import Array, Graph
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Array
 
 #: Share of an average channel's weight that is added to every channel's, against division by 0.
 RIDGE = 1e-3
@@ -30,7 +31,7 @@ def correct_biases(
     """Corrects the biases of a quantized network against its float self.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         quantized: the same network with `QuantParams`.
         inputs: network inputs, float32 NHWC, of `layerwise.photos_for` photos; no labels.
         device: torch device.

@@ -8,7 +8,8 @@ import numpy as np
 
 from edgekit.calibration.histogram import Histogram
 from edgekit.calibration.ranges import Choice
-from edgekit.graph import Graph, WeightedNode
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import WeightedNode
 
 #: Fewer photos than this leave ranges to chance.
 FEW_PHOTOS = 10

@@ -43,10 +43,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgekit.calibration.affine import Reals
-from edgekit.devices import place
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Array,
@@ -55,14 +54,15 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
     SpatialNode,
     WeightedNode,
 )
-from edgekit.network import Network
+from edgekit.networks.quantization import Reals
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import Network
 
 #: Weight of the activations' spread against that of the readers' kernels. With corrected biases,
 #: 3/4 diverged less than 1/2 (and than 1/4 on V2-B0) on the calibration photos of both networks
@@ -122,7 +122,7 @@ def groups(graph: Graph) -> list[Group]:
     """Finds all groups of a network whose channels factors may scale.
 
     Args:
-        graph: prepared (`edgekit.passes.prepare`).
+        graph: prepared (`edgekit.networks.passes.prepare`).
 
     Raises:
         UsageError: a batch normalization is not folded.
@@ -161,7 +161,7 @@ def _passage(node: Node) -> tuple[tuple[str, ...], set[str]]:
         case WeightedNode(batch_norm=epsilon) if epsilon is not None:
             raise UsageError(
                 f"'{node.name}' has a batch normalization of its own",
-                hint="edgekit.passes.prepare folds it into the kernel",
+                hint="edgekit.networks.passes.prepare folds it into the kernel",
             )
         case SpatialNode():
             passes = node.activation in {*POSITIVELY_HOMOGENEOUS, CLIPPED}

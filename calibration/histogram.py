@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 #: Bins over the range seen. At int8 a full-range quantum is 32 to 64 bins wide, so the search
 #: for a range may take each bin for its centre.

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.calibration.histogram import BINS, Histogram
-from edgekit.devices import place
-from edgekit.graph import Graph
-from edgekit.network import Network
+from edgekit.networks.graph import Graph
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import Network
 
 
 def weigh(
@@ -34,7 +34,7 @@ def weigh(
     """Counts anew, each value with its squared gradient.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         histograms: of its tensors; they give the bins and the extremes.
         batches: network inputs, float32 NHWC; no labels.
         seed: of the classes that are drawn.

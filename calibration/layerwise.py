@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from edgekit.calibration.simulate import Simulation
-from edgekit.cost import peak_activation
-from edgekit.devices import place
-from edgekit.graph import Activation, Array, Graph, Mul, Node, SpatialNode, WeightedNode
-from edgekit.network import ACTIVATIONS, Network
+from edgekit.networks.cost import peak_activation
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Activation, Array, Mul, Node, SpatialNode, WeightedNode
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import ACTIVATIONS, Network
 
 #: Photos whose tensors are compared, and how many where time matters less: EfficientNetV2-B0's
 #: divergence from fp32 after bias correction with 16, 32, 64, 128 and 200 of them: 0.0130,
@@ -88,7 +89,7 @@ def repair_layers(
     """Repairs the weighted layers of a quantized network against its float self, in order.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         quantized: the same network with `QuantParams`.
         inputs: network inputs, float32 NHWC; no labels.
         repair: what is done to each layer.

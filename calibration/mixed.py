@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.graph import Graph, Node
-from edgekit.schemes import FP32, MIXED, scheme_of, scheme_of_node
+from edgekit.networks.graph import Graph
+from edgekit.networks.quantization import float_nodes
 
 
 def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
@@ -49,21 +49,3 @@ def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
         if touched >= {name, *(node.name for node in graph.nodes if name in node.inputs)}:
             quant.pop(name, None)
     return replace(graph, quant=quant)
-
-
-def float_nodes(graph: Graph) -> list[str]:
-    """Names the nodes that are computed in float, in the network's order."""
-    return [node.name for node in graph.nodes if is_float(graph, node)]
-
-
-def is_mixed(graph: Graph) -> bool:
-    """Whether the Graph is int8 in part only."""
-    return scheme_of(graph) == MIXED
-
-
-def is_float(graph: Graph, node: Node) -> bool:
-    """Whether a node of a Graph is computed in float, weights and all.
-
-    A layer with an int8 kernel whose input is float is not: its input is rounded at each run.
-    """
-    return scheme_of_node(graph, node) == FP32

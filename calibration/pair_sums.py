@@ -21,8 +21,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.calibration.affine import INT8_MIN, bias_params, integers, reals
-from edgekit.graph import Array, Conv2D, FullyConnected, Graph, QuantParams
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Array, Conv2D, FullyConnected
+from edgekit.networks.quantization import INT8_MIN, bias_params, integers, reals
 
 #: The largest sum of two weights of one sign: 32,767, the end of int16, over a byte's 255.
 LARGEST_PAIR = 128

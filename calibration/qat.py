@@ -18,13 +18,13 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from edgekit.calibration.quantized_network import QuantizedNetwork
-from edgekit.data import PhotoSet
-from edgekit.devices import place
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.network import GraphModule, Network
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import GraphModule, Network
+from edgekit.system.paths import StrPath
 from edgekit.training.recipe import QatRecipe
 from edgekit.training.trainer import Trainer
 

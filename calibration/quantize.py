@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgekit.calibration.affine import BIASES, activation_params, bias_params, weight_params
 from edgekit.calibration.histogram import Histogram, HistogramTap
 from edgekit.calibration.ranges import Choice, Range, check_method, choose
-from edgekit.devices import place
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
-from edgekit.network import Network
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
+from edgekit.networks.quantization import BIASES, activation_params, bias_params, weight_params
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import Network
 
 #: LOGISTIC's output scale must be exactly 1/256 with zero point -128 in int8, and 1/32768 with
 #: zero point 0 in int16 (TFLite specification).
@@ -46,7 +47,7 @@ def collect(
     Tensors that have their scale from another have none: nothing is chosen for them.
 
     Args:
-        graph: a prepared network (`edgekit.passes.prepare`).
+        graph: a prepared network (`edgekit.networks.passes.prepare`).
         batches: network inputs, float32 NHWC.
         skip: tensors that need none.
         device: torch device.

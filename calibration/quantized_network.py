@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params
 from edgekit.calibration.simulate import Rounding, roundings
-from edgekit.graph import Activation, FullyConnected, Graph, QuantParams, WeightedNode
-from edgekit.network import GraphModule, Network
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params
+from edgekit.networks.torch_network import GraphModule, Network
 
 
 class _Round(torch.autograd.Function):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, Reals, asymmetric
 from edgekit.calibration.histogram import BINS, Histogram
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, Reals, asymmetric
 
 Range = tuple[float, float]
 #: The cost of each candidate range: lows [n], highs [n] -> [n].

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.calibration.affine import WEIGHT_MAX
 from edgekit.calibration.bias import mean_error, of_channels
 from edgekit.calibration.layerwise import Advance, Layer, Rerun, repair_layers
-from edgekit.graph import Array, DepthwiseConv2D, Graph, QuantParams, SpatialNode
-from edgekit.network import from_torch, to_torch
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Array, DepthwiseConv2D, SpatialNode
+from edgekit.networks.quantization import WEIGHT_MAX
+from edgekit.networks.torch_network import from_torch, to_torch
 
 #: The stretch of the soft rounding, so that it reaches 0 and 1 (section 3.2).
 GAMMA, ZETA = -0.1, 1.1
@@ -64,7 +65,7 @@ def learn_rounding(
     """Learns the rounding of every kernel of a quantized network, and its biases.
 
     Args:
-        graph: the float network, prepared (`edgekit.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         quantized: the same network with `QuantParams`.
         inputs: network inputs, float32 NHWC, of `layerwise.photos_for` photos; no labels.
         settings: steps and rates.

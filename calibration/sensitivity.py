@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, reals
 from edgekit.calibration.ranges import sqnr_db
-from edgekit.graph import Flatten, Graph, QuantParams, WeightedNode
-from edgekit.network import Network
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Flatten, WeightedNode
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, reals
+from edgekit.networks.torch_network import Network
 
 #: Told how much of how much is done.
 Advance = Callable[[int, int], None]

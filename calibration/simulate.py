@@ -9,11 +9,18 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, LIMITS, SMALLEST_SCALE, reals
-from edgekit.calibration.mixed import is_float
-from edgekit.graph import AveragePool2D, Graph, Node
-from edgekit.network import Network
-from edgekit.schemes import W8_DYNAMIC, scheme_of_node
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import AveragePool2D, Node
+from edgekit.networks.quantization import (
+    INT8_MAX,
+    INT8_MIN,
+    LIMITS,
+    SMALLEST_SCALE,
+    is_float,
+    reals,
+)
+from edgekit.networks.schemes import W8_DYNAMIC, scheme_of_node
+from edgekit.networks.torch_network import Network
 
 #: Rounds values in steps, less the zero point, to whole steps; in place.
 Rounding = Callable[[Tensor], Tensor]
@@ -99,8 +106,8 @@ class Simulation(nn.Module):
     one step on the last layer.
 
     Args:
-        graph: of any scheme (`edgekit.schemes`). What has no `QuantParams` is float; what a layer
-            with a quantized kernel reads without them is rounded photo by photo, as it comes.
+        graph: of any scheme (`edgekit.networks.schemes`). What has no `QuantParams` is float; what
+            a layer with a quantized kernel reads without them is rounded photo by photo.
     """
 
     def __init__(self, graph: Graph) -> None:

@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.calibration.affine import Reals, reals
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     AveragePool2D,
     Flatten,
-    Graph,
     Mean,
     Mul,
     Node,
     SpatialNode,
     WeightedNode,
 )
+from edgekit.networks.quantization import Reals, reals
 
 #: Nodes and weights of the quadrature over a standard normal distribution.
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(64)

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgekit.converters.onnx_file import OnnxModel
-    from edgekit.converters.openvino_file import IRModel
-    from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
-    from edgekit.converters.tflite_metadata import Metadata
+    from edgekit.converters.onnx.file import OnnxModel
+    from edgekit.converters.openvino.file import IRModel
+    from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
+    from edgekit.converters.tflite.metadata import Metadata
 
 LOGIT, PROBABILITY = "logit", "probability"
 SCORE_TYPES = ("float32", "float16", "bfloat16", "float64", "int8", "uint8", "int16")

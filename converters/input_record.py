@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekit.calibration.affine import INT8_MIN
-from edgekit.graph import Graph
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.quantization import INT8_MIN
 
 
 def own_normalization(graph: Graph, preprocessing: Preprocessing) -> Preprocessing:
     """The record with the normalization that the network's input really has.
 
     Quantization leaves the input (pixel - mean) / std with one mean and one std, and puts what
-    else the weights expect into the first layer (`edgekit.passes.absorb_normalization`).
+    else the weights expect into the first layer (`edgekit.networks.passes.absorb_normalization`).
 
     Args:
         graph: a prepared network, float or quantized.

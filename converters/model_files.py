@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.classifier import onnx_problem, openvino_problem, tflite_problem
-from edgekit.converters import tflite_file, tflite_scheme
-from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.converters.classifier import onnx_problem, openvino_problem, tflite_problem
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite import scheme as tflite_scheme
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.system.paths import StrPath
 
 ONNX, OPENVINO = ".onnx", ".xml"
 
@@ -43,12 +44,12 @@ def read_about(path: StrPath) -> About:
     """
     ending = Path(path).suffix.lower()
     if ending == OPENVINO:
-        from edgekit.converters import openvino_file
+        from edgekit.converters.openvino import file as openvino_file
 
         ir = openvino_file.read(path)
         return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_problem(ir))
     if ending == ONNX:
-        from edgekit.converters import onnx_file
+        from edgekit.converters.onnx import file as onnx_file
 
         onnx = onnx_file.read(path)
         record = _record(onnx.preprocessing)

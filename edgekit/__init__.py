@@ -11,26 +11,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from edgekit.version import __version__
 
 _HOMES = {
-    "BuildOptions": "edgekit.options",
+    "BuildOptions": "edgekit.options.build",
     "EdgekitError": "edgekit.errors",
-    "Graph": "edgekit.graph",
+    "Graph": "edgekit.networks.graph",
     "Model": "edgekit.model",
-    "ModelSpec": "edgekit.spec",
-    "Network": "edgekit.network",
-    "Preprocessing": "edgekit.preprocessing",
+    "ModelSpec": "edgekit.networks.efficientnet.spec",
+    "Network": "edgekit.networks.torch_network",
+    "Preprocessing": "edgekit.data.preprocessing",
     "Recipe": "edgekit.training.recipe",
     "Run": "edgekit.pipeline.build",
     "Training": "edgekit.pipeline.train",
     "build": "edgekit.pipeline.build",
-    "build_graph": "edgekit.architecture",
-    "find_spec": "edgekit.spec",
-    "inspect_file": "edgekit.inspection",
-    "list_models": "edgekit.catalog",
+    "build_graph": "edgekit.networks.efficientnet.architecture",
+    "find_spec": "edgekit.networks.efficientnet.spec",
+    "inspect_file": "edgekit.targets.inspection.inspect",
+    "list_models": "edgekit.networks.efficientnet.catalog",
     "load": "edgekit.model",
-    "load_weights": "edgekit.converters.weights",
+    "load_weights": "edgekit.converters.weights.load",
     "train": "edgekit.pipeline.train",
 }
 
@@ -57,19 +57,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from edgekit.architecture import build_graph
-    from edgekit.catalog import list_models
-    from edgekit.converters.weights import load_weights
+    from edgekit.converters.weights.load import load_weights
+    from edgekit.data.preprocessing import Preprocessing
     from edgekit.errors import EdgekitError
-    from edgekit.graph import Graph
-    from edgekit.inspection import inspect_file
     from edgekit.model import Model, load
-    from edgekit.network import Network
-    from edgekit.options import BuildOptions
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.efficientnet.catalog import list_models
+    from edgekit.networks.efficientnet.spec import ModelSpec, find_spec
+    from edgekit.networks.graph import Graph
+    from edgekit.networks.torch_network import Network
+    from edgekit.options.build import BuildOptions
     from edgekit.pipeline.build import Run, build
     from edgekit.pipeline.train import Training, train
-    from edgekit.preprocessing import Preprocessing
-    from edgekit.spec import ModelSpec, find_spec
+    from edgekit.targets.inspection.inspect import inspect_file
     from edgekit.training.recipe import Recipe
 
 

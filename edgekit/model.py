@@ -8,16 +8,17 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from edgekit.architecture import build_graph, pyramid
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights.load import load_weights
+from edgekit.data.images import decode
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.images import decode
-from edgekit.inference import to_input
-from edgekit.network import Network
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import find_spec
+from edgekit.networks.edit import pyramid
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.graph import Graph
+from edgekit.networks.predict import to_input
+from edgekit.networks.torch_network import Network
+from edgekit.system.paths import StrPath
 
 
 class Model(nn.Module):
@@ -121,7 +122,7 @@ def load(
         classes: number of logits; the weights' own, or 1000. With another number than the
             weights', the classifier is new and random.
         resolution: side of the square input in pixels; the variant's own by default.
-        source: whose file it is, where the file does not tell (`edgekit.options.SOURCES`).
+        source: whose file it is, where the file does not tell (`edgekit.options.build.SOURCES`).
         seed: of random weights.
 
     Raises:
@@ -134,7 +135,7 @@ def load(
         graph = build_graph(spec, classes=classes or 1000, resolution=resolution, seed=seed)
         return Model(graph).eval()
     if word == "imagenet":
-        from edgekit import pretrained
+        from edgekit.networks.efficientnet import pretrained
 
         weights, source = pretrained.fetch(spec.name), pretrained.find(spec.name).source
     loaded = load_weights(

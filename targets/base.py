@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekit.converters.tflite_checks import Finding
-from edgekit.graph import Graph
-from edgekit.paths import StrPath
-from edgekit.spec import ModelSpec
+from edgekit.converters.findings import Finding
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.graph import Graph
+from edgekit.system.paths import StrPath
 
 if TYPE_CHECKING:
-    from edgekit.options import BuildOptions
-    from edgekit.targets.edgetpu_mapping import Prediction
-    from edgekit.targets.forms import Form
+    from edgekit.options.build import BuildOptions
+    from edgekit.targets.edgetpu.mapping import Prediction
+    from edgekit.targets.files import Form
 
 __all__ = ["Compiled", "Finding", "Target"]
 
@@ -59,7 +59,7 @@ class Target(ABC):
         """Rewrites a network as the target wants it, before its ranges are chosen.
 
         Args:
-            graph: float, prepared (`edgekit.passes.prepare`).
+            graph: float, prepared (`edgekit.networks.passes.prepare`).
 
         Returns:
             The same function in reals with the same weights; the same Graph where nothing is to be

@@ -6,27 +6,25 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from edgekit.classifier import LOGIT, PROBABILITY, output_kind, softmax
-from edgekit.converters.tflite_metadata import Metadata
+from edgekit.converters.classifier import LOGIT, PROBABILITY, output_kind, softmax
+from edgekit.converters.tflite.metadata import Metadata
+from edgekit.data.images import decode_photo
+from edgekit.data.label_files import fit_labels
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.errors import UsageError
-from edgekit.images import UnreadableImageError, decode
-from edgekit.labels import fit_labels
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, check_normalization
-from edgekit.targets import runner
-from edgekit.targets.runner import TIMEOUT_S, Delegate
+from edgekit.runtimes.litert import check_normalization
+from edgekit.system.paths import StrPath
+from edgekit.targets.measure import isolated as runner
+from edgekit.targets.measure.isolated import TIMEOUT_S, Delegate
 
 SCHEMA_VERSION = 1
-TEST_PICTURE = "test picture"
 
 
 def classify(
@@ -107,35 +105,11 @@ def classify(
     }
 
 
-def draw(size: int, width: int | None = None) -> Pixels:
-    """Draws the test picture, the same on every machine: three crossing ramps with edges.
-
-    Args:
-        size: its height.
-        width: as the height unless given.
-
-    Returns:
-        uint8 [size, width, 3], RGB.
-    """
-    width = size if width is None else width
-    y, x = np.mgrid[:size, :width]
-    y, x = y * 256 // size, x * 256 // width
-    return np.stack([x, y, (x ^ y)], axis=-1).astype(np.uint8)
-
-
 def preparation(metadata: Metadata, size: int) -> Preprocessing:
     """The file's own record; without one the whole centre square."""
     if metadata.preprocessing is None:
         return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, (), 1.0, "bilinear")
     return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
-
-
-def decode_photo(photo: StrPath) -> Image.Image:
-    """Reads a photo that the user named; raises UsageError where it cannot be read."""
-    try:
-        return decode(Path(photo))
-    except UnreadableImageError as error:
-        raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
 
 
 def _best(

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.data import Splits
-from edgekit.graph import Graph
-from edgekit.preprocessing import Preprocessing
-from edgekit.report.host import installed
-from edgekit.runtime import Pixels
+from edgekit.data.images import Pixels
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.splits import Splits
+from edgekit.networks.graph import Graph
+from edgekit.system.host import installed
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.atomic import write_bytes
-from edgekit.classifier import onnx_problem
-from edgekit.converters import onnx_file
-from edgekit.converters.onnx_file import OnnxModel
-from edgekit.converters.onnx_package import package
-from edgekit.converters.tflite_checks import ERROR, WARNING
-from edgekit.extras import require
-from edgekit.options import BuildOptions
-from edgekit.paths import StrPath
-from edgekit.report.format import size
+from edgekit.converters.classifier import onnx_problem
+from edgekit.converters.findings import ERROR, WARNING
+from edgekit.converters.onnx import file as onnx_file
+from edgekit.converters.onnx.file import OnnxModel
+from edgekit.converters.onnx.package import package
+from edgekit.options.build import BuildOptions
+from edgekit.system.extras import require
+from edgekit.system.files import write_bytes
+from edgekit.system.paths import StrPath
+from edgekit.system.text import size
 from edgekit.targets.base import Finding, Target
-from edgekit.targets.forms import Form, Source
+from edgekit.targets.files import Form, Source
 
 #: The first with a DequantizeLinear per channel (onnx/docs/Changelog.md).
 OLDEST_OPSET = 13

@@ -7,17 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters import openvino_file
-from edgekit.converters.tflite_checks import ERROR
-from edgekit.extras import require
-from edgekit.graph import Graph
-from edgekit.options import BuildOptions
-from edgekit.paths import StrPath
-from edgekit.report.format import size
-from edgekit.report.host import installed
-from edgekit.runtime import Pixels
+from edgekit.converters.findings import ERROR
+from edgekit.converters.openvino import checks as openvino_checks
+from edgekit.converters.openvino import file as openvino_file
+from edgekit.data.images import Pixels
+from edgekit.networks.graph import Graph
+from edgekit.options.build import BuildOptions
+from edgekit.system.extras import require
+from edgekit.system.host import installed
+from edgekit.system.paths import StrPath
+from edgekit.system.text import size
 from edgekit.targets.base import Finding, Target
-from edgekit.targets.forms import Form, Source
+from edgekit.targets.files import Form, Source
 
 _INT8 = ("w8a8-static", "w8a8-mixed")
 _SUFFIXES = (".xml", ".bin")
@@ -44,7 +45,7 @@ class OpenVINOTarget(Target):
         """Returns where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
         path = Path(path)
         model = openvino_file.read(path)
-        found = openvino_file.findings(model)
+        found = openvino_checks.findings(model)
         if model.scheme not in _INT8:
             message = f"its weights are {model.scheme}"
             found.append(Finding(ERROR, "scheme", "model", message, "quantize it to 8 bits"))
@@ -53,7 +54,7 @@ class OpenVINOTarget(Target):
 
 def _form(row: str, scheme: str) -> Form:
     def write(source: Source, folder: Path) -> str:
-        from edgekit.converters.openvino import save
+        from edgekit.converters.openvino.write import save
 
         save(_convert(source), folder / f"{scheme}.xml", half=scheme == "fp16")
         return _size(folder, scheme)
@@ -69,8 +70,8 @@ def _nncf_form(options: BuildOptions) -> Form:
     stem = _NNCF_STEM
 
     def write(source: Source, folder: Path) -> str:
-        from edgekit.converters.openvino import save
-        from edgekit.converters.openvino_nncf import quantize_nncf
+        from edgekit.converters.openvino.nncf import quantize_nncf
+        from edgekit.converters.openvino.write import save
 
         as_input = source.preprocessing.normalize if source.io == "float32" else None
         quantized = quantize_nncf(
@@ -91,14 +92,14 @@ def _nncf_form(options: BuildOptions) -> Form:
 
 def _trained_form(options: BuildOptions) -> Form:
     """NNCF quantizes the float network and trains it, with the recipe of our own training."""
-    from edgekit.pipeline.recipes import make_qat_recipe
+    from edgekit.options.recipes import make_qat_recipe
 
     recipe = make_qat_recipe(options)
     on_calibration = options.distill_only and options.calibration is not None
 
     def write(source: Source, folder: Path) -> str:
-        from edgekit.converters.openvino import save
-        from edgekit.converters.openvino_nncf_qat import train_nncf
+        from edgekit.converters.openvino.nncf_qat import train_nncf
+        from edgekit.converters.openvino.write import save
 
         trained = train_nncf(
             source.graph,
@@ -125,7 +126,7 @@ def _trained_form(options: BuildOptions) -> Form:
 
 
 def _convert(source: Source) -> Any:
-    from edgekit.converters.openvino import convert
+    from edgekit.converters.openvino.write import convert
 
     return convert(_fitted(source), io=source.io, preprocessing=source.preprocessing)
 

@@ -14,7 +14,7 @@ from edgekit.targets.base import Target
 GROUP = "edgekit.targets"
 _OWN = {
     "tflite": "edgekit.targets.tflite:TFLiteTarget",
-    "edgetpu": "edgekit.targets.edgetpu:EdgeTPUTarget",
+    "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
 }

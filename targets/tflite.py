@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import (
-    ERROR,
-    INT8_RULES,
-    apply_rules,
-    check_int8,
-    check_mixed,
-)
-from edgekit.converters.tflite_scheme import scheme, scheme_in_words
-from edgekit.paths import StrPath
+from edgekit.converters.findings import ERROR
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.checks import INT8_RULES, apply_rules, check_int8, check_mixed
+from edgekit.converters.tflite.scheme import scheme, scheme_in_words
+from edgekit.system.paths import StrPath
 from edgekit.targets.base import Finding, Target
 
 _OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")

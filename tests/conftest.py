@@ -1,4 +1,4 @@
-"""Puts this folder on the import path, so that tests in subfolders share its helpers."""
+"""What all tests share; `tests/support`, the helpers, is on the import path (pyproject.toml)."""
 
 import adb_daemon
 import pytest

@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 import edgekit
-from edgekit.architecture import build_graph, pyramid
 from edgekit.errors import UsageError
 from edgekit.model import Model
-from edgekit.scaling import scale_spec
-from edgekit.spec import SPECS
+from edgekit.networks.edit import pyramid
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.efficientnet.spec import SPECS
 
 # channels of the last block at the strides 2 to 32 (the published feature pyramids)
 PYRAMIDS = {

@@ -3,12 +3,10 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from prerequisites import NEEDS
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -68,4 +66,4 @@ def test_a_wheel_announces_its_command_and_its_targets(wheel):
     (path,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     text = wheel.read(path).decode()
     assert "edgekit = edgekit.cli:main" in text
-    assert "edgetpu = edgekit.targets.edgetpu:EdgeTPUTarget" in text
+    assert "edgetpu = edgekit.targets.edgetpu.target:EdgeTPUTarget" in text

@@ -15,14 +15,15 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from edgekit.converters.onnx_package import LABELS_KEY, RECORD_KEY
-from edgekit.converters.onnx_scheme import scheme_of
-from edgekit.converters.tflite_checks import ERROR, Finding
-from edgekit.converters.tflite_file import read_bytes
+from edgekit.converters.findings import ERROR, Finding
+from edgekit.converters.onnx.operators import Operator
+from edgekit.converters.onnx.package import LABELS_KEY, RECORD_KEY
+from edgekit.converters.onnx.scheme import scheme_of
+from edgekit.converters.tflite.file import read_bytes
+from edgekit.data.label_files import names_of
 from edgekit.errors import UsageError
-from edgekit.extras import import_optional
-from edgekit.labels import names_of
-from edgekit.paths import StrPath
+from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
 
 #: What a protobuf message can hold (protobuf.dev/programming-guides/proto-limits).
 MOST_BYTES = 2**31 - 1
@@ -44,23 +45,6 @@ class End:
     name: str
     shape: tuple[int | str, ...] | None
     dtype: str
-
-
-@dataclass(frozen=True)
-class Operator:
-    """A node of the main graph.
-
-    Attributes:
-        kind: its type, behind its domain where that is not ONNX's own.
-        holds_graphs: whether an attribute of it is a graph, which it runs as it sees fit.
-    """
-
-    name: str
-    kind: str
-    domain: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    holds_graphs: bool
 
 
 @dataclass(frozen=True)

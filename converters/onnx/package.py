@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from edgekit.converters.input_record import own_normalization
-from edgekit.converters.onnx import WEIGHT_TYPES, convert
+from edgekit.converters.onnx.write import WEIGHT_TYPES, convert
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.graph import FullyConnected, Graph
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import FullyConnected
 
 AUTHOR = "edgekit"
 #: Keys of ``metadata_props`` that hold JSON: the record of the file's input as
@@ -28,8 +29,8 @@ def package(
     """Writes a prepared network as an ONNX model with name, labels and preprocessing.
 
     Args:
-        graph: as `edgekit.converters.onnx.convert` takes it; float, quantized or mixed. Without a
-            classifier at its end it is an embedding, and has no labels.
+        graph: as `edgekit.converters.onnx.write.convert` takes it; float, quantized or mixed.
+            Without a classifier at its end it is an embedding, and has no labels.
         preprocessing: of the weights. What is stored is the record of the file's own input: its
             type, its layout, and the normalization that a quantized network was left.
         scheme: what the model's name says of its numbers, such as "w8a8-static".

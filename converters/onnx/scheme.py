@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgekit.converters.onnx_file import Operator
+    from edgekit.converters.onnx.operators import Operator
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 #: What neither computes nor rounds: it goes with the operator before or behind it.

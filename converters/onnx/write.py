@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.extras import import_optional
-from edgekit.graph import (
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Array,
@@ -26,15 +26,14 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
-    QuantParams,
     SpatialNode,
     WeightedNode,
 )
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers
+from edgekit.system.extras import import_optional
 
 #: Per-channel DequantizeLinear needs 13; 17 is what ONNX 1.12 of 2022 has, with IR version 8
 #: (onnx/docs/Versioning.md). Readers of either are everywhere by now.
@@ -60,7 +59,7 @@ def convert(
     metadata: Mapping[str, str] | None = None,
     weights: str = WEIGHT_TYPES[0],
 ) -> bytes:
-    """Writes a prepared network (`edgekit.passes.prepare`) as an ONNX model.
+    """Writes a prepared network (`edgekit.networks.passes.prepare`) as an ONNX model.
 
     Args:
         graph: float, or quantized when it has `QuantParams`, or mixed when some nodes have none
@@ -125,7 +124,7 @@ class _Writer:
         """The whole model, an onnx.ModelProto."""
         from onnx import TensorProto, helper
 
-        from edgekit import __version__
+        from edgekit.version import __version__
 
         graph, count = self.graph, "batch" if batch is None else batch
         height, width, channels = graph.shapes[graph.input]

@@ -11,30 +11,26 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
-from edgekit.classifier import openvino_problem
-from edgekit.converters.tflite_checks import ERROR, WARNING, Finding
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.system.paths import StrPath
 
 #: V2-XL has some 5 MB of XML and 100,000 elements; a thousandfold is an attack.
 MOST_XML_BYTES, MOST_ELEMENTS, DEEPEST = 64 << 20, 2_000_000, 100
-CONTROL_FLOW = frozenset({"If", "Loop", "TensorIterator"})
 QUANTIZERS = ("ours", "nncf")
-_OPSET = re.compile(r"opset[1-9]\d?")
 _KERNELS = ("Convolution", "GroupConvolution", "MatMul")
 #: What stands between a kernel and its constant: conversion, scale, zero point, shape.
 _WRAPPERS = ("Convert", "Multiply", "Subtract", "Reshape", "FakeQuantize", "FakeConvert")
 _NUMPY = {"u8": "uint8", "i8": "int8", "i32": "int32", "i64": "int64"}
 _NUMPY |= {"f16": "float16", "fp16": "float16", "f32": "float32", "fp32": "float32"}
-_DYNAMIC = -1
+DYNAMIC = -1
 _MOST_AXES = 16
 
 
@@ -121,74 +117,6 @@ def read(path: StrPath) -> IRModel:
             cause=what[:300],
             hint="give the .xml that edgekit or OpenVINO wrote",
         ) from error
-
-
-def check(path: StrPath) -> list[Finding]:
-    """Returns what keeps an IR from being an image classifier that edgekit runs.
-
-    Raises:
-        UsageError: as for `read`.
-    """
-    return findings(read(path))
-
-
-def findings(model: IRModel) -> list[Finding]:
-    """As `check`, of a file that is read already."""
-    return list(_findings(model))
-
-
-def is_bytes(image: IRTensor) -> bool:
-    """Whether an input takes the bytes of an RGB photo, u8 [1, side, side, 3]."""
-    return image.dtype == "uint8" and _square(image.shape, (0, 3), (1, 3))
-
-
-def is_normalised(image: IRTensor) -> bool:
-    """Whether an input takes normalised values, f32 [1, 3, side, side]."""
-    return image.dtype == "float32" and _square(image.shape, (0, 1), (1, 3))
-
-
-def _square(shape: tuple[int, ...], fixed: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    if len(shape) != 4:
-        return False
-    sides = [size for axis, size in enumerate(shape) if axis not in fixed]
-    return tuple(shape[axis] for axis in fixed) == wanted and sides[0] == sides[1] > 0
-
-
-def _findings(model: IRModel) -> Iterator[Finding]:
-    def error(rule: str, where: str, message: str, fix: str) -> Finding:
-        return Finding(ERROR, rule, where, message, fix)
-
-    for kind in sorted(CONTROL_FLOW & model.operators.keys()):
-        yield error("control flow", kind, "it runs networks inside of it", "unroll the network")
-    for opset in sorted(name for name in model.opsets if not _OPSET.fullmatch(name)):
-        yield error(
-            "opset",
-            f"opset '{opset[:40]}'",
-            "it is not one of OpenVINO's operation sets: its operators need foreign code",
-            "convert the network with standard operators",
-        )
-    for tensor in (*model.inputs, *model.outputs):
-        if _DYNAMIC in tensor.shape:
-            yield error(
-                "static", tensor.name, "its size is known at run time only", "fix the shape"
-            )
-    if len(model.inputs) != 1 or not model.outputs:
-        message = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
-        yield error("ends", "model", message, "give a classifier of one photo")
-    elif not (is_bytes(model.inputs[0]) or is_normalised(model.inputs[0])):
-        image = model.inputs[0]
-        yield error(
-            "input",
-            image.name,
-            f"it takes {image.dtype} {list(image.shape)}",
-            "uint8 [1, side, side, 3] or float32 [1, 3, side, side] is fed",
-        )
-    elif problem := openvino_problem(model):
-        fix = "edgekit bench measures its speed; what its answers mean is not known"
-        yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
-    if model.scheme == "w8a8-mixed":
-        fix = "nothing, where NNCF or `edgekit build --keep-float` left them so"
-        yield Finding(WARNING, "mixed", "model", "some of its kernels are float", fix)
 
 
 def _bin_size(path: Path) -> int:
@@ -293,7 +221,7 @@ def _end(layer: Element, side: str) -> IRTensor:
     port = _child(_child(layer, side), "port")
     names = port.get("names", layer.get("output_names", "")).split(",")
     word = port.attrib["precision"].lower()
-    sizes = tuple(_DYNAMIC if dim.text == "?" else int(dim.text or "") for dim in port.iter("dim"))
+    sizes = tuple(DYNAMIC if dim.text == "?" else int(dim.text or "") for dim in port.iter("dim"))
     return IRTensor(names[0] or layer.attrib["name"], sizes, _NUMPY.get(word, word))
 
 

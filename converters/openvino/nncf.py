@@ -13,10 +13,10 @@ import numpy as np
 import rich
 from numpy.typing import NDArray
 
-from edgekit.converters.openvino import name_operators
+from edgekit.converters.openvino.write import name_operators
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.extras import import_optional
-from edgekit.quiet import native_quiet
+from edgekit.system.extras import import_optional
+from edgekit.system.quiet import native_quiet
 
 #: Photos in the form of the model's input, [n, ...], and their classes, int64 [n].
 Labelled = tuple[NDArray[Any], NDArray[np.int64]]
@@ -58,7 +58,7 @@ def quantize_nncf(
     The same model and photos give the same integers.
 
     Args:
-        model: of `edgekit.converters.openvino.convert`, float; left as it is.
+        model: of `edgekit.converters.openvino.write.convert`, float; left as it is.
         batches: calibration photos in the form of the model's input: uint8 [n, height, width, 3],
             or float32 [n, 3, height, width].
         fast_bias_correction: from statistics of one pass; else layer by layer, slower.

@@ -19,21 +19,22 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from edgekit.calibration.qat import QuantizedTrainer
-from edgekit.converters.openvino import (
+from edgekit.converters.openvino.nncf import DEFAULT_SUBSET, nncf, quiet
+from edgekit.converters.openvino.write import (
     describe,
     name_operators,
     normalize_inside,
     openvino,
     swishes,
 )
-from edgekit.converters.openvino_nncf import DEFAULT_SUBSET, nncf, quiet
-from edgekit.data import PhotoSet
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.graph import DepthwiseConv2D, FullyConnected, Graph, Node, SpatialNode
-from edgekit.inference import to_input
-from edgekit.network import ACTIVATIONS, GraphModule, Network
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import DepthwiseConv2D, FullyConnected, Node, SpatialNode
+from edgekit.networks.predict import to_input
+from edgekit.networks.torch_network import ACTIVATIONS, GraphModule, Network
+from edgekit.system.paths import StrPath
 from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE, QatRecipe
 from edgekit.training.trainer import Advance
 
@@ -57,13 +58,13 @@ def train_nncf(
     """Quantizes a float network with NNCF (preset MIXED), trains it, and converts it.
 
     Args:
-        graph: float and prepared (`edgekit.passes.prepare`): batch normalizations are folded.
+        graph: float and prepared (`edgekit.networks.passes.prepare`).
         train: photos to learn from; their labels are needed if the recipe gives them a share.
         val: photos to watch, if any.
         calibration: uint8 batches [n, height, width, 3], of which the first ranges are.
         preprocessing: of the weights.
         recipe: of `QuantizedTrainer`; 0 epochs train nothing.
-        io: type of the input, as for `edgekit.converters.openvino.convert`.
+        io: type of the input, as for `edgekit.converters.openvino.write.convert`.
         folder: where the checkpoint lies while it trains; one found there is resumed.
         advance: told about progress.
 

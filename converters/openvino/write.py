@@ -22,13 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, integers, reals
-from edgekit.calibration.mixed import is_float
 from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.input_record import own_normalization
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.extras import import_optional
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Array,
@@ -37,15 +36,15 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
     SpatialNode,
     WeightedNode,
 )
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
+from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
 
 #: Types of the input: bytes of RGB photos, NHWC, or normalised values, NCHW.
 IO_TYPES = ("uint8", "float32")
@@ -64,7 +63,7 @@ def openvino() -> Any:
 
 
 def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) -> Any:
-    """Builds a prepared network (`edgekit.passes.prepare`) as an `openvino.Model`.
+    """Builds a prepared network (`edgekit.networks.passes.prepare`) as an `openvino.Model`.
 
     Args:
         graph: float, or quantized when it has `QuantParams`, or mixed when some nodes have none.
@@ -100,7 +99,7 @@ def save(model: Any, path: StrPath, *, half: bool = False) -> None:
     """Writes a model as ``path`` (.xml) and the weights beside it (.bin); both whole or not at all.
 
     Args:
-        model: of `convert` or of `edgekit.converters.openvino_nncf.quantize_nncf`.
+        model: of `convert` or of `edgekit.converters.openvino.nncf.quantize_nncf`.
         path: ends in ``.xml``.
         half: stores float constants as float16; they are computed with as float32 on a CPU.
 
@@ -303,7 +302,7 @@ class _Walk:
 
 
 def swishes(graph: Graph) -> Mapping[str, str]:
-    """The products that `edgekit.passes.expand_activations` wrote a swish out as, to their gates.
+    """The products that `passes.expand_activations` wrote a swish out as, to their gates.
 
     OpenVINO's own Swish runs inside of the convolution before it.
     """

@@ -3,7 +3,7 @@
 The standard is TensorFlow Lite's: a ModelMetadata flatbuffer in the buffer "TFLITE_METADATA",
 and the files that it names in a zip archive behind the model. Whatever reads that standard (the
 TFLite Task Library, MediaPipe, Android Studio) finds the labels and feeds the right numbers.
-`edgekit.converters.tflite_metadata` reads it back.
+`edgekit.converters.tflite.metadata` reads it back.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.converters import tflite_metadata_schema as fields
-from edgekit.converters.tflite_file import Tensor
-from edgekit.converters.tflite_metadata import EMBEDDING, LABELS_FILE, LOGIT, RECORD_FILE
+from edgekit.converters.tflite import metadata_schema as fields
+from edgekit.converters.tflite.file import Tensor
+from edgekit.converters.tflite.metadata import EMBEDDING, LABELS_FILE, LOGIT, RECORD_FILE
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgekit.preprocessing import Preprocessing
+    from edgekit.data.preprocessing import Preprocessing
 
 #: Name and description of the output, with class names and without.
 _LOGIT = (LOGIT, "A logit per class.")

@@ -14,33 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
-from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
+from edgekit.converters.findings import ERROR, WARNING, Finding
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 from edgekit.errors import UsageError
-
-ERROR, WARNING = "error", "warning"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something in a file that a target, or the scheme, does not allow.
-
-    Attributes:
-        severity: "error" (the file is wrong or will be refused) or "warning".
-        rule: the rule's short name.
-        where: the operator ("12 CONV_2D") or tensor ("tensor 'x'").
-        message: what is wrong there.
-        fix: what to do about it.
-    """
-
-    severity: str
-    rule: str
-    where: str
-    message: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.where}: {self.message} ({self.fix})"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 
 
 def macs(model: TFLiteModel, op: Operator) -> int:

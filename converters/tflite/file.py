@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.errors import UsageError
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 MAGIC = b"TFL3"  # the flatbuffer file identifier, at byte 4
 METADATA_NAME = "TFLITE_METADATA"
@@ -385,3 +385,6 @@ def _block_size(quantization: Any) -> int:
 def _snake(name: str) -> str:
     """``fusedActivationFunction`` → ``fused_activation_function``."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
+CUSTOM_OP = "edgetpu-custom-op"  # what it puts in the place of all that it maps

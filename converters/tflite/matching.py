@@ -12,19 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.calibration.affine import integers
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
-from edgekit.converters.tflite_operators import CHANNEL_AXES, FUSED, LAYOUTS, OPERATORS
-from edgekit.converters.tflite_values import BEFORE, IN_FLOAT, PADDED
-from edgekit.graph import (
-    AveragePool2D,
-    Flatten,
-    Graph,
-    Node,
-    QuantParams,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.operators import CHANNEL_AXES, FUSED, LAYOUTS, OPERATORS
+from edgekit.converters.tflite.values import BEFORE, IN_FLOAT, PADDED
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import AveragePool2D, Flatten, Node, SpatialNode, WeightedNode
+from edgekit.networks.quantization import integers
 
 #: float32 keeps 6e-8 of a scale.
 RELATIVE = 1e-6
@@ -153,7 +146,7 @@ def match(graph: Graph, model: TFLiteModel) -> Match:
     """Finds every node's operator and every tensor.
 
     Args:
-        graph: as it was handed to `edgekit.converters.tflite.convert`.
+        graph: as it was handed to `edgekit.converters.tflite.write.convert`.
         model: the file that came of it.
     """
     return _Matcher(graph, model).run()

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.converters import tflite_container as container
-from edgekit.converters import tflite_file
-from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.converters.tflite import container
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite import metadata_schema as fields
+from edgekit.data.label_files import decode_text, names_of, parse_literal, read_labels
 from edgekit.errors import UsageError
-from edgekit.labels import decode_text, names_of, parse_literal, read_labels
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 LABELS_FILE = "labels.txt"
 RECORD_FILE = "edgekit.json"
@@ -36,7 +36,7 @@ class Metadata:
     Attributes:
         output: name of the first output: ``logit``, ``probability`` or ``embedding`` in our files.
         labels: class names; the position is the class index. They may be more or fewer than the
-            model's outputs (`edgekit.labels.fit_labels`).
+            model's outputs (`edgekit.data.label_files.fit_labels`).
         labels_problem: why a label file could not be read, or None.
         labels_file: the packed file that they stand in.
         task: what the model is for, where its exporter says so: "classify", "detect", "segment",

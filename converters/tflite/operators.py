@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.calibration.affine import integers
-from edgekit.converters.tflite_file import schema
-from edgekit.converters.tflite_op_versions import VERSIONS
-from edgekit.converters.tflite_values import (
+from edgekit.converters.tflite.file import schema
+from edgekit.converters.tflite.op_versions import VERSIONS
+from edgekit.converters.tflite.values import (
     BEFORE,
     IN_FLOAT,
     PADDED,
@@ -30,7 +29,8 @@ from edgekit.converters.tflite_values import (
     type_of_version,
 )
 from edgekit.errors import EdgekitError
-from edgekit.graph import (
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Array,
@@ -39,15 +39,14 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
-    QuantParams,
     SpatialNode,
     WeightedNode,
 )
-from edgekit.schemes import FP32, W8_DYNAMIC, scheme_of_node
+from edgekit.networks.quantization import integers
+from edgekit.networks.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 #: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
@@ -75,7 +74,7 @@ def list_operations(graph: Graph, io: str, *, half: bool = False) -> Operations:
     """The operators of a network.
 
     Args:
-        graph: prepared (`edgekit.passes.prepare`); float, or quantized in whole or in part.
+        graph: prepared (`edgekit.networks.passes.prepare`); float, or quantized wholly or partly.
         io: type of the file's input and output.
         half: whether the weights of a float network are stored in float16.
     """

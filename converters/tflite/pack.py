@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import flatbuffers
 import numpy as np
 
-from edgekit.converters.tflite_file import MAGIC, METADATA_NAME, schema
-from edgekit.converters.tflite_values import Operation, Operations, Value
-from edgekit.graph import QuantParams
+from edgekit.converters.tflite.file import MAGIC, METADATA_NAME, schema
+from edgekit.converters.tflite.values import Operation, Operations, Value
+from edgekit.networks.graph import QuantParams
 
 #: Bytes of constants that a flatbuffer takes: it ends at 2**31, and the structure of the largest
 #: network takes a few million of them.

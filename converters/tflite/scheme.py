@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 
 #: Where an operator has its weights, and where what they are multiplied with.
 _WEIGHTED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from edgekit.converters.tflite_file import MAGIC, parse, schema
+from edgekit.converters.tflite.file import MAGIC, parse, schema
 from edgekit.errors import UsageError
 
 

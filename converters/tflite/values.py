@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.converters.tflite_file import schema
-from edgekit.graph import Array, QuantParams, Shape
+from edgekit.converters.tflite.file import schema
+from edgekit.networks.graph import QuantParams
+from edgekit.networks.nodes import Array, Shape
 
 #: What is added to the name of a tensor for its values in another type inside the file.
 IN_FLOAT, BEFORE, PADDED = "_dequantized", "_float", "_padded"

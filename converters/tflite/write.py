@@ -1,8 +1,8 @@
 """The TFLite writer: walks the Graph, and packs what it finds into the file.
 
 The Graph decides everything: the scheme is in its `QuantParams`, and nothing executes it on the
-way. `edgekit.converters.tflite_operators` has an operator for each kind of node,
-`edgekit.converters.tflite_pack` the file's structure.
+way. `edgekit.converters.tflite.operators` has an operator for each kind of node,
+`edgekit.converters.tflite.pack` the file's structure.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edgekit.atomic import open_whole
-from edgekit.converters import tflite_container as container
-from edgekit.converters.tflite_about import About, describe
-from edgekit.converters.tflite_file import Tensor
-from edgekit.converters.tflite_operators import list_operations
-from edgekit.converters.tflite_pack import MOST_INLINE, pack
-from edgekit.converters.tflite_values import Value
+from edgekit.converters.tflite import container
+from edgekit.converters.tflite.about import About, describe
+from edgekit.converters.tflite.file import Tensor
+from edgekit.converters.tflite.operators import list_operations
+from edgekit.converters.tflite.pack import MOST_INLINE, pack
+from edgekit.converters.tflite.values import Value
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.graph import Graph
-from edgekit.options import IO_TYPES
-from edgekit.paths import StrPath
+from edgekit.networks.graph import Graph
+from edgekit.networks.schemes import IO_TYPES
+from edgekit.system.files import open_whole
+from edgekit.system.paths import StrPath
 
 #: By the type of a network's input, the types that its file's ends may have.
 ENDS = {"float32": ("float32",), "int8": IO_TYPES, "int16": ("float32", "int16")}
@@ -32,7 +32,7 @@ ENDS = {"float32": ("float32",), "int8": IO_TYPES, "int16": ("float32", "int16")
 def convert(
     graph: Graph, *, io: str = "float32", half: bool = False, about: About | None = None
 ) -> bytes:
-    """Writes a prepared network (`edgekit.passes.prepare`) as a TFLite flatbuffer.
+    """Writes a prepared network (`edgekit.networks.passes.prepare`) as a TFLite flatbuffer.
 
     Args:
         graph: float, or quantized when it has `QuantParams`: in whole, in part
@@ -72,7 +72,7 @@ def write(
         half: likewise.
         about: likewise.
         most_inline: bytes of weights above which they are behind the flatbuffer
-            (`edgekit.converters.tflite_pack.pack`); a flatbuffer ends at 2 GB.
+            (`edgekit.converters.tflite.pack.pack`); a flatbuffer ends at 2 GB.
 
     Returns:
         The file's size in bytes.

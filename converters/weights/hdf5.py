@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weights.file import WeightFile
 from edgekit.errors import UsageError
-from edgekit.graph import Array, Shape
-from edgekit.paths import StrPath
+from edgekit.networks.nodes import Array, Shape
+from edgekit.system.paths import StrPath
 
 #: A layer's variables by their position, for the classes of the family (Keras 3 numbers them).
 VARIABLES = {

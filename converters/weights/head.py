@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgekit.converters.naming import Plan, named
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import Plan, named
 from edgekit.errors import UsageError
 
 #: No classifier of the family is larger (ImageNet-21k has 21,843 classes).

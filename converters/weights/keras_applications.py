@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekit.converters.keras_input import normalization_tensors, read_input
-from edgekit.converters.naming import (
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.keras_input import normalization_tensors, read_input
+from edgekit.converters.weights.naming import (
     TENSORFLOW,
     TENSORFLOW_SUFFIXES,
     Names,
@@ -17,8 +18,8 @@ from edgekit.converters.naming import (
     Source,
     places,
 )
-from edgekit.converters.weight_files import WeightFile
-from edgekit.graph import Conv2D, DepthwiseConv2D, FullyConnected, Graph, WeightedNode
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Conv2D, DepthwiseConv2D, FullyConnected, WeightedNode
 
 _MBCONV = {
     "expand": ("expand_conv", "expand_bn"),

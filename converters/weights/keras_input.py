@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.converters.naming import input_assumption, matching, triples
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import input_assumption, matching, triples
 from edgekit.errors import UsageError
-from edgekit.graph import Array
-from edgekit.spec import IMAGENET_STD, ModelSpec
+from edgekit.networks.efficientnet.spec import IMAGENET_STD, ModelSpec
+from edgekit.networks.nodes import Array
 
 #: Layers that leave the values of pixels as they are, in inference.
 NEUTRAL = {"InputLayer", "ZeroPadding2D", "Resizing", "CenterCrop", "Dropout", "GaussianNoise"}

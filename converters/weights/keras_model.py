@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.converters.hdf5_files import VARIABLES
-from edgekit.converters.keras_input import NORMALIZATION_STATISTICS, constant_of, is_neutral
-from edgekit.converters.weight_files import WeightFile
-from edgekit.graph import Array
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.hdf5 import VARIABLES
+from edgekit.converters.weights.keras_input import NORMALIZATION_STATISTICS, constant_of, is_neutral
+from edgekit.networks.nodes import Array
 
 #: The layers that are run, and which of their settings count.
 LAYERS = {

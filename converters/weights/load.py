@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgekit.architecture import build_graph, replace_head
-from edgekit.converters import keras_applications, lukemelas, tf1, timm, torchvision
-from edgekit.converters.head import Head, find_head
-from edgekit.converters.naming import (
+from edgekit.converters.weights import keras_applications, lukemelas, tf1, timm, torchvision
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.head import Head, find_head
+from edgekit.converters.weights.naming import (
     Plan,
     Request,
     Source,
@@ -27,12 +27,15 @@ from edgekit.converters.naming import (
     their_shape,
     to_ours,
 )
-from edgekit.converters.network_in_file import find_network
-from edgekit.converters.weight_files import PYTHON, Advice, WeightFile, open_weights
+from edgekit.converters.weights.network_in_file import find_network
+from edgekit.converters.weights.open import PYTHON, Advice, open_weights
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.graph import Array, Graph, WeightedNode, spec_from_json
-from edgekit.paths import StrPath
-from edgekit.spec import SPECS, ModelSpec
+from edgekit.networks.edit import replace_head
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
+from edgekit.networks.graph import Graph, spec_from_json
+from edgekit.networks.nodes import Array, WeightedNode
+from edgekit.system.paths import StrPath
 
 #: A file may hold optimizer slots and averages beside the weights.
 COPIES, SLACK = 8, 64 * 2**20
@@ -98,7 +101,7 @@ def _plan_ours(file: WeightFile, request: Request) -> Plan:
 
 EDGEKIT = Source("edgekit", (("stem/kernel",),), _plan_ours, None, separator=".")
 
-#: Every source by its name; a new one is a module like `edgekit.converters.tf1` and a line here.
+#: Every source by its name; a new one is a module like `tf1` and a line here.
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
@@ -156,7 +159,7 @@ def load_weights(
     is replaced by a fresh one.
 
     Args:
-        path: a file that `edgekit.converters.weight_files.open_weights` reads.
+        path: a file that `edgekit.converters.weights.open.open_weights` reads.
         spec: the variant.
         classes: number of logits; as in the file by default.
         resolution: side of the input in pixels; the variant's own by default.

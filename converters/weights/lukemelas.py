@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from edgekit.converters.naming import (
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import (
     TORCH,
     TORCH_COUNTERS,
     TORCH_SUFFIXES,
@@ -22,7 +23,6 @@ from edgekit.converters.naming import (
     input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import WeightFile
 from edgekit.errors import UsageError
 
 _SHARED = {

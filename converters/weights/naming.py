@@ -1,7 +1,7 @@
 """What every source of weights has in common: where a layer stands, tables of names, layouts.
 
 A source is one file with one `Source`: a table of names, a layout, and what its weights expect
-of their input. `edgekit.converters.weights` holds the list.
+of their input. `edgekit.converters.weights.load` holds the list.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgekit.converters.weight_files import PYTHON, Advice, WeightFile
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.open import PYTHON, Advice
 from edgekit.errors import UsageError
-from edgekit.graph import (
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Array,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    Graph,
     Node,
     Shape,
     WeightedNode,
 )
-from edgekit.spec import ModelSpec
 
 #: Of a role (``stem``, ``expand``, …): their convolution, and their normalization after it.
 Layers: TypeAlias = Mapping[str, tuple[str, str]]

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgekit.converters.naming import named
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import named
 
 #: How averaged weights are called, in a key or in the name of a module.
 AVERAGED = r"(.*[._/])?(ema|swa|averaged?|shadow)([._/].*)?"

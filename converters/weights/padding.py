@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgekit.graph import Array, Graph, SpatialNode
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Array, SpatialNode
 
 #: Share of the layers that must agree. Photos unlike those of the training still reach 0.78.
 DECISIVE = 0.7
@@ -72,7 +73,7 @@ def _surprises(graph: Graph, inputs: Array) -> Array:
     """
     import torch
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     surprises: list[float] = []
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from edgekit.converters.naming import (
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import (
     TENSORFLOW,
     TENSORFLOW_SUFFIXES,
     Names,
@@ -20,9 +21,10 @@ from edgekit.converters.naming import (
     input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import Advice, WeightFile
+from edgekit.converters.weights.open import Advice
 from edgekit.errors import UsageError
-from edgekit.graph import DepthwiseConv2D, Graph
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import DepthwiseConv2D
 
 SHADOW = "/ExponentialMovingAverage"
 #: What optimizers keep beside a weight, and the counters of a training run.

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.naming import (
+from edgekit.converters.weights.file import WeightFile, json_of
+from edgekit.converters.weights.naming import (
     TORCH,
     TORCH_COUNTERS,
     TORCH_SUFFIXES,
@@ -24,9 +25,9 @@ from edgekit.converters.naming import (
     input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import Advice, WeightFile, json_of
+from edgekit.converters.weights.open import Advice
 from edgekit.errors import UsageError
-from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
 _SE = {"se_reduce": ("se.conv_reduce", ""), "se_expand": ("se.conv_expand", "")}
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.weight_files import WeightFile
+from edgekit.converters.weights.file import WeightFile
 from edgekit.errors import UsageError
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 #: Refused classes that are named; a pickled network has some dozens.
 NAMED = 3

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekit.converters.naming import (
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.naming import (
     TORCH,
     TORCH_COUNTERS,
     TORCH_SUFFIXES,
@@ -18,9 +19,8 @@ from edgekit.converters.naming import (
     input_assumption,
     matching,
 )
-from edgekit.converters.weight_files import WeightFile
 from edgekit.errors import UsageError
-from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, IMAGENET_STD
 
 NAMES = Names(
     top={

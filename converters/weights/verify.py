@@ -10,16 +10,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from edgekit.converters.keras_input import is_scaled, squared_variance, takes_pixels
-from edgekit.converters.keras_model import CannotRunError, input_side, run_config
-from edgekit.converters.naming import TORCH_COUNTERS, named
-from edgekit.converters.weight_files import WeightFile, open_weights
-from edgekit.converters.weights import Loaded, most_bytes
+from edgekit.converters.weights.file import WeightFile
+from edgekit.converters.weights.keras_input import is_scaled, squared_variance, takes_pixels
+from edgekit.converters.weights.keras_model import CannotRunError, input_side, run_config
+from edgekit.converters.weights.load import Loaded, most_bytes
+from edgekit.converters.weights.naming import TORCH_COUNTERS, named
+from edgekit.converters.weights.open import open_weights
 from edgekit.errors import GateError, UsageError
-from edgekit.extras import import_optional
-from edgekit.graph import Array, Graph
-from edgekit.paths import StrPath
-from edgekit.quiet import native_quiet
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Array
+from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
+from edgekit.system.quiet import native_quiet
 
 #: Of the largest logit: two float libraries that compute the same network agree within this.
 TOLERANCE = 1e-4
@@ -135,7 +137,7 @@ def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
     """
     import torch
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():

@@ -6,77 +6,31 @@ The host comes first, as a device like the others: its answers are the reference
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.bench_photos import Photos
-from edgekit.console import Console
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_scheme import scheme
-from edgekit.errors import EdgekitError, UsageError
-from edgekit.hashing import hash_file
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.photos import printable
-from edgekit.runtime import check_normalization, feed_table
-from edgekit.targets import measuring
-from edgekit.targets.edgetpu_status import CUSTOM_OP
-from edgekit.targets.hosts import Host, open_host
-from edgekit.targets.measuring import Job, Measured, Progress
-from edgekit.targets.runner import Delegate
+from edgekit.converters.tflite.file import CUSTOM_OP
+from edgekit.converters.tflite.scheme import scheme
+from edgekit.errors import EdgekitError
+from edgekit.report.document import Accuracy, Device, Timing
+from edgekit.system.console import Console
+from edgekit.system.hashing import hash_file
+from edgekit.targets.devices.open import HOST, open_host
+from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.device import Job, Measured
+from edgekit.targets.measure.isolated import Delegate
+from edgekit.targets.measure.method import Method
+from edgekit.targets.measure.photos import Photos
 
 if TYPE_CHECKING:
     pass
 
 SCHEMA_VERSION = 1
-HOST = "local:"
-Method = Callable[[Host, Job, Progress], Measured]
-
-
-class Timing(TypedDict):
-    """A model's speed on a device with so many threads; times in milliseconds."""
-
-    delegate: str
-    threads: int
-    load: float | None
-    first: float | None
-    median: float | None
-    p5: float | None
-    p95: float | None
-    n: int
-    memory_bytes: int | None  # largest resident set of the process, its runtime included
-    runtime_memory_bytes: int | None  # the same before the model was loaded
-    sensors: dict[str, Any]  # before, during, after
-    throttled: list[str]  # by what it is known that the device slowed down
-
-
-class Accuracy(TypedDict):
-    """A model's answers on a device."""
-
-    delegate: str
-    n: int  # photos
-    top1: float | None  # None where the photos have no class
-    agreement: float | None  # share of photos with the host's answer
-    differing: int | None  # photos whose outputs are not the host's
-    largest_difference: float | None  # of an output, in steps of its scale (LSB); of a float as is
-
-
-class Device(TypedDict):
-    """What became of one device."""
-
-    device: str  # its URL
-    how: str  # the runtime there
-    facts: dict[str, Any]
-    timings: list[Timing]
-    accuracy: list[Accuracy]
-    error: str | None  # why something, or everything, is missing
 
 
 class Document(TypedDict):
@@ -91,24 +45,6 @@ class Document(TypedDict):
     n: int
     note: str | None  # why there is no accuracy, or how the labels differ from the output
     devices: list[Device]
-
-
-def make_job(
-    path: StrPath, photos: Photos, *, normalization: Normalization | None = None, **settings: Any
-) -> Job:
-    """What is measured of a file; further settings are those of `Job`.
-
-    Args:
-        path: of the .tflite file.
-        photos: what it is given.
-        normalization: of a float input whose file does not state it.
-        settings: of `Job`.
-    """
-    path = Path(path)
-    model = tflite_file.read(path)
-    image = model.tensors[model.inputs[0]]
-    check_normalization(path, image, normalization)
-    return Job(path, model, photos.pixels, feed_table(image, path, normalization), **settings)
 
 
 def measure(
@@ -146,43 +82,6 @@ def measure(
         problems += error
         devices.append(_device(url, found, error, photos, reference))
     return _document(job, photos, devices), problems
-
-
-def choose_method(python: str | None, binary: StrPath | None) -> Method:
-    """How devices are measured: by the agent, or with the user's `benchmark_model`.
-
-    Raises:
-        UsageError: both are given, or the binary is not there.
-    """
-    binary = Path(binary) if binary is not None else None
-    if binary is None:
-        return partial(measuring.measure, python=python)
-    if python is not None:
-        raise UsageError("a Python and a benchmark binary exclude each other")
-    if not binary.is_file():
-        raise UsageError(f"--benchmark-binary {binary} is no file")
-    from edgekit.targets import measuring_binary
-
-    return partial(measuring_binary.measure, binary=binary)
-
-
-def check_url(url: str) -> None:
-    """Raises UsageError unless a URL has the form of a device's."""
-    if url.startswith("ssh:"):
-        from edgekit.targets.ssh import parse_url
-
-        parse_url(url)
-    elif url.startswith("adb:"):
-        from edgekit.targets.adb import parse_serial
-
-        parse_serial(url)
-    elif url != HOST:
-        raise UsageError(
-            f"'{printable(url)}' is no device",
-            hint="ssh://[user@]host[:port], adb://SERIAL, adb: for the only phone attached, or "
-            "local:; where OpenVINO computes is `edgekit bench --openvino-device`, where torch "
-            "does `edgekit build --torch-device`",
-        )
 
 
 def _of_host(delegates: tuple[Delegate, ...]) -> tuple[Delegate, ...]:
@@ -291,7 +190,7 @@ def compare(
 
     Of what does not classify only the outputs are compared.
     """
-    from edgekit import metrics
+    from edgekit.tasks.classification import metrics
 
     answers = outputs.argmax(axis=1)
     agreement = differing = largest = None

@@ -1,4 +1,4 @@
-"""Compares a measurement of `edgekit.bench` with one that was saved before."""
+"""Compares a measurement of `edgekit.bench.side_by_side` with one that was saved before."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edgekit.bench import SCHEMA_VERSION, Document, File
+from edgekit.bench.side_by_side import SCHEMA_VERSION, Document, File
 from edgekit.errors import GateError, UsageError
-from edgekit.paths import StrPath
-from edgekit.report.format import milliseconds
+from edgekit.system.paths import StrPath
+from edgekit.system.text import milliseconds
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def read(path: StrPath) -> Document:
-    """Reads what `edgekit.bench` saved.
+    """Reads what `edgekit.bench.side_by_side` saved.
 
     Raises:
         UsageError: the file cannot be read, or is something else.

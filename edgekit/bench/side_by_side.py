@@ -25,17 +25,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from edgekit import child, errors
-from edgekit.console import Progress
+from edgekit import errors
+from edgekit.data.images import UnreadableImageError, decode
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.images import UnreadableImageError, decode
-from edgekit.paths import StrPath
-from edgekit.report.document import Host
-from edgekit.report.host import describe_host, int8_dot_product, usable_cores
-from edgekit.targets.runner import TIMEOUT_S
+from edgekit.system import processes as child
+from edgekit.system.console import Progress
+from edgekit.system.host import Host, describe_host, int8_dot_product, usable_cores
+from edgekit.system.paths import StrPath
+from edgekit.targets.measure.isolated import TIMEOUT_S
 
 SCHEMA_VERSION = 1
-CHILD = (sys.executable, "-m", "edgekit.bench_child")
+CHILD = (sys.executable, "-m", "edgekit.bench.worker")
 PACKAGES = ("ai-edge-litert", "onnxruntime", "openvino", "numpy")
 FLOAT = ("fp32", "fp16")
 PAUSE_S = 0.1  # before each turn: longer than any runtime's threads spin
@@ -180,7 +180,7 @@ def summarize(
 
     Args:
         path: of the file.
-        loaded: the other figures of `edgekit.bench_child.load`.
+        loaded: the other figures of `edgekit.bench.worker.load`.
         bursts: milliseconds of each run, by round.
         reference: those of the file that it is compared with, of the same rounds.
     """
@@ -313,7 +313,7 @@ class Race:
 
 
 class Child:
-    """A process that loads and runs files, see `edgekit.bench_child`.
+    """A process that loads and runs files, see `edgekit.bench.worker`.
 
     Args:
         timeout_s: how long it may give no answer.
@@ -335,7 +335,7 @@ class Child:
         """Returns the result of a request.
 
         Args:
-            request: as `edgekit.bench_child` takes it.
+            request: as `edgekit.bench.worker` takes it.
             phase: what it does then, for an error: "while it ran".
 
         Raises:

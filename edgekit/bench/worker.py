@@ -1,4 +1,4 @@
-"""The program that loads and runs model files for `edgekit.bench`, the other side of its pipe.
+"""Loads and runs model files for `edgekit.bench.side_by_side`: the other side of its pipe.
 
 It is a process of its own, so that a runtime's native code may crash or hang without loss, and so
 that no runtime shares its threads or memory with another. It answers each line of JSON on stdin
@@ -30,15 +30,16 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from edgekit.classifier import photo_problem
-from edgekit.classify import draw
-from edgekit.converters import tflite_file
+from edgekit.converters.classifier import photo_problem
+from edgekit.converters.model_files import read_about
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.data.images import Pixels, decode
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.test_image import draw
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.images import decode
-from edgekit.model_files import read_about
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, Runnable, load_interpreter, name_runtime
-from edgekit.runtimes import open_classifier
+from edgekit.runtimes.base import Runnable
+from edgekit.runtimes.litert import load_interpreter, name_runtime
+from edgekit.runtimes.open import open_classifier
 
 #: What is imported to load a file, by its ending.
 IMPORTS = {
@@ -81,7 +82,7 @@ def _answer(request: dict[str, Any], loaded: dict[int, Runnable]) -> Any:
 def load(
     path: str, threads: int, photo: str | None, device: str = "CPU", cache: str | None = None
 ) -> tuple[Runnable, dict[str, Any]]:
-    """Loads a file, and runs it once; see `edgekit.runtimes.open_classifier`.
+    """Loads a file, and runs it once; see `edgekit.runtimes.open.open_classifier`.
 
     Returns:
         The model with its input set, and ``runtime`` (name and version), ``scheme`` (of its

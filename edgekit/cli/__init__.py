@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from edgekit import __version__
 from edgekit.cli import (
     bench,
     build,
@@ -31,8 +30,9 @@ from edgekit.cli import (
     train,
     weights,
 )
-from edgekit.console import Console
 from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
+from edgekit.system.console import Console
+from edgekit.version import __version__
 
 app = typer.Typer(
     name="edgekit",

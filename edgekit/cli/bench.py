@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from edgekit.bench import Document, File
-    from edgekit.bench_saved import Change
-    from edgekit.console import Console
+    from edgekit.bench.saved import Change
+    from edgekit.bench.side_by_side import Document, File
+    from edgekit.system.console import Console
 
 
 def command(
@@ -86,10 +86,11 @@ def command(
 
     Ratios are to the first file, of the same round: what else the machine does slows both.
     """
-    from edgekit import bench, bench_saved
-    from edgekit.console import Console
+    from edgekit.bench import saved as bench_saved
+    from edgekit.bench import side_by_side as bench
+    from edgekit.data.normalization import parse_normalization
     from edgekit.errors import UsageError
-    from edgekit.normalization import parse_normalization
+    from edgekit.system.console import Console
 
     if not tolerance >= 0:
         raise UsageError(f"a tolerance of {tolerance:g} % is none", hint="give 0 or more")
@@ -159,20 +160,22 @@ def _on_devices(
     **settings: Any,
 ) -> None:
     """Measures one file on this host and on devices, and shows both side by side."""
-    from edgekit import bench_devices
-    from edgekit.bench_photos import load_photos
+    from edgekit.bench import devices as bench_devices
     from edgekit.cli.bench_devices import show
     from edgekit.errors import UsageError
-    from edgekit.targets.runner import Delegate
+    from edgekit.targets.devices.open import check_url
+    from edgekit.targets.measure.isolated import Delegate
+    from edgekit.targets.measure.method import choose_method
+    from edgekit.targets.measure.photos import load_photos, make_job
 
     if len(files) != 1 or files[0].suffix.lower() != ".tflite":
         raise UsageError("--device takes one .tflite file", hint="one command for each file")
     for url in urls:
-        bench_devices.check_url(url)
-    method = bench_devices.choose_method(python, binary)
+        check_url(url)
+    method = choose_method(python, binary)
     photos = load_photos(files[0], data, limit)
     chosen = tuple(Delegate(name) for name in dict.fromkeys(delegates)) or (Delegate(),)
-    job = bench_devices.make_job(files[0], photos, delegates=chosen, **settings)
+    job = make_job(files[0], photos, delegates=chosen, **settings)
     document, problems = bench_devices.measure(job, photos, urls, method, console)
     show(document, console, as_json=as_json, out=out)
     first, *others = {str(problem): problem for problem in problems}.values() or (None,)
@@ -185,8 +188,8 @@ def _on_devices(
 def _print(document: Document, changes: Sequence[Change | None] | None, *, as_json: bool) -> None:
     import sys
 
-    from edgekit.bench import classifier_notes, int8_notes
-    from edgekit.console import safe
+    from edgekit.bench.side_by_side import classifier_notes, int8_notes
+    from edgekit.system.console import safe
 
     if as_json:
         from json import dumps
@@ -226,8 +229,8 @@ def _table(files: Sequence[File], changes: Sequence[Change | None] | None) -> li
 
 
 def _row(file: File) -> list[str]:
-    from edgekit.report.format import milliseconds as ms
-    from edgekit.report.format import size
+    from edgekit.system.text import milliseconds as ms
+    from edgekit.system.text import size
 
     return [
         Path(file["path"]).name,
@@ -244,7 +247,7 @@ def _row(file: File) -> list[str]:
 
 
 def _change(change: Change | None) -> str:
-    from edgekit.report.format import NOTHING
+    from edgekit.system.text import NOTHING
 
     if change is None:
         return NOTHING

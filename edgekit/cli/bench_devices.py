@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.console import Console
+from edgekit.system.console import Console
 
 if TYPE_CHECKING:
-    from edgekit.bench_devices import Accuracy, Device, Document, Timing
+    from edgekit.bench.devices import Document
+    from edgekit.report.document import Accuracy, Device, Timing
 
 TITLES = (
     "device",
@@ -36,8 +37,8 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     import sys
     from json import dumps
 
-    from edgekit.console import safe
     from edgekit.report.document import write_text
+    from edgekit.system.console import safe
 
     text = dumps(document, indent=2, ensure_ascii=False)
     if out:
@@ -110,7 +111,7 @@ def _rows(device: Device) -> Iterator[tuple[str, ...]]:
 
 
 def _answers(accuracy: Accuracy | None) -> tuple[str, ...]:
-    from edgekit.report.format import NOTHING, percent
+    from edgekit.system.text import NOTHING, percent
 
     if accuracy is None:
         return ("",) * 4
@@ -124,8 +125,8 @@ def _answers(accuracy: Accuracy | None) -> tuple[str, ...]:
 
 
 def _figures(timing: Timing) -> tuple[str, ...]:
-    from edgekit.report.format import milliseconds as ms
-    from edgekit.report.format import size, temperature
+    from edgekit.system.text import milliseconds as ms
+    from edgekit.system.text import size, temperature
 
     return (
         ms(timing["load"]),

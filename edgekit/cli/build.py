@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgekit.cli.from_options import command_from_options
-from edgekit.console import Console, safe
 from edgekit.errors import INTERRUPTED
-from edgekit.options import BuildOptions
+from edgekit.options.build import BuildOptions
+from edgekit.system.console import Console, safe
 
 
 @command_from_options()
 def command(options: BuildOptions, json_output: bool = False, quiet: bool = False) -> int:
     """Build a verified model for one or more targets, and report what each step cost."""
     from edgekit.pipeline.build import run_build
+    from edgekit.report.table import result_table
 
     console = Console(quiet=quiet)
     try:
@@ -30,7 +32,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     if json_output:
         print(json.dumps(run.document, indent=2, ensure_ascii=False))
     else:
-        console.table(run.rows)
+        console.table(partial(result_table, run.rows))
         if devices := run.document["devices"]:
             from edgekit.cli.bench_devices import table
 

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from edgekit.targets.base import Finding
-    from edgekit.targets.edgetpu_mapping import Prediction
+    from edgekit.targets.edgetpu.mapping import Prediction
 
 
 def check(
@@ -36,9 +36,9 @@ def check(
     its documentation and its users' reports; what none of them shows counts as mapped, and is
     listed as "not seen". The compiler itself is not needed.
     """
-    from edgekit.console import CONTROLS
+    from edgekit.converters.model_files import read_about
     from edgekit.errors import UsageError
-    from edgekit.model_files import read_about
+    from edgekit.system.console import CONTROLS
     from edgekit.targets import registry
 
     found = registry.find(target)
@@ -145,7 +145,7 @@ def _subgraphs(prediction: Prediction) -> str:
 
 
 def _memory(prediction: Prediction) -> list[str]:
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     memory = prediction.memory
     lines = [

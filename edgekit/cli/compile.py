@@ -11,12 +11,12 @@ import typer
 from edgekit.errors import CompileError, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.console import Console
-    from edgekit.targets.edgetpu import EdgeTPUTarget
-    from edgekit.targets.edgetpu_bisect import Bisection
-    from edgekit.targets.edgetpu_compiler import CompiledFile
-    from edgekit.targets.edgetpu_options import CompilerOptions
-    from edgekit.targets.hosts import Host
+    from edgekit.system.console import Console
+    from edgekit.targets.devices.hosts import Host
+    from edgekit.targets.edgetpu.bisect import Bisection
+    from edgekit.targets.edgetpu.compiler import CompiledFile
+    from edgekit.targets.edgetpu.options import CompilerOptions
+    from edgekit.targets.edgetpu.target import EdgeTPUTarget
 
 
 def command(
@@ -72,9 +72,9 @@ def command(
 
     Ends with 6 where the compiler rejects a file, with --bisect too, and with 0 where it does not.
     """
-    from edgekit.console import CONTROLS, Console
-    from edgekit.targets.edgetpu_options import TOOL, CompilerOptions
-    from edgekit.targets.hosts import open_host
+    from edgekit.system.console import CONTROLS, Console
+    from edgekit.targets.devices.open import open_host
+    from edgekit.targets.edgetpu.options import TOOL, CompilerOptions
 
     found = _edgetpu(target)
     options = CompilerOptions(
@@ -112,7 +112,7 @@ def command(
 
 def _edgetpu(name: str) -> EdgeTPUTarget:
     from edgekit.targets import registry
-    from edgekit.targets.edgetpu import EdgeTPUTarget
+    from edgekit.targets.edgetpu.target import EdgeTPUTarget
 
     found = registry.find(name)
     if not isinstance(found, EdgeTPUTarget):
@@ -169,7 +169,7 @@ def _memory(output: Any) -> str:
 
 
 def _size(counts: list[int | None]) -> str:
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     known = [count for count in counts if count is not None]
     return size(sum(known) if known else None)
@@ -185,8 +185,8 @@ def _bisect(
 ) -> Bisection:
     import tempfile
 
-    from edgekit.targets.edgetpu_bisect import bisect
-    from edgekit.targets.edgetpu_compiler import NothingMappedError
+    from edgekit.targets.edgetpu.bisect import bisect
+    from edgekit.targets.edgetpu.compiler import NothingMappedError
 
     def fails(path: Path) -> bool:
         with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgekit.targets.deploy import Deployed
+    from edgekit.targets.deploy.record import Deployed
 
 _DEVICE = "local:, ssh://[user@]host[:port], adb://SERIAL, or adb: for the only phone."
 
@@ -48,10 +48,10 @@ def command(
     """Put a model and a program that runs it on a device, or into sources for an Android app."""
     import sys
 
-    from edgekit.console import Console, safe
-    from edgekit.normalization import parse_normalization
-    from edgekit.targets.deploy import deploy
-    from edgekit.targets.deploy_phone import on_phone
+    from edgekit.data.normalization import parse_normalization
+    from edgekit.system.console import Console, safe
+    from edgekit.targets.deploy.deploy import deploy
+    from edgekit.targets.deploy.phone import on_phone
 
     normalization = parse_normalization(mean, std)
     check = None

@@ -20,8 +20,8 @@ def command(
     """List the devices that answer: this machine, phones over adb, hosts of ~/.ssh/config."""
     import sys
 
-    from edgekit.console import safe
-    from edgekit.targets.doctor_devices import find
+    from edgekit.system.console import safe
+    from edgekit.targets.doctor.discover import find
 
     found = find(urls or [], timeout)
     if json:

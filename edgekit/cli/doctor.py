@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgekit.targets.doctor import Facts, Missing, Python
+    from edgekit.targets.doctor.examine import Facts, Missing, Python
 
 WIDTH = 13  # of the column of names
 
@@ -32,9 +32,9 @@ def command(
     """
     import sys
 
-    from edgekit.console import safe
-    from edgekit.targets import doctor
-    from edgekit.targets.hosts import open_host
+    from edgekit.system.console import safe
+    from edgekit.targets.devices.open import open_host
+    from edgekit.targets.doctor import examine as doctor
 
     with open_host(device) as host:
         facts = doctor.examine(host, python)
@@ -63,7 +63,7 @@ def _print_json(device: str, facts: Facts, missing: list[Missing]) -> None:
 
 
 def _facts(device: str, facts: Facts, chosen: Python | None) -> list[str]:
-    from edgekit.report.format import NOTHING
+    from edgekit.system.text import NOTHING
 
     rows = {
         "device": device,
@@ -135,7 +135,7 @@ def _temperature(facts: Facts) -> str | None:
 
 
 def _free(free: int | None, total: int | None) -> str | None:
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     if free is None:
         return None if total is None else size(total)

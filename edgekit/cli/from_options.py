@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from edgekit.options import BuildOptions, option_name
+from edgekit.options.build import BuildOptions, option_name
 
 JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]

@@ -13,8 +13,8 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show a model file's types, operators, labels, preprocessing and faults."""
-    from edgekit.console import CONTROLS
-    from edgekit.inspection import inspect_file
+    from edgekit.system.console import CONTROLS
+    from edgekit.targets.inspection.inspect import inspect_file
 
     found = inspect_file(file)
     if json:
@@ -28,7 +28,7 @@ def inspect(
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The same for a person, without colours or boxes, so that it can be piped and compared."""
-    from edgekit.converters.tflite_scheme import scheme_in_words
+    from edgekit.converters.tflite.scheme import scheme_in_words
 
     metadata = found["metadata"]
     lines = [*_head(found), f"scheme      {scheme_in_words(found['scheme'])}"]
@@ -83,7 +83,7 @@ def _other_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _head(found: dict[str, Any]) -> list[str]:
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     return [
         f"{found['path']}: {found['scheme']}, {size(found['size_bytes'])}",
@@ -135,7 +135,7 @@ def _compiled(edgetpu: dict[str, Any]) -> list[str]:
 
 
 def _package(package: dict[str, Any]) -> list[str]:
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     first = f"  operator {package['index']}"
     if "problem" in package:

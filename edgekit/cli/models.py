@@ -18,8 +18,8 @@ def command(
     """List the variants: cost, size in int8, risk of quantization. NAME shows all of one."""
     import sys
 
-    from edgekit.catalog import list_models
-    from edgekit.console import safe
+    from edgekit.networks.efficientnet.catalog import list_models
+    from edgekit.system.console import safe
 
     rows = _on_target(name, target) if target else list_models(name)
     if json:
@@ -33,8 +33,8 @@ def command(
 
 def _on_target(name: str | None, target: str) -> list[dict[str, Any]]:
     from edgekit.errors import UsageError
-    from edgekit.spec import SPECS, find_spec
-    from edgekit.targets.edgetpu_family import costs
+    from edgekit.networks.efficientnet.spec import SPECS, find_spec
+    from edgekit.targets.edgetpu.costs import costs
 
     if target != "edgetpu":
         raise UsageError(f"no costs are known for the target {target}", hint="--target edgetpu")
@@ -42,7 +42,7 @@ def _on_target(name: str | None, target: str) -> list[dict[str, Any]]:
 
 
 def _target_table(rows: list[dict[str, Any]]) -> list[str]:
-    from edgekit.report.format import NOTHING, milliseconds, size
+    from edgekit.system.text import NOTHING, milliseconds, size
 
     lines = [
         f"{'name':<6}{'px':>5}{'MACs (M)':>9}{'operators':>11}{'sigmoids':>10}{'parameters':>12}"
@@ -69,7 +69,7 @@ def _target_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    from edgekit.report.format import percent
+    from edgekit.system.text import percent
 
     lines = [
         f"{'name':<6}{'parameters':>12}{'MACs (M)':>9}{'px':>5}  {'activation':<10}"
@@ -96,7 +96,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 def _card(row: dict[str, Any]) -> list[str]:
     """Everything about one variant; the sources are numbered, and stand at the end."""
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     gates = " + squeeze-excite" if row["squeeze_excite"] else ""
     lines = [
@@ -137,7 +137,7 @@ def _card(row: dict[str, Any]) -> list[str]:
 
 
 def _accuracy(figure: dict[str, Any]) -> str:
-    from edgekit.report.format import NOTHING, points
+    from edgekit.system.text import NOTHING, points
 
     fp32, int8 = figure["fp32_top1"], figure["int8_top1"]
     drop = points(None if int8 is None else fp32 - int8)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgekit.parity import NoiseFloor, OperatorResult, Pair, Parity
+    from edgekit.parity.compare import NoiseFloor, OperatorResult, Pair, Parity
 
 #: Tensors and differences shown to a person; --json has all.
 SHOWN = 12
@@ -26,9 +26,9 @@ def parity(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare a network's float and int8 forms, end to end and operator by operator."""
-    from edgekit.console import CONTROLS, Console
     from edgekit.errors import GateError
-    from edgekit.parity import compare
+    from edgekit.parity.compare import compare
+    from edgekit.system.console import CONTROLS, Console
 
     console = Console()
     with console.stage(1, 1, "parity"):

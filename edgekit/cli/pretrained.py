@@ -13,7 +13,7 @@ def list_weights(
     """List the official ImageNet weights: size, hash, licence, and whether they are cached."""
     from dataclasses import asdict
 
-    from edgekit.pretrained import cached, registry
+    from edgekit.networks.efficientnet.pretrained import cached, registry
 
     rows = registry()
     if json:
@@ -50,9 +50,9 @@ def fetch_weights(
     ] = None,
 ) -> None:
     """Download a model's official ImageNet weights into the cache, and print the file's path."""
-    from edgekit.console import Console
-    from edgekit.pretrained import fetch, find
-    from edgekit.report.format import size
+    from edgekit.networks.efficientnet.pretrained import fetch, find
+    from edgekit.system.console import Console
+    from edgekit.system.text import size
 
     console, file = Console(), find(model).file
     with console.stage(1, 1, f"fetch {file}") as stage:

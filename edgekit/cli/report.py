@@ -13,7 +13,7 @@ from edgekit.errors import CompileError, UsageError
 
 if TYPE_CHECKING:
     from edgekit.report.document import Row
-    from edgekit.targets.edgetpu_log import CompilerOutput
+    from edgekit.targets.edgetpu.log import CompilerOutput
 
 LARGEST = 16 << 20  # bytes; a log has a few thousand
 MOST_MODELS = 1000  # in one captured output
@@ -32,7 +32,7 @@ def command(
     For the compiler: which operators were mapped, which were not, why, and what to do about it.
     Ends with 6 where a compilation failed, and with 2 where the text ends before its outcome.
     """
-    from edgekit.console import CONTROLS, Console
+    from edgekit.system.console import CONTROLS, Console
 
     found = [_read(file) for file in files]
     models = [model for entry in found for model in entry.get("models", [])]
@@ -61,7 +61,7 @@ def _exit_code(model: dict[str, Any]) -> int:
 
 def _read(file: str) -> dict[str, Any]:
     """One argument as JSON values: ``path`` and either ``rows`` or ``models``."""
-    from edgekit.targets.edgetpu_text import unpacked
+    from edgekit.targets.edgetpu.text import unpacked
 
     path = Path(file)
     if file != "-" and path.is_dir():
@@ -87,7 +87,7 @@ def _text(path: Path, stdin: bool) -> str:
 
 
 def _limited(stream: BinaryIO, name: str) -> str:
-    from edgekit.targets.edgetpu_text import decode
+    from edgekit.targets.edgetpu.text import decode
 
     data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:
@@ -111,8 +111,12 @@ def _rows(text: str, path: Path) -> list[Row]:
 
 
 def _table(entry: dict[str, Any], console: Any) -> None:
+    from functools import partial
+
+    from edgekit.report.table import result_table
+
     try:
-        console.table(entry["rows"])
+        console.table(partial(result_table, entry["rows"]))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"{entry['path']} is no report of a run",
@@ -123,7 +127,7 @@ def _table(entry: dict[str, Any], console: Any) -> None:
 
 def _models(text: str, file: str) -> list[dict[str, Any]]:
     """The compiler's words on every model that the text is about."""
-    from edgekit.targets.edgetpu_log import parse_outputs
+    from edgekit.targets.edgetpu.log import parse_outputs
 
     outputs = parse_outputs(text)
     if len(outputs) > MOST_MODELS:
@@ -140,7 +144,7 @@ def _models(text: str, file: str) -> list[dict[str, Any]]:
 
 def _model(output: CompilerOutput) -> dict[str, Any]:
     """The figures of one model, and what they mean."""
-    from edgekit.targets.edgetpu_status import MEANINGS
+    from edgekit.targets.edgetpu.status import MEANINGS
 
     mapped, on_cpu = output.mapped, output.on_cpu
     total = None if mapped is None or on_cpu is None else mapped + on_cpu
@@ -167,7 +171,7 @@ def _model(output: CompilerOutput) -> dict[str, Any]:
 
 def _by_status(output: CompilerOutput) -> dict[str, int]:
     """Operators by status: those on the Edge TPU first, then the commonest."""
-    from edgekit.targets.edgetpu_status import MAPPED
+    from edgekit.targets.edgetpu.status import MAPPED
 
     counts: Counter[str] = Counter()
     for row in output.rows:
@@ -190,7 +194,7 @@ def _lines(model: dict[str, Any]) -> list[str]:
 
 def _head(model: dict[str, Any]) -> list[str]:
     """The figures; those that a .log does not hold are left out."""
-    from edgekit.report.format import size
+    from edgekit.system.text import size
 
     input_size, output_size = size(model["input_bytes"]), size(model["output_bytes"])
     cache = (

@@ -41,10 +41,10 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Classify photos with a .tflite file on this host, and measure it."""
-    from edgekit.classify import classify
-    from edgekit.console import CONTROLS, Console
-    from edgekit.normalization import parse_normalization
-    from edgekit.targets.runner import Delegate
+    from edgekit.data.normalization import parse_normalization
+    from edgekit.system.console import CONTROLS, Console
+    from edgekit.targets.classify import classify
+    from edgekit.targets.measure.isolated import Delegate
 
     console = Console()
     with console.stage(1, 1, f"run {delegate}") as stage:
@@ -69,7 +69,7 @@ def command(
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    from edgekit.report.format import milliseconds
+    from edgekit.system.text import milliseconds
 
     is_logit = found["output"] == "logit"
     for photo in found["photos"]:
@@ -95,6 +95,6 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _number(value: float | None) -> str:
-    from edgekit.report.format import NOTHING
+    from edgekit.system.text import NOTHING
 
     return NOTHING if value is None else f"{value:.4f}"

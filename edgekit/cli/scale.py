@@ -10,7 +10,7 @@ import typer
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgekit.scaling import Candidate
+    from edgekit.networks.efficientnet.scaling import Candidate
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -28,9 +28,9 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Search for ways of scaling a variant to a budget of multiply-accumulates."""
-    from edgekit.console import Console
-    from edgekit.scaling import search
-    from edgekit.spec import find_spec
+    from edgekit.networks.efficientnet.scaling import search
+    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.system.console import Console
 
     if limit < 0:
         raise UsageError(f"--limit must not be negative, not {limit}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekit.calibration.sensitivity import Cost
-    from edgekit.graph import Graph
+    from edgekit.networks.graph import Graph
 
 SCHEMA_VERSION = 1
 #: Photos per pass: every tensor of the network is kept for each of them.
@@ -32,10 +32,10 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show which tensors and layers lose most when each alone is quantized."""
-    from edgekit.atomic import write_bytes, write_json
     from edgekit.calibration.sensitivity import measure
-    from edgekit.console import Console
     from edgekit.report.plots import cost_plot, standalone
+    from edgekit.system.console import Console
+    from edgekit.system.files import write_bytes, write_json
 
     for name, value, least in (("limit", limit, 0), ("photos", photos, 1), ("top", top, 0)):
         if value < least:
@@ -74,34 +74,17 @@ def read_run(folder: Path, photos: int) -> tuple[Graph, list[NDArray[np.float32]
     """
     import numpy as np
 
-    from edgekit.atomic import read_json
-    from edgekit.batches import eval_batches
-    from edgekit.data import PhotoSet
-    from edgekit.graph import Graph
-    from edgekit.pipeline import steps
-    from edgekit.pipeline.stage import folder_name
-    from edgekit.pipeline.workspace import STAGES
+    from edgekit import runs
+    from edgekit.data.batches import eval_batches
+    from edgekit.data.image_set import PhotoSet
 
-    try:
-        stages = read_json(folder / "manifest.json")["stages"]
-        places = {
-            role: folder / STAGES / folder_name(stages[role]["name"], stages[role]["key"])
-            for role in ("data", "weights", "calibrate", "quantize")
-        }
-        splits = steps.read_splits(places["data"])
-        preprocessing = steps.read_preprocessing(places["weights"])
-        record = read_json(places["calibrate"] / steps.CALIBRATION)
-        graph = Graph.load(places["quantize"] / steps.GRAPH)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder} holds no finished build",
-            cause=f"{type(error).__name__}: {error}",
-            hint="name a folder that edgekit build has written, with its stages",
-        ) from error
+    finished = runs.open_run(folder)
+    splits, graph = finished.splits(), finished.graph("quantize")
+    record = finished.read("calibrate", runs.CALIBRATION)
     mean, std = np.float32(record["input_mean"]), np.float32(record["input_std"])
 
     def read(chosen: PhotoSet) -> Iterator[NDArray[np.float32]]:
-        for pixels, _ in eval_batches(chosen, preprocessing, BATCH):
+        for pixels, _ in eval_batches(chosen, finished.preprocessing, BATCH):
             yield ((pixels - mean) / std).astype(np.float32)
 
     return graph, list(read(_spread(splits.calibration, photos)))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 from edgekit.cli.from_options import command_from_options
-from edgekit.console import Console
 from edgekit.errors import INTERRUPTED
-from edgekit.options import BUILD_ONLY, BuildOptions
+from edgekit.options.build import BUILD_ONLY, BuildOptions
+from edgekit.system.console import Console
 
 
 @command_from_options(without=BUILD_ONLY)
 def command(options: BuildOptions, json_output: bool = False, quiet: bool = False) -> int:
     """Train a network, on one machine or with torchrun on many, and report how well it learned."""
-    from edgekit.pipeline.results import command_line
+    from edgekit.pipeline.report_data import command_line
     from edgekit.pipeline.train import run_training
+    from edgekit.report.table import result_table
 
     console = Console(quiet=quiet)
     try:
@@ -28,7 +30,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     if json_output:
         print(json.dumps(training.document, indent=2, ensure_ascii=False))
     else:
-        console.table(training.document["rows"])
+        console.table(partial(result_table, training.document["rows"]))
     for text in training.document["warnings"]:
         console.warn(text)
     console.note(f"report: {training.folder / 'report.html'}")

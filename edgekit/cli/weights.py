@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.options import SOURCES
+from edgekit.options.build import SOURCES
 
 if TYPE_CHECKING:
-    from edgekit.converters.weight_files import Advice
-    from edgekit.converters.weights import Loaded
+    from edgekit.converters.weights.load import Loaded
+    from edgekit.converters.weights.open import Advice
 
 app = typer.Typer(
     help="Read weights of Keras, PyTorch's libraries or TensorFlow 1; fetch published ones.",
@@ -69,11 +69,11 @@ def import_weights(
     json: JSON = False,
 ) -> None:
     """Read weights strictly and write them as a network of edgekit's own."""
-    from edgekit.converters.weights import load_weights
+    from edgekit.converters.weights.load import load_weights
     from edgekit.errors import UsageError
-    from edgekit.hashing import hash_file
-    from edgekit.scaling import scale_spec
-    from edgekit.spec import find_spec
+    from edgekit.networks.efficientnet.scaling import scale_spec
+    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.system.hashing import hash_file
 
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", hint="--overwrite, or another file")
@@ -107,17 +107,17 @@ def verify(
     json: JSON = False,
 ) -> int:
     """Read weights strictly, run the network, and compare its logits with the original's."""
-    from edgekit.converters.originals import (
+    from edgekit.converters.weights.load import load_weights
+    from edgekit.converters.weights.verify import (
         TOLERANCE,
         Comparison,
         check_logits,
         compare,
         compare_with_reference,
     )
-    from edgekit.converters.weights import load_weights
     from edgekit.errors import GateError, MissingToolError
-    from edgekit.scaling import scale_spec
-    from edgekit.spec import find_spec
+    from edgekit.networks.efficientnet.scaling import scale_spec
+    from edgekit.networks.efficientnet.spec import find_spec
 
     spec = scale_spec(find_spec(model), width=width, depth=depth)
     loaded = load_weights(file, spec, source=source, ema=not no_ema, advice=_advice(None))
@@ -154,14 +154,14 @@ def verify(
 
 def _advice(classes: str | None) -> Advice:
     """How these commands call their options."""
-    from edgekit.converters.weight_files import Advice
+    from edgekit.converters.weights.open import Advice
 
     return Advice("--source {}", "--no-ema", classes, None)
 
 
 def _described(loaded: Loaded) -> dict[str, Any]:
     """What was read, for people and programs alike."""
-    from edgekit.cost import cost
+    from edgekit.networks.cost import cost
 
     graph, spec = loaded.graph, loaded.graph.spec
     record: dict[str, Any] = {
@@ -185,7 +185,7 @@ def _described(loaded: Loaded) -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any], json: bool) -> None:
-    from edgekit.console import CONTROLS
+    from edgekit.system.console import CONTROLS
 
     if json:
         from json import dumps

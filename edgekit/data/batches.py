@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.augmentation.photo import Augmentation, augment
-from edgekit.parallel import ordered_map
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.augmentation.augment import Augmentation, augment
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.system.threads import ordered_map
 
 if TYPE_CHECKING:
-    from edgekit.data import PhotoSet
+    from edgekit.data.image_set import PhotoSet
 
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -66,16 +67,31 @@ def eval_batches(
             yield pixels, photos.labels[indices]
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is read of the photos: the rest of an epoch, or a process' share of it.
+
+    Attributes:
+        seed: at least 0.
+        epoch: counted from 0.
+        share: (rank, world): of each batch, every world-th photo from the rank-th on. A short
+            last batch may leave none for a process; it still yields that batch, empty.
+        start: the first batch to yield, counted from 0; what a resumed epoch has not done yet.
+    """
+
+    seed: int
+    epoch: int
+    share: tuple[int, int] = (0, 1)
+    start: int = 0
+
+
 def train_batches(
     photos: PhotoSet,
     preprocessing: Preprocessing,
     batch_size: int,
+    part: Part,
     *,
-    seed: int,
-    epoch: int,
     augmentation: Augmentation,
-    share: tuple[int, int] = (0, 1),
-    start: int = 0,
     workers: int = 2,
     drop_last: bool = True,
 ) -> Generator[TrainBatch, None, None]:
@@ -88,29 +104,26 @@ def train_batches(
         photos: n photos.
         preprocessing: gives the resolution and the interpolation.
         batch_size: photos a batch, of all processes together.
-        seed: at least 0.
-        epoch: counted from 0.
+        part: what of them, in an order that its seed decides.
         augmentation: how photos are varied.
-        share: (rank, world): of each batch, every world-th photo from the rank-th on. A short
-            last batch may leave none for a process; it still yields that batch, empty.
-        start: the first batch to yield, counted from 0; what a resumed epoch has not done yet.
         workers: threads that decode and vary.
         drop_last: leaves a short last batch out, unless it is the only one.
 
     Yields:
         The batches, at most two of them prepared ahead.
     """
+    seed, epoch = part.seed, part.epoch
 
     def prepare(index: int) -> Pixels:
         rng = np.random.default_rng((_SAMPLE, seed, epoch, index))
         return augment(lambda shrink: photos.load(index, shrink), preprocessing, augmentation, rng)
 
-    rank, world = share
+    rank, world = part.share
     order = np.random.default_rng((_ORDER, seed, epoch)).permutation(len(photos))
     order = order[: batch_count(len(photos), batch_size, drop_last=drop_last) * batch_size]
     groups = [
         order[first : first + batch_size][rank::world]
-        for first in range(start * batch_size, len(order), batch_size)
+        for first in range(part.start * batch_size, len(order), batch_size)
     ]
     prepared = _prepared(prepare, groups, preprocessing.resolution, workers)
     with closing(prepared):

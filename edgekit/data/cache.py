@@ -11,15 +11,15 @@ import numpy.typing as npt
 from PIL import Image
 
 if TYPE_CHECKING:
-    from edgekit.data import PhotoSet
-    from edgekit.images import Shrink
+    from edgekit.data.image_set import PhotoSet
+    from edgekit.data.images import Shrink
 
 _CHANNELS = 3  # bytes a pixel; PIL's own images take 4
 _Size = tuple[int, int]
 
 
 class CachedPhotos:
-    """A `edgekit.data.PhotoSet` that keeps decoded photos up to a limit; safe for threads.
+    """A `PhotoSet` that keeps decoded photos up to a limit; safe for threads.
 
     First come, first kept, and kept for good: an epoch visits every photo once, so that the least
     recently used photo, which other caches drop, is the one that comes next.

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from textwrap import shorten
 
+from edgekit.data.folders import Listing
 from edgekit.errors import UsageError
-from edgekit.photos import Listing
 
 SHOWN = 3
 

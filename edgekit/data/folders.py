@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from edgekit.data.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
 from edgekit.errors import UsageError
-from edgekit.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
-from edgekit.parallel import ordered_map
-from edgekit.paths import StrPath
-from edgekit.quoting import quote_path, unquote_path
+from edgekit.system.paths import StrPath
+from edgekit.system.quoting import quote_path, unquote_path
+from edgekit.system.threads import ordered_map
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,7 +118,7 @@ class Scanned:
 
 @dataclass(frozen=True, eq=False)
 class HashedPhotos:
-    """Photos on disk that were read once: what all `edgekit.data.PhotoSet` of files share.
+    """Photos on disk that were read once: what every `PhotoSet` of files shares.
 
     Attributes:
         places: where each photo lies, absolute.

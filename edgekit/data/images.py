@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
-from edgekit.paths import StrPath
+from edgekit.errors import UsageError
+from edgekit.system.paths import StrPath
 
 Shrink = Callable[[tuple[int, int]], int]
 """Told a photo's width and height; says how many times smaller it may be decoded: 1, 2, 4 or 8."""
@@ -148,3 +150,14 @@ def _reason(error: Exception, data: bytes) -> str:
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     text = str(error) or type(error).__name__
     return "the file is truncated or damaged" if "truncated" in text.lower() else f"damaged: {text}"
+
+
+def decode_photo(photo: StrPath) -> Image.Image:
+    """Reads a photo that the user named; raises UsageError where it cannot be read."""
+    try:
+        return decode(Path(photo))
+    except UnreadableImageError as error:
+        raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
+
+
+Pixels = npt.NDArray[np.uint8]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from edgekit.data.images import to_rgb
 from edgekit.errors import UsageError
-from edgekit.images import to_rgb
 
 RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -66,7 +66,7 @@ class Preprocessing:
         then a copy, and not a blur by half a pixel.
 
         Args:
-            image: of any size and mode; what `edgekit.images.decode` gives.
+            image: of any size and mode; what `edgekit.data.images.decode` gives.
 
         Returns:
             uint8 [resolution, resolution, 3], RGB.

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data.folders import HashedPhotos
 from edgekit.errors import UsageError
-from edgekit.photos import HashedPhotos
 
 
 def split_validation(photos: HashedPhotos, fraction: float) -> tuple[HashedPhotos, HashedPhotos]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 
+from edgekit.data.folders import Source, entries_of, printable
+from edgekit.data.images import EXTENSIONS
+from edgekit.data.split_folders import SPLITS, role_of
 from edgekit.errors import UsageError
-from edgekit.images import EXTENSIONS
-from edgekit.photos import Source, entries_of, printable
-from edgekit.split_folders import SPLITS, role_of
 
 PIPE = "pipe:"
 """Before a command whose output is a shard."""

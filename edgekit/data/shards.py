@@ -24,11 +24,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import IO, Any, NamedTuple
 
-from edgekit.download import writing
-from edgekit.errors import UsageError
-from edgekit.images import EXTENSIONS
-from edgekit.paths import StrPath
-from edgekit.photos import (
+from edgekit.data.folders import (
     HashedPhotos,
     Listing,
     PhotoFile,
@@ -37,9 +33,13 @@ from edgekit.photos import (
     Span,
     printable,
 )
-from edgekit.pretrained import cache_folder
-from edgekit.quoting import quote_path, unquote_path
-from edgekit.shard_names import PIPE, named_shards
+from edgekit.data.images import EXTENSIONS
+from edgekit.data.shard_names import PIPE, named_shards
+from edgekit.errors import UsageError
+from edgekit.system.download import writing
+from edgekit.system.files import cache_folder
+from edgekit.system.paths import StrPath
+from edgekit.system.quoting import quote_path, unquote_path
 
 # What compressed files begin with, and the program that unpacks them.
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.class_names import clean_labels, with_canonical_labels
-from edgekit.errors import UsageError
-from edgekit.paths import StrPath
-from edgekit.photos import Listing, Progress, Source, list_photos
-from edgekit.shard_names import PIPE
-from edgekit.shards import find_shards, list_shards
-from edgekit.split_folders import (
+from edgekit.data.class_names import clean_labels, with_canonical_labels
+from edgekit.data.folders import Listing, Progress, Source, list_photos
+from edgekit.data.shard_names import PIPE
+from edgekit.data.shards import find_shards, list_shards
+from edgekit.data.split_folders import (
     SPLITS,
     SplitFolders,
     find_split_folders,
@@ -22,6 +20,8 @@ from edgekit.split_folders import (
     inner_folder,
     role_of,
 )
+from edgekit.errors import UsageError
+from edgekit.system.paths import StrPath
 
 DATA, VAL, CALIBRATION = "--data", "--val", "--calibration"
 

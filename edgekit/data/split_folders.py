@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.class_names import canonical
+from edgekit.data.class_names import canonical
+from edgekit.data.folders import printable, walk
+from edgekit.data.images import EXTENSIONS
 from edgekit.errors import UsageError
-from edgekit.images import EXTENSIONS
-from edgekit.paths import StrPath
-from edgekit.photos import printable, walk
+from edgekit.system.paths import StrPath
 
 TRAIN, VAL, TEST, EXTRA = "training", "validation", "test", "unlabelled"
 _WORDS = {

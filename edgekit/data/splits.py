@@ -7,19 +7,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-from edgekit import synthetic
-from edgekit.class_names import clean_labels
-from edgekit.errors import UsageError
-from edgekit.images import Shrink
-from edgekit.joined import JoinedPhotos
-from edgekit.paths import StrPath
-from edgekit.photos import (
+from edgekit.data import synthetic
+from edgekit.data.class_names import clean_labels
+from edgekit.data.folders import (
     FilePhotos,
     HashedPhotos,
     Listing,
@@ -33,9 +27,12 @@ from edgekit.photos import (
     printable,
     scan,
 )
-from edgekit.selection import remove_overlap, split_validation, spread, without
-from edgekit.shards import ShardPhotos, find_shards
-from edgekit.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
+from edgekit.data.image_set import JoinedPhotos, PhotoSet
+from edgekit.data.selection import remove_overlap, split_validation, spread, without
+from edgekit.data.shards import ShardPhotos, find_shards
+from edgekit.data.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
+from edgekit.errors import UsageError
+from edgekit.system.paths import StrPath
 
 VAL_FRACTION = 0.2
 UNREADABLE_LIMIT = 0.05
@@ -44,36 +41,6 @@ MIN_CALIBRATION = 10
 ADVISED_CALIBRATION = 100
 
 _VERSION = 1  # of the rules below: another number makes every cached split stale
-
-
-class PhotoSet(Protocol):
-    """Labelled photos by index: what every stage takes.
-
-    Attributes:
-        names: stable, printable identifiers (relative posix paths, or synthetic ids).
-        labels: int64 [n], the class index, -1 where it is not known.
-    """
-
-    @property
-    def names(self) -> Sequence[str]: ...
-    @property
-    def labels(self) -> npt.NDArray[np.int64]: ...
-    def __len__(self) -> int: ...
-    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
-        """Returns one photo: mode RGB, upright, in memory.
-
-        It is of full size, or smaller where ``shrink`` was asked and allows it (see
-        `edgekit.images.decode`); it need not be asked.
-        """
-
-    def digest(self) -> str:
-        """Returns a SHA-256 over names, labels and contents, in hex."""
-
-    def subset(self, indices: Sequence[int]) -> PhotoSet:
-        """Returns the photos at these indices, in this order."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values from which the set can be made again without a scan."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +132,8 @@ def load_splits(
 
     Args:
         data: the training photos: a folder of class folders, a text file of paths (see
-            `edgekit.photos.list_photos`), or shards (see `edgekit.shards.find_shards`). None
-            stands for the built-in dataset.
+            `edgekit.data.folders.list_photos`), or shards (see
+            `edgekit.data.shards.find_shards`). None stands for the built-in dataset.
         val: the validation photos, likewise; what they share with ``data`` is taken out of the
             training set. None takes a fifth of each class of ``data``, by the hash of the name, so
             that added photos move few others.

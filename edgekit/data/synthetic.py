@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from edgekit.images import Shrink
+from edgekit.data.images import Shrink
 
 Array = npt.NDArray[np.float32]
 
@@ -95,7 +95,7 @@ LABELS = tuple(_OUTLINES)
 
 @dataclass(frozen=True)
 class SyntheticPhotos:
-    """Photos of the built-in dataset; a `edgekit.data.PhotoSet`.
+    """Photos of the built-in dataset; a `edgekit.data.image_set.PhotoSet`.
 
     Photo ``i`` depends on (seed, split, i) alone, and its class is ``i`` modulo the number of
     classes.

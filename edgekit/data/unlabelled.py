@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import chain
 
-from edgekit.data import Splits, fingerprint, photo_set, readable
+from edgekit.data.folders import HashedPhotos, Progress, scan
+from edgekit.data.selection import without
+from edgekit.data.sources import list_source
+from edgekit.data.splits import Splits, fingerprint, photo_set, readable
 from edgekit.errors import UsageError
-from edgekit.photos import HashedPhotos, Progress, scan
-from edgekit.selection import without
-from edgekit.sources import list_source
 
 OPTION = "--unlabelled"
 
@@ -17,7 +17,7 @@ def load_unlabelled(source: str, splits: Splits, progress: Progress | None = Non
     """Finds and reads photos whose classes, if any, are not looked at.
 
     Args:
-        source: a folder, a list or shards, as for `edgekit.data.load_splits`.
+        source: a folder, a list or shards, as for `edgekit.data.splits.load_splits`.
         splits: of the same run: photos of its validation and training sets are left out.
         progress: called with ('scan', done, total) as files are read.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgekit.graph import STATISTICS, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import STATISTICS, Conv2D, DepthwiseConv2D, FullyConnected, Node
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Array,
     Conv2D,
     DepthwiseConv2D,
-    Graph,
     Mul,
     Node,
     Shape,

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgekit.batches import eval_batches
-from edgekit.data import PhotoSet
-from edgekit.devices import place
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.batches import eval_batches
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.torch_device import place
 
 #: Told how many of how many are done.
 Advance = Callable[[int, int], None]

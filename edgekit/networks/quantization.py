@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.graph import Array, QuantParams
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Array, Node
+from edgekit.networks.schemes import FP32, MIXED, scheme_of, scheme_of_node
 
 Reals = NDArray[np.float64]
 
@@ -114,3 +116,21 @@ def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:
         np.float32
     )
     return result
+
+
+def float_nodes(graph: Graph) -> list[str]:
+    """Names the nodes that are computed in float, in the network's order."""
+    return [node.name for node in graph.nodes if is_float(graph, node)]
+
+
+def is_mixed(graph: Graph) -> bool:
+    """Whether the Graph is int8 in part only."""
+    return scheme_of(graph) == MIXED
+
+
+def is_float(graph: Graph, node: Node) -> bool:
+    """Whether a node of a Graph is computed in float, weights and all.
+
+    A layer with an int8 kernel whose input is float is not: its input is rounded at each run.
+    """
+    return scheme_of_node(graph, node) == FP32

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from edgekit.graph import Graph, Node, WeightedNode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgekit.networks.graph import Graph
+    from edgekit.networks.nodes import Node
 
 FP32, FP16 = "fp32", "fp16"
 W8A16, W8_DYNAMIC = "w8a16-static", "w8-dynamic"
@@ -11,6 +15,9 @@ W8A8, MIXED = "w8a8-static", "w8a8-mixed"
 #: From fine to coarse: what each keeps more of than those behind it. Dynamic activations have the
 #: steps of int8, but only where a layer reads them, and over the range of each photo.
 FINE_TO_COARSE = (FP32, FP16, W8A16, W8_DYNAMIC, MIXED, W8A8)
+
+#: Types of a file's input and output.
+IO_TYPES = ("uint8", "int8", "float32")
 
 #: The scheme of one operator, by the types of its kernel and of what it reads; None is float.
 _OF_LAYER = {
@@ -53,6 +60,8 @@ def scheme_of_node(graph: Graph, node: Node) -> str:
     A weighted node is float where its kernel is not quantized, any other where a tensor that it
     reads or writes is not.
     """
+    from edgekit.networks.nodes import WeightedNode  # numpy: the names above cost nothing
+
     types = [_dtype(graph, name) for name in (*node.inputs, node.name)]
     if isinstance(node, WeightedNode):
         return _OF_LAYER[_dtype(graph, f"{node.name}/kernel"), types[0]]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Array,
@@ -21,7 +22,6 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,

@@ -2,7 +2,7 @@
 
 End to end, rounding spreads: int8 executions that are all correct differ from each other. That
 spread is the noise floor. A fault shows where each operator is given equal inputs: there, the
-integer simulation (`edgekit.calibration.kernels`) equals LiteRT's built-in kernels exactly and
+integer simulation (`edgekit.parity.integer_kernels`) equals LiteRT's built-in kernels exactly and
 XNNPACK's to one step.
 """
 
@@ -16,12 +16,12 @@ from typing import TypedDict
 
 import numpy as np
 
-from edgekit.calibration.kernels import run_operator
-from edgekit.converters.tflite_file import Operator, TFLiteModel, parse, read_bytes
-from edgekit.converters.tflite_matching import Match, find_differences, intended, match
-from edgekit.converters.tflite_slice import Slicer
+from edgekit.converters.tflite.file import Operator, TFLiteModel, parse, read_bytes
+from edgekit.converters.tflite.matching import Match, find_differences, intended, match
+from edgekit.converters.tflite.slice import Slicer
+from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.executions import (
+from edgekit.parity.executions import (
     Array,
     Kernels,
     Progress,
@@ -33,9 +33,10 @@ from edgekit.executions import (
     runtime,
     trace,
 )
-from edgekit.metrics import agreement, kl_divergence
-from edgekit.paths import StrPath
-from edgekit.runtime import LiteRT, Pixels
+from edgekit.parity.integer_kernels import run_operator
+from edgekit.runtimes.litert import LiteRT
+from edgekit.system.paths import StrPath
+from edgekit.tasks.classification.metrics import agreement, kl_divergence
 
 SCHEMA_VERSION = 1
 #: Photos that run end to end unless more are asked for.
@@ -143,7 +144,7 @@ def compare(
 
     Raises:
         UsageError: there is no such run or file, or the file is not an int8 classifier with
-            operators that `edgekit.calibration.kernels` has.
+            operators that `edgekit.parity.integer_kernels` has.
         EdgekitError: LiteRT cannot run the file.
     """
     if photos < 1:
@@ -153,7 +154,7 @@ def compare(
 
 
 def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity:
-    """`compare` for what `edgekit.executions.find_subject` found."""
+    """`compare` for what `edgekit.parity.executions.find_subject` found."""
     pixels = _load(subject, photos)
     contents = read_bytes(subject.file)
     model = parse(contents, name=str(subject.file))

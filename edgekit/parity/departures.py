@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.data.images import Pixels
 from edgekit.errors import UsageError
-from edgekit.executions import Array, Kernels, dequantize, prepared_input
-from edgekit.graph import Graph
-from edgekit.paths import StrPath
-from edgekit.runtime import Pixels
-from edgekit.runtimes import open_classifier
+from edgekit.networks.graph import Graph
+from edgekit.parity.executions import Array, Kernels, dequantize, prepared_input
+from edgekit.runtimes.open import open_classifier
+from edgekit.system.paths import StrPath
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,8 +89,8 @@ def _errors(graph: Graph, found: Mapping[str, Array], photo: Pixels) -> Iterator
     """By traced tensor, the mean difference from what the network makes of the same inputs."""
     import torch
 
-    from edgekit.calibration.affine import INT8_MAX, INT8_MIN
     from edgekit.calibration.simulate import Simulation
+    from edgekit.networks.quantization import INT8_MAX, INT8_MIN
 
     simulation = Simulation(graph).eval()
     values: dict[str, Tensor] = {graph.input: prepared_input(graph, photo[np.newaxis])}
@@ -112,8 +112,8 @@ def _errors(graph: Graph, found: Mapping[str, Array], photo: Pixels) -> Iterator
 
 
 def _trace_tflite(path: Path, graph: Graph) -> Trace:
-    from edgekit.converters.tflite_file import parse, read_bytes
-    from edgekit.converters.tflite_matching import match
+    from edgekit.converters.tflite.file import parse, read_bytes
+    from edgekit.converters.tflite.matching import match
 
     contents = read_bytes(path)
     model = parse(contents, name=str(path))
@@ -139,7 +139,7 @@ def _trace_tflite(path: Path, graph: Graph) -> Trace:
 def _trace_onnx(path: Path, graph: Graph) -> Trace:
     import onnx
 
-    from edgekit.runtime_onnx import open_session
+    from edgekit.runtimes.onnx import open_session
 
     classifier = open_classifier(path)
     model = onnx.load(path)
@@ -162,7 +162,7 @@ def _trace_onnx(path: Path, graph: Graph) -> Trace:
 
 
 def _trace_openvino(path: Path, graph: Graph) -> Trace:
-    from edgekit.runtime_openvino import compile_model
+    from edgekit.runtimes.openvino import compile_model
 
     classifier = open_classifier(path)
 

@@ -1,4 +1,4 @@
-"""The forms in which one network can run on the same photos, for `edgekit.parity`."""
+"""The forms in which one network can run on the same photos, for `edgekit.parity.compare`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json
-from edgekit.calibration.kernels import run_model
-from edgekit.classifier import refuse, tflite_problem
-from edgekit.converters.tflite_file import TFLiteModel, read
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit import runs
+from edgekit.converters.classifier import refuse, tflite_problem
+from edgekit.converters.tflite.file import TFLiteModel, read
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data.images import Pixels
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.quiet import native_quiet
-from edgekit.runtime import KERNELS, LiteRT, Pixels
-from edgekit.runtimes import open_classifier
+from edgekit.parity.integer_kernels import run_model
+from edgekit.runs import open_run
+from edgekit.runtimes.litert import KERNELS, LiteRT
+from edgekit.runtimes.open import open_classifier
+from edgekit.system.paths import StrPath
+from edgekit.system.quiet import native_quiet
 
 if TYPE_CHECKING:
-    from edgekit.data import PhotoSet
-    from edgekit.graph import Graph
+    from edgekit.data.image_set import PhotoSet
+    from edgekit.networks.graph import Graph
 
 #: Files that a run may have for other runtimes.
 _OTHERS = {
@@ -84,7 +86,7 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
         if float_file is not None:
             raise UsageError("a run has a float file of its own", hint="leave --float out")
         return _subject_of_run(path)
-    from edgekit.synthetic import VAL_COUNT, SyntheticPhotos
+    from edgekit.data.synthetic import VAL_COUNT, SyntheticPhotos
 
     model = read(path)
     shape = model.tensors[model.inputs[0]].shape if model.inputs else ()
@@ -107,52 +109,35 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
 
 
 def _subject_of_run(folder: Path) -> Subject:
-    from edgekit.architecture import without_classifier
-    from edgekit.graph import Graph
-    from edgekit.pipeline.stage import folder_name
-    from edgekit.pipeline.steps import FLOAT, GRAPH, read_splits
-    from edgekit.pipeline.workspace import STAGES
-    from edgekit.schemes import FP32, W8A8
+    from edgekit.networks.edit import without_classifier
+    from edgekit.networks.graph import Graph
+    from edgekit.networks.schemes import FP32, W8A8
 
-    try:
-        manifest = read_json(folder / "manifest.json")
-        name = manifest["model"]["name"]
-        stages = {
-            role: folder / STAGES / folder_name(stage["name"], stage["key"])
-            for role, stage in manifest["stages"].items()
-        }
-        splits = read_splits(stages["data"])
-        preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
-        headless = manifest["options"]["head"] == "none"
-        reference = stages["calibrate"] / GRAPH
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder} holds no finished run",
-            cause=f"{type(error).__name__}: {error}",
-            hint="give the folder that `edgekit build` filled, or a .tflite file",
-        ) from error
-    graph = Graph.load(folder / f"{name}.graph")
-    graph = without_classifier(graph) if headless else graph
-    if not (folder / f"{name}-{W8A8}.tflite").exists():
+    run = open_run(folder)
+    file = {scheme: folder / f"{run.name}-{scheme}.tflite" for scheme in (FP32, W8A8)}
+    if not file[W8A8].exists():
         raise UsageError(
             f"{folder} holds no file that is int8 throughout",
             cause="some of its layers are kept in float, which the integer simulation cannot run",
         )
-    if "repair" in stages and (stages["repair"] / FLOAT).exists():
-        reference = stages["repair"] / FLOAT  # its channels may have other scales
+    graph = Graph.load(folder / f"{run.name}.graph")
+    # A repair may have given the channels other scales.
+    repaired = run.has("repair", runs.FLOAT)
+    reference = run.graph("repair", runs.FLOAT) if repaired else run.graph("calibrate")
+    splits = run.splits()
     return Subject(
-        folder / f"{name}-{W8A8}.tflite",
-        preprocessing,
+        file[W8A8],
+        run.preprocessing,
         splits.val,
         splits.source,
-        folder / f"{name}-{FP32}.tflite",
-        graph,
-        Graph.load(folder / f"{name}-{W8A8}.graph"),
-        Graph.load(reference),
+        file[FP32],
+        without_classifier(graph) if run.head == "none" else graph,
+        Graph.load(folder / f"{run.name}-{W8A8}.graph"),
+        reference,
         {
             form: path
             for form, end in _OTHERS.items()
-            if (path := folder / f"{name}-{end}").exists()
+            if (path := folder / f"{run.name}-{end}").exists()
         },
     )
 
@@ -195,7 +180,7 @@ def runtime(subject: Subject, path: StrPath, kernels: str = "xnnpack", dtype: st
     Args:
         subject: whose preprocessing feeds a file without metadata.
         path: of the file.
-        kernels: as for `edgekit.runtime.LiteRT`.
+        kernels: as for `edgekit.runtimes.litert.LiteRT`.
         dtype: of the file's input, where it is known: integer ones need no look at the metadata.
     """
     path = Path(path)
@@ -207,8 +192,8 @@ def runtime(subject: Subject, path: StrPath, kernels: str = "xnnpack", dtype: st
 def _torch(graph: Graph, preprocessing: Preprocessing) -> Execution:
     import torch
 
-    from edgekit.inference import to_input
-    from edgekit.network import Network
+    from edgekit.networks.predict import to_input
+    from edgekit.networks.torch_network import Network
 
     network = Network(graph).eval()
 
@@ -275,7 +260,7 @@ def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[st
     """
     import torch
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     found: dict[str, Array] = {}
 
@@ -293,7 +278,7 @@ class Kernels:
 
     Args:
         contents: of a .tflite file.
-        kernels: as for `edgekit.runtime.LiteRT`.
+        kernels: as for `edgekit.runtimes.litert.LiteRT`.
 
     Raises:
         EdgekitError: LiteRT refuses the file.

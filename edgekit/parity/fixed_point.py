@@ -6,7 +6,7 @@ ties up, then a division by a power of two. Reference code rounds the ties of th
 from zero (gemmlowp: B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", CVPR 2018, section 2.2 and appendix B); vector code with a
 rounding shift rounds them up. The two differ by one step, at negative ties only. Which kernel of
-LiteRT does which stands in `edgekit.calibration.kernels`.
+LiteRT does which stands in `edgekit.parity.integer_kernels`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The scheme is that of TensorFlow Lite's 8-bit quantization specification: int32 sums of products
 of (integer - zero point), a bias on the same scale, a fixed-point factor
-(`edgekit.calibration.fixed_point`), the output's zero point, the range of the fused activation.
+(`edgekit.parity.fixed_point`), the output's zero point, the range of the fused activation.
 What the specification leaves open was found by comparison with LiteRT 2.3 on x86-64
-(tests/calibration/test_kernels.py):
+(tests/parity/test_integer_kernels.py):
 
 | operator | rounding of the factor | besides |
 |---|---|---|
@@ -29,7 +29,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgekit.calibration.fixed_point import (
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
+from edgekit.errors import UsageError
+from edgekit.parity.fixed_point import (
     Integers,
     multiply_by_lanes,
     multiply_ties_away,
@@ -38,8 +40,6 @@ from edgekit.calibration.fixed_point import (
     quantize_multipliers,
     round_half_away,
 )
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
-from edgekit.errors import UsageError
 
 Array: TypeAlias = NDArray[Any]
 #: Maps an operator and its inputs (tensor and value of each; None if absent) to its output.

@@ -17,22 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json, write_json
-from edgekit.console import Progress
-from edgekit.data import PhotoSet
-from edgekit.graph import Graph
-from edgekit.pipeline.evaluation import classify, run_file
+from edgekit.data.image_set import PhotoSet
+from edgekit.networks.graph import Graph
+from edgekit.pipeline.post_training import Candidate, Folders, Workshop
 from edgekit.pipeline.stage import Outcome
-from edgekit.pipeline.steps import (
-    FLOAT,
-    GRAPH,
-    LADDER,
-    MODEL,
-    choosing_half,
-    read_preprocessing,
-    read_splits,
-)
-from edgekit.pipeline.workshop import Candidate, Folders, Workshop
+from edgekit.pipeline.stages.convert import choosing_half
+from edgekit.pipeline.stages.evaluate import classify, run_file
+from edgekit.runs import FLOAT, LADDER, MODEL, read_preprocessing, read_splits
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json, write_json
+from edgekit.training.outputs import GRAPH
 
 Repair = Callable[[Workshop, Candidate], Candidate]
 
@@ -152,14 +146,14 @@ def climb(
         folder: of the stage.
         progress: told how far it is.
         folders: of the stages before.
-        head: of the files; see `edgekit.options`.
+        head: of the files; see `edgekit.options.build`.
         max_drop: the budget in percentage points.
         mixed: whether layers may be kept in float.
         device: torch device, or ``auto``.
         threads: of the runtime.
         seed: of everything random.
     """
-    from edgekit.calibration.mixed import is_mixed
+    from edgekit.networks.quantization import is_mixed
 
     workshop = Workshop(folders, folder, device, seed, progress, thorough=True)
     ladder = _resume(folder, read_splits(folders.data).val, max_drop, seed)
@@ -259,9 +253,9 @@ class _Judge:
         threads: int,
         progress: Progress,
     ) -> None:
-        from edgekit.devices import pick_device
-        from edgekit.inference import predict
-        from edgekit.network import Network
+        from edgekit.networks.predict import predict
+        from edgekit.networks.torch_device import pick_device
+        from edgekit.networks.torch_network import Network
 
         self.file = folder / MODEL
         self.photos: PhotoSet = read_splits(folders.data).val.subset(ladder.chosen_on)
@@ -274,8 +268,13 @@ class _Judge:
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
-        from edgekit.converters.tflite import write
-        from edgekit.metrics import agreement, expected_drop, kl_divergence, top_k
+        from edgekit.converters.tflite.write import write
+        from edgekit.tasks.classification.metrics import (
+            agreement,
+            expected_drop,
+            kl_divergence,
+            top_k,
+        )
 
         write(graph, self.file, io="uint8")
         advance = partial(self.progress, f"evaluate {name}")

@@ -10,25 +10,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.atomic import read_json
-from edgekit.catalog import known_risk
-from edgekit.console import Console, NullConsole
+from edgekit import runs
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline import steps
-from edgekit.pipeline.ladder import describe_climb, read_ladder
+from edgekit.networks.efficientnet.catalog import known_risk
+from edgekit.networks.schemes import FINE_TO_COARSE, W8A8, scheme_of
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.auto_quantize import describe_climb, read_ladder
 from edgekit.pipeline.plan import Plan, make_plan
-from edgekit.pipeline.running import StageRun
+from edgekit.pipeline.run_folder import RUNS, choose_folder, opened, translated
 from edgekit.pipeline.stage import StageStore
-from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
-from edgekit.schemes import FINE_TO_COARSE, W8A8, scheme_of
+from edgekit.pipeline.stage_runner import StageRun
+from edgekit.runs import STAGES
+from edgekit.system.console import Console, NullConsole
+from edgekit.system.files import read_json
 from edgekit.targets import registry
 from edgekit.targets.base import Target
+from edgekit.training import outputs
 
 if TYPE_CHECKING:
-    from edgekit.bench_devices import Device
-    from edgekit.graph import Graph
-    from edgekit.report.document import Document, Row
+    from edgekit.networks.graph import Graph
+    from edgekit.report.document import Device, Document, Row
     from edgekit.report.document import Target as TargetEntry
 
 
@@ -62,7 +63,7 @@ class Run:
     @cached_property
     def graph(self) -> Graph:
         """The quantized network."""
-        from edgekit.graph import Graph
+        from edgekit.networks.graph import Graph
 
         return Graph.load(self.files["quantized"])
 
@@ -73,7 +74,7 @@ def build(model: str, *, console: Console | None = None, **options: Any) -> Run:
     Args:
         model: the variant, for example ``lite0``.
         console: where progress goes; nowhere by default.
-        **options: the fields of `edgekit.options.BuildOptions`.
+        **options: the fields of `edgekit.options.build.BuildOptions`.
 
     Returns:
         The run: its rows, files and network. Look at its ``problem`` when a target needs a
@@ -97,7 +98,8 @@ def run_build(options: BuildOptions, console: Console) -> Run:
             )
     targets = [registry.find(name) for name in options.targets]
     if options.devices:
-        from edgekit.bench_devices import check_url, choose_method
+        from edgekit.targets.devices.open import check_url
+        from edgekit.targets.measure.method import choose_method
 
         choose_method(None, options.benchmark_binary)
         for url in options.devices:
@@ -166,7 +168,7 @@ class _Build(StageRun):
         model = self.plan.base.spec.name
         match role:
             case "quantize":
-                for text in read_json(folder / steps.RANGES)["warnings"]:
+                for text in read_json(folder / runs.RANGES)["warnings"]:
                     self.console.warn(text)
                 self._quantized(folder)
             case "repair":
@@ -176,9 +178,9 @@ class _Build(StageRun):
             case "qat":
                 self._quantized(folder)
             case "w8a8":
-                self.publish(self.scheme, folder / steps.MODEL, f"{model}-{self.scheme}.tflite")
+                self.publish(self.scheme, folder / runs.MODEL, f"{model}-{self.scheme}.tflite")
             case _ if role in FINE_TO_COARSE:
-                self.publish(role, folder / steps.MODEL, f"{model}-{role}.tflite")
+                self.publish(role, folder / runs.MODEL, f"{model}-{role}.tflite")
             case _ if form := self.forms.get(role):
                 for name, suffix in form.names.items():
                     own = f"{form.stem}{suffix}"
@@ -186,12 +188,12 @@ class _Build(StageRun):
 
     def _quantized(self, folder: Path) -> None:
         """Hands out the quantized network of a stage, under the name of its scheme."""
-        from edgekit.graph import Graph
+        from edgekit.networks.graph import Graph
 
-        self.scheme = scheme_of(Graph.load(folder / steps.GRAPH))
+        self.scheme = scheme_of(Graph.load(folder / outputs.GRAPH))
         earlier = self.files.get("quantized")
         name = f"{self.plan.base.spec.name}-{self.scheme}.graph"
-        self.publish("quantized", folder / steps.GRAPH, name)
+        self.publish("quantized", folder / outputs.GRAPH, name)
         if earlier not in (None, self.files["quantized"]):
             earlier.unlink(missing_ok=True)
 
@@ -256,14 +258,14 @@ class _Build(StageRun):
 
     def _on_devices(self) -> None:
         """Measures the int8 file on devices; one that is gone does not stop the report."""
-        from edgekit.pipeline import on_devices
+        from edgekit.pipeline.stages import devices as on_devices
 
         with self.console.stage(self.total - 1, self.total, "devices") as shown:
             self.devices, problems = on_devices.measure(
                 self.options,
                 self.files[self.scheme],
-                steps.read_splits(self.outcomes["data"].folder),
-                steps.read_preprocessing(self.outcomes["weights"].folder),
+                runs.read_splits(self.outcomes["data"].folder),
+                runs.read_preprocessing(self.outcomes["weights"].folder),
                 self.console,
             )
             shown.detail = f"{len(problems)} failed" if problems else ""
@@ -272,7 +274,7 @@ class _Build(StageRun):
         self.problem = self.problem or next(iter(problems), None)
 
     def _report(self) -> Run:
-        from edgekit.pipeline.results import check_budget, collect_document, write_results
+        from edgekit.pipeline.report_data import check_budget, collect_document, write_results
 
         with self.console.stage(self.total, self.total, "report"):
             document = collect_document(

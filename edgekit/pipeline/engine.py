@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from edgekit.options import BuildOptions
-from edgekit.report.host import usable_cores
+from edgekit.options.build import BuildOptions
+from edgekit.system.host import usable_cores
 
 if TYPE_CHECKING:
     from edgekit.training.engine import Engine
@@ -28,7 +28,7 @@ def occupy(threads: int) -> None:
     """Gives torch its threads and lets it keep its memory, in this process."""
     import torch
 
-    from edgekit.devices import keep_freed_memory
+    from edgekit.networks.torch_device import keep_freed_memory
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -40,7 +40,7 @@ def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
     Raises:
         UsageError: the device is not there, or does not compute in that precision.
     """
-    from edgekit.devices import autocast, pick_device
+    from edgekit.networks.torch_device import autocast, pick_device
     from edgekit.training.engine import Engine
     from edgekit.training.world import ALONE
 

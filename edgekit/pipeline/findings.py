@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import Splits
-from edgekit.graph import Graph
-from edgekit.metrics import kl_by_photo
-from edgekit.pipeline import steps
+from edgekit import runs
+from edgekit.data.splits import Splits
+from edgekit.networks.graph import Graph
+from edgekit.networks.schemes import FINE_TO_COARSE, MIXED, W8A8
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.document import Inversion, Outlier
-from edgekit.schemes import FINE_TO_COARSE, MIXED, W8A8
-from edgekit.targets.forms import Form
+from edgekit.targets.files import Form
+from edgekit.tasks.classification.metrics import kl_by_photo
+from edgekit.training import outputs
 
 if TYPE_CHECKING:
-    from edgekit.departures import Departure
+    from edgekit.parity.departures import Departure
 
 Outcomes = Mapping[str, Outcome]
 
@@ -43,7 +44,7 @@ SIMULATION, TFLITE = "w8a8-sim", "w8a8-tflite"
 
 def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:
     """The scores of one row, float32 [n, classes]."""
-    path = outcomes[f"evaluate {stage}"].folder / steps.LOGITS
+    path = outcomes[f"evaluate {stage}"].folder / runs.LOGITS
     logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
     return logits
 
@@ -51,7 +52,7 @@ def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:
 def quantized_graph(outcomes: Outcomes) -> Graph:
     """The network that the int8 files were written from."""
     last = next(outcomes[role] for role in ("qat", "repair", "quantize") if role in outcomes)
-    return Graph.load(last.folder / steps.GRAPH)
+    return Graph.load(last.folder / outputs.GRAPH)
 
 
 def find_outliers(
@@ -65,7 +66,7 @@ def find_outliers(
     found = beyond_noise(divergences)
     if not found:
         return []
-    preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
+    preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
     count = len(splits.val)
     chosen = np.linspace(0, count - 1, min(PHOTOS, count)).round().astype(int)
     photos = np.stack([preprocessing.pixels(splits.val.load(int(index))) for index in chosen])
@@ -175,7 +176,7 @@ def _exceeds(own: NDArray[np.float64], others: NDArray[np.float64], least: float
 
 
 def _find_departure(path: Path, graph: Graph, photos: NDArray[np.uint8]) -> Departure | None:
-    from edgekit.departures import find_departure
+    from edgekit.parity.departures import find_departure
 
     try:
         return find_departure(path, graph, photos)

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.pipeline import evaluation, steps
-from edgekit.pipeline.workshop import Folders
-from edgekit.report.host import installed
-from edgekit.targets.forms import Form
+from edgekit.pipeline.post_training import Folders
+from edgekit.pipeline.stages import convert as steps
+from edgekit.pipeline.stages import evaluate as evaluation
+from edgekit.system.host import installed
+from edgekit.targets.files import Form
 
 Add = Callable[..., Path]
 

@@ -8,17 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.data import fingerprint
-from edgekit.options import BuildOptions
-from edgekit.pipeline import evaluation, steps
-from edgekit.pipeline.engines import deciding, make_engine, share_of_cores
-from edgekit.pipeline.recipes import make_recipe, make_teacher
+from edgekit.data.splits import fingerprint
+from edgekit.data.unlabelled import fingerprint_unlabelled
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.options.build import BuildOptions
+from edgekit.options.recipes import make_recipe, make_teacher
+from edgekit.pipeline.engine import deciding, make_engine, share_of_cores
 from edgekit.pipeline.stage import Stage, StageStore
-from edgekit.pipeline.weights import Start, find_start, prepare
-from edgekit.report.host import installed
-from edgekit.spec import ModelSpec
+from edgekit.pipeline.stages import convert as steps
+from edgekit.pipeline.stages import evaluate as evaluation
+from edgekit.pipeline.stages.weights import Start, find_start, prepare
+from edgekit.system.host import installed
 from edgekit.training.recipe import Recipe, StudentRecipe
-from edgekit.unlabelled import fingerprint_unlabelled
 
 if TYPE_CHECKING:
     from edgekit.training.world import World

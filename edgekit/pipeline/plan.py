@@ -8,20 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.options import BuildOptions
-from edgekit.pipeline import evaluation, repair, steps
-from edgekit.pipeline.engines import make_engine
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.schemes import FP32, W8A8
+from edgekit.options.build import BuildOptions
+from edgekit.options.recipes import make_qat_recipe
+from edgekit.pipeline.auto_quantize import climb
+from edgekit.pipeline.engine import make_engine
 from edgekit.pipeline.forms import lay_out
 from edgekit.pipeline.foundation import Foundation, Layout, add_float_row, lay_foundation
-from edgekit.pipeline.ladder import climb
-from edgekit.pipeline.recipes import make_qat_recipe
+from edgekit.pipeline.post_training import Folders
 from edgekit.pipeline.stage import Stage, StageStore
-from edgekit.pipeline.workshop import Folders
-from edgekit.report.host import installed
-from edgekit.schemes import FP32, W8A8
-from edgekit.spec import ModelSpec
+from edgekit.pipeline.stages import convert as steps
+from edgekit.pipeline.stages import correct as repair
+from edgekit.pipeline.stages import evaluate as evaluation
+from edgekit.system.host import installed
 from edgekit.targets.base import Target
-from edgekit.targets.forms import Form
+from edgekit.targets.files import Form
 
 if TYPE_CHECKING:
     from edgekit.training.world import World
@@ -241,8 +243,8 @@ def make_training_plan(
 
 def _check_preparation(spec: ModelSpec, resolution: int, targets: Sequence[Target]) -> None:
     """Refuses a network that a target cannot run before hours of training, not after."""
-    from edgekit.architecture import build_graph
-    from edgekit.passes import expand_activations
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.passes import expand_activations
 
     graph = expand_activations(build_graph(spec, resolution=resolution, seed=None))
     for target in targets:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json
-from edgekit.console import Progress
-from edgekit.graph import Graph
-from edgekit.pipeline.steps import (
+from edgekit.networks.graph import Graph
+from edgekit.runs import (
     CALIBRATION,
     FLOAT,
-    GRAPH,
     HISTOGRAMS,
     read_preprocessing,
     read_splits,
     to_convert,
     with_input_of,
 )
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json
+from edgekit.training.outputs import GRAPH
 
 if TYPE_CHECKING:
     from edgekit.calibration.histogram import Histogram
@@ -93,7 +93,7 @@ class Workshop:
         progress: Progress,
         thorough: bool = False,
     ) -> None:
-        from edgekit.devices import pick_device
+        from edgekit.networks.torch_device import pick_device
 
         self.folders, self.scratch = folders, scratch
         self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
@@ -110,7 +110,7 @@ class Workshop:
 
     def batches(self, count: int, size: int = 8) -> Iterator[NDArray[np.float32]]:
         """Batches of the first calibration photos as network inputs, float32 NHWC."""
-        from edgekit.batches import eval_batches
+        from edgekit.data.batches import eval_batches
 
         some = self.photos.subset(range(min(count, len(self.photos))))
         for pixels, _ in eval_batches(some, self.preprocessing, size):
@@ -188,7 +188,7 @@ class Workshop:
     def distil(self, best: Candidate) -> Candidate:
         """Quantization-aware training on the calibration photos, with the float network alone."""
         from edgekit.calibration.qat import QuantizedTrainer
-        from edgekit.devices import pick_device
+        from edgekit.networks.torch_device import pick_device
         from edgekit.training.engine import Engine
         from edgekit.training.recipe import TEACHER_ALONE, QatRecipe
 

@@ -11,27 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import __version__
-from edgekit.atomic import read_json, write_json
+from edgekit import runs
 from edgekit.calibration.checks import listed
-from edgekit.catalog import known_risk
-from edgekit.data import Splits
+from edgekit.data.splits import Splits
 from edgekit.errors import GateError
-from edgekit.hashing import hash_file
-from edgekit.metrics import top_k
-from edgekit.options import SCHEMES, BuildOptions, option_name
-from edgekit.pipeline import steps
-from edgekit.pipeline.evaluation import spread_photos
+from edgekit.networks.efficientnet.catalog import known_risk
+from edgekit.networks.schemes import FP32, MIXED, W8A8
+from edgekit.options.build import SCHEMES, BuildOptions, option_name
+from edgekit.options.recipes import make_qat_recipe
+from edgekit.pipeline.auto_quantize import held_out, read_ladder
 from edgekit.pipeline.findings import (
     find_inversions,
     find_outliers,
     quantized_graph,
     read_logits,
 )
-from edgekit.pipeline.ladder import held_out, read_ladder
 from edgekit.pipeline.plan import Plan
-from edgekit.pipeline.recipes import make_qat_recipe
 from edgekit.pipeline.stage import Outcome
+from edgekit.pipeline.stages.evaluate import spread_photos
 from edgekit.report.diagnosis import diagnose, emitted, explain, explain_inversion
 from edgekit.report.document import (
     SCHEMA_VERSION,
@@ -43,11 +40,15 @@ from edgekit.report.document import (
 )
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
-from edgekit.report.evaluation import evaluate_answers, worst_photos
-from edgekit.report.host import describe_host, installed, int8_dot_product
 from edgekit.report.html import MAX_PHOTOS, Miss, WorstPhoto, write_html
-from edgekit.schemes import FP32, MIXED, W8A8
-from edgekit.targets.forms import Form
+from edgekit.system.files import read_json, write_json
+from edgekit.system.hashing import hash_file
+from edgekit.system.host import describe_host, installed, int8_dot_product
+from edgekit.targets.files import Form
+from edgekit.tasks.classification.evaluation import evaluate_answers, worst_photos
+from edgekit.tasks.classification.metrics import top_k
+from edgekit.training import outputs
+from edgekit.version import __version__
 
 Outcomes = Mapping[str, Outcome]
 
@@ -85,7 +86,7 @@ def describe_run(
     command: str = "build",
 ) -> Document:
     """What ``report.json`` holds of any run: how it was trained, and how well that went."""
-    splits = steps.read_splits(outcomes["data"].folder)
+    splits = runs.read_splits(outcomes["data"].folder)
     logits = read_logits(outcomes, "fp32-torch")
     document = Document(
         schema_version=SCHEMA_VERSION,
@@ -109,7 +110,7 @@ def describe_run(
             "n_calibration": len(splits.calibration),
             "unreadable": len(splits.unreadable),
         },
-        preprocessing=read_json(outcomes["weights"].folder / steps.PREPROCESSING),
+        preprocessing=read_json(outcomes["weights"].folder / runs.PREPROCESSING),
         training=None,
         quantization=None,
         evaluation=evaluate_answers("fp32-torch", logits, splits.val.labels, splits.labels),
@@ -128,9 +129,9 @@ def describe_run(
     if "train" in outcomes:
         trained = outcomes["train"].folder
         recipe = dataclasses.asdict(plan.base.recipe)
-        document["training"] = {"history": read_json(trained / steps.HISTORY), "recipe": recipe}
-        if (trained / steps.EARLIER).exists():
-            document["earlier"] = read_json(trained / steps.EARLIER)
+        document["training"] = {"history": read_json(trained / outputs.HISTORY), "recipe": recipe}
+        if (trained / runs.EARLIER).exists():
+            document["earlier"] = read_json(trained / runs.EARLIER)
     return document
 
 
@@ -143,12 +144,12 @@ def collect_document(
     files: Mapping[str, Path],
 ) -> Document:
     """Puts together what a build's ``report.json`` holds."""
-    splits = steps.read_splits(outcomes["data"].folder)
-    calibration = read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
+    splits = runs.read_splits(outcomes["data"].folder)
+    calibration = read_json(outcomes["calibrate"].folder / runs.CALIBRATION)
     rows = make_rows(outcomes, splits, files, plan.forms)
     document = describe_run(options, plan, outcomes, rows, folder, files)
     scheme, in_float = scheme_written(files), kept_in_float(outcomes)
-    ranges = read_json(outcomes["quantize"].folder / steps.RANGES)
+    ranges = read_json(outcomes["quantize"].folder / runs.RANGES)
     document["warnings"] += ranges["warnings"]
     if scheme == MIXED:
         document["warnings"].append(
@@ -171,7 +172,7 @@ def collect_document(
         "noise_floor": noise_floor(outcomes),
         "outliers": outliers,
         "inversions": inversions,
-        "qat": {"history": read_json(qat.folder / steps.HISTORY)} if qat else None,
+        "qat": {"history": read_json(qat.folder / outputs.HISTORY)} if qat else None,
         "calibration_digest": calibration["sha256"],
         "tensors": len(ranges["tensors"]),
         **summarize_ranges(ranges["tensors"]),
@@ -212,7 +213,7 @@ def scheme_written(files: Mapping[str, Path]) -> str:
 
 def kept_in_float(outcomes: Outcomes) -> list[str]:
     """The operators of the quantized network that are computed in float."""
-    from edgekit.calibration.mixed import float_nodes
+    from edgekit.networks.quantization import float_nodes
 
     return float_nodes(quantized_graph(outcomes))
 
@@ -228,7 +229,7 @@ def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
 
 def noise_floor(outcomes: Outcomes) -> NoiseFloor:
     """How far two correct runtimes are apart on the same int8 file: rounding, and nothing else."""
-    from edgekit.metrics import agreement, kl_divergence
+    from edgekit.tasks.classification.metrics import agreement, kl_divergence
 
     builtin = read_logits(outcomes, "w8a8-builtin")
     row = read_logits(outcomes, "w8a8-tflite")
@@ -269,7 +270,7 @@ def make_rows(
             splits.val.labels,
             reference=reference,
             size_bytes=sum(files[file].stat().st_size for file in written) or None,
-            latency=read_json(bench.folder / steps.LATENCY) if bench else None,
+            latency=read_json(bench.folder / runs.LATENCY) if bench else None,
         )
         rows.append(row)
     return rows
@@ -286,7 +287,7 @@ def write_results(
     """Writes ``report.json``, ``report.html`` and ``manifest.json``; returns their paths."""
     paths = {name: folder / name for name in ("report.json", "report.html", "manifest.json")}
     write_report(document, paths["report.json"])
-    splits = steps.read_splits(outcomes["data"].folder)
+    splits = runs.read_splits(outcomes["data"].folder)
     misses, total = find_misses(outcomes, splits) if document["quantization"] else ([], 0)
     worst = find_worst(outcomes, splits)
     write_html(document, paths["report.html"], photos=misses, total=total, worst=worst)
@@ -315,9 +316,9 @@ def make_manifest(
             "train_sha256": splits.train.digest(),
             "val_sha256": splits.val.digest(),
         },
-        "weights": read_json(outcomes["weights"].folder / steps.ORIGIN),
+        "weights": read_json(outcomes["weights"].folder / runs.ORIGIN),
         "preprocessing": document["preprocessing"],
-        "calibration": read_json(outcomes["calibrate"].folder / steps.CALIBRATION)
+        "calibration": read_json(outcomes["calibrate"].folder / runs.CALIBRATION)
         if "calibrate" in outcomes
         else None,
         "stages": {
@@ -330,7 +331,7 @@ def make_manifest(
 
 def find_worst(outcomes: Outcomes, splits: Splits) -> list[WorstPhoto]:
     """The photos that the trained network errs on most."""
-    preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
+    preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
     logits = read_logits(outcomes, "fp32-torch")
     return [
         WorstPhoto(
@@ -349,7 +350,7 @@ def find_worst(outcomes: Outcomes, splits: Splits) -> list[WorstPhoto]:
 
 def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[list[Miss], int]:
     """Photos that fp32 got right and int8 wrong: the first few, and how many there are."""
-    preprocessing = steps.read_preprocessing(outcomes["weights"].folder)
+    preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
     fp32, int8 = (read_logits(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
     truth = splits.val.labels
     lost = np.flatnonzero(top_k(fp32, truth, 1) & ~top_k(int8, truth, 1))

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from edgekit.atomic import read_json, write_json
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.stage import RECORD
+from edgekit.options.build import BuildOptions
+from edgekit.runs import RECORD, STAGES
+from edgekit.system.files import read_json, write_json
 
 #: Where runs lie that name no folder.
 RUNS = Path("runs")
-STAGES = "stages"
 IDENTITY = "run.json"
 LOCK = ".lock"
 #: What the system says when there is no room left.

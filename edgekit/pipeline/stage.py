@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekit import __version__
-from edgekit.atomic import read_json, write_json
-from edgekit.console import Progress
-
-RECORD = "stage.json"
+from edgekit.runs import RECORD, folder_name
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json, write_json
+from edgekit.version import __version__
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ class Outcome:
     seconds: float
     cached: bool
     detail: str
-
-
-def folder_name(name: str, key: str) -> str:
-    """The folder of a stage within a run, from its name and key as the manifest has them."""
-    return f"{name.replace(' ', '-')}-{key[:12]}"
 
 
 class StageStore:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.atomic import read_json, write_bytes
-from edgekit.console import Console
-from edgekit.options import BuildOptions
-from edgekit.pipeline import steps
-from edgekit.pipeline.engines import occupy
+from edgekit import runs
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.engine import occupy
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
+from edgekit.system.console import Console
+from edgekit.system.files import read_json, write_bytes
+from edgekit.training import outputs
 
 #: Warnings on single photos that are shown; the report has their number.
 SHOWN = 5
@@ -73,7 +74,7 @@ class StageRun:
         model = self.plan.base.spec.name
         match role:
             case "data":
-                splits = steps.read_splits(folder)
+                splits = runs.read_splits(folder)
                 for text in splits.warnings:
                     self.console.warn(text)
                 for name, reason in splits.unreadable[:SHOWN]:
@@ -83,15 +84,15 @@ class StageRun:
                 write_bytes(self.folder / "labels.txt", "\n".join(splits.labels).encode() + b"\n")
                 self.files["labels"] = self.folder / "labels.txt"
             case "weights":
-                origin = read_json(folder / steps.ORIGIN)
+                origin = read_json(folder / runs.ORIGIN)
                 for text in origin["notes"] if origin else []:
                     self.console.note(text)
                 for text in origin.get("assumptions", []) if origin else []:
                     self.console.note(f"assumed: {text}")
-                self.publish("graph", folder / steps.GRAPH, f"{model}.graph")
+                self.publish("graph", folder / outputs.GRAPH, f"{model}.graph")
             case "train":
-                self.publish("graph", folder / steps.GRAPH, f"{model}.graph")
-                self.publish("history", folder / steps.TABLE, f"{model}-history.csv")
+                self.publish("graph", folder / outputs.GRAPH, f"{model}.graph")
+                self.publish("history", folder / outputs.TABLE, f"{model}-history.csv")
 
     def publish(self, name: str, source: Path, as_name: str) -> None:
         """Copies a stage's file to where the user looks for it."""

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.console import Console, NullConsole
 from edgekit.errors import UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.engines import make_engine, occupy, share_of_cores
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.engine import make_engine, occupy, share_of_cores
 from edgekit.pipeline.plan import make_training_plan
-from edgekit.pipeline.running import StageRun
+from edgekit.pipeline.run_folder import RUNS, choose_folder, opened, translated
 from edgekit.pipeline.stage import StageStore
-from edgekit.pipeline.workspace import RUNS, STAGES, choose_folder, opened, translated
+from edgekit.pipeline.stage_runner import StageRun
+from edgekit.runs import STAGES
+from edgekit.system.console import Console, NullConsole
 
 if TYPE_CHECKING:
-    from edgekit.graph import Graph
+    from edgekit.networks.graph import Graph
     from edgekit.report.document import Document
     from edgekit.training.world import World
 
@@ -44,7 +45,7 @@ class Training:
     @property
     def graph(self) -> Graph:
         """The trained network."""
-        from edgekit.graph import Graph
+        from edgekit.networks.graph import Graph
 
         return Graph.load(self.files["graph"])
 
@@ -55,7 +56,7 @@ def train(model: str, *, console: Console | None = None, **options: Any) -> Trai
     Args:
         model: the variant, for example ``lite0``.
         console: where progress goes; nowhere by default.
-        **options: the fields of `edgekit.options.BuildOptions` that training reads.
+        **options: the fields of `edgekit.options.build.BuildOptions` that training reads.
 
     Raises:
         EdgekitError: what `edgekit.errors` lists; finished stages and checkpoints are kept.
@@ -68,8 +69,8 @@ def train(model: str, *, console: Console | None = None, **options: Any) -> Trai
 
 def run_training(options: BuildOptions, console: Console) -> Training | None:
     """Trains what the options ask for; None in all processes of a run but the first."""
-    from edgekit.devices import pick_device
-    from edgekit.training.together import dismiss, follow
+    from edgekit.networks.torch_device import pick_device
+    from edgekit.training.distributed import dismiss, follow
     from edgekit.training.world import joined
 
     with joined(pick_device(options.torch_device)) as world:
@@ -84,8 +85,8 @@ def run_training(options: BuildOptions, console: Console) -> Training | None:
 
 
 def _lead(options: BuildOptions, console: Console, world: World) -> Training:
-    from edgekit.pipeline.results import describe_run, make_rows, write_results
-    from edgekit.pipeline.steps import read_splits
+    from edgekit.pipeline.report_data import describe_run, make_rows, write_results
+    from edgekit.runs import read_splits
 
     with translated(options.out or RUNS):
         folder = choose_folder(options)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgekit.report import format as fmt
 from edgekit.report.document import Epoch, Training
+from edgekit.system import text as fmt
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from edgekit.report.document import REFERENCE, Inversion, Outlier, Row
-from edgekit.report.format import milliseconds, nats, percent, points
-from edgekit.report.host import int8_dot_product
+from edgekit.system.host import int8_dot_product
+from edgekit.system.text import milliseconds, nats, percent, points
 
 MIN_CONTROL_AGREEMENT = 0.995
 _INT8_FILE = re.compile(r"w8a8-(?:mixed-)?(tflite|openvino|onnx)(?:-\w+)?")

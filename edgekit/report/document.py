@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from edgekit.atomic import write_bytes
 from edgekit.errors import EdgekitError
-from edgekit.paths import StrPath
-from edgekit.report.evaluation import Evaluation
+from edgekit.system.files import write_bytes
+from edgekit.system.host import Host
+from edgekit.system.paths import StrPath
+from edgekit.tasks.classification.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import NotRequired
 
-    from edgekit.bench_devices import Device
 
 SCHEMA_VERSION = 1
 WORST = 8  # tensors that the report lists
@@ -190,17 +190,6 @@ class OutputFile(TypedDict):
     bytes: int
 
 
-class Host(TypedDict):
-    """The machine that built and measured."""
-
-    machine: str
-    cpu: str
-    cores: int
-    int8_dot_product: bool | None  # instructions for bytes (VNNI, dotprod); None: not known
-    python: str
-    versions: dict[str, str]
-
-
 class Document(TypedDict):
     """Everything that ``report.json`` holds."""
 
@@ -250,7 +239,7 @@ def make_row(
     Raises:
         UsageError: the arrays do not belong together.
     """
-    from edgekit import metrics
+    from edgekit.tasks.classification import metrics
 
     correct = metrics.top_k(logits, labels, 1)
     n, hits = len(correct), int(correct.sum())
@@ -328,3 +317,42 @@ def write_text(path: StrPath, text: str) -> None:
             cause=error.strerror or str(error),
             hint="free some space, or write to another folder",
         ) from error
+
+
+class Timing(TypedDict):
+    """A model's speed on a device with so many threads; times in milliseconds."""
+
+    delegate: str
+    threads: int
+    load: float | None
+    first: float | None
+    median: float | None
+    p5: float | None
+    p95: float | None
+    n: int
+    memory_bytes: int | None  # largest resident set of the process, its runtime included
+    runtime_memory_bytes: int | None  # the same before the model was loaded
+    sensors: dict[str, Any]  # before, during, after
+    throttled: list[str]  # by what it is known that the device slowed down
+
+
+class Accuracy(TypedDict):
+    """A model's answers on a device."""
+
+    delegate: str
+    n: int  # photos
+    top1: float | None  # None where the photos have no class
+    agreement: float | None  # share of photos with the host's answer
+    differing: int | None  # photos whose outputs are not the host's
+    largest_difference: float | None  # of an output, in steps of its scale (LSB); of a float as is
+
+
+class Device(TypedDict):
+    """What became of one device."""
+
+    device: str  # its URL
+    how: str  # the runtime there
+    facts: dict[str, Any]
+    timings: list[Timing]
+    accuracy: list[Accuracy]
+    error: str | None  # why something, or everything, is missing

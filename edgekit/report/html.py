@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgekit.paths import StrPath
-from edgekit.report import format as fmt
 from edgekit.report.diagnosis import verdict
 from edgekit.report.document import Document, Row, write_text
+from edgekit.system import text as fmt
+from edgekit.system.paths import StrPath
 
 if TYPE_CHECKING:
     import numpy as np

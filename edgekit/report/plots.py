@@ -13,7 +13,7 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from edgekit.report.document import REFERENCE, Row
-from edgekit.report.format import percent
+from edgekit.system.text import percent
 
 WIDTH = 460  # user units; the page scales the drawing, so about one unit is one pixel
 CHARACTER = 7  # about the width of one, likewise

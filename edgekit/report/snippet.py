@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from edgekit.report.document import Document
+from edgekit.runs import model_file
 
 MAX_INLINE_LABELS = 20
 LABELS_FROM_REPORT = 'LABELS = json.load(open("report.json", encoding="utf-8"))["data"]["labels"]\n'
@@ -43,10 +42,10 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageOps
 
-from edgekit.graph import Graph
-from edgekit.inference import to_input
-from edgekit.network import Network
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.predict import to_input
+from edgekit.networks.torch_network import Network
+from edgekit.data.preprocessing import Preprocessing
 
 report = json.loads(Path("report.json").read_text(encoding="utf-8"))
 preprocessing = Preprocessing.from_dict(report["preprocessing"])
@@ -96,15 +95,3 @@ def _weights_snippet(graph: str, output: str) -> str:
     if output != "logits":
         answer = "print(scores)  # embedding"
     return WEIGHTS.format(graph=graph, answer=answer)
-
-
-def model_file(paths: Sequence[str]) -> str | None:
-    """Picks the quantized TFLite file that runs on any host, else any TFLite file."""
-    files = [path for path in paths if path.endswith(".tflite")]
-    plain = [path for path in files if not path.endswith("_edgetpu.tflite")]
-    quantized = [path for path in plain if {"w8a8", "int8"} & _words(path)]
-    return next(iter(quantized or plain or files), None)
-
-
-def _words(path: str) -> set[str]:
-    return set(PurePath(path).stem.lower().replace("_", "-").replace(".", "-").split("-"))

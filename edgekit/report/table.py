@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgekit.report import format as fmt
 from edgekit.report.document import Row
+from edgekit.system import text as fmt
 
 if TYPE_CHECKING:
     from rich.console import Console

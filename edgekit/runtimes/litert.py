@@ -5,63 +5,28 @@ from __future__ import annotations
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.classifier import photo_problem, refuse
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_file import Tensor
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.classifier import photo_problem, refuse
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import Tensor
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data.images import Pixels
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.quiet import native_quiet
+from edgekit.runtimes.base import WARM_SECONDS, check_pixels, measure
+from edgekit.system.paths import StrPath
+from edgekit.system.quiet import native_quiet
 
 KERNELS = {  # by LiteRT's names for its op resolvers
     "xnnpack": "BUILTIN",
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
-WARM_SECONDS = 10.0  # bound of all warm runs together
-
-Pixels = npt.NDArray[np.uint8]
-
-
-class Runnable(Protocol):
-    """A network in a file, loaded by some runtime and ready to run.
-
-    Attributes:
-        path: of the file.
-        runtime: name and version of what runs it, for example "LiteRT 2.3.0".
-        side: height of its input in pixels.
-        width: of its input in pixels; that of a classifier is its height.
-        load_seconds: what loading the file and planning its memory took.
-    """
-
-    path: Path
-    runtime: str
-    side: int
-    width: int
-    load_seconds: float
-
-    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
-        """Returns what the model's input is given for uint8 pixels [height, width, 3], RGB."""
-
-    def set_input(self, fed: npt.NDArray[Any]) -> None:
-        """Gives the model its input, as `feed` makes it."""
-
-    def invoke(self) -> None:
-        """Runs the model once on the input that it has."""
-
-
-class Classifier(Runnable, Protocol):
-    """A classifier in a file, loaded by some runtime and ready to run."""
-
-    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
-        """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
 
 
 class LiteRT:
@@ -169,68 +134,6 @@ class LiteRT:
         return (scores - np.float32(self.output.zero_point or 0)) * np.float32(self.output.scale)
 
 
-def measure_latency(
-    path: StrPath,
-    pixels: Pixels,
-    *,
-    preprocessing: Preprocessing | None = None,
-    threads: int = 1,
-    warm: int = 100,
-    seconds: float = WARM_SECONDS,
-    kernels: str = "xnnpack",
-) -> dict[str, float | int]:
-    """Measures load, first and warm runs of a model, each apart from the others.
-
-    Args:
-        path: the .tflite file.
-        pixels: uint8 [height, width, 3], RGB: the photo that every run is given.
-        preprocessing: as for `LiteRT`.
-        threads: of LiteRT's kernels.
-        warm: how many runs are measured after the first.
-        seconds: at most this long; fewer runs are measured then, but always one.
-        kernels: as for `LiteRT`.
-
-    Returns:
-        Milliseconds under the names of TensorFlow Lite's benchmark tool: ``init`` (load the file
-        and plan its memory), ``first`` (the first run), and ``median``, ``p5`` and ``p95`` of the
-        ``n`` warm runs; a run is the invocation, without copying input and output. ``threads``.
-
-    Raises:
-        UsageError: as for `LiteRT`.
-        EdgekitError: LiteRT cannot run the model.
-    """
-    runtime = LiteRT(path, preprocessing=preprocessing, threads=threads, kernels=kernels)
-    return measure(runtime, pixels, warm=warm, seconds=seconds) | {"threads": threads}
-
-
-def measure(
-    runtime: Classifier, pixels: Pixels, *, warm: int = 100, seconds: float = WARM_SECONDS
-) -> dict[str, float | int]:
-    """Measures the first and the warm runs of a loaded model; see `measure_latency`.
-
-    Args:
-        runtime: a model that has not run yet.
-        pixels: uint8 [height, width, 3], RGB.
-        warm: how many runs are measured after the first.
-        seconds: at most this long; fewer runs are measured then, but always one.
-    """
-    runtime.set_input(runtime.feed(pixels))
-
-    def run() -> float:
-        began = time.perf_counter()
-        runtime.invoke()
-        return time.perf_counter() - began
-
-    first = run()
-    times = [run()]
-    while len(times) < warm and sum(times) < seconds:
-        times.append(run())
-    p5, median, p95 = np.percentile(times, [5, 50, 95])
-    figures = {"init": runtime.load_seconds, "first": first, "median": median, "p5": p5, "p95": p95}
-    milliseconds = {name: round(float(value) * 1e3, 4) for name, value in figures.items()}
-    return milliseconds | {"n": len(times)}
-
-
 def name_runtime() -> str:
     """LiteRT's name and version."""
     return f"LiteRT {version('ai-edge-litert')}"
@@ -257,15 +160,6 @@ def load_interpreter(path: StrPath, threads: int, kernels: str) -> tuple[Any, fl
         hint = "run the file before compilation" if "edgetpu-custom-op" in str(error) else None
         raise EdgekitError(f"LiteRT cannot run {path}", cause=str(error), hint=hint) from error
     return interpreter, time.perf_counter() - began
-
-
-def check_pixels(path: StrPath, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raises UsageError unless ``pixels`` are uint8 of the shape that a model takes."""
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise UsageError(
-            f"{path} takes uint8 pixels {list(shape)}",
-            cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
-        )
 
 
 def check_normalization(path: StrPath, image: Tensor, given: Normalization | None) -> None:
@@ -313,3 +207,37 @@ def feed_table(
         )
     mean, std = (np.array(values, np.float32) for values in normalization)
     return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()
+
+
+def measure_latency(
+    path: StrPath,
+    pixels: Pixels,
+    *,
+    preprocessing: Preprocessing | None = None,
+    threads: int = 1,
+    warm: int = 100,
+    seconds: float = WARM_SECONDS,
+    kernels: str = "xnnpack",
+) -> dict[str, float | int]:
+    """Measures load, first and warm runs of a model, each apart from the others.
+
+    Args:
+        path: the .tflite file.
+        pixels: uint8 [height, width, 3], RGB: the photo that every run is given.
+        preprocessing: as for `LiteRT`.
+        threads: of LiteRT's kernels.
+        warm: how many runs are measured after the first.
+        seconds: at most this long; fewer runs are measured then, but always one.
+        kernels: as for `LiteRT`.
+
+    Returns:
+        Milliseconds under the names of TensorFlow Lite's benchmark tool: ``init`` (load the file
+        and plan its memory), ``first`` (the first run), and ``median``, ``p5`` and ``p95`` of the
+        ``n`` warm runs; a run is the invocation, without copying input and output. ``threads``.
+
+    Raises:
+        UsageError: as for `LiteRT`.
+        EdgekitError: LiteRT cannot run the model.
+    """
+    runtime = LiteRT(path, preprocessing=preprocessing, threads=threads, kernels=kernels)
+    return measure(runtime, pixels, warm=warm, seconds=seconds) | {"threads": threads}

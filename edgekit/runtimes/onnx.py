@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.classifier import inputs_problem, refuse
-from edgekit.converters import onnx_file
-from edgekit.converters.onnx_file import End, OnnxModel
+from edgekit.converters.classifier import inputs_problem, refuse
+from edgekit.converters.onnx import file as onnx_file
+from edgekit.converters.onnx.file import End, OnnxModel
+from edgekit.data.images import Pixels
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.extras import import_optional
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.quiet import native_quiet
-from edgekit.runtime import Pixels, check_pixels
+from edgekit.runtimes.base import check_pixels
+from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
+from edgekit.system.quiet import native_quiet
 
 _ERRORS_ONLY = 3  # onnxruntime's ORT_LOGGING_LEVEL_ERROR
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -39,7 +40,7 @@ class OnnxRuntime:
 
     Raises:
         UsageError: the file is not such a model, cannot be fed without a ``preprocessing``, or
-            holds what is not run (`edgekit.converters.onnx_file.check`).
+            holds what is not run (`edgekit.converters.onnx.file.check`).
         MissingToolError: onnx or onnxruntime is not installed.
         EdgekitError: ONNX Runtime cannot run it.
 
@@ -181,7 +182,7 @@ def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any,
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = _ERRORS_ONLY
     # Else int8 weights give wrong answers where there is no VNNI. Where there is, it would only
-    # cost time (edgekit.converters.onnx.WEIGHT_TYPES).
+    # cost time (edgekit.converters.onnx.write.WEIGHT_TYPES).
     options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
     began = time.perf_counter()
     try:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.extras import missing
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Classifier
+from edgekit.runtimes.base import Classifier
+from edgekit.system.extras import missing
+from edgekit.system.paths import StrPath
 
 #: By ending: module, class, and the extra that installs what it needs.
 _RUNTIMES = {
-    ".tflite": ("edgekit.runtime", "LiteRT", None),
-    ".onnx": ("edgekit.runtime_onnx", "OnnxRuntime", "onnx"),
-    ".xml": ("edgekit.runtime_openvino", "OpenVINO", "openvino"),
+    ".tflite": ("edgekit.runtimes.litert", "LiteRT", None),
+    ".onnx": ("edgekit.runtimes.onnx", "OnnxRuntime", "onnx"),
+    ".xml": ("edgekit.runtimes.openvino", "OpenVINO", "openvino"),
 }
 
 

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters import openvino_file
-from edgekit.converters.openvino import openvino
-from edgekit.converters.tflite_checks import ERROR
+from edgekit.converters.findings import ERROR
+from edgekit.converters.openvino import checks as openvino_checks
+from edgekit.converters.openvino import file as openvino_file
+from edgekit.converters.openvino.write import openvino
+from edgekit.data.images import Pixels
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, check_pixels
+from edgekit.runtimes.base import check_pixels
+from edgekit.system.paths import StrPath
 
 
 class OpenVINO:
@@ -61,13 +63,13 @@ class OpenVINO:
             raise UsageError(f"{threads} threads cannot run a model", hint="give 1 or more")
         self.path = Path(path)
         model = openvino_file.read(path)
-        if broken := [f for f in openvino_file.findings(model) if f.severity == ERROR]:
+        if broken := [f for f in openvino_checks.findings(model) if f.severity == ERROR]:
             raise UsageError(f"{path} is not an image classifier", cause=str(broken[0]))
         (self.input,) = model.inputs
         self.output = model.outputs[0]
         self.side = self.width = self.input.shape[2]
         self._preprocessing = model.preprocessing or preprocessing
-        self._takes_bytes = openvino_file.is_bytes(self.input)
+        self._takes_bytes = openvino_checks.is_bytes(self.input)
         if not self._takes_bytes and self._preprocessing is None:
             raise UsageError(
                 f"{path} does not say how a photo is normalised",

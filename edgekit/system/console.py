@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+    from rich.table import Table
 
-    from edgekit.report.document import Row
+    #: Lays a table out for a console; the second argument makes a cell fit for its encoding.
+    Layout = Callable[[RichConsole, Callable[[str], str]], Table]
 
 REDRAW = 0.1  # seconds between updates of a bar
 HEARTBEAT = 30.0  # seconds between lines of a long stage in a log
@@ -163,16 +165,14 @@ class Console:
         if commands and not self.quiet:
             self._say("\n".join(["next:", *(f"  {command}" for command in commands)]))
 
-    def table(self, rows: Sequence[Row]) -> None:
-        """Writes the result table to stdout, with as many columns as a terminal is wide."""
-        from edgekit.report.table import result_table
-
+    def table(self, layout: Layout) -> None:
+        """Writes a table to stdout, with as many columns as a terminal is wide."""
         stream = self._out or sys.stdout
         console = _rich(stream, width=None if is_terminal(stream) else 1000)
         if self._live is not None:
             self._live.stop()  # a bar and a table on one terminal would overwrite each other
         try:
-            console.print(result_table(rows, console, lambda text: safe(text, stream)))
+            console.print(layout(console, lambda text: safe(text, stream)))
         finally:
             if self._live is not None:
                 self._live.start()
@@ -199,7 +199,7 @@ class Console:
                 live, self._live = self._live, None
                 live.stop()
         if not self.quiet:
-            from edgekit.report.format import seconds
+            from edgekit.system.text import seconds
 
             took = "cached" if stage.cached else seconds(self._clock() - stage._started)
             self._say("  ".join(filter(None, [stage._label, outcome + took, stage.detail])))
@@ -246,7 +246,7 @@ class NullConsole(Console):
     def _say(self, text: str) -> None:
         """Keeps warnings and errors back too: they are in the report, or raised."""
 
-    def table(self, rows: Sequence[Row]) -> None:
+    def table(self, layout: Layout) -> None:
         """Shows nothing."""
 
 
@@ -271,7 +271,7 @@ def safe(text: str, stream: TextIO) -> str:
 
 def sign_of_life(task: str, done: int, total: int, note: str, pace: float) -> str:
     """Returns the line of a long stage in a log; ``pace`` is seconds per unit, 0 if not known."""
-    from edgekit.report.format import seconds
+    from edgekit.system.text import seconds
 
     parts = [f"{done} of {total} ({100 * done // total} %)" if total else str(done)]
     if total > done and pace:

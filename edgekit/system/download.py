@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from edgekit.console import Progress
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.hashing import file_hash
-from edgekit.paths import StrPath
-from edgekit.transfer import CHUNK, Part, Receiver, TransferError, shown
+from edgekit.system.console import Progress
+from edgekit.system.hashing import file_hash
+from edgekit.system.http import CHUNK, Part, Receiver, TransferError, shown
+from edgekit.system.paths import StrPath
 
 ENOUGH = 1 << 20  # bytes that an attempt must bring for the count of failures to begin anew
 
@@ -56,6 +56,25 @@ class Checksum:
         return file_hash(path, self.algorithm).startswith(self.digest)
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes:
+        timeout: seconds that it may take to answer, be silent, or hardly send anything.
+        attempts: how many failures in a row end it; one that brought a megabyte begins the count
+            again.
+        pause: waits that many seconds between two attempts: 1, 2, 4, …
+    """
+
+    timeout: float = 30.0
+    attempts: int = 5
+    pause: Callable[[float], None] = time.sleep
+
+
+PATIENCE = Patience()
+
+
 def download(
     url: str,
     path: StrPath,
@@ -64,9 +83,7 @@ def download(
     size: int | None = None,
     limit_bytes: int | None = None,
     progress: Progress | None = None,
-    timeout: float = 30.0,
-    attempts: int = 5,
-    pause: Callable[[float], None] = time.sleep,
+    patience: Patience = PATIENCE,
 ) -> str:
     """Downloads a file, or copies it where the address is a ``file:`` one.
 
@@ -79,10 +96,7 @@ def download(
         size: its length in bytes, if that is known for certain.
         limit_bytes: how many bytes it may have at most, if its length is not known.
         progress: told how much has arrived, in megabytes.
-        timeout: seconds that the server may take to answer, be silent, or hardly send anything.
-        attempts: how many failures in a row end it; one that brought a megabyte begins the count
-            anew.
-        pause: waits that many seconds between two attempts: 1, 2, 4, …
+        patience: how long the server is waited for.
 
     Returns:
         The file's SHA-256, in hexadecimal digits.
@@ -104,7 +118,7 @@ def download(
         if address.scheme == "file":
             _copy(Path(url2pathname(address.path)), part, most)
             return _finish(part, path, checksum)
-        receive = Receiver(url, part, size, most, progress, timeout)
+        receive = Receiver(url, part, size, most, progress, patience.timeout)
         failures, reached = 0, part.size
         while True:
             try:
@@ -117,12 +131,12 @@ def download(
                     ) from None
                 failures = 1 if part.size >= reached + ENOUGH else failures + 1
                 reached = max(reached, part.size)
-                if failures >= attempts:
+                if failures >= patience.attempts:
                     raise EdgekitError(
                         f"cannot download {shown(url)}",
-                        cause=f"{problem}; that was attempt {failures} of {attempts}",
+                        cause=f"{problem}; that was attempt {failures} of {patience.attempts}",
                     ) from None
-                pause(max(problem.wait, 2.0 ** (failures - 1)))
+                patience.pause(max(problem.wait, 2.0 ** (failures - 1)))
 
 
 def _finish(part: Part, path: Path, checksum: Checksum | None) -> str:

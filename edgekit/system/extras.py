@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from edgekit.errors import MissingToolError
-from edgekit.quiet import native_quiet
+from edgekit.system.quiet import native_quiet
 
 
 def import_optional(name: str, extra: str | None = None, what: str = "this") -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 
 @contextlib.contextmanager
@@ -45,3 +45,12 @@ def read_json(path: StrPath) -> Any:
     """Reads what `write_json` wrote."""
     path = Path(path)
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def cache_folder() -> Path:
+    """Where fetched weights lie: ``weights`` in EDGEKIT_CACHE or in the user's cache folder."""
+    if chosen := os.environ.get("EDGEKIT_CACHE"):
+        return Path(chosen).expanduser() / "weights"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("edgekit", appauthor=False) / "weights"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.errors import UsageError
-from edgekit.paths import StrPath
+from edgekit.system.paths import StrPath
 
 BLOCK = 1 << 20
 

@@ -7,8 +7,7 @@ import platform
 import re
 from collections.abc import Iterable
 from pathlib import Path
-
-from edgekit.report.document import Host
+from typing import TypedDict
 
 
 def describe_host(packages: Iterable[str]) -> Host:
@@ -77,3 +76,14 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+class Host(TypedDict):
+    """The machine that built and measured."""
+
+    machine: str
+    cpu: str
+    cores: int
+    int8_dot_product: bool | None  # instructions for bytes (VNNI, dotprod); None: not known
+    python: str
+    versions: dict[str, str]

@@ -1,7 +1,7 @@
 """HTTP downloads that go on where they broke off (RFC 9110, sections 13 and 14).
 
 `Part` is what has arrived so far; each call of a `Receiver` tries to get the rest. How often to
-try, and what a finished file must be, is decided in `edgekit.download`.
+try, and what a finished file must be, is decided in `edgekit.system.download`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from edgekit import __version__
-from edgekit.atomic import read_json, write_json
-from edgekit.console import Progress
 from edgekit.errors import EdgekitError
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json, write_json
+from edgekit.version import __version__
 
 if TYPE_CHECKING:
     from requests import Response, Session

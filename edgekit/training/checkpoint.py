@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from edgekit.atomic import write_bytes
 from edgekit.errors import EdgekitError
+from edgekit.system.files import write_bytes
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 NEXT = "checkpoint-next.pt"  # while it is written

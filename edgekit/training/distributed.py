@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.data import PhotoSet, photos_from_dict
-from edgekit.graph import Graph
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.splits import photos_from_dict
+from edgekit.networks.graph import Graph
 from edgekit.training.engine import Engine
-from edgekit.training.meter import Epoch
+from edgekit.training.epochs import Epoch
 from edgekit.training.recipe import Recipe
 from edgekit.training.recipe_files import KINDS
 from edgekit.training.trainer import Advance, Trainer

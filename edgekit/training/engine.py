@@ -17,7 +17,8 @@ class Engine:
 
     Attributes:
         device: torch device.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; see `edgekit.devices.autocast`.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; see
+            `edgekit.networks.torch_device.autocast`.
         compile: whether torch compiles the network; where it cannot, it is run as it is.
         micro_batch: photos of a process at once, whose gradients add up to those of the step;
             None for all, on a GPU as many as fit.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edgekit.errors import UsageError
-from edgekit.network import GraphModule, Network
+from edgekit.networks.torch_network import GraphModule, Network
 from edgekit.training.engine import Engine, compiled
 from edgekit.training.recompute import Recomputing
 

@@ -19,11 +19,11 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import text
 
-from edgekit.atomic import write_bytes
-from edgekit.training.finished import TABLE
+from edgekit.system.files import write_bytes
+from edgekit.training.outputs import TABLE
 
 if TYPE_CHECKING:
-    from edgekit.training.meter import Epoch
+    from edgekit.training.epochs import Epoch
 
 COLUMNS = (
     "epoch", "train_loss", "val_top1", "learning_rate", "seconds", "images_per_s", "waiting",

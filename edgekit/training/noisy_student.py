@@ -14,18 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgekit.atomic import read_json
-from edgekit.data import PhotoSet
+from edgekit.data.image_set import JoinedPhotos, PhotoSet
 from edgekit.errors import EdgekitError
-from edgekit.graph import Graph
-from edgekit.inference import predict
-from edgekit.joined import JoinedPhotos
-from edgekit.network import Network
+from edgekit.networks.graph import Graph
+from edgekit.networks.predict import predict
+from edgekit.networks.torch_network import Network
+from edgekit.system.files import read_json
+from edgekit.training.distributed import Task, lead
 from edgekit.training.engine import Engine
-from edgekit.training.finished import GRAPH, HISTORY, keep
-from edgekit.training.meter import Epoch
+from edgekit.training.epochs import Epoch
+from edgekit.training.outputs import GRAPH, HISTORY, keep
 from edgekit.training.recipe import Recipe, StudentRecipe
-from edgekit.training.together import Task, lead
 
 LABELS = "pseudo-labels.npy"
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.atomic import write_json
+from edgekit.system.files import write_json
 
 if TYPE_CHECKING:
-    from edgekit.graph import Graph
-    from edgekit.training.meter import Epoch
+    from edgekit.networks.graph import Graph
+    from edgekit.training.epochs import Epoch
 
 #: The trained network, its epochs, and a table of them, which is there from the first epoch on.
 GRAPH, HISTORY, TABLE = "model.graph", "history.json", "history.csv"

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from edgekit.graph import Graph, Node
-from edgekit.network import Network
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Node
+from edgekit.networks.torch_network import Network
 
 
 class Recomputing(nn.Module):

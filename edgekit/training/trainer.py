@@ -16,27 +16,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from edgekit.augmentation.mixing import mix
-from edgekit.augmentation.photo import Augmentation
-from edgekit.batches import TrainBatch, train_batches
-from edgekit.data import PhotoSet
-from edgekit.devices import autocast, make_deterministic, place
+from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.augmentation.mixing import mix
+from edgekit.data.batches import Part, TrainBatch, train_batches
+from edgekit.data.cache import CachedPhotos
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.graph import FullyConnected, Graph
-from edgekit.inference import predict, to_input
-from edgekit.metrics import top_k
-from edgekit.network import GraphModule, Network
-from edgekit.photo_cache import CachedPhotos
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import FullyConnected
+from edgekit.networks.predict import predict, to_input
+from edgekit.networks.torch_device import autocast, make_deterministic, place
+from edgekit.networks.torch_network import GraphModule, Network
+from edgekit.tasks.classification.metrics import top_k
 from edgekit.training.average import Average
 from edgekit.training.checkpoint import Checkpoints, State, read
 from edgekit.training.engine import Engine
+from edgekit.training.epochs import Epoch, Meter, Position
 from edgekit.training.gradient import Gradient
-from edgekit.training.interrupts import Interrupts
 from edgekit.training.log import TrainingLog
-from edgekit.training.meter import Epoch, Meter, Position
 from edgekit.training.optimizers import make_optimizer
 from edgekit.training.recipe import Difficulty, Recipe
+from edgekit.training.signals import Interrupts
 
 #: Told the steps done, the steps in all, and a few words on how it goes.
 Advance = Callable[[int, int, str], None]
@@ -231,8 +232,12 @@ class Trainer:
             self.train,
             replace(self.preprocessing, resolution=difficulty.resolution),
             self.batch_size,
-            seed=recipe.seed,
-            epoch=epoch,
+            Part(
+                seed=recipe.seed,
+                epoch=epoch,
+                share=(self.world.rank, self.world.size),
+                start=self.meter.at.step,
+            ),
             augmentation=Augmentation(
                 crop_area=(recipe.min_crop_area, 1.0),
                 flip=recipe.flip,
@@ -242,8 +247,6 @@ class Trainer:
                 erasing=recipe.erasing,
             ),
             workers=self.engine.workers,
-            share=(self.world.rank, self.world.size),
-            start=self.meter.at.step,
         )
 
     def _training_mode(self, difficulty: Difficulty) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError
-from edgekit.paths import StrPath
-from edgekit.targets.deploy import Check, Deployed
-from edgekit.targets.deploy_install import Installer
-from edgekit.targets.deploy_model import RECORD, Description, Source, labels_text, record_text
-from edgekit.targets.deploy_text import render
-from edgekit.targets.hosts import LocalHost
+from edgekit.system.paths import StrPath
+from edgekit.targets.deploy.install import Installer
+from edgekit.targets.deploy.model import RECORD, Description, Source, labels_text, record_text
+from edgekit.targets.deploy.record import Check, Deployed
+from edgekit.targets.deploy.templates import render
+from edgekit.targets.devices.hosts import LocalHost
 
 ASSETS = "app/src/main/assets"
 NOT_RUN = "not run on the phone"

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data.normalization import Normalization
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.targets.deploy_install import Files, Installer
-from edgekit.targets.deploy_model import (
+from edgekit.system.paths import StrPath
+from edgekit.targets.deploy.install import Files, Installer
+from edgekit.targets.deploy.model import (
     RECORD,
     Description,
     Expected,
@@ -29,44 +27,20 @@ from edgekit.targets.deploy_model import (
     ppm,
     record_text,
 )
-from edgekit.targets.deploy_text import render
-from edgekit.targets.hosts import Host, LocalHost, open_host
+from edgekit.targets.deploy.record import Check, Deployed
+from edgekit.targets.deploy.templates import render
+from edgekit.targets.devices.hosts import Host, LocalHost
+from edgekit.targets.devices.open import open_host
+from edgekit.tasks.classification import device_program
 
-CLASSIFY = Path(__file__).with_name("deploy_classify.py")
+CLASSIFY = Path(device_program.__file__)
 CHECK_S = 120.0  # how long the first answer of a device may take
-SCHEMA_VERSION = 1
 
 # What runtimes say on stderr would otherwise get into the middle of the answer.
 _APART = '"$@" 2>said; code=$?; [ $code = 0 ] || cat said; exit $code'
 
-Check = Callable[[Path], str]  # is given the bundle's model, and says what a phone made of it
 
 STEPS = 8.0
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What was put where.
-
-    Attributes:
-        host: what messages call the machine.
-        folder: where the files are on it.
-        files: their paths in the folder.
-        checked: what was tried there, in words.
-        command: what a user types to classify a photo; None for an Android bundle.
-        labels_note: how the file's labels differ from its output; None where they fit.
-    """
-
-    host: str
-    folder: str
-    files: tuple[str, ...]
-    checked: str
-    command: str | None
-    labels_note: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns JSON values."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self), "files": list(self.files)}
 
 
 def deploy(
@@ -106,7 +80,7 @@ def deploy(
         raise UsageError(f"{device} is no Android phone", hint="leave out --device or --android")
     source = find_source(run, file, normalization)
     if is_phone or android:
-        from edgekit.targets.deploy_android import write_bundle
+        from edgekit.targets.deploy.android import write_bundle
 
         folder = Path(to) if to else (source.run or source.path.parent) / "android"
         return write_bundle(source, describe(source), folder, check)
@@ -151,7 +125,7 @@ def _find_python(host: Host, given: str | None) -> str:
         if found is None:
             raise MissingToolError(f"there is no {given} on {host.name}")
         return found
-    from edgekit.targets.doctor import choose_python, examine, runtime_missing
+    from edgekit.targets.doctor.examine import choose_python, examine, runtime_missing
 
     facts = examine(host)
     python = choose_python(facts)
@@ -225,7 +199,7 @@ def tolerance(outputs: npt.NDArray[Any], is_float: bool) -> float:
 
 
 def _command(host: Host, folder: str, python: str) -> str:
-    from edgekit.targets.ssh import SSHHost
+    from edgekit.targets.devices.ssh import SSHHost
 
     there = f"cd {shlex.quote(folder)} && {shlex.quote(python)} classify.py check.ppm"
     return f"{host.address.command} {shlex.quote(there)}" if isinstance(host, SSHHost) else there

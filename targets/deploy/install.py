@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgekit.errors import DeviceError, UsageError
-from edgekit.targets.deploy_model import FORMAT, RECORD
-from edgekit.targets.hosts import Host, Ran
+from edgekit.targets.deploy.model import FORMAT, RECORD
+from edgekit.targets.devices.hosts import Host, Ran
 
 SHORT_S = 60.0
 

@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.atomic import read_json
-from edgekit.classifier import PROBABILITY, count_classes, output_kind, refuse
-from edgekit.converters.tflite_file import Tensor, TFLiteModel
-from edgekit.converters.tflite_metadata import Metadata
+from edgekit.converters.classifier import PROBABILITY, count_classes, output_kind, refuse
+from edgekit.converters.tflite.file import CUSTOM_OP, Tensor, TFLiteModel
+from edgekit.converters.tflite.metadata import Metadata
+from edgekit.data.images import Pixels
+from edgekit.data.label_files import fit_labels
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.hashing import hash_file
-from edgekit.labels import fit_labels
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, check_normalization, feed_table
-from edgekit.targets import runner
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.runs import REPORT, model_file, open_run
+from edgekit.runtimes.litert import check_normalization, feed_table
+from edgekit.system.files import read_json
+from edgekit.system.hashing import hash_file
+from edgekit.system.paths import StrPath
+from edgekit.targets.measure import isolated as runner
 
 FORMAT = "edgekit-deploy"
 SCHEMA_VERSION = 1
@@ -106,7 +107,7 @@ def find_source(
             raise UsageError("--file names a file of a run", cause=f"{run} is no folder")
         return Source(run, None, {}, normalization)
     try:
-        report = read_json(run / "report.json")
+        report = read_json(run / REPORT)
         listed = [str(entry["path"]) for entry in report["files"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
         if file is None:
@@ -116,8 +117,6 @@ def find_source(
                 hint="give the folder that `edgekit build` wrote, or a .tflite file",
             ) from error
         report, listed = {}, []
-    from edgekit.report.snippet import model_file
-
     name = file or model_file(listed)
     if name is None:
         raise UsageError(f"{run} holds no .tflite file")
@@ -232,7 +231,7 @@ def _float32(values: Sequence[float]) -> list[float]:
 
 def _kind(source: Source, metadata: Metadata) -> str:
     """What the output means: as the graph says it, else as the values of an answer show it."""
-    from edgekit.classify import draw
+    from edgekit.data.test_image import draw
 
     found = output_kind(source.model, metadata)
     if found is None and source.reference is not None:
@@ -267,7 +266,7 @@ class Expected:
 
 def expect(source: Source, preprocessing: Preprocessing) -> Expected:
     """Chooses the photo whose best class is furthest ahead, so that rounding cannot change it."""
-    from edgekit.classify import TEST_PICTURE, draw
+    from edgekit.data.test_image import TEST_PICTURE, draw
 
     photos = [*_validation_photos(source, preprocessing), draw(preprocessing.resolution)]
     names = ["a validation photo"] * (len(photos) - 1) + [TEST_PICTURE]
@@ -288,19 +287,15 @@ def expect(source: Source, preprocessing: Preprocessing) -> Expected:
 
 def _validation_photos(source: Source, preprocessing: Preprocessing) -> list[Pixels]:
     """A few validation photos of the run, where it still finds them."""
-    from edgekit.data import Splits
-    from edgekit.images import UnreadableImageError
-    from edgekit.pipeline.stage import folder_name
+    from edgekit.data.images import UnreadableImageError
 
     if source.run is None:
         return []
     try:
-        stage = read_json(source.run / "manifest.json")["stages"]["data"]
-        folder = source.run / "stages" / folder_name(stage["name"], stage["key"])
-        photos = Splits.from_dict(read_json(folder / "splits.json")).val
+        photos = open_run(source.run).splits().val
         count = min(len(photos), PHOTOS)
         return [preprocessing.pixels(photos.load(index)) for index in range(count)]
-    except (OSError, ValueError, KeyError, TypeError, EdgekitError, UnreadableImageError):
+    except (OSError, EdgekitError, UnreadableImageError):
         return []  # the photos have moved, or the run was copied without its stages
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.data.normalization import Normalization
 from edgekit.errors import EdgekitError, MissingToolError
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.targets import measuring
-from edgekit.targets.deploy import tolerance
-from edgekit.targets.hosts import LocalHost, open_host
+from edgekit.system.paths import StrPath
+from edgekit.targets.deploy.deploy import tolerance
+from edgekit.targets.devices.hosts import LocalHost
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.measure import device as measuring
 
 
 def on_phone(
@@ -35,16 +36,14 @@ def on_phone(
         than this host, and DeviceError where it cannot be reached.
     """
     binary = Path(binary) if binary is not None else None
-    from edgekit import bench_devices
-    from edgekit.bench_photos import load_photos
+    from edgekit.targets.measure.method import choose_method
+    from edgekit.targets.measure.photos import load_photos, make_job
 
-    method = bench_devices.choose_method(python, binary)
+    method = choose_method(python, binary)
 
     def check(model: Path) -> str:
         photos = load_photos(model, None, None)
-        job = bench_devices.make_job(
-            model, photos, normalization=normalization, threads=(1,), runs=1
-        )
+        job = make_job(model, photos, normalization=normalization, threads=(1,), runs=1)
         with open_host(url) as phone:
             try:
                 there = method(phone, job, lambda *_: None)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).with_name("deploy_files")
+FOLDER = Path(__file__).with_name("files")
 
 
 def render(name: str, record: dict[str, Any], **more: Any) -> bytes:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import IO
 
 from edgekit.errors import DeviceError, MissingToolError, UsageError
-from edgekit.hashing import file_hash
-from edgekit.targets import hosts
-from edgekit.targets.hosts import Beat, Line, Ran
+from edgekit.system.hashing import file_hash
+from edgekit.targets.devices import hosts
+from edgekit.targets.devices.hosts import Beat, Line, Ran
 
 START_S = 30.0  # for adb's list of phones, and for its server to start
 SHORT_S = 60.0  # for a small command of ours

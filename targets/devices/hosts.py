@@ -204,30 +204,3 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-@contextmanager
-def open_host(url: str | None) -> Iterator[Host]:
-    """Gives the host at a URL while the body runs, or this machine without one.
-
-    Args:
-        url: ``local:``, ``ssh://[user@]host[:port]``, ``adb://SERIAL``, or ``adb:`` for the only
-            one attached.
-
-    Raises:
-        UsageError: it is no URL of that kind.
-        DeviceError: the host cannot be used.
-    """
-    if url is None or url == "local:":
-        yield LocalHost()
-        return
-    if url.startswith("adb:"):
-        from edgekit.targets.adb import ADBHost, parse_serial
-
-        with ADBHost(parse_serial(url)) as phone:
-            yield phone
-        return
-    from edgekit.targets.ssh import SSHHost, parse_url
-
-    with SSHHost(parse_url(url)) as host:
-        yield host

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.errors import DeviceError
-from edgekit.hashing import file_hash
-from edgekit.targets.hosts import Host
+from edgekit.system.hashing import file_hash
+from edgekit.targets.devices.hosts import Host
 
 PART = 4 << 20  # bytes that are lost at most
 SHORT_S = 120.0  # a slow card hashes 100 MB in less

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgekit.errors import DeviceError, UsageError
-from edgekit.hashing import file_hash
-from edgekit.targets.hosts import BEAT_S, SAID, Beat, Line, Ran
+from edgekit.system.hashing import file_hash
+from edgekit.targets.devices.hosts import BEAT_S, SAID, Beat, Line, Ran
 
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection, SSHClientProcess, SSHCompletedProcess

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError
-from edgekit.paths import StrPath
-from edgekit.targets.doctor import look
-from edgekit.targets.doctor_facts import Facts, clean
-from edgekit.targets.hosts import open_host
+from edgekit.system.paths import StrPath
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.doctor.examine import look
+from edgekit.targets.doctor.facts import Facts, clean
 
 ANSWERS = "ok"
 LOOK_S = 10.0  # for the questions to a device that has answered
@@ -93,7 +93,7 @@ def find(urls: Sequence[str], timeout_s: float) -> list[Found]:
 
 def phones() -> list[Found]:
     """Lists what adb is connected to; nothing where adb is not installed."""
-    from edgekit.targets.adb import attached
+    from edgekit.targets.devices.adb import attached
 
     try:
         return [

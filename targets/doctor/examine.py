@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edgekit.errors import DeviceError, MissingToolError
-from edgekit.targets.doctor_facts import (
+from edgekit.targets.devices.hosts import Host, LocalHost
+from edgekit.targets.doctor.facts import (
     Facts,
     Python,
     Said,
@@ -18,9 +19,8 @@ from edgekit.targets.doctor_facts import (
     parse_python,
     parse_said,
 )
-from edgekit.targets.doctor_missing import Missing, missing, runtime_missing
-from edgekit.targets.doctor_script import CODE, SCRIPT
-from edgekit.targets.hosts import Host, LocalHost
+from edgekit.targets.doctor.missing import Missing, missing, runtime_missing
+from edgekit.targets.doctor.script import CODE, SCRIPT
 
 __all__ = [
     "Facts",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgekit.targets.doctor_script import MARK
+from edgekit.targets.doctor.script import MARK
 
 OLDEST = (3, 9)  # the Python that the agent needs
 LONGEST = 300  # characters of a value, and of a path

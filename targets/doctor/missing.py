@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 
 from edgekit.errors import MissingToolError
-from edgekit.targets.doctor_facts import OLDEST, Facts, Python, choose_python
+from edgekit.targets.doctor.facts import OLDEST, Facts, Python, choose_python
 
 NEEDS = "Python 3.9 or newer, NumPy and a TFLite runtime"
 TFLITE_NEWEST = (3, 11)  # the last Python for which tflite-runtime has wheels

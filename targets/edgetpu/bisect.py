@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import atomic
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_file import Tensor, TFLiteModel
-from edgekit.converters.tflite_slice import Slicer
-from edgekit.paths import StrPath
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import Tensor, TFLiteModel
+from edgekit.converters.tflite.slice import Slicer
+from edgekit.system import files as atomic
+from edgekit.system.paths import StrPath
 
 Fails = Callable[[Path], bool]
 Note = Callable[[str], None]

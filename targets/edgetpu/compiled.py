@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.converters.tflite_file import Operator, TFLiteModel
+from edgekit.converters.tflite.file import CUSTOM_OP, Operator, TFLiteModel
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_executable import Layer, Package, read_package
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.edgetpu.executable import Layer, Package, read_package
 
 
 def describe_compiled(model: TFLiteModel) -> dict[str, Any] | None:

@@ -16,21 +16,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit import atomic
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_container import copy_files
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.container import copy_files
+from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
-from edgekit.paths import StrPath
-from edgekit.targets.edgetpu_failures import is_silent, known_failure
-from edgekit.targets.edgetpu_log import (
+from edgekit.system import files as atomic
+from edgekit.system.paths import StrPath
+from edgekit.targets.devices.hosts import Host, LocalHost, Ran
+from edgekit.targets.edgetpu.failures import is_silent, known_failure
+from edgekit.targets.edgetpu.log import (
     CompilerOutput,
     parse_output,
     parse_outputs,
 )
-from edgekit.targets.edgetpu_options import CompilerOptions
-from edgekit.targets.edgetpu_status import CUSTOM_OP
-from edgekit.targets.edgetpu_text import decode
-from edgekit.targets.hosts import Host, LocalHost, Ran
+from edgekit.targets.edgetpu.options import CompilerOptions
+from edgekit.targets.edgetpu.text import decode
 
 GRACE_S = 30  # what the compiler gets to stop by itself before it is killed
 

@@ -1,6 +1,6 @@
 """What each variant costs on an Edge TPU, read off its Graph: before anything is trained.
 
-Memory is an estimate (`edgekit.targets.edgetpu_memory`); latencies are what others measured.
+Memory is an estimate (`edgekit.targets.edgetpu.memory`); latencies are what others measured.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.architecture import build_graph
-from edgekit.catalog import figures
-from edgekit.cost import macs
 from edgekit.errors import UsageError
-from edgekit.graph import (
+from edgekit.networks.cost import macs
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.catalog import figures
+from edgekit.networks.efficientnet.spec import ModelSpec, find_spec
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     WeightedNode,
 )
-from edgekit.passes import expand_activations
-from edgekit.report.format import size
-from edgekit.spec import ModelSpec, find_spec
-from edgekit.targets.edgetpu_memory import Kernel, Layer, Memory
-from edgekit.targets.edgetpu_passes import prepare
+from edgekit.networks.passes import expand_activations
+from edgekit.system.text import size
+from edgekit.targets.edgetpu.memory import Kernel, Layer, Memory
+from edgekit.targets.edgetpu.passes import prepare
 
 #: What to compare with: the variants that Google made for such chips, without swish and
 #: squeeze-excite, which it left out for "hardware/software stack limitations" (tensorflow/tpu 556).

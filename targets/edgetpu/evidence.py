@@ -1,7 +1,7 @@
 """Where what we say of the Edge TPU compiler was seen: files, logs, issues, its documentation.
 
-A rule that leaves an operator on the CPU names what showed it (`edgekit.targets.edgetpu_operators`,
-`edgekit.targets.edgetpu_rules`). A sentence of the documentation counts where no compiled file or
+A rule that leaves an operator on the CPU names what showed it (`edgekit.targets.edgetpu.operators`,
+`edgekit.targets.edgetpu.rules`). A sentence of the documentation counts where no compiled file or
 log refutes it. Refuted, and so no rules: a fully connected layer has its weights quantized as a
 whole (pair dense_256); a convolution has the same dilation in both directions, even where its
 kernel has one row or one column (pair tcn_dilated); a softmax has one dimension and at most 16,000

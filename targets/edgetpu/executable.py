@@ -16,7 +16,7 @@ parameter-caching and one execution-only executable with the same token, as Cora
 says of a model that fits. All but two stream nothing: the LSTM caches 43,968 bytes and streams 576,
 tcn_dilated caches 1,536 and streams the 1,510,464 of its fully connected layer. No scratch is used
 but the LSTM's 672 bytes, and no file states its cycles. Cached plus streamed bytes are those of the
-source's weights and biases in the chip's layout (`edgekit.targets.edgetpu_memory.Kernel`), and of
+source's weights and biases in the chip's layout (`edgekit.targets.edgetpu.memory.Kernel`), and of
 some operators without weights: 192 for split_concat. Both executables carry instructions, which is
 most of a small compiled file.
 

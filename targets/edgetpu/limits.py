@@ -1,6 +1,6 @@
 """What can keep one operator off the Edge TPU: a function per limit.
 
-Each says what is wrong with an operator, or None. `edgekit.targets.edgetpu_operators` has the
+Each says what is wrong with an operator, or None. `edgekit.targets.edgetpu.operators` has the
 table of which operator is subject to which, and where each was seen.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.converters.tflite_checks import at
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.checks import at
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_evidence import Evidence
-from edgekit.targets.edgetpu_status import DATA_TYPE, LIMITATION, MEANINGS, NOT_CONSTANT, RANK
+from edgekit.targets.edgetpu.evidence import Evidence
+from edgekit.targets.edgetpu.status import DATA_TYPE, LIMITATION, MEANINGS, NOT_CONSTANT, RANK
 
 UINT8_INPUT = (
     "give the model an 8-bit input: `edgekit build --io uint8`, or inference_input_type = "

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgekit.targets.edgetpu_failures import Failure, known_failure
-from edgekit.targets.edgetpu_log_reader import Block, read_blocks
-from edgekit.targets.edgetpu_status import MAPPED
-from edgekit.targets.edgetpu_text import clean_lines, split_streams
+from edgekit.targets.edgetpu.failures import Failure, known_failure
+from edgekit.targets.edgetpu.log_reader import Block, read_blocks
+from edgekit.targets.edgetpu.status import MAPPED
+from edgekit.targets.edgetpu.text import clean_lines, split_streams
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from operator import itemgetter
 from pathlib import PurePath
 
-from edgekit.targets.edgetpu_failures import (
+from edgekit.targets.edgetpu.failures import (
     CUT_OFF,
     SILENT,
     Failure,
@@ -22,7 +22,7 @@ from edgekit.targets.edgetpu_failures import (
     is_own_complaint,
     known_failure,
 )
-from edgekit.targets.edgetpu_status import FAILED, MEANINGS
+from edgekit.targets.edgetpu.status import FAILED, MEANINGS
 
 LONGEST = 4000  # characters of a line that is read; those that hold something have some 200
 NAME_WIDTH = 31  # of the first column of the compiler's table

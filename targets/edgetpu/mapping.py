@@ -13,13 +13,13 @@ from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
-from edgekit.converters.tflite_cost import macs
-from edgekit.converters.tflite_file import TFLiteModel
-from edgekit.report.format import size
-from edgekit.targets.edgetpu_memory import Memory, estimate_memory
-from edgekit.targets.edgetpu_operators import not_seen
-from edgekit.targets.edgetpu_rules import refusals, unmapped
-from edgekit.targets.edgetpu_status import BEHIND, FAILED, MAPPED, MEANINGS
+from edgekit.converters.tflite.cost import macs
+from edgekit.converters.tflite.file import TFLiteModel
+from edgekit.system.text import size
+from edgekit.targets.edgetpu.memory import Memory, estimate_memory
+from edgekit.targets.edgetpu.operators import not_seen
+from edgekit.targets.edgetpu.rules import refusals, unmapped
+from edgekit.targets.edgetpu.status import BEHIND, FAILED, MAPPED, MEANINGS
 
 NOT_SEEN = "not seen"  # how the reason of an operator begins that counts as mapped
 
@@ -29,7 +29,7 @@ class Predicted:
     """One operator's fate.
 
     Attributes:
-        status: the compiler's words (`edgekit.targets.edgetpu_status`).
+        status: the compiler's words (`edgekit.targets.edgetpu.status`).
         reason: what exactly keeps it off the Edge TPU, and what showed that; of a mapped operator,
             "not seen" and what nothing shows of it; else None.
         fix: what to do about it; likewise.

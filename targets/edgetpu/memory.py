@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.converters.tflite_cost import activation_bytes, parameter_bytes
-from edgekit.converters.tflite_file import Operator, Tensor, TFLiteModel
+from edgekit.converters.tflite.cost import activation_bytes, parameter_bytes
+from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
 
 MIB = 1 << 20

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edgekit.converters.tflite_file import Operator, TFLiteModel
-from edgekit.targets import edgetpu_limits as limits
-from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
-from edgekit.targets.edgetpu_limits import CHANNELS_LAST, REPLACE, Reason, Size
-from edgekit.targets.edgetpu_status import LIMITATION, MEANINGS, UNSUPPORTED
+from edgekit.converters.tflite.file import Operator, TFLiteModel
+from edgekit.targets.edgetpu import limits
+from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
+from edgekit.targets.edgetpu.limits import CHANNELS_LAST, REPLACE, Reason, Size
+from edgekit.targets.edgetpu.status import LIMITATION, MEANINGS, UNSUPPORTED
 
 Find = Callable[[TFLiteModel, Operator], Reason | None]
 

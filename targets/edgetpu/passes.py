@@ -1,6 +1,6 @@
 """Rewrites of a prepared Graph that suit the Edge TPU; none changes what it computes in reals.
 
-They are caution. Of another's file `edgekit.targets.edgetpu_operators` counts as mapped what
+They are caution. Of another's file `edgekit.targets.edgetpu.operators` counts as mapped what
 nothing shows to be left out; of our own network every operator shall be one that was seen mapped.
 
 A pool keeps its input's scale, where a MEAN has one of its own. So a network has pools only where
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edgekit.errors import UsageError
-from edgekit.graph import Activation, AveragePool2D, Flatten, Graph, Mean, Mul, Node
-from edgekit.targets.edgetpu_operators import MAX_MEAN
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Activation, AveragePool2D, Flatten, Mean, Mul, Node
+from edgekit.targets.edgetpu.operators import MAX_MEAN
 
 #: Every published variant halves its maps this often, so that at multiples of 2**5 all sides are
 #: even where they are large.
@@ -25,7 +26,7 @@ Named = tuple[Node, tuple[int, ...]]
 
 
 def prepare(graph: Graph) -> Graph:
-    """Applies what suits a prepared network (`edgekit.passes.prepare`).
+    """Applies what suits a prepared network (`edgekit.networks.passes.prepare`).
 
     The last mean becomes a pool in networks without squeeze-excite only: those are the ones that
     Google wrote with pools, for TFLite and the Edge TPU.

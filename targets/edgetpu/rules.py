@@ -12,23 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekit.converters.tflite_checks import (
-    ERROR,
-    WARNING,
-    Finding,
-    Rule,
-    apply_rules,
-    at,
-    fixed_scale,
-    too_new,
-)
-from edgekit.converters.tflite_file import Operator, TFLiteModel
-from edgekit.report.format import size
-from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
-from edgekit.targets.edgetpu_limits import Reason
-from edgekit.targets.edgetpu_memory import TILE_BYTES, layer_of
-from edgekit.targets.edgetpu_operators import CUSTOM, why_not
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.converters.findings import ERROR, WARNING, Finding
+from edgekit.converters.tflite.checks import Rule, apply_rules, at, fixed_scale, too_new
+from edgekit.converters.tflite.file import CUSTOM_OP, Operator, TFLiteModel
+from edgekit.system.text import size
+from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
+from edgekit.targets.edgetpu.limits import Reason
+from edgekit.targets.edgetpu.memory import TILE_BYTES, layer_of
+from edgekit.targets.edgetpu.operators import CUSTOM, why_not
 
 _INT32_MAX = 2**31 - 1
 #: Newer than in TensorFlow 2.5 (which has TILE up to 2), and compiled by version 16 all the same.

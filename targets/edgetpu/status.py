@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMPILER = "16.0.384591198"  # the last release
-CUSTOM_OP = "edgetpu-custom-op"  # what it puts in the place of all that it maps
 
 MAPPED = "Mapped to Edge TPU"
 BEHIND = "More than one subgraph is not supported"

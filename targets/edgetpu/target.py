@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import CUSTOM_OP, TFLiteModel
 from edgekit.errors import CompileError, UsageError
-from edgekit.graph import Graph
-from edgekit.paths import StrPath
-from edgekit.spec import ModelSpec
-from edgekit.targets import edgetpu_compiler, edgetpu_family, edgetpu_passes
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.graph import Graph
+from edgekit.system.paths import StrPath
 from edgekit.targets.base import Compiled, Finding, Target
-from edgekit.targets.edgetpu_compiler import CompiledFile
-from edgekit.targets.edgetpu_mapping import Prediction, predict
-from edgekit.targets.edgetpu_options import TIMEOUT_S, CompilerOptions
-from edgekit.targets.edgetpu_rules import check_edgetpu, refusals
-from edgekit.targets.edgetpu_status import CUSTOM_OP
-from edgekit.targets.hosts import Host
+from edgekit.targets.devices.hosts import Host
+from edgekit.targets.edgetpu import compiler as edgetpu_compiler
+from edgekit.targets.edgetpu import costs as edgetpu_family
+from edgekit.targets.edgetpu import passes as edgetpu_passes
+from edgekit.targets.edgetpu.compiler import CompiledFile
+from edgekit.targets.edgetpu.mapping import Prediction, predict
+from edgekit.targets.edgetpu.options import TIMEOUT_S, CompilerOptions
+from edgekit.targets.edgetpu.rules import check_edgetpu, refusals
 
 
 class EdgeTPUTarget(Target):

@@ -8,19 +8,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.classifier import count_classes, photo_problem, tflite_problem
-from edgekit.converters import tflite_container as container
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import check_int8, check_mixed
-from edgekit.converters.tflite_file import Tensor, TFLiteModel
-from edgekit.converters.tflite_metadata import Metadata, read_metadata
-from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
-from edgekit.converters.tflite_scheme import count_schemes, scheme
+from edgekit.converters.classifier import count_classes, photo_problem, tflite_problem
+from edgekit.converters.model_files import ONNX, OPENVINO
+from edgekit.converters.tflite import container
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.checks import check_int8, check_mixed
+from edgekit.converters.tflite.file import Tensor, TFLiteModel
+from edgekit.converters.tflite.metadata import Metadata, read_metadata
+from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
+from edgekit.converters.tflite.scheme import count_schemes, scheme
+from edgekit.data.label_files import FittedLabels, fit_labels
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.labels import FittedLabels, fit_labels
-from edgekit.model_files import ONNX, OPENVINO
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
+from edgekit.system.paths import StrPath
 
 SCHEMA_VERSION = 1
 MOST_INLINE_LABELS = 20
@@ -30,13 +30,14 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
     """Describes a model file as JSON values.
 
     Args:
-        path: of a .tflite file. Of a .onnx or .xml file less is said: `edgekit.inspection_others`.
+        path: of a .tflite file. Of a .onnx or .xml file less is said:
+            `edgekit.targets.inspection.others`.
 
     Returns:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
         ``outputs`` (name, shape, dtype, scale, zero_point), ``operators`` (name, version, count,
         newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``edgetpu`` (of a compiled model
-        what `edgekit.targets.edgetpu_compiled.describe_compiled` finds, else None), ``weights``
+        what `edgekit.targets.edgetpu.compiled.describe_compiled` finds, else None), ``weights``
         (how many operators with weights have which scheme), ``not_a_classifier`` (why, or None
         for an image classifier), ``labels_note`` (how the labels differ from the output, or
         None), ``needs_normalization`` (whether its float input takes photos that are normalised
@@ -45,12 +46,12 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read, is not TFLite, or is damaged.
     """
-    from edgekit.targets.edgetpu_compiled import describe_compiled
+    from edgekit.targets.edgetpu.compiled import describe_compiled
 
     path = Path(path)
     ending = path.suffix.lower()
     if ending in (ONNX, OPENVINO):
-        from edgekit.inspection_others import inspect_onnx, inspect_openvino
+        from edgekit.targets.inspection.others import inspect_onnx, inspect_openvino
 
         return inspect_onnx(path) if ending == ONNX else inspect_openvino(path)
     data = tflite_file.read_bytes(path)
@@ -106,7 +107,7 @@ def _end(tensor: Tensor) -> dict[str, Any]:
 
 def _findings(model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
     """What the targets of 8-bit models say; nothing of a model that is meant for none of them."""
-    from edgekit.targets.edgetpu_rules import check_edgetpu
+    from edgekit.targets.edgetpu.rules import check_edgetpu
 
     checks = {
         "w8a8-static": {"tflite": check_int8, "edgetpu": check_edgetpu},

@@ -1,4 +1,4 @@
-"""Says what a .onnx file or an OpenVINO IR is, as `edgekit.inspection` does of a .tflite file."""
+"""Says what a .onnx file or an OpenVINO IR is."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.classifier import count_classes, onnx_problem, openvino_problem
-from edgekit.hashing import hash_file
-from edgekit.labels import fit_labels
-from edgekit.paths import StrPath
+from edgekit.converters.classifier import count_classes, onnx_problem, openvino_problem
+from edgekit.data.label_files import fit_labels
+from edgekit.system.hashing import hash_file
+from edgekit.system.paths import StrPath
 
 SCHEMA_VERSION = 1
 
 
 def inspect_onnx(path: StrPath) -> dict[str, Any]:
-    """Describes a .onnx file as JSON values; see `edgekit.inspection.inspect_file`.
+    """Describes a .onnx file as JSON values; see `edgekit.targets.inspection.inspect.inspect_file`.
 
     Raises:
         UsageError: it cannot be read, or is damaged.
         MissingToolError: the package onnx is not installed.
     """
     path = Path(path)
-    from edgekit.converters import onnx_file
+    from edgekit.converters.onnx import file as onnx_file
 
     model = onnx_file.read(path)
     return {
@@ -47,7 +47,8 @@ def inspect_openvino(path: StrPath) -> dict[str, Any]:
         UsageError: a file is missing or damaged.
     """
     path = Path(path)
-    from edgekit.converters import openvino_file
+    from edgekit.converters.openvino import checks as openvino_checks
+    from edgekit.converters.openvino import file as openvino_file
 
     model = openvino_file.read(path)
     record = model.preprocessing
@@ -61,7 +62,7 @@ def inspect_openvino(path: StrPath) -> dict[str, Any]:
         "preprocessing": record.to_dict() if record else None,
         "not_a_classifier": openvino_problem(model),
         "labels_note": _labels_note(model.labels, model.outputs),
-        "findings": {"openvino": [asdict(f) for f in openvino_file.findings(model)]},
+        "findings": {"openvino": [asdict(f) for f in openvino_checks.findings(model)]},
     }
 
 

@@ -2,8 +2,9 @@
 
 It needs Python 3.9, numpy and a TFLite runtime, and nothing of edgekit. It has two sides, so that a
 runtime may crash or hang and be a message: ``agent.py REQUEST.json`` goes through the steps of a
-request and starts ``agent.py`` for each, which alone loads the runtime. `edgekit.targets.runner`
-uses that second side on this host, `edgekit.targets.measuring` the whole.
+request and starts ``agent.py`` for each, which alone loads the runtime.
+`edgekit.targets.measure.isolated` uses that second side on this host,
+`edgekit.targets.measure.device` the whole.
 
 All that is said is a line of JSON on stdout. What libraries print there goes to stderr.
 

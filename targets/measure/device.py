@@ -15,19 +15,19 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
-from edgekit import child
-from edgekit.converters.tflite_file import TFLiteModel
+from edgekit.converters.tflite.file import TFLiteModel
+from edgekit.data.images import Pixels
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.hashing import file_hash
-from edgekit.paths import StrPath
-from edgekit.runtime import Pixels
-from edgekit.targets import doctor
-from edgekit.targets.doctor import Facts, Python
-from edgekit.targets.hosts import Host
-from edgekit.targets.journal import Journal
-from edgekit.targets.runner import CHILD, Delegate, check_python_has, failure, raw_outputs
-from edgekit.targets.throttling import judge
-from edgekit.targets.transfer import send
+from edgekit.system import processes as child
+from edgekit.system.hashing import file_hash
+from edgekit.system.paths import StrPath
+from edgekit.targets.devices.hosts import Host
+from edgekit.targets.devices.send import send
+from edgekit.targets.doctor import examine as doctor
+from edgekit.targets.doctor.examine import Facts, Python
+from edgekit.targets.measure.isolated import CHILD, Delegate, check_python_has, failure, raw_outputs
+from edgekit.targets.measure.journal import Journal
+from edgekit.targets.measure.throttling import judge
 
 Progress = Callable[[str, int, int], None]
 LATENCY, PHOTOS = "latency", "photos"

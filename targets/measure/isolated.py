@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit import child
-from edgekit.classifier import photo_problem, refuse, tflite_problem
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_file import TFLiteModel
-from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.converters.classifier import photo_problem, refuse, tflite_problem
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import CUSTOM_OP, TFLiteModel
+from edgekit.converters.tflite.metadata import Metadata, read_metadata
+from edgekit.data.images import Pixels
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError, did_you_mean
-from edgekit.normalization import Normalization
-from edgekit.paths import StrPath
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Pixels, feed_table
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.runtimes.litert import feed_table
+from edgekit.system import processes as child
+from edgekit.system.paths import StrPath
 
 CHILD = Path(__file__).with_name("agent.py")
 DELEGATES = ("none", "xnnpack", "edgetpu", "gpu")

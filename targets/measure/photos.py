@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.class_names import canonical
-from edgekit.classifier import count_classes, tflite_problem
-from edgekit.classify import decode_photo, draw, preparation
-from edgekit.converters.tflite_file import TFLiteModel
-from edgekit.converters.tflite_metadata import Metadata, read_metadata
+from edgekit.converters.classifier import count_classes, tflite_problem
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import TFLiteModel
+from edgekit.converters.tflite.metadata import Metadata, read_metadata
+from edgekit.data.class_names import canonical
+from edgekit.data.folders import PhotoFile
+from edgekit.data.images import Pixels, decode_photo
+from edgekit.data.label_files import fit_labels
+from edgekit.data.normalization import Normalization
+from edgekit.data.sources import list_to_measure
+from edgekit.data.test_image import draw
 from edgekit.errors import UsageError
-from edgekit.labels import fit_labels
-from edgekit.parallel import ordered_map
-from edgekit.paths import StrPath
-from edgekit.photos import PhotoFile
-from edgekit.runtime import Pixels
-from edgekit.sources import list_to_measure
-from edgekit.targets.measuring import Progress
-from edgekit.targets.runner import read_image_model
+from edgekit.runtimes.litert import check_normalization, feed_table
+from edgekit.system.paths import StrPath
+from edgekit.system.threads import ordered_map
+from edgekit.targets.classify import preparation
+from edgekit.targets.measure.device import Job, Progress
+from edgekit.targets.measure.isolated import read_image_model
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -125,3 +133,21 @@ def _classes(
             hint="give photos of the classes that it was trained on",
         )
     return known, labels.note
+
+
+def make_job(
+    path: StrPath, photos: Photos, *, normalization: Normalization | None = None, **settings: Any
+) -> Job:
+    """What is measured of a file; further settings are those of `Job`.
+
+    Args:
+        path: of the .tflite file.
+        photos: what it is given.
+        normalization: of a float input whose file does not state it.
+        settings: of `Job`.
+    """
+    path = Path(path)
+    model = tflite_file.read(path)
+    image = model.tensors[model.inputs[0]]
+    check_normalization(path, image, normalization)
+    return Job(path, model, photos.pixels, feed_table(image, path, normalization), **settings)

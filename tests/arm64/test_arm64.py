@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import places
 import pytest
-from server import missing, serve
+from arm64_server import missing, serve
 from tiny_tflite import SIZE, TinyModel
 
-from edgekit.converters import tflite_file
-from edgekit.targets import measuring
-from edgekit.targets.hosts import LocalHost
-from edgekit.targets.measuring import Job, measure
-from edgekit.targets.ssh import SSHHost, parse_url
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.targets.devices.hosts import LocalHost
+from edgekit.targets.devices.ssh import SSHHost, parse_url
+from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.device import Job, measure
 
-ROOT = Path(__file__).parents[2] / ".arm64"
+ROOT = places.ROOT / ".arm64"
 PYTHON = "/home/pi/edgekit/bin/python"
 SLOW_S = 120.0  # for a small program under qemu
 

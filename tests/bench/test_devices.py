@@ -12,17 +12,20 @@ from foreign_files import FOREIGN, ending_in
 from PIL import Image
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
-from edgekit import bench_devices
-from edgekit.bench_devices import check_url, choose_method, compare
-from edgekit.bench_photos import Photos, load_photos
-from edgekit.classify import draw
-from edgekit.console import NullConsole
+from edgekit.bench import devices as bench_devices
+from edgekit.bench.devices import compare
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.test_image import draw
 from edgekit.errors import DeviceError, UsageError
-from edgekit.hashing import file_hash
-from edgekit.normalization import Normalization
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
-from edgekit.targets import measuring
+from edgekit.report.document import Timing
+from edgekit.runtimes.litert import LiteRT
+from edgekit.system.console import NullConsole
+from edgekit.system.hashing import file_hash
+from edgekit.targets.devices.open import check_url
+from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.method import choose_method
+from edgekit.targets.measure.photos import Photos, load_photos, make_job
 
 # Their order is that of their bytes, not the one that a person would give.
 HOSTILE = ["$(touch never)", "A 'b' \"c\"", "a\nb; rm -rf ~", "ü, 日本", os.fsdecode(b"\xff\xfe")]
@@ -243,7 +246,7 @@ def test_a_device_that_is_away_does_not_stop_the_others(path, tmp_path, monkeypa
     monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.ssh
     data = photos_in(tmp_path / "data", "abcde")
     photos = load_photos(path, data, None)
-    job = bench_devices.make_job(path, photos, threads=(1,), runs=3, seconds=1.0)
+    job = make_job(path, photos, threads=(1,), runs=3, seconds=1.0)
     urls = ["local:", DEAD, "local:"]
     method = choose_method(sys.executable, None)
     document, (problem,) = bench_devices.measure(job, photos, urls, method, NullConsole())
@@ -265,7 +268,7 @@ def test_a_device_that_is_away_does_not_stop_the_others(path, tmp_path, monkeypa
     (timing,) = here["timings"]
     assert (timing["delegate"], timing["threads"], timing["n"]) == ("xnnpack", 1, 3)
     assert 0 < timing["p5"] <= timing["median"] <= timing["p95"]
-    assert set(timing) == set(bench_devices.Timing.__annotations__)
+    assert set(timing) == set(Timing.__annotations__)
     answers = LiteRT(path).run(photos.pixels).argmax(1)
     assert here["accuracy"] == [
         {
@@ -287,7 +290,7 @@ def test_a_device_that_is_away_does_not_stop_the_others(path, tmp_path, monkeypa
 def test_devices_are_told_apart_and_compared_with_the_host(path, monkeypatch):
     """Each has the answers of its own, in the order that they were given in."""
     photos = Photos("three", np.zeros((3, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 1]))
-    job = bench_devices.make_job(path, photos)
+    job = make_job(path, photos)
     of = {"local:": [0, 1, 1], "adb:": [0, 1, 2], "ssh://pi": [0, 0, 0]}
 
     class Here:
@@ -337,7 +340,7 @@ def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
     assert photos.note == (
         "map.tflite is no image classifier: its output [1, 4, 4, 8] is no single list of scores"
     )
-    job = bench_devices.make_job(path, photos, threads=(1,), runs=1)
+    job = make_job(path, photos, threads=(1,), runs=1)
     document, problems = bench_devices.measure(
         job, photos, [], choose_method(sys.executable, None), NullConsole()
     )
@@ -377,8 +380,8 @@ def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
     path.write_bytes(float_io().pack())
     photos = load_photos(path, None, None)
     with pytest.raises(UsageError, match="how a photo is normalised") as caught:
-        bench_devices.make_job(path, photos)
+        make_job(path, photos)
     assert "--mean R,G,B --std R,G,B" in caught.value.hint
     given = Normalization((1.0, 2.0, 3.0), (2.0,) * 3)
-    table = bench_devices.make_job(path, photos, normalization=given).table
+    table = make_job(path, photos, normalization=given).table
     assert table[[0, 255]].tolist() == [[-0.5, -1.0, -1.5], [127.0, 126.5, 126.0]]

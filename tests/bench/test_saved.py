@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bench_saved import compare, read
+from edgekit.bench.saved import compare, read
 from edgekit.errors import GateError, UsageError
 
 

@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from places import TESTS
 from tiny_tflite import TinyModel, float_io
 
-from edgekit import bench
-from edgekit.bench import Settings, int8_notes, measure, summarize, turns
+from edgekit.bench import side_by_side as bench
+from edgekit.bench.side_by_side import Settings, int8_notes, measure, summarize, turns
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
 
 LOADED = {
@@ -42,7 +43,7 @@ def started(monkeypatch):
 @pytest.fixture
 def stand_in(started, monkeypatch, tmp_path):
     """Makes files that do what their names say."""
-    child = (sys.executable, str(Path(__file__).with_name("bench_stand_in.py")))
+    child = (sys.executable, str(TESTS / "support" / "bench_stand_in.py"))
     monkeypatch.setattr(bench, "CHILD", child)
 
     def make(*names):

@@ -13,12 +13,12 @@ from PIL import Image
 from prerequisites import NEEDS
 from tiny_tflite import SIZE, TinyModel, float_io
 
-from edgekit import bench_child
-from edgekit.bench_child import burst, load
-from edgekit.classify import draw
+from edgekit.bench import worker as bench_child
+from edgekit.bench.worker import burst, load
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.test_image import draw
 from edgekit.errors import MissingToolError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
+from edgekit.runtimes.litert import LiteRT
 
 LABELS = ("a", "b", "c", "d", "e")
 CROPPED = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS, 0.5)
@@ -117,7 +117,7 @@ def test_errors_cross_the_pipe(error, described):
 def test_resident_memory_counts_what_is_held():
     """In a process of its own: here, something else may be freed in between."""
     program = (
-        "import numpy; from edgekit.bench_child import _resident\n"
+        "import numpy; from edgekit.bench.worker import _resident\n"
         "before = _resident(); held = numpy.ones(8_000_000)\n"
         "print((_resident() - before) / held.nbytes)"
     )
@@ -138,10 +138,10 @@ def test_each_line_is_answered_with_one(path, tmp_path):
         request | {"seconds": 0.01},
     ]
     noisy = (
-        "import os; from edgekit import bench_child, runtime\n"
-        "invoke = runtime.LiteRT.invoke\n"
-        "runtime.LiteRT.invoke = lambda self: (os.write(1, b'noise\\n'), invoke(self))\n"
-        "bench_child.main()"
+        "import os; from edgekit.bench import worker; from edgekit.runtimes import litert\n"
+        "invoke = litert.LiteRT.invoke\n"
+        "litert.LiteRT.invoke = lambda self: (os.write(1, b'noise\\n'), invoke(self))\n"
+        "worker.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", noisy],

@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
+import places
 import pytest
 from prerequisites import NEEDS
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = places.BENCHMARKS
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from pathlib import Path
 
+import places
 import pytest
 from prerequisites import needs
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = places.BENCHMARKS
 
 
 @pytest.fixture(scope="module")

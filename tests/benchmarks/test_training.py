@@ -1,13 +1,13 @@
 """benchmarks/training.py: one table of several libraries, of which some may not be there."""
 
 import json
-from pathlib import Path
 
+import places
 import pytest
 from hidden import path_without
 from prerequisites import needs
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = places.BENCHMARKS
 TINY = ["--batch", "2", "--resolution", "32", "--repeats", "1", "--steps", "1", "--threads", "1"]
 
 
@@ -69,7 +69,7 @@ def test_ours_and_two_that_are_missing_are_in_one_table(run, photos, tmp_path, m
     assert "no timm" in " ".join(said.out.split())  # wherever the column breaks the line
 
 
-@pytest.mark.slow  # a process with TensorFlow; tests/converters/test_keras_parity.py compares too
+@pytest.mark.slow  # a process with TensorFlow; converters/weights/test_keras_parity.py compares too
 @needs("tensorflow")
 def test_keras_has_the_same_network(run):
     code, document, _ = run("--modes", "forward", "--libraries", "edgekit", "keras")

@@ -7,7 +7,6 @@ import pooled
 import pytest
 import torch
 
-from edgekit.architecture import build_graph
 from edgekit.calibration import statistics
 from edgekit.calibration.activations import (
     FEW_WEIGHTS,
@@ -15,15 +14,17 @@ from edgekit.calibration.activations import (
     with_float_activations,
     with_int16_activations,
 )
-from edgekit.calibration.affine import integers, reals
 from edgekit.calibration.bias import correct_biases
-from edgekit.calibration.mixed import is_mixed, keep_float
+from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import collect, fixed_ranges
 from edgekit.calibration.simulate import Simulation
-from edgekit.graph import Activation, FullyConnected, Graph, WeightedNode
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.schemes import scheme_of
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
+from edgekit.networks.passes import prepare
+from edgekit.networks.quantization import integers, is_mixed, reals
+from edgekit.networks.schemes import scheme_of
+from edgekit.networks.torch_network import Network
 
 NAMES = ["b0", "lite0", "es"]
 INPUTS = pooled.inputs(24)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.checks import check_photos, check_tensors, listed
 from edgekit.calibration.quantize import choose_all, collect, fixed_ranges, quantize
 from edgekit.calibration.ranges import METHODS
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_checks import check_int8
-from edgekit.converters.tflite_file import read
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.runtime import LiteRT
+from edgekit.converters.tflite.checks import check_int8
+from edgekit.converters.tflite.file import read
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.runtimes.litert import LiteRT
 
 SIZE = 32
 

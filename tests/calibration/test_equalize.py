@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.equalize import (
     BOUND,
     Group,
@@ -17,21 +16,22 @@ from edgekit.calibration.equalize import (
     rescale,
 )
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.graph import (
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     WeightedNode,
 )
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.spec import SPECS
-from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
+from edgekit.networks.passes import prepare
+from edgekit.networks.torch_network import Network
+from edgekit.targets.edgetpu.passes import pool_globally, split_large_means
 
 CHANNELS = 6
 MARGIN = 0.1

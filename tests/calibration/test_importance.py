@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.histogram import Histogram
 from edgekit.calibration.importance import weigh
 from edgekit.calibration.quantize import collect, fixed_ranges
 from edgekit.calibration.ranges import mse
-from edgekit.graph import Conv2D, FullyConnected, Graph, Mean
-from edgekit.passes import prepare
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Conv2D, FullyConnected, Mean
+from edgekit.networks.passes import prepare
 
 
 def test_bins_and_extremes_stay_and_every_tensor_counts():

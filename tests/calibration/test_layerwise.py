@@ -7,12 +7,12 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.layerwise import photos_for, repair_layers
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.graph import WeightedNode
-from edgekit.passes import prepare
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.nodes import WeightedNode
+from edgekit.networks.passes import prepare
 
 SIZE = 32
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (6, SIZE, SIZE, 3)).astype(np.float32)

@@ -8,15 +8,16 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.bias import correct_biases
-from edgekit.calibration.mixed import float_nodes, is_mixed, keep_float
+from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.network import Network
-from edgekit.passes import prepare
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import prepare
+from edgekit.networks.quantization import float_nodes, is_mixed
+from edgekit.networks.torch_network import Network
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.float32)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from planted import quantized
 
-from edgekit.calibration.affine import integers
 from edgekit.calibration.pair_sums import (
     LARGEST_PAIR,
     correct_shift,
@@ -18,7 +17,8 @@ from edgekit.calibration.pair_sums import (
     mean_inputs,
 )
 from edgekit.calibration.simulate import Simulation
-from edgekit.graph import Conv2D, DepthwiseConv2D, FullyConnected
+from edgekit.networks.nodes import Conv2D, DepthwiseConv2D, FullyConnected
+from edgekit.networks.quantization import integers
 
 PHOTOS = np.random.default_rng(5).integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
 

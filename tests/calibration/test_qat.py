@@ -7,15 +7,15 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.qat import QuantizedTrainer
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.passes import prepare
+from edgekit.networks.torch_network import Network
 from edgekit.training.checkpoint import CHECKPOINT
 from edgekit.training.recipe import QatRecipe
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.histogram import HistogramTap
 from edgekit.calibration.quantize import (
     choose_all,
@@ -16,9 +15,10 @@ from edgekit.calibration.quantize import (
 )
 from edgekit.calibration.simulate import Simulation
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.graph import Activation, FullyConnected
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.nodes import Activation, FullyConnected
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.torch_network import Network
 
 SIZE = 48
 

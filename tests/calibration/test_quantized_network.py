@@ -7,12 +7,12 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
-from edgekit.calibration.affine import integers
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.quantized_network import QuantizedNetwork, _Round
 from edgekit.calibration.simulate import Simulation
-from edgekit.passes import prepare
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.passes import prepare
+from edgekit.networks.quantization import integers
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.float32)

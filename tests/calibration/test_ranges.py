@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.calibration.affine import asymmetric
 from edgekit.calibration.histogram import SAMPLES_PER_PHOTO, HistogramTap
 from edgekit.calibration.ranges import (
     AUTO,
@@ -21,7 +20,8 @@ from edgekit.calibration.ranges import (
     mse,
     percentile,
 )
-from edgekit.options import RANGE_METHODS
+from edgekit.networks.quantization import asymmetric
+from edgekit.options.build import RANGE_METHODS
 
 
 def histogram_of(values):

@@ -8,16 +8,16 @@ import torch
 from narrow import narrow
 from torch.nn import functional as F
 
-from edgekit.architecture import build_graph
-from edgekit.calibration.affine import integers
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.layerwise import Layer
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.rounding import Rounding, _sample, learn_rounding
 from edgekit.calibration.simulate import Simulation
-from edgekit.graph import Conv2D, DepthwiseConv2D
-from edgekit.network import Network
-from edgekit.passes import prepare
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.nodes import Conv2D, DepthwiseConv2D
+from edgekit.networks.passes import prepare
+from edgekit.networks.quantization import integers
+from edgekit.networks.torch_network import Network
 
 SIZE, CLASSES = 32, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (24, SIZE, SIZE, 3)).astype(np.float32)

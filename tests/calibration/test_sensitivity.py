@@ -7,15 +7,15 @@ from narrow import narrow
 from pooled import inputs, plain
 from pooled import quantized as quantize_pooled
 
-from edgekit.architecture import build_graph
-from edgekit.calibration.affine import reals
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.sensitivity import Cost, layer_costs, measure
-from edgekit.graph import WeightedNode
-from edgekit.metrics import kl_divergence
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.targets.edgetpu_passes import pool_globally
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.nodes import WeightedNode
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import reals
+from edgekit.networks.torch_network import Network
+from edgekit.targets.edgetpu.passes import pool_globally
+from edgekit.tasks.classification.metrics import kl_divergence
 
 SIZE = 32
 

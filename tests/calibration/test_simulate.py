@@ -11,17 +11,18 @@ from edgekit.calibration.activations import (
     with_float_activations,
     with_int16_activations,
 )
-from edgekit.calibration.affine import activation_params
-from edgekit.calibration.kernels import run_operator
 from edgekit.calibration.quantize import collect, fixed_ranges, quantize
 from edgekit.calibration.quantized_network import QuantizedNetwork
 from edgekit.calibration.simulate import Simulation, round_by_photo
-from edgekit.converters.tflite import write
-from edgekit.converters.tflite_file import parse
-from edgekit.graph import AveragePool2D, Graph, QuantParams
-from edgekit.network import Network
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.write import write
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import AveragePool2D
+from edgekit.networks.quantization import activation_params
+from edgekit.networks.torch_network import Network
+from edgekit.parity.integer_kernels import run_operator
+from edgekit.runtimes.litert import LiteRT
 
 
 @pytest.mark.parametrize("module", [Simulation, QuantizedNetwork])

@@ -7,15 +7,15 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
 from edgekit.calibration.statistics import ACTIVATIONS, correct_biases, expected_means
-from edgekit.graph import Graph
-from edgekit.network import ACTIVATIONS as TORCH_ACTIVATIONS
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import prepare
+from edgekit.networks.torch_network import ACTIVATIONS as TORCH_ACTIVATIONS
+from edgekit.networks.torch_network import Network
+from edgekit.targets.edgetpu.passes import pool_globally, split_large_means
 
 SIZE, CLASSES = 64, 6
 INPUTS = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.float32)

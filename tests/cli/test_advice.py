@@ -11,38 +11,42 @@ from command_line import commands, commands_of, options, sources, texts
 PROSE = {"does", "filled", "has", "keeps", "lies", "or", "prepares", "uses", "wrote", "writes"}
 #: Options of other programs, by the module that calls or names them.
 OF_OTHERS = {
-    ("edgekit.targets.doctor_missing", "--system-site-packages"),  # python -m venv
-    ("edgekit.targets.deploy_classify", "--camera"),  # the program on the device, as are these
-    ("edgekit.targets.deploy_classify", "--top"),
-    ("edgekit.targets.deploy_classify", "--threads"),
-    ("edgekit.targets.deploy", "--top"),
+    ("edgekit.targets.doctor.missing", "--system-site-packages"),  # python -m venv
+    (
+        "edgekit.tasks.classification.device_program",
+        "--camera",
+    ),  # the program on the device, as are these
+    ("edgekit.tasks.classification.device_program", "--top"),
+    ("edgekit.tasks.classification.device_program", "--delegate"),
+    ("edgekit.tasks.classification.device_program", "--threads"),
+    ("edgekit.targets.deploy.deploy", "--top"),
 }
 #: Who names an option of a module, where it is fewer than say the rest.
 OWNERS_OF_ONE = {
-    ("edgekit.runtime", "--mean"): ("bench", "deploy", "run"),
-    ("edgekit.runtime", "--std"): ("bench", "deploy", "run"),
-    ("edgekit.executions", "--float"): ("parity",),
+    ("edgekit.runtimes.litert", "--mean"): ("bench", "deploy", "run"),
+    ("edgekit.runtimes.litert", "--std"): ("bench", "deploy", "run"),
+    ("edgekit.parity.executions", "--float"): ("parity",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),
 }
 #: Who can come to say what a module says, where others import it for what says nothing. The
 #: longest name that a module's begins with counts; else all that import it, directly or not.
 OWNERS = {
-    "edgekit.data": ("build", "train"),
-    "edgekit.options": ("build",),  # what training does not take cannot be wrong there
-    "edgekit.photos": ("build", "train"),
+    "edgekit.data.splits": ("build", "train"),
+    "edgekit.options.build": ("build",),  # what training does not take cannot be wrong there
+    "edgekit.data.folders": ("build", "train"),
     "edgekit.pipeline": ("build", "train"),
-    "edgekit.bench_devices": ("bench", "build"),
+    "edgekit.bench.devices": ("bench", "build"),
     "edgekit.pipeline.build": ("build",),
-    "edgekit.pipeline.results": ("build",),
-    "edgekit.normalization": ("bench", "deploy", "run"),
-    "edgekit.selection": ("build", "train"),
-    "edgekit.shard_names": ("build", "train"),
-    "edgekit.sources": ("build", "train"),
-    "edgekit.split_folders": ("build", "train"),
+    "edgekit.pipeline.report_data": ("build",),
+    "edgekit.data.normalization": ("bench", "deploy", "run"),
+    "edgekit.data.selection": ("build", "train"),
+    "edgekit.data.shard_names": ("build", "train"),
+    "edgekit.data.sources": ("build", "train"),
+    "edgekit.data.split_folders": ("build", "train"),
     "edgekit.training": ("build", "train"),
-    "edgekit.unlabelled": ("build", "train"),
-    "edgekit.targets.edgetpu_options": ("compile",),
+    "edgekit.data.unlabelled": ("build", "train"),
+    "edgekit.targets.edgetpu.options": ("compile",),
 }
 _NAME = r"--[a-z][a-z0-9-]*[a-z0-9](?![\w={-])"
 _OPTION = re.compile(rf"(?<![\w/-]){_NAME}")

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_tflite import TinyModel, float_io
 
-from edgekit import bench
+from edgekit.bench import side_by_side as bench
 from edgekit.cli import run
 from edgekit.errors import EdgekitError, MissingToolError
 

@@ -17,7 +17,7 @@ from prerequisites import skip_without
 from tiny_tflite import CLASSES, SIZE, TinyModel
 
 from edgekit.cli import run
-from edgekit.targets import measuring
+from edgekit.targets.measure import device as measuring
 
 NASTY = "a 'b' \"c\" $(touch never) `d` \n ü"
 #: Runs a script as the program that this file is compiled to.
@@ -160,7 +160,7 @@ def test_a_phone_that_is_unplugged_is_measured_to_the_end_the_next_time(
             phone.disconnect()
 
     monkeypatch.setattr(measuring.Journal, "output", output)
-    monkeypatch.setattr("edgekit.targets.benchmark_model.CHUNK", 4 * SIZE * SIZE * 3)
+    monkeypatch.setattr("edgekit.targets.measure.benchmark_model.run.CHUNK", 4 * SIZE * SIZE * 3)
     assert run(["bench", str(model), *arguments]) == 4
     assert "local:" in capsys.readouterr().out  # what was measured is shown
     assert done[count:] == [0, 1, 2, 3]

@@ -7,8 +7,9 @@ import pytest
 from edgekit.cli import run
 from edgekit.cli.doctor import throttling
 from edgekit.errors import DeviceError, MissingToolError
-from edgekit.targets import adb, doctor
-from edgekit.targets.doctor import Facts, Python
+from edgekit.targets.devices import adb
+from edgekit.targets.doctor import examine as doctor
+from edgekit.targets.doctor.examine import Facts, Python
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def found(monkeypatch, tmp_path):
         )
     ]
     monkeypatch.setattr(doctor, "examine", lambda host, python: facts[0])
-    monkeypatch.setattr("edgekit.targets.doctor_devices.look", lambda host, timeout_s: facts[0])
+    monkeypatch.setattr("edgekit.targets.doctor.discover.look", lambda host, timeout_s: facts[0])
     monkeypatch.setattr(adb, "attached", list)
     monkeypatch.setenv("HOME", str(tmp_path))
     return facts

@@ -10,7 +10,7 @@ from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
 from edgekit.cli.inspect import inspect
-from edgekit.inspection import inspect_file
+from edgekit.targets.inspection.inspect import inspect_file
 
 
 @pytest.fixture

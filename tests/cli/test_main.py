@@ -4,16 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import edgekit
 from edgekit.cli import run
 from edgekit.cli.build import command
-from edgekit.options import BuildOptions, option_name
-
-ROOT = Path(edgekit.__file__).parents[1]
+from edgekit.options.build import BuildOptions, option_name
 
 
 def edgekit_command(*arguments, **options):
@@ -101,7 +99,7 @@ def test_a_fault_of_ours_asks_for_a_report(monkeypatch, capsys):
     def fail(name):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("edgekit.catalog.list_models", fail)
+    monkeypatch.setattr("edgekit.networks.efficientnet.catalog.list_models", fail)
     assert run(["models"]) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("error: ZeroDivisionError: by zero")

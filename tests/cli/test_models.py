@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from edgekit.catalog import list_models
 from edgekit.cli import run
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.catalog import list_models
+from edgekit.networks.efficientnet.spec import SPECS
 
 
 def test_json_is_a_plain_list(capsys):

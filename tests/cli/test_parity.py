@@ -5,8 +5,8 @@ import json
 import pytest
 from tiny_tflite import TinyModel, float_io
 
-from edgekit import parity
 from edgekit.cli import run
+from edgekit.parity import compare as parity
 
 
 @pytest.fixture

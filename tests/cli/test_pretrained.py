@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from edgekit import pretrained
 from edgekit.cli.pretrained import fetch_weights, list_weights
 from edgekit.errors import UsageError
-from edgekit.pretrained import Pretrained
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet import pretrained
+from edgekit.networks.efficientnet.pretrained import Pretrained
+from edgekit.networks.efficientnet.spec import SPECS
 
 
 @pytest.fixture(autouse=True)

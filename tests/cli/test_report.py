@@ -5,16 +5,15 @@ import json
 import re
 import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from places import SHARED
 from prerequisites import needs
 
 from edgekit.cli import report, run
-from edgekit.targets.edgetpu_status import MEANINGS
+from edgekit.targets.edgetpu.status import MEANINGS
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
 
 TABLE = """\

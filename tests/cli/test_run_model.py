@@ -10,11 +10,12 @@ from PIL import Image
 from stand_in import build_library, compiled_model
 from tiny_tflite import SIZE, TinyModel, float_io
 
-from edgekit.classifier import softmax
-from edgekit.classify import TEST_PICTURE, classify, draw
 from edgekit.cli import run
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
+from edgekit.converters.classifier import softmax
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.test_image import TEST_PICTURE, draw
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.classify import classify
 
 LABELS = ("daisy", "rose\x1b", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)

@@ -5,8 +5,8 @@ import pytest
 from edgekit.cli import run
 from edgekit.cli.scale import parse_budget
 from edgekit.errors import UsageError
-from edgekit.scaling import scale_spec
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.efficientnet.spec import SPECS
 
 QUICK = ["scale", "--budget", "200M", "--step", "0.25"]
 

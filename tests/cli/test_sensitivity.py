@@ -9,7 +9,7 @@ import pytest
 from edgekit.calibration.sensitivity import Cost
 from edgekit.cli import run
 from edgekit.cli.sensitivity import _lines, make_document
-from edgekit.graph import Graph
+from edgekit.networks.graph import Graph
 from edgekit.report.plots import cost_plot, standalone
 
 COSTS = [
@@ -42,4 +42,4 @@ def test_the_plot_is_a_file_of_its_own():
 def test_what_cannot_be_measured_is_said(arguments, tmp_path, capsys):
     assert run(["sensitivity", str(tmp_path), *arguments]) == 2
     said = capsys.readouterr().err
-    assert (arguments[0] if arguments else "holds no finished build") in said
+    assert (arguments[0] if arguments else "holds no finished run") in said

@@ -17,8 +17,8 @@ import pytest
 from ports import free_port
 
 from edgekit.cli import run
-from edgekit.graph import Graph
-from edgekit.synthetic import LABELS, SyntheticPhotos
+from edgekit.data.synthetic import LABELS, SyntheticPhotos
+from edgekit.networks.graph import Graph
 
 SIZE = 32
 #: Narrow and shallow: how processes agree and go on is the same for every network.

@@ -4,23 +4,24 @@ import importlib.util
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from narrow import make_narrow
 from prerequisites import NEEDS, needs
 from safetensors.numpy import save_file
 from state_dicts import to_torch
 
-from edgekit.architecture import build_graph
 from edgekit.cli import run
-from edgekit.converters import lukemelas, originals, timm
-from edgekit.graph import Graph
-from edgekit.hashing import hash_file
-from edgekit.spec import SPECS
+from edgekit.converters.weights import lukemelas, timm
+from edgekit.converters.weights import verify as originals
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.system.hashing import hash_file
 
-SHARED = Path(__file__).parents[3] / "shared" / "weights"
+SHARED = places.SHARED / "weights"
 
 
 @pytest.fixture

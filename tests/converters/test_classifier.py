@@ -7,7 +7,7 @@ import pytest
 from foreign_files import activated, arg_max, custom, ending_in, input_shape, output_shape, reshaped
 from tiny_tflite import TinyModel, float_io, schema
 
-from edgekit.classifier import (
+from edgekit.converters.classifier import (
     LOGIT,
     PROBABILITY,
     count_classes,
@@ -16,8 +16,8 @@ from edgekit.classifier import (
     softmax,
     tflite_problem,
 )
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import Metadata
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.metadata import Metadata
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from foreign_files import FOREIGN, ending_in, zipped
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
-from edgekit.model_files import read_about
+from edgekit.converters.model_files import read_about
 
 
 @pytest.mark.parametrize("name", ["m.tflite", "m.TFLITE", "m"])
@@ -50,7 +50,7 @@ def test_onnx_classifiers_are_told_by_outputs_and_metadata(tmp_path, output, met
     onnx = pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     from tiny_onnx import tiny
 
-    from edgekit.converters import onnx_file
+    from edgekit.converters.onnx import file as onnx_file
 
     model = tiny()
     kind = onnx.TensorProto.FLOAT

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.augmentation.photo import Augmentation, augment
-from edgekit.batches import TrainBatch, batch_count, eval_batches, train_batches
-from edgekit.parallel import ordered_map
-from edgekit.preprocessing import Preprocessing
-from edgekit.synthetic import LABELS, SyntheticPhotos
+from edgekit.data.augmentation.augment import Augmentation, augment
+from edgekit.data.batches import Part, TrainBatch, batch_count, eval_batches, train_batches
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import LABELS, SyntheticPhotos
+from edgekit.system.threads import ordered_map
 
 INPUT = Preprocessing(
     resolution=24, mean=(127, 127, 127), std=(128, 128, 128), labels=LABELS, crop_fraction=1.0
@@ -54,7 +54,8 @@ ALL = Augmentation(policy="rand", magnitude=12.5, erasing=0.5)
 
 def train(epoch: int = 0, seed: int = 0, size: int = 8, photos: SyntheticPhotos = PHOTOS, **given):  # type: ignore[no-untyped-def]
     given.setdefault("augmentation", Augmentation())
-    return train_batches(photos, INPUT, size, seed=seed, epoch=epoch, **given)
+    own = {name: given.pop(name) for name in ("share", "start") if name in given}
+    return train_batches(photos, INPUT, size, Part(seed, epoch, **own), **given)
 
 
 def content(batches: Iterable[TrainBatch]) -> bytes:
@@ -194,9 +195,7 @@ def test_batch_sizes(size: int, drop_last: bool, sizes: list[int]) -> None:
 
 def test_an_epoch_is_a_permutation() -> None:
     plain = Augmentation(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
-    batches = list(
-        train_batches(PHOTOS, INPUT, 7, seed=0, epoch=0, augmentation=plain, drop_last=False)
-    )
+    batches = list(train_batches(PHOTOS, INPUT, 7, Part(0, 0), augmentation=plain, drop_last=False))
     given = [pixels.tobytes() for batch in batches for pixels in batch.pixels]
     stored = [INPUT.pixels(PHOTOS.load(i)).tobytes() for i in range(30)]
     assert given != stored

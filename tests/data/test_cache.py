@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.data import PhotoSet, load_splits
-from edgekit.photo_cache import CachedPhotos
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.data.cache import CachedPhotos
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.splits import load_splits
+from edgekit.data.synthetic import SyntheticPhotos
 
 SIDE = 16
 PHOTO_BYTES = SIDE * SIDE * 3

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.class_names import canonical
 from edgekit.cli import run
-from edgekit.data import Splits, fingerprint, load_splits
+from edgekit.data.class_names import canonical
+from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 
 NFC, NFD = "caf\xe9", "cafe\u0301"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.images import EXTENSIONS, UnreadableImageError, check, decode, to_rgb
+from edgekit.data.images import EXTENSIONS, UnreadableImageError, check, decode, to_rgb
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 

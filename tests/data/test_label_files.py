@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from edgekit.data.label_files import fit_labels, read_labels
 from edgekit.errors import UsageError
-from edgekit.labels import fit_labels, read_labels
 
 NAMES = ("cat", "dog", "fish")
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgekit.data.normalization import Normalization, parse_normalization
 from edgekit.errors import UsageError
-from edgekit.normalization import Normalization, parse_normalization
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.preprocessing import Preprocessing
 
 LITE = Preprocessing(
     resolution=32, mean=(127, 127, 127), std=(128, 128, 128), labels=("cat", "dog")

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgekit.data import Splits, fingerprint, load_splits
+from edgekit.data.folders import HashedPhotos, Listing
+from edgekit.data.shard_names import expand_braces
+from edgekit.data.shards import find_shards, list_shards
+from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
-from edgekit.photos import HashedPhotos, Listing
-from edgekit.shard_names import expand_braces
-from edgekit.shards import find_shards, list_shards
 
 
 def photo(content: int, kind: str = "PNG") -> bytes:

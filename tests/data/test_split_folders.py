@@ -6,17 +6,18 @@ import re
 import shlex
 from pathlib import Path
 
+import places
 import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.data import Splits, fingerprint, load_splits
+from edgekit.data.folders import HashedPhotos
+from edgekit.data.sources import list_to_measure
+from edgekit.data.split_folders import EXTRA, TEST, TRAIN, VAL, find_split_folders, role_of
+from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
-from edgekit.photos import HashedPhotos
-from edgekit.sources import list_to_measure
-from edgekit.split_folders import EXTRA, TEST, TRAIN, VAL, find_split_folders, role_of
 
-CASES = Path(__file__).parents[2] / "shared" / "cases" / "data"
+CASES = places.SHARED / "cases" / "data"
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.data import Splits, fingerprint, load_splits
+from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = places.SHARED / "data"
 needs_shared = needs("shared", SHARED.is_dir())
 
 

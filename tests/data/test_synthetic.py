@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 
-from edgekit.synthetic import LABELS, TRAIN_COUNT, VAL_COUNT, SyntheticPhotos, draw
+from edgekit.data.synthetic import LABELS, TRAIN_COUNT, VAL_COUNT, SyntheticPhotos, draw
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "synthetic_linear.py"
+BENCHMARK = places.BENCHMARKS / "synthetic_linear.py"
 
 
 def test_labels() -> None:
@@ -72,7 +72,7 @@ def test_the_scene_is_the_same_at_every_resolution() -> None:
 
 def test_edges_are_smooth() -> None:
     """A shape's coverage takes values between none and all at its edge."""
-    from edgekit.synthetic import _mask
+    from edgekit.data.synthetic import _mask
 
     mask = _mask(LABELS.index("disc"), np.random.default_rng(0), 64)
     assert mask.min() == 0

@@ -7,15 +7,17 @@ import importlib.metadata
 import re
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import commands, options, parse
+from docs_stand_ins import build_runs, draw_photos, publish
 from examples import PAGES, ROOT, sentences, shell_lines, split
 from narrow import make_narrow
-from stand_ins import build_runs, draw_photos, publish
 
 from edgekit.cli import run
-from edgekit.options import BUILD_ONLY, BuildOptions
+from edgekit.options.build import BUILD_ONLY, BuildOptions
+from edgekit.tasks.classification import device_program
 
 LINES = list(dict.fromkeys(shell_lines()))
 IDS = [f"{where} {line[:60]}" for line, where in LINES]
@@ -53,7 +55,7 @@ def test_a_command_is_one(line, where, monkeypatch, capsys):
         extras = importlib.metadata.metadata("edgekit").get_all("Provides-Extra")
         assert set(re.findall(r"\w+", words[-1].partition("[")[2])) <= set(extras)
     elif words[1].endswith("classify.py"):
-        program = (ROOT / "targets" / "deploy_classify.py").read_text("utf-8")
+        program = Path(device_program.__file__).read_text("utf-8")
         assert all(f'"{word}"' in program for word in words if word.startswith("--"))
     else:
         assert words[0] == "python"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import tomllib
+from docs_stand_ins import draw_photos, publish
 from examples import PAGES, blocks
 from narrow import make_narrow
-from stand_ins import draw_photos, publish
 
 LANGUAGES = {"console", "python", "sh", "text", "toml"}
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import legacy_files
 import numpy as np
+import places
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
 from prerequisites import needs
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.targets.edgetpu_mapping import predict
-from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.targets.edgetpu.mapping import predict
+from edgekit.targets.edgetpu.rules import check_edgetpu
 
 PYTHON = os.environ.get("EDGEKIT_PY38", "")
 FILES = [Path(p) for p in os.environ.get("EDGEKIT_LEGACY_FILES", "").split(os.pathsep) if p]
@@ -41,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
         legacy_files.write(folder / f"net-{name}.tflite", data)
         for part, alone in legacy_files.operators(data):
             legacy_files.write(folder / f"{part}-{name}.tflite", alone)
-    script = Path(__file__).with_name("run_tf25.py")
+    script = places.TESTS / "support" / "run_tf25.py"
     done = subprocess.run([PYTHON, script, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("2.5.")

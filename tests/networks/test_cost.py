@@ -2,10 +2,10 @@
 
 import pytest
 
-from edgekit.architecture import build_graph
-from edgekit.cost import cost
-from edgekit.graph import STATISTICS
-from edgekit.spec import SPECS
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.nodes import STATISTICS
 
 # name, trainable parameters, moving statistics, million MACs. Parameters are the published
 # assertions: torchvision and automl for B0 to B7 and V2, timm for B8, L2 and EdgeTPU, the builder

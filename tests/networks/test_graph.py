@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from pooled import pooled, quantized
 
-from edgekit.architecture import build_graph, replace_head
 from edgekit.errors import UsageError
-from edgekit.graph import Add, AveragePool2D, Flatten, Graph, QuantParams
-from edgekit.passes import prepare
-from edgekit.spec import SPECS
+from edgekit.networks.edit import replace_head
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Add, AveragePool2D, Flatten
+from edgekit.networks.passes import prepare
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.architecture import build_graph
-from edgekit.graph import Activation, Conv2D, DepthwiseConv2D, WeightedNode
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, fold_batch_norm, prepare
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.nodes import Activation, Conv2D, DepthwiseConv2D, WeightedNode
+from edgekit.networks.passes import absorb_normalization, fold_batch_norm, prepare
+from edgekit.networks.torch_network import Network
 
 
 def lively(name, resolution=32, classes=4):

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from edgekit.architecture import build_graph
-from edgekit.inference import predict, to_input
-from edgekit.network import Network
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import SyntheticPhotos
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.predict import predict, to_input
+from edgekit.networks.torch_network import Network
 
 SPEC = SPECS["b0"]
 PREPROCESSING = Preprocessing(32, SPEC.mean, SPEC.std, tuple("abcdefghij"), crop_fraction=1.0)

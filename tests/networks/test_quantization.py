@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edgekit.calibration.affine import (
+from edgekit.networks.graph import QuantParams
+from edgekit.networks.quantization import (
     activation_params,
     asymmetric,
     bias_params,
@@ -11,7 +12,6 @@ from edgekit.calibration.affine import (
     reals,
     weight_params,
 )
-from edgekit.graph import QuantParams
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.graph import Conv2D, Flatten, FullyConnected, Graph, Mean, QuantParams
-from edgekit.options import SCHEMES
-from edgekit.schemes import FINE_TO_COARSE, scheme_of, scheme_of_node
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Conv2D, Flatten, FullyConnected, Mean
+from edgekit.networks.schemes import FINE_TO_COARSE, scheme_of, scheme_of_node
+from edgekit.options.build import SCHEMES
 
 NODES = (
     Conv2D(name="stem", inputs=("image",), filters=4),

@@ -3,8 +3,14 @@
 import pytest
 import torch
 
-from edgekit.devices import autocast, keep_freed_memory, make_deterministic, pick_device, place
 from edgekit.errors import UsageError
+from edgekit.networks.torch_device import (
+    autocast,
+    keep_freed_memory,
+    make_deterministic,
+    pick_device,
+    place,
+)
 
 
 def test_auto_picks_something_that_works():

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edgekit.architecture import build_graph
-from edgekit.devices import place
-from edgekit.graph import Add, AveragePool2D, Conv2D, DepthwiseConv2D, Flatten, Graph
-from edgekit.network import Network, _pad
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Add, AveragePool2D, Conv2D, DepthwiseConv2D, Flatten
+from edgekit.networks.torch_device import place
+from edgekit.networks.torch_network import Network, _pad
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,20 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from foreign_files import custom, ending_in, reshaped
+from places import SHARED
 from planted import CLASSES, SIDE, VARIANTS, Plant, write_files
 from prerequisites import needs
 
 import edgekit
-from edgekit.atomic import write_json
-from edgekit.converters.tflite import convert
-from edgekit.data import Splits
+from edgekit.converters.tflite.write import convert
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.splits import Splits
+from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
-from edgekit.executions import Subject
-from edgekit.graph import Graph
-from edgekit.parity import compare, compare_subject
-from edgekit.preprocessing import Preprocessing
-from edgekit.synthetic import SyntheticPhotos
-
-SHARED = Path(__file__).parents[2] / "shared"
+from edgekit.networks.graph import Graph
+from edgekit.parity.compare import compare, compare_subject
+from edgekit.parity.executions import Subject
+from edgekit.system.files import write_json
 
 
 def subject_in(folder: Path, name: str, graph, int8) -> Subject:

@@ -11,14 +11,14 @@ import pytest
 from planted import SIDE, Plant, quantized
 
 from edgekit.calibration.pair_sums import fit_pairs
-from edgekit.converters.onnx import convert as convert_onnx
-from edgekit.converters.openvino import convert as convert_openvino
-from edgekit.converters.openvino import save
-from edgekit.converters.tflite import convert as convert_tflite
-from edgekit.departures import LARGEST_ERROR, find_departure
+from edgekit.converters.onnx.write import convert as convert_onnx
+from edgekit.converters.openvino.write import convert as convert_openvino
+from edgekit.converters.openvino.write import save
+from edgekit.converters.tflite.write import convert as convert_tflite
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.parity.departures import LARGEST_ERROR, find_departure
 
 RECORD = Preprocessing(SIDE, (0.0,) * 3, (1.0,) * 3, tuple("abcdef"))
 PHOTOS = np.random.default_rng(3).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)

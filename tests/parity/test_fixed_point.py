@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from edgekit.calibration.fixed_point import (
+from edgekit.parity.fixed_point import (
     divide_ties_away,
     divide_ties_up,
     multiply_by_lanes,

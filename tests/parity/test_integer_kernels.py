@@ -6,10 +6,10 @@ import single_operators as files
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tiny_tflite import TinyModel, float_io
 
-from edgekit.calibration.kernels import KERNELS, run_model, run_operator
-from edgekit.converters.tflite_file import parse
+from edgekit.converters.tflite.file import parse
 from edgekit.errors import UsageError
-from edgekit.quiet import native_quiet
+from edgekit.parity.integer_kernels import KERNELS, run_model, run_operator
+from edgekit.system.quiet import native_quiet
 
 BUILTIN, XNNPACK = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN
 ACTIVATIONS = ("NONE", "RELU", "RELU6")

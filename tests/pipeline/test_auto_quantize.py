@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit import synthetic
+from edgekit.data import synthetic
 from edgekit.errors import GateError
-from edgekit.graph import Graph
-from edgekit.pipeline import ladder as climbing
-from edgekit.pipeline import workshop
-from edgekit.pipeline.ladder import Ladder, Rung, describe_climb, held_out
+from edgekit.networks.graph import Graph
+from edgekit.pipeline import auto_quantize as climbing
+from edgekit.pipeline import post_training as workshop
+from edgekit.pipeline.auto_quantize import Ladder, Rung, describe_climb, held_out
 
 #: A network of few and narrow layers, which TensorFlow converts in a second.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
@@ -128,7 +128,7 @@ def test_an_equalized_network_is_compared_with_its_own_float_self(tmp_path, monk
 
     monkeypatch.setattr(climbing._Judge, "__call__", judged)
     run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
-    from edgekit.executions import find_subject
+    from edgekit.parity.executions import find_subject
 
     subject = find_subject(run.folder)
     kept = Graph.load(next((run.folder / "stages").glob("climb*")) / "float.graph")

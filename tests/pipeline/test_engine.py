@@ -3,8 +3,8 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.engines import MOST_WORKERS, deciding, make_engine
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.engine import MOST_WORKERS, deciding, make_engine
 from edgekit.training.world import World
 
 
@@ -36,7 +36,7 @@ def test_everything_that_was_asked_for_arrives():
     ("cores", "local", "workers"), [(1, 1, 2), (8, 1, 8), (8, 4, 2), (96, 1, 16)]
 )
 def test_the_cores_are_shared_by_the_processes_of_a_machine(monkeypatch, cores, local, workers):
-    monkeypatch.setattr("edgekit.pipeline.engines.usable_cores", lambda: cores)
+    monkeypatch.setattr("edgekit.pipeline.engine.usable_cores", lambda: cores)
     world = World(size=local, local_size=local)
     assert make_engine(options(), world).workers == workers <= MOST_WORKERS
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit import synthetic
 from edgekit.calibration import pair_sums
 from edgekit.cli.build import summary
-from edgekit.converters import openvino
-from edgekit.metrics import kl_by_photo
-from edgekit.pipeline import repair
+from edgekit.converters.openvino import write as openvino
+from edgekit.data import synthetic
 from edgekit.pipeline.findings import beyond_noise, inversions
-from edgekit.pipeline.workshop import Candidate
+from edgekit.pipeline.post_training import Candidate
+from edgekit.pipeline.stages import correct as repair
 from edgekit.report.diagnosis import explain_inversion
+from edgekit.tasks.classification.metrics import kl_by_photo
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
 SMALL |= {"width": 0.1, "depth": 0.1, "targets": ["tflite", "openvino", "onnx"]}

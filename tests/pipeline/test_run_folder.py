@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.workspace import choose_folder, opened, translated
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.run_folder import choose_folder, opened, translated
 
 
 def options(**values):

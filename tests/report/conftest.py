@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgekit.bench_devices import Accuracy, Timing
 from edgekit.report import Document, Latency, Miss, Row, WorstPhoto, evaluate_answers
+from edgekit.report.document import Accuracy, Timing
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 

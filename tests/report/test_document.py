@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.metrics import kl_divergence, wilson_interval
 from edgekit.report import Document, make_row, write_json
 from edgekit.report.document import WORST, summarize_ranges
+from edgekit.tasks.classification.metrics import kl_divergence, wilson_interval
 
 LABELS = np.array([0, 1, 2, 3])
 REFERENCE = np.eye(4, 7)  # right on every photo

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from places import SHARED
 from prerequisites import needs
 
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.report import Document, write_json
-from edgekit.report.snippet import model_file, python_snippet
+from edgekit.report.snippet import python_snippet
+from edgekit.runs import model_file
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 FOREIGN = SHARED / "weights" / "flowers_lite0_model_maker.tflite"
 PHOTOS = SHARED / "data" / "flowers" / "val"
 
@@ -112,10 +113,10 @@ def test_trained_weights_run_where_there_is_no_other_file(
     trained: Document,
     output: str,
 ) -> None:
-    from edgekit.architecture import build_graph
-    from edgekit.inference import to_input
-    from edgekit.network import Network
-    from edgekit.spec import SPECS
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.efficientnet.spec import SPECS
+    from edgekit.networks.predict import to_input
+    from edgekit.networks.torch_network import Network
 
     monkeypatch.chdir(tmp_path)
     trained["preprocessing"]["resolution"] = 32

@@ -4,19 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from described import embed
+from places import SHARED
 from prerequisites import needs
-from tiny_tflite import CLASSES, SIZE, TinyModel, float_io, schema
+from tiny_classifier import IMAGENET, LABELS, with_metadata
+from tiny_tflite import CLASSES, SIZE, TinyModel, float_io, int8_io, schema
 
-from edgekit import runtime
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT, measure_latency
+from edgekit.runtimes import litert as runtime
+from edgekit.runtimes.litert import LiteRT, measure_latency
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-LABELS = ("a", "b", "c", "d", "e")
 LITE = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
-IMAGENET = Preprocessing(SIZE, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), LABELS)
 
 
 @pytest.fixture
@@ -32,19 +30,6 @@ def save(tmp_path):
         return path
 
     return write
-
-
-def int8_io(scale: float = 1 / 128, zero_point: int = -1) -> TinyModel:
-    tiny = TinyModel()
-    tiny.graph.operators = tiny.graph.operators[1:-1]
-    tiny.graph.inputs, tiny.graph.outputs = [tiny.index("pixels")], [tiny.index("logits")]
-    tiny.tensor("pixels").quantization.scale = [scale]
-    tiny.tensor("pixels").quantization.zeroPoint = [zero_point]
-    return tiny
-
-
-def with_metadata(tiny: TinyModel, preprocessing: Preprocessing) -> bytes:
-    return embed(tiny.pack(), name="n", description="d", labels=LABELS, preprocessing=preprocessing)
 
 
 def test_uint8_is_fed_as_it_is_and_dequantized(save, pixels):

@@ -10,13 +10,13 @@ from pooled import MEAN, STD, plain, quantized
 from pooled import pixels as photos
 from tiny_onnx import SIZE, WEIGHTS, conditional, outside, scores, tiny
 
-from edgekit import runtime_onnx
-from edgekit.converters.onnx_package import package
+from edgekit.converters.onnx.package import package
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import Classifier, measure
-from edgekit.runtime_onnx import OnnxRuntime
-from edgekit.runtimes import open_classifier
+from edgekit.runtimes import onnx as runtime_onnx
+from edgekit.runtimes.base import Classifier, measure
+from edgekit.runtimes.onnx import OnnxRuntime
+from edgekit.runtimes.open import open_classifier
 
 OURS = Preprocessing(64, (MEAN,) * 3, (STD,) * 3, tuple("abcdef"))
 RECORD = Preprocessing(SIZE, (120.0, 110.0, 100.0), (60.0, 57.0, 55.0), ())

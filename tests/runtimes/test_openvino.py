@@ -15,10 +15,10 @@ from tiny_openvino import CLASSES, PIXELS, RECORD, SIDE, float_graph, int8_graph
 pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
-from edgekit.network import Network
-from edgekit.runtime import measure
-from edgekit.runtime_openvino import OpenVINO
-from edgekit.runtimes import open_classifier
+from edgekit.networks.torch_network import Network
+from edgekit.runtimes.base import measure
+from edgekit.runtimes.open import open_classifier
+from edgekit.runtimes.openvino import OpenVINO
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Answers as `edgekit.bench_child` does, for files that do what their names say; starts at once.
+"""Answers as `edgekit.bench.worker` does, for files that do what their names say; starts at once.
 
 "crash" and "hang" in a name happen when the file is loaded, "late" makes it the second burst;
 "refuse" is an error that the runtime reports.

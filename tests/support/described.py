@@ -1,14 +1,14 @@
-"""Gives a model in a test what `edgekit.converters.tflite_about` says of one."""
+"""Gives a model in a test what `edgekit.converters.tflite.about` says of one."""
 
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
 
-from edgekit.converters import tflite_container as container
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_about import About, describe
-from edgekit.converters.tflite_file import METADATA_NAME
+from edgekit.converters.tflite import container
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.about import About, describe
+from edgekit.converters.tflite.file import METADATA_NAME
 
 
 def embed(model: Path | bytes, **about: Any) -> bytes:

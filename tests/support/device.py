@@ -11,12 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from places import ROOT
 from ssh_server import SSHD, SSHServer, serve
 
 #: Made by `make test`: what a Raspberry Pi has, tflite-runtime 2.14 and numpy below 2.
-VENV = Path(
-    os.environ.get("EDGEKIT_DEVICE_VENV", Path(__file__).parent.parent / ".venv-device")
-).absolute()
+VENV = Path(os.environ.get("EDGEKIT_DEVICE_VENV", ROOT / ".venv-device")).absolute()
 
 
 @cache

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.calibration.activations import with_float_activations
-from edgekit.calibration.affine import INT8_MAX, INT8_MIN, bias_params
 from edgekit.calibration.mixed import keep_float
-from edgekit.converters.tflite import convert
-from edgekit.graph import Activation, Graph, QuantParams, WeightedNode
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Activation, WeightedNode
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, bias_params
 
 SCHEMES = ("fp32", "fp16", "w8-dynamic", "w8a8-static", "w8a8-mixed", "w8a16-static")
 #: What LiteRT takes for granted of a sigmoid's output in int16.
@@ -24,7 +25,7 @@ class Written:
     Attributes:
         scheme: its name.
         graph: float or quantized.
-        options: of `edgekit.converters.tflite.convert`.
+        options: of `edgekit.converters.tflite.write.convert`.
     """
 
     scheme: str

@@ -12,8 +12,8 @@ import numpy as np
 from described import attach
 from tiny_tflite import TinyModel, schema
 
-from edgekit.converters import tflite_container as container
-from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.converters.tflite import container
+from edgekit.converters.tflite import metadata_schema as fields
 
 FOREIGN = Path(__file__).with_name("foreign")
 GREEN = FOREIGN / "green.png"

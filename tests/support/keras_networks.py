@@ -6,7 +6,7 @@ from typing import Any
 
 from narrow import narrow
 
-from edgekit.spec import SPECS, ModelSpec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 
 
 class _Keras:

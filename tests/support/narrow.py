@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.scaling import scale_spec
-from edgekit.spec import SPECS, ModelSpec
+from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 
 
 def narrow(name: str, width: float = 0.1, depth: float = 0.1, **changes: Any) -> ModelSpec:

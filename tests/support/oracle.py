@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,26 +12,19 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from oracle_files import given_biases, with_biases, with_borders
+from places import BENCHMARKS
 
 from edgekit.calibration.activations import FEW_WEIGHTS
-from edgekit.calibration.affine import bias_params, reals, weight_params
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
 from edgekit.calibration.ranges import Range
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_file import TFLiteModel, parse
-from edgekit.converters.tflite_operators import OPERATORS
-from edgekit.graph import (
-    Activation,
-    Flatten,
-    FullyConnected,
-    Graph,
-    Mean,
-    QuantParams,
-    WeightedNode,
-)
+from edgekit.converters.tflite.file import TFLiteModel, parse
+from edgekit.converters.tflite.operators import OPERATORS
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Activation, Flatten, FullyConnected, Mean, WeightedNode
+from edgekit.networks.quantization import bias_params, reals, weight_params
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 #: LiteRT's default, which is XNNPACK where it can, and its own kernels.
 KERNELS = (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 

@@ -10,15 +10,15 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_file import parse
-from edgekit.converters.tflite_matching import match
-from edgekit.converters.tflite_slice import Slicer
-from edgekit.graph import Graph
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.spec import SPECS
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.matching import match
+from edgekit.converters.tflite.slice import Slicer
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import absorb_normalization, prepare
 
 SIDE, CLASSES = 48, 6
 #: Narrow and short ones: a third of the channels, and the first five stages with two blocks each

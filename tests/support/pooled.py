@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.graph import Graph
-from edgekit.passes import prepare
-from edgekit.spec import SPECS
-from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import prepare
+from edgekit.targets.edgetpu.passes import pool_globally, split_large_means
 
 SIDE, CLASSES, MEAN, STD = 64, 6, 127.0, 128.0
 #: Of the mean over one map: only that of the first squeeze, 32x32, is larger.

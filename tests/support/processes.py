@@ -20,12 +20,20 @@ THREADS_OF_TENSORFLOW = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 #: The modules of more than ten seconds, the longest first: they begin, so that no process has
 #: one of them left when the others are done. A module runs in one process, for its fixtures.
 LONGEST = (
-    *("targets/test_measuring", "pipeline/test_build", "training/test_trainer"),
-    *("cli/test_train_command", "cli/test_bench_devices_command", "docs/test_commands"),
-    *("converters/test_openvino_nncf", "converters/test_keras_model", "pipeline/test_ladder"),
-    *("pipeline/test_records", "pipeline/test_repair", "pipeline/test_forms"),
-    *("converters/test_openvino_nncf_qat", "converters/test_onnx", "targets/test_deploy"),
-    *("test_parity", "test_model", "pipeline/test_preparation"),
+    *("targets/measure/test_device", "whole/test_build", "training/test_trainer"),
+    *("cli/test_train", "cli/test_bench_devices", "docs/test_commands"),
+    *(
+        "converters/openvino/test_nncf",
+        "converters/weights/test_keras_model",
+        "pipeline/test_auto_quantize",
+    ),
+    *("whole/test_records", "whole/test_repair", "whole/test_files_of_targets"),
+    *(
+        "converters/openvino/test_nncf_qat",
+        "converters/onnx/test_write",
+        "targets/deploy/test_deploy",
+    ),
+    *("parity/test_compare", "test_model", "whole/test_preparation"),
 )
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -39,7 +47,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `-n auto` starts: xdist itself ignores a limit to some of the cores."""
-    from edgekit.report.host import usable_cores
+    from edgekit.system.host import usable_cores
 
     return usable_cores()
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.graph import (
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Activation,
     Add,
     AveragePool2D,
@@ -16,7 +17,6 @@ from edgekit.graph import (
     DepthwiseConv2D,
     Flatten,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,

@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 
-from edgekit.graph import DepthwiseConv2D
+from edgekit.networks.nodes import DepthwiseConv2D
 
 
 def to_torch(graph, names):

@@ -1,4 +1,4 @@
-"""Small OpenVINO models, as `edgekit.converters.openvino` writes them."""
+"""Small OpenVINO models, as `edgekit.converters.openvino.write` writes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.graph import Graph
-from edgekit.passes import prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import prepare
 
 SIDE, CLASSES, MEAN, STD = 32, 4, 127.0, 128.0
 LABELS = ("tench", "great white shark", "<&\"'>", "Föhre")
@@ -38,7 +38,7 @@ def int8_graph(name: str = "lite0") -> Graph:
 
 
 def write(path: Path, graph: Graph, *, half: bool = False, **options: Any) -> Path:
-    from edgekit.converters.openvino import convert, save
+    from edgekit.converters.openvino.write import convert, save
 
     save(convert(graph, preprocessing=RECORD, **options), path, half=half)
     return path

@@ -216,3 +216,13 @@ def edit(change: Any) -> TinyModel:
     tiny = TinyModel()
     change(tiny)
     return tiny
+
+
+def int8_io(scale: float = 1 / 128, zero_point: int = -1) -> TinyModel:
+    """Its int8 part alone, fed int8."""
+    tiny = TinyModel()
+    tiny.graph.operators = tiny.graph.operators[1:-1]
+    tiny.graph.inputs, tiny.graph.outputs = [tiny.index("pixels")], [tiny.index("logits")]
+    tiny.tensor("pixels").quantization.scale = [scale]
+    tiny.tensor("pixels").quantization.zeroPoint = [zero_point]
+    return tiny

@@ -10,16 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo terminals")
-ROOT = Path(__file__).resolve().parent.parent
 
 TRAIN = """
 import sys, time
-from edgekit.console import Console
+from edgekit.system.console import Console
 console = Console()
 with console.stage(2, 6, "train") as stage:
     for i in range({steps}):

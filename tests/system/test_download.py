@@ -20,8 +20,8 @@ from nasty_server import (
     status,
 )
 
-from edgekit.download import Checksum, download, locked
 from edgekit.errors import EdgekitError
+from edgekit.system.download import Checksum, Patience, download, locked
 
 BODY = bytes(hashlib.sha256(bytes([i])).digest()[0] for i in range(256)) * 800  # 200 kB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -47,7 +47,9 @@ def fetch(path):
     pauses = []
 
     def fetch(url, **options):
-        options = {"checksum": RIGHT, "timeout": 5.0, "pause": pauses.append} | options
+        waiting = {"timeout": 5.0, "pause": pauses.append}
+        waiting |= {name: options.pop(name) for name in ("timeout", "attempts") if name in options}
+        options = {"checksum": RIGHT, "patience": Patience(**waiting)} | options
         return download(url, path, **options)
 
     fetch.pauses = pauses
@@ -241,7 +243,7 @@ def test_the_number_of_attempts_is_limited(server, fetch, path):
 
 
 def test_attempts_that_bring_something_do_not_count(server, fetch, path, monkeypatch):
-    monkeypatch.setattr("edgekit.download.ENOUGH", 1000)
+    monkeypatch.setattr("edgekit.system.download.ENOUGH", 1000)
     tenth = serve(BODY, stop=len(BODY) // 10)
     fetch(server.on("/f", *[tenth] * 9, serve(BODY)), attempts=2)
     assert path.read_bytes() == BODY
@@ -311,7 +313,7 @@ def test_the_body_of_a_redirect_is_not_read(server, fetch, path):
 
 
 def test_https_is_never_left_for_http():
-    from edgekit.transfer import _redirected
+    from edgekit.system.http import _redirected
 
     with pytest.raises(EdgekitError, match="from https to http"):
         _redirected("https://example.org/f", "http://example.org/f")
@@ -386,7 +388,7 @@ def test_a_full_disk_is_said_and_the_beginning_kept(server, fetch, path, monkeyp
     url = server.on("/f", serve(BODY, stop=HALF))
     refused(fetch, url, attempts=1)
     with monkeypatch.context() as patch:
-        patch.setattr("edgekit.transfer.Receiver.__call__", full)
+        patch.setattr("edgekit.system.http.Receiver.__call__", full)
         assert "is full" in refused(fetch, url)
     assert path.with_name("weights.bin.part").stat().st_size == HALF
 

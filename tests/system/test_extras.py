@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from edgekit.errors import MissingToolError
-from edgekit.extras import import_optional, require
+from edgekit.system.extras import import_optional, require
 
 
 @pytest.fixture

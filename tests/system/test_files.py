@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekit.atomic import write_bytes, write_json
+from edgekit.system.files import write_bytes, write_json
 
 
 def test_a_file_is_replaced_whole(tmp_path):

@@ -14,24 +14,25 @@ from narrow import make_narrow
 from PIL import Image
 
 import edgekit
-from edgekit.architecture import build_graph
-from edgekit.images import decode
-from edgekit.spec import SPECS
+from edgekit.data.images import decode
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 #: What only the program itself calls, with paths that it has made.
 INTERNAL = (
+    "edgekit.runs",  # folders of stages
     "edgekit.cli",  # the parser makes paths of words
     "edgekit.pipeline",  # stages, in folders of a build
     "edgekit.training",  # likewise
-    "edgekit.transfer",  # parts of a download
-    "edgekit.report.host",
-    "edgekit.targets.adb",  # the transports of devices
-    "edgekit.targets.hosts",
-    "edgekit.targets.ssh",
-    "edgekit.targets.transfer",
-    "edgekit.targets.journal",
-    "edgekit.targets.agent",  # runs on the device, without the package
-    "edgekit.targets.deploy_classify",  # likewise
+    "edgekit.system.http",  # parts of a download
+    "edgekit.system.host",
+    "edgekit.targets.devices.adb",  # the transports of devices
+    "edgekit.targets.devices.hosts",
+    "edgekit.targets.devices.ssh",
+    "edgekit.targets.devices.send",
+    "edgekit.targets.measure.journal",
+    "edgekit.targets.measure.agent",  # runs on the device, without the package
+    "edgekit.tasks.classification.device_program",  # likewise
 )
 PUBLIC = [name for name in sources() if not re.match("|".join(INTERNAL) + r"\b", name)]
 

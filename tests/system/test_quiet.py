@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgekit.quiet import native_quiet
+from edgekit.system.quiet import native_quiet
 
 
 def test_only_the_body_is_quiet(capfd):

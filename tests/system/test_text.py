@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from edgekit.report import describe_host
-from edgekit.report import format as fmt
-from edgekit.report.host import cpu_name
+from edgekit.system import text as fmt
+from edgekit.system.host import cpu_name
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pooled import MEAN, STD, plain, quantized
 from tiny_onnx import conditional, tiny
 
 from edgekit.calibration.mixed import keep_float
-from edgekit.converters.onnx_package import package
+from edgekit.converters.onnx.package import package
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.preprocessing import Preprocessing
 from edgekit.targets.onnx import OnnxTarget
 
 RECORD = Preprocessing(64, (MEAN,) * 3, (STD,) * 3, tuple("abcdef"))

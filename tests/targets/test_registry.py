@@ -8,7 +8,7 @@ import pytest
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.targets import registry
 from edgekit.targets.base import Target
-from edgekit.targets.edgetpu import EdgeTPUTarget
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
 from edgekit.targets.tflite import TFLiteTarget
 
 PLUGIN = """

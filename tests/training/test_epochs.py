@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.training.meter import Meter, Position
+from edgekit.training.epochs import Meter, Position
 from edgekit.training.world import ALONE
 
 

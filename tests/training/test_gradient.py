@@ -5,9 +5,9 @@ import torch
 from narrow import narrow
 from torch.nn import functional as F
 
-from edgekit.architecture import build_graph
 from edgekit.errors import UsageError
-from edgekit.network import Network
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.torch_network import Network
 from edgekit.training.engine import Engine
 from edgekit.training.gradient import Gradient, largest_fitting
 from edgekit.training.recompute import Recomputing

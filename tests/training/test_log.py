@@ -12,8 +12,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from edgekit.training import log as log_module
+from edgekit.training.epochs import Epoch
 from edgekit.training.log import TrainingLog
-from edgekit.training.meter import Epoch
 
 HYPERPARAMETERS = {"optimizer": "adamw", "learning_rate": 0.002}
 START = SessionLog.START

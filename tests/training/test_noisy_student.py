@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from narrow import narrow
 
-from edgekit.architecture import build_graph
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import LABELS, SyntheticPhotos
 from edgekit.errors import EdgekitError
-from edgekit.graph import Graph
-from edgekit.preprocessing import Preprocessing
-from edgekit.synthetic import LABELS, SyntheticPhotos
-from edgekit.training import student
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.graph import Graph
+from edgekit.training import noisy_student as student
+from edgekit.training.distributed import Task
 from edgekit.training.engine import Engine
-from edgekit.training.meter import Epoch
+from edgekit.training.epochs import Epoch
+from edgekit.training.noisy_student import Lessons, choose, teach
 from edgekit.training.recipe import Recipe, StudentRecipe
-from edgekit.training.student import Lessons, choose, teach
-from edgekit.training.together import Task
 
 SIDE, CLASSES = 32, 10
 

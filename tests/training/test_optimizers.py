@@ -4,9 +4,9 @@ import pytest
 import torch
 from prerequisites import NEEDS
 
-from edgekit.architecture import build_graph
-from edgekit.network import Network
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.torch_network import Network
 from edgekit.training.optimizers import RMSpropTF, make_optimizer
 from edgekit.training.recipe import OPTIMIZERS, Recipe
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.training.recipe import LEARNING_RATES, QatRecipe, Recipe, StudentRecipe
 from edgekit.training.recipe_files import NAMES, named, read_recipe
 

@@ -8,9 +8,9 @@ from narrow import narrow
 from torch import nn
 from torch.nn import functional as F
 
-from edgekit.architecture import build_graph
-from edgekit.network import Network
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.torch_network import Network
 from edgekit.training.recompute import Recomputing, blocks
 
 SIDE = 32

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from edgekit.training.interrupts import Interrupts
+from edgekit.training.signals import Interrupts
 
 
 def send(number):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.architecture import build_graph
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import EdgekitError
-from edgekit.preprocessing import Preprocessing
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.training.checkpoint import CHECKPOINT, PREVIOUS
 from edgekit.training.engine import Engine
 from edgekit.training.recipe import Recipe
@@ -47,7 +47,7 @@ def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **reci
 def stop(number):
     """What a signal does, without one: native code of other tests may handle real ones as well.
 
-    Real ones are sent to processes of their own, in tests/cli/test_train_command.py.
+    Real ones are sent to processes of their own, in tests/cli/test_train.py.
     """
     signal.getsignal(number)(number, None)
 

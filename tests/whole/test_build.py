@@ -12,19 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from narrow import make_narrow
 from PIL import Image
 from prerequisites import needs
 
 import edgekit
-from edgekit import pretrained, synthetic
-from edgekit.console import Console
-from edgekit.converters.tflite_file import read
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.tflite.file import read
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data import synthetic
+from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
-from edgekit.hashing import hash_file
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.networks.efficientnet import pretrained
+from edgekit.system.console import Console
+from edgekit.system.hashing import hash_file
 
 SIZE = 32
 SMALL = {
@@ -98,8 +100,8 @@ def test_the_report_has_every_row_with_every_field(run):
 
 def test_the_command_of_the_report_asks_for_the_same(run, photos):
     from edgekit.cli.build import command
-    from edgekit.options import BuildOptions
-    from edgekit.pipeline.results import command_line
+    from edgekit.options.build import BuildOptions
+    from edgekit.pipeline.report_data import command_line
 
     asked = run.document["command"]
     assert asked.startswith("edgekit build lite0 ")
@@ -264,9 +266,7 @@ def test_a_rejecting_compiler_leaves_everything_else_done(run, photos, tmp_path,
     assert rejected.rows == run.rows
 
 
-COMPILED = (
-    Path(__file__).parents[3] / "shared/edgetpu/pairs/mobilenet_v1_0.25_128_quant_edgetpu.tflite"
-)
+COMPILED = places.SHARED / "edgetpu/pairs/mobilenet_v1_0.25_128_quant_edgetpu.tflite"
 
 
 @needs("shared", COMPILED.exists())
@@ -293,7 +293,9 @@ def test_devices_stand_in_the_report_and_one_that_is_gone_ends_with_4(
     run, photos, tmp_path, monkeypatch
 ):
     """The rest of the report is there; port 1 refuses."""
-    monkeypatch.setattr("edgekit.targets.measuring.user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(
+        "edgekit.targets.measure.device.user_cache_path", lambda name: tmp_path / name
+    )
     out = shutil.copytree(run.folder, tmp_path / "out")
     again = edgekit.build(
         "lite0",

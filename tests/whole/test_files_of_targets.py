@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit import synthetic
 from edgekit.cli import run as command
-from edgekit.parity import compare
-from edgekit.runtimes import open_classifier
+from edgekit.data import synthetic
+from edgekit.parity.compare import compare
+from edgekit.runtimes.open import open_classifier
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
 SMALL |= {"width": 0.1, "depth": 0.1, "ranges": "minmax"}

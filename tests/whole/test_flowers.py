@@ -1,14 +1,12 @@
 """The issue's own measure: real photos, real weights, all rows of the report."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from places import SHARED
 from prerequisites import needs
 
 import edgekit
 
-SHARED = Path(__file__).parents[3] / "shared"
 FLOWERS = SHARED / "data" / "flowers"
 WEIGHTS = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
 

@@ -28,9 +28,9 @@ from PIL import Image
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel, float_io, with_classes
 
-from edgekit.converters import tflite_metadata_schema as fields
+from edgekit.converters.tflite import metadata_schema as fields
 from edgekit.errors import UsageError
-from edgekit.inspection import inspect_file
+from edgekit.targets.inspection.inspect import inspect_file
 
 
 @pytest.fixture

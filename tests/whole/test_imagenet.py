@@ -1,13 +1,11 @@
 """Real ImageNet weights of Keras on real photos: what comes in is what was trained."""
 
-from pathlib import Path
-
 import pytest
+from places import SHARED
 from prerequisites import needs
 
 import edgekit
 
-SHARED = Path(__file__).parents[3] / "shared"
 SAMPLE = SHARED / "data" / "imagenet-sample"
 
 
@@ -51,12 +49,12 @@ def test_v2_b0_keeps_its_accuracy_in_every_runtime(tmp_path):
 def test_the_float_ir_gives_torchs_logits(tmp_path):
     import torch
 
-    from edgekit.batches import eval_batches
-    from edgekit.graph import Graph
-    from edgekit.inference import to_input
-    from edgekit.network import Network
-    from edgekit.pipeline.steps import read_preprocessing
-    from edgekit.runtimes import open_classifier
+    from edgekit.data.batches import eval_batches
+    from edgekit.networks.graph import Graph
+    from edgekit.networks.predict import to_input
+    from edgekit.networks.torch_network import Network
+    from edgekit.runs import read_preprocessing
+    from edgekit.runtimes.open import open_classifier
 
     run = edgekit.build("v2-b0", targets=["openvino"], out=tmp_path / "out", **OPTIONS)
     weights = next((run.folder / "stages").glob("weights-*"))
@@ -72,7 +70,7 @@ def test_the_float_ir_gives_torchs_logits(tmp_path):
 
 def edgekit_photos(run):
     """The validation photos of a build."""
-    from edgekit.pipeline.steps import read_splits
+    from edgekit.runs import read_splits
 
     return read_splits(next((run.folder / "stages").glob("data-*"))).val
 

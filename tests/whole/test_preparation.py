@@ -6,15 +6,16 @@ import json
 import pytest
 
 import edgekit
-from edgekit import synthetic
-from edgekit.console import Console
-from edgekit.converters.tflite_file import read
+from edgekit.converters.tflite.file import read
+from edgekit.data import synthetic
 from edgekit.errors import UsageError
-from edgekit.graph import AveragePool2D, Graph, Mean
-from edgekit.options import BuildOptions
-from edgekit.parity import compare
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import AveragePool2D, Mean
+from edgekit.options.build import BuildOptions
+from edgekit.parity.compare import compare
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.stage import StageStore
+from edgekit.system.console import Console
 from edgekit.targets import registry
 from edgekit.targets.base import Target
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit import synthetic
-from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.pipeline.steps import read_splits
-from edgekit.preprocessing import Preprocessing
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data import synthetic
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.runs import read_splits
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
 SMALL |= {"width": 0.1, "depth": 0.1, "targets": ["tflite", "openvino", "onnx"]}

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit import synthetic
-from edgekit.console import NullConsole
-from edgekit.converters.tflite_file import read
+from edgekit.converters.tflite.file import read
+from edgekit.data import synthetic
 from edgekit.errors import GateError, UsageError
-from edgekit.inspection import scheme
-from edgekit.options import BuildOptions
-from edgekit.pipeline import repair
+from edgekit.networks.schemes import scheme_of
+from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan
-from edgekit.pipeline.stage import StageStore, folder_name
-from edgekit.pipeline.workshop import Folders
-from edgekit.schemes import scheme_of
+from edgekit.pipeline.post_training import Folders
+from edgekit.pipeline.stage import StageStore
+from edgekit.pipeline.stages import correct as repair
+from edgekit.runs import folder_name
+from edgekit.system.console import NullConsole
+from edgekit.targets.inspection.inspect import scheme
 
 #: A network of few and narrow layers.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
@@ -240,7 +241,7 @@ def test_the_kernels_of_a_climb_are_those_of_every_scheme(bare, tmp_path):
 
 def test_a_budget_is_a_gate_without_a_ladder_too(built, tmp_path, monkeypatch):
     shutil.copytree(built.folder, tmp_path / "out")
-    from edgekit.pipeline import results
+    from edgekit.pipeline import report_data as results
 
     make_rows = results.make_rows
     monkeypatch.setattr(

@@ -15,10 +15,10 @@ from hidden import path_without
 from PIL import Image
 from state_dicts import to_tensorflow, write_hdf5
 
-from edgekit.architecture import build_graph
-from edgekit.converters.keras_applications import NAMES
-from edgekit.graph import Graph
-from edgekit.spec import SPECS
+from edgekit.converters.weights.keras_applications import NAMES
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
 
 #: Runs one command after the other, so that torch is loaded once for all of them.
 PROGRAM = """

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgekit.augmentation.crop import RandomCrop
-from edgekit.augmentation.erasing import erase
-from edgekit.augmentation.policy import POLICIES, auto_augment, rand_augment
-from edgekit.preprocessing import RESAMPLING, Preprocessing
+from edgekit.data.augmentation.crop import RandomCrop
+from edgekit.data.augmentation.erasing import erase
+from edgekit.data.augmentation.policy import POLICIES, auto_augment, rand_augment
+from edgekit.data.preprocessing import RESAMPLING, Preprocessing
 
 if TYPE_CHECKING:
-    from edgekit.images import Shrink
+    from edgekit.data.images import Shrink
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class RandomCrop:
         self._drawn: tuple[Size, Box] | None = None
 
     def shrink(self, size: Size) -> int:
-        """Says how many times smaller the photo may be decoded; an `edgekit.images.Shrink`.
+        """Says how many times smaller the photo may be decoded; an `edgekit.data.images.Shrink`.
 
         Args:
             size: width and height of the photo as stored, upright.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.augmentation.crop import random_box
+from edgekit.data.augmentation.crop import random_box
 
 # The defaults of timm's random_erasing.py; Zhong et al. have areas up to 0.4.
 _AREA = (0.02, 1 / 3)

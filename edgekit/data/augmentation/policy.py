@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from edgekit.augmentation.operations import OPERATIONS
+from edgekit.data.augmentation.operations import OPERATIONS
 
 POLICIES = ("none", "rand", "auto")
 """No operations, RandAugment, AutoAugment v0."""

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from edgekit.errors import whole
-from edgekit.graph import (
+from edgekit.networks.builder import initial_weights
+from edgekit.networks.efficientnet.spec import ModelSpec, StageSpec
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
     Add,
-    Array,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    Graph,
     Mean,
     Mul,
     Node,
     Shape,
 )
-from edgekit.spec import ModelSpec, StageSpec
 
 
 def build_graph(
@@ -40,53 +37,6 @@ def build_graph(
     """
     side = whole("resolution", spec.resolution if resolution is None else resolution)
     return _Builder(spec, whole("classes", classes), side).graph(seed)
-
-
-def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
-    """Returns the network with a new, freshly drawn classifier of ``classes`` logits."""
-    old = graph.nodes[-1]
-    if not isinstance(old, FullyConnected):
-        raise TypeError(f"the last node of {graph.name} is a {type(old).__name__}")
-    head = replace(old, units=whole("classes", classes))
-    shapes = {**graph.shapes, head.name: (head.units,)}
-    weights = {**graph.weights, **initial_weights([head], shapes, seed)}
-    return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
-
-
-def without_classifier(graph: Graph) -> Graph:
-    """Returns the network up to the embedding: the mean over the last map, [head channels]."""
-    last = graph.nodes[-1]
-    weights = {n: a for n, a in graph.weights.items() if n not in last.weight_names()}
-    shapes = {name: shape for name, shape in graph.shapes.items() if name != last.name}
-    return replace(graph, nodes=graph.nodes[:-1], shapes=shapes, weights=weights)
-
-
-def pyramid(graph: Graph) -> tuple[str, ...]:
-    """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
-
-    Raises:
-        TypeError: the graph's nodes are not named as `build_graph` names them.
-    """
-    ends: dict[str, str] = {}  # the last node of each block
-    for node in graph.nodes:
-        block = node.name.partition("_")[0]
-        if block.startswith("block"):
-            ends[block] = node.name
-    if not ends:
-        raise TypeError(f"{graph.name} has no blocks")
-    by_side = {graph.shapes[end][0]: end for end in ends.values()}
-    return tuple(by_side.values())
-
-
-def start_as_shortcuts(graph: Graph) -> Graph:
-    """Returns a freshly drawn network whose residual branches all begin at zero.
-
-    The normalization that ends a branch starts with gamma 0, so that a deep network learns
-    like a shallow one at first (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
-    """
-    ends = {f"{node.inputs[0]}/gamma" for node in graph.nodes if isinstance(node, Add)}
-    weights = {name: a * (name not in ends) for name, a in graph.weights.items()}
-    return graph.with_weights(weights)
 
 
 class _Builder:
@@ -215,47 +165,3 @@ def _repeated(stage: StageSpec) -> StageSpec:
 
 def _strided(shape: Shape, stride: int) -> Shape:
     return tuple(math.ceil(side / stride) for side in shape[:2])
-
-
-def initial_weights(
-    nodes: Sequence[Node], shapes: Mapping[str, Shape], seed: int | None
-) -> dict[str, Array]:
-    """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(1000))."""
-    rng = np.random.default_rng(seed)
-    weights: dict[str, Array] = {}
-    for node in nodes:
-        for name in node.weight_names():
-            suffix = name.rpartition("/")[2]
-            shape = _kernel_shape(node, shapes)
-            if suffix != "kernel":
-                shape = shape[-1:]
-            if seed is None:
-                weights[name] = np.broadcast_to(np.float32(0), shape)
-            elif suffix == "kernel":
-                weights[name] = _draw(node, shape, rng).astype(np.float32)
-            else:
-                weights[name] = np.full(shape, suffix in ("gamma", "variance"), np.float32)
-    return weights
-
-
-def _kernel_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
-    fan_in = shapes[node.inputs[0]][-1]
-    match node:
-        case Conv2D():
-            return node.kernel, node.kernel, fan_in, node.filters
-        case DepthwiseConv2D():
-            return node.kernel, node.kernel, fan_in
-        case FullyConnected():
-            return fan_in, node.units
-    raise TypeError(f"a {type(node).__name__} has no kernel")
-
-
-def _draw(node: Node, shape: Shape, rng: np.random.Generator) -> Array:
-    if isinstance(node, FullyConnected):
-        # The released code takes 1/sqrt(units), for 1000 classes. Few classes would get first
-        # logits so large that training starts far from even odds.
-        limit = 1 / math.sqrt(max(node.units, 1000))
-        return rng.uniform(-limit, limit, shape)
-    # Each of a depthwise kernel's outputs has a group of its own.
-    fan_out = math.prod(shape[:2]) * (shape[-1] if isinstance(node, Conv2D) else 1)
-    return rng.normal(0, math.sqrt(2 / fan_out), shape)

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgekit.architecture import build_graph
-from edgekit.atomic import read_json
-from edgekit.cost import cost
-from edgekit.graph import Graph, WeightedNode
-from edgekit.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import WeightedNode
+from edgekit.system.files import read_json
 
 RISKS = ("low", "medium", "high")
 

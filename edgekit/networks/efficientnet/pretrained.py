@@ -18,17 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
-from edgekit.atomic import read_json, write_json
-from edgekit.console import Progress
-from edgekit.download import Checksum, download, locked, writing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.hashing import file_hash
-from edgekit.report.format import size as readable_size
-from edgekit.spec import SPECS, find_spec
-from edgekit.transfer import host_of, shown
+from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.system.console import Progress
+from edgekit.system.download import PATIENCE, Checksum, Patience, download, locked, writing
+from edgekit.system.files import cache_folder, read_json, write_json
+from edgekit.system.hashing import file_hash
+from edgekit.system.http import host_of, shown
+from edgekit.system.text import size as readable_size
 
 REGISTRY = Path(__file__).with_name("pretrained.json")
 SLACK = 1 << 24  # bytes that a weights file may have besides twice its tensors
@@ -84,7 +84,7 @@ class Pretrained:
     @property
     def tensor_bytes(self) -> int:
         """Bytes of the model's tensors in float32: what the file must hold at least."""
-        from edgekit.architecture import build_graph
+        from edgekit.networks.efficientnet.architecture import build_graph
 
         graph = build_graph(SPECS[self.model], classes=self.classes, seed=None)
         return 4 * sum(array.size for array in graph.weights.values())
@@ -116,15 +116,6 @@ def registry() -> list[Pretrained]:
     return [row for model in SPECS if (row := _registry().get(model))]
 
 
-def cache_folder() -> Path:
-    """Where fetched weights lie: ``weights`` in EDGEKIT_CACHE or in the user's cache folder."""
-    if chosen := os.environ.get("EDGEKIT_CACHE"):
-        return Path(chosen).expanduser() / "weights"
-    from platformdirs import user_cache_path
-
-    return user_cache_path("edgekit", appauthor=False) / "weights"
-
-
 def cached(model: str) -> Path | None:
     """The cached file of a variant, or None; `fetch` would check its hash, this does not."""
     path = cache_folder() / find(model).file
@@ -137,7 +128,7 @@ def fetch(
     mirror: str | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
-    **options: Any,
+    patience: Patience = PATIENCE,
 ) -> Path:
     """Returns the official weights of a variant, downloaded unless they are in the cache.
 
@@ -149,7 +140,7 @@ def fetch(
             only where the whole hash is known already.
         progress: told how much has arrived.
         note: told what is good to know: size and licence, a damaged file, a hash that is trusted.
-        options: passed on to `download`: timeout, attempts, pause.
+        patience: how long the server is waited for.
 
     Raises:
         UsageError: no such variant or mirror.
@@ -170,7 +161,7 @@ def fetch(
             _check_disk(weights, path)
             what = f"weights of {weights.model}, {weights.readable_size}, {weights.licence}"
             say(f"fetching the {what}, from {shown(url)}")
-            sha256 = _download(weights, path, url, progress, options)
+            sha256 = _download(weights, path, url, progress, patience)
             _record(weights, path, sha256, url, say)
     return path
 
@@ -294,7 +285,7 @@ def _check_disk(weights: Pretrained, path: Path) -> None:
 
 
 def _download(
-    weights: Pretrained, path: Path, url: str, progress: Progress | None, options: dict[str, Any]
+    weights: Pretrained, path: Path, url: str, progress: Progress | None, patience: Patience
 ) -> str:
     checksum = _expected(weights, path)
     try:
@@ -304,7 +295,7 @@ def _download(
             checksum=checksum,
             limit_bytes=2 * max(weights.tensor_bytes, weights.size or 0) + SLACK,
             progress=progress,
-            **options,
+            patience=patience,
         )
     except EdgekitError as error:
         if error.hint:

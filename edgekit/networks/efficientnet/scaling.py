@@ -13,10 +13,10 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from edgekit.errors import UsageError
-from edgekit.spec import ModelSpec, StageSpec
+from edgekit.networks.efficientnet.spec import ModelSpec, StageSpec
 
 if TYPE_CHECKING:
-    from edgekit.cost import Cost
+    from edgekit.networks.cost import Cost
 
 #: The paper's coefficients of depth, width and resolution, found for B0 (section 3.3, step 1).
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
@@ -215,8 +215,8 @@ class _Ruler:
         self._measured: dict[_Structure, Cost] = {}
 
     def cost(self, spec: ModelSpec) -> Cost:
-        from edgekit.architecture import build_graph
-        from edgekit.cost import cost
+        from edgekit.networks.cost import cost
+        from edgekit.networks.efficientnet.architecture import build_graph
 
         key = _structure(spec)
         if key not in self._measured:

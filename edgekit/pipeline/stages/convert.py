@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,41 +15,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import read_json, write_json
-from edgekit.console import Progress
-from edgekit.data import Splits, load_splits, photos_from_dict
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.splits import load_splits, photos_from_dict
+from edgekit.data.unlabelled import load_unlabelled
 from edgekit.errors import EdgekitError
-from edgekit.graph import FullyConnected, Graph
-from edgekit.options import BuildOptions
-from edgekit.passes import InputMethod
-from edgekit.preprocessing import Preprocessing
-from edgekit.report.format import size
-from edgekit.schemes import FP16, MIXED, W8A8, scheme_of
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import FullyConnected
+from edgekit.networks.passes import InputMethod
+from edgekit.networks.schemes import FP16, MIXED, W8A8, scheme_of
+from edgekit.options.build import BuildOptions
+from edgekit.runs import (
+    CALIBRATION,
+    EARLIER,
+    HISTOGRAMS,
+    MODEL,
+    RANGES,
+    SPLITS,
+    UNLABELLED,
+    read_preprocessing,
+    read_splits,
+    to_convert,
+    with_input_of,
+)
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json, write_json
+from edgekit.system.text import size
 from edgekit.targets.base import Target
-from edgekit.targets.forms import Form, Source
-from edgekit.training.finished import GRAPH as GRAPH
-from edgekit.training.finished import HISTORY as HISTORY
-from edgekit.training.finished import TABLE as TABLE
-from edgekit.training.finished import keep
+from edgekit.targets.files import Form, Source
+from edgekit.training.outputs import GRAPH, TABLE, keep
 from edgekit.training.recipe import Recipe, StudentRecipe
-from edgekit.unlabelled import load_unlabelled
 
 if TYPE_CHECKING:
     from edgekit.training.engine import Engine
 
-SPLITS = "splits.json"
-UNLABELLED = "unlabelled.json"
-PREPROCESSING = "preprocessing.json"
-ORIGIN = "origin.json"
-EARLIER = "earlier.json"
-HISTOGRAMS = "histograms.npz"
-CALIBRATION = "calibration.json"
-RANGES = "ranges.json"
-LADDER = "ladder.json"
-FLOAT = "float.graph"
-MODEL = "model.tflite"
-LOGITS = "logits.npy"
-LATENCY = "latency.json"
 
 #: How a normalization that one input scale cannot hold is absorbed: the answers are the same,
 #: and this way needs no operator of its own (benchmarks/input_normalization.py).
@@ -58,23 +56,6 @@ INPUT_METHOD: InputMethod = "common-zero"
 #: Of the TFLite files' stages: one more wherever the same network gets other files, so that those
 #: of an earlier version are not reused.
 WRITER = 3
-
-
-def read_splits(data: Path) -> Splits:
-    """The photos of a finished data stage."""
-    return Splits.from_dict(read_json(data / SPLITS))
-
-
-def read_preprocessing(weights: Path) -> Preprocessing:
-    """The preprocessing record of a finished weights stage."""
-    return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
-
-
-def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
-    """The record with the normalization that the prepared network's own input has."""
-    record = read_json(calibration / CALIBRATION)
-    mean, std = record["input_mean"], record["input_std"]
-    return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
 
 def data(folder: Path, progress: Progress, *, options: BuildOptions, resolution: int) -> str:
@@ -111,8 +92,8 @@ def train(
 
     A ``teacher`` is the recipe of the one that labels photos for the network.
     """
-    from edgekit.training.student import Lessons, teach
-    from edgekit.training.together import Task, lead
+    from edgekit.training.distributed import Task, lead
+    from edgekit.training.noisy_student import Lessons, teach
 
     splits = read_splits(data)
     task = Task(
@@ -145,11 +126,11 @@ def calibrate(
     targets: Sequence[Target] = (),
 ) -> str:
     """Prepares the network for integers and the targets; collects a histogram of each tensor."""
-    from edgekit.batches import eval_batches
     from edgekit.calibration.checks import check_photos
     from edgekit.calibration.histogram import save_histograms
     from edgekit.calibration.quantize import collect, fixed_ranges
-    from edgekit.passes import absorb_normalization, prepare
+    from edgekit.data.batches import eval_batches
+    from edgekit.networks.passes import absorb_normalization, prepare
 
     photos = read_splits(data).calibration
     preprocessing = read_preprocessing(weights)
@@ -212,19 +193,11 @@ def quantize(
     return f"{method} ranges, {len(ranges)} tensors"
 
 
-def to_convert(model: Path, head: str) -> Graph:
-    """The trained network, without its classifier where the files shall end before it."""
-    from edgekit.architecture import without_classifier
-
-    graph = Graph.load(model / GRAPH)
-    return without_classifier(graph) if head == "none" else graph
-
-
 def convert_float(
     folder: Path, progress: Progress, *, weights: Path, model: Path, head: str, scheme: str
 ) -> str:
     """Writes a file of the float network: fp32, the control run of the int8 one, or fp16."""
-    from edgekit.passes import prepare
+    from edgekit.networks.passes import prepare
 
     graph = prepare(to_convert(model, head))
     return _convert(folder, graph, read_preprocessing(weights), scheme, "float32")
@@ -259,8 +232,8 @@ def convert_form(
     seed: int,
 ) -> str:
     """Writes a form of a target's own, from the float or the quantized network."""
-    from edgekit.batches import eval_batches
-    from edgekit.passes import prepare
+    from edgekit.data.batches import eval_batches
+    from edgekit.networks.passes import prepare
 
     preprocessing = read_preprocessing(weights)
     splits = read_splits(data)
@@ -292,8 +265,8 @@ def choosing_half(count: int, seed: int) -> list[int]:
 
 def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
     """Writes a file with its metadata, reads it back and proves that it is of its scheme."""
-    from edgekit.converters.tflite import write
-    from edgekit.converters.tflite_about import About
+    from edgekit.converters.tflite.about import About
+    from edgekit.converters.tflite.write import write
 
     classifies = isinstance(graph.nodes[-1], FullyConnected)
     about = About(
@@ -314,9 +287,9 @@ def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: s
 
 def _faults(path: Path, scheme: str) -> list[str]:
     """What a written file has that its scheme does not allow."""
-    from edgekit.converters.tflite_checks import check_int8, check_mixed
-    from edgekit.converters.tflite_file import read
-    from edgekit.converters.tflite_scheme import scheme as scheme_in
+    from edgekit.converters.tflite.checks import check_int8, check_mixed
+    from edgekit.converters.tflite.file import read
+    from edgekit.converters.tflite.scheme import scheme as scheme_in
 
     model = read(path)
     rules = {W8A8: check_int8, MIXED: check_mixed}

@@ -7,17 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.console import Progress
-from edgekit.graph import Graph
-from edgekit.pipeline.steps import (
-    GRAPH,
-    read_preprocessing,
-    read_splits,
-    with_input_of,
-)
-from edgekit.pipeline.workshop import Candidate, Folders, Workshop
-from edgekit.schemes import W8_DYNAMIC, W8A16
-from edgekit.training.finished import keep
+from edgekit.networks.graph import Graph
+from edgekit.networks.schemes import W8_DYNAMIC, W8A16
+from edgekit.pipeline.post_training import Candidate, Folders, Workshop
+from edgekit.runs import read_preprocessing, read_splits, with_input_of
+from edgekit.system.console import Progress
+from edgekit.training.outputs import GRAPH, keep
 from edgekit.training.recipe import QatRecipe
 
 if TYPE_CHECKING:
@@ -70,7 +65,7 @@ def make_scheme(
         progress: told how far it is.
         folders: of the stages before; the int8 network is as it was before training in 8 bits.
         scheme: of `FROM_INT8`.
-        head: of the files; see `edgekit.options`.
+        head: of the files; see `edgekit.options.build`.
         source: what tells the mean errors that biases take out; None leaves them as they are.
         thorough: as of `Workshop`.
         device: torch device, or ``auto``.

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit import bench_devices
-from edgekit.bench_devices import Device
-from edgekit.bench_photos import Photos, spread
-from edgekit.console import Console
-from edgekit.data import Splits
+from edgekit.bench import devices as bench_devices
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.splits import Splits
 from edgekit.errors import EdgekitError
-from edgekit.options import BuildOptions
-from edgekit.preprocessing import Preprocessing
+from edgekit.options.build import BuildOptions
+from edgekit.report.document import Device
+from edgekit.system.console import Console
+from edgekit.targets.measure.method import choose_method
+from edgekit.targets.measure.photos import Photos, make_job, spread
 
 
 def measure(
@@ -34,7 +35,7 @@ def measure(
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     truth = splits.val.labels[np.array(chosen)]
     photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)
-    job = bench_devices.make_job(model, photos)
-    method = bench_devices.choose_method(None, options.benchmark_binary)
+    job = make_job(model, photos)
+    method = choose_method(None, options.benchmark_binary)
     document, problems = bench_devices.measure(job, photos, options.devices, method, console)
     return document["devices"], problems

@@ -1,6 +1,6 @@
 """The stages that measure: every form of the model on the validation photos, and its latency.
 
-They write into ``folder``, tell ``progress``, and return a detail; see `edgekit.pipeline.steps`.
+They write into ``folder``, tell ``progress``, and return a detail.
 """
 
 from __future__ import annotations
@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.atomic import write_json
-from edgekit.console import Progress
-from edgekit.data import PhotoSet
-from edgekit.graph import Graph
-from edgekit.pipeline.steps import (
-    GRAPH,
-    LATENCY,
-    LOGITS,
-    MODEL,
-    read_preprocessing,
-    read_splits,
-    with_input_of,
-)
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.runs import LATENCY, LOGITS, MODEL, read_preprocessing, read_splits, with_input_of
+from edgekit.system.console import Progress
+from edgekit.system.files import write_json
+from edgekit.training.outputs import GRAPH
 
 #: Validation photos on which kernels are compared.
 SPREAD_PHOTOS = 100
@@ -36,7 +29,7 @@ def evaluate_torch(
     folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, device: str
 ) -> str:
     """The float network, as trained."""
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     network = Network(Graph.load(model / GRAPH))
     logits = _predict(network, data, read_preprocessing(weights), device, progress)
@@ -68,8 +61,8 @@ def evaluate_simulation(
 def _predict(
     network: Any, data: Path, preprocessing: Preprocessing, device: str, progress: Progress
 ) -> NDArray[np.float32]:
-    from edgekit.devices import pick_device
-    from edgekit.inference import predict
+    from edgekit.networks.predict import predict
+    from edgekit.networks.torch_device import pick_device
 
     return predict(
         network,
@@ -123,9 +116,10 @@ def run_file(
 
     Fed by the file's own metadata, as on the device: a wrong record would show here.
     """
-    from edgekit.batches import eval_batches
-    from edgekit.runtime import Classifier, LiteRT
-    from edgekit.runtimes import open_classifier
+    from edgekit.data.batches import eval_batches
+    from edgekit.runtimes.base import Classifier
+    from edgekit.runtimes.litert import LiteRT
+    from edgekit.runtimes.open import open_classifier
 
     runtime: Classifier
     if kernels == "xnnpack":
@@ -148,7 +142,7 @@ def classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
 
 
 def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    from edgekit.metrics import top_k
+    from edgekit.tasks.classification.metrics import top_k
 
     np.save(folder / LOGITS, logits.astype(np.float32))
     return f"top-1 {top_k(logits, labels, 1).mean():.4f}"
@@ -165,8 +159,8 @@ def bench(
     file: str = MODEL,
 ) -> str:
     """Load, first and warm latency of a file on this host."""
-    from edgekit.runtime import measure
-    from edgekit.runtimes import open_classifier
+    from edgekit.runtimes.base import measure
+    from edgekit.runtimes.open import open_classifier
 
     preprocessing = read_preprocessing(weights)
     pixels = preprocessing.pixels(read_splits(data).val.load(0))

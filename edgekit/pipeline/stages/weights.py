@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgekit.atomic import write_json
-from edgekit.console import Progress
-from edgekit.converters.weight_files import Advice, check_reader
-from edgekit.data import PhotoSet
+from edgekit.converters.weights.open import Advice, check_reader
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.hashing import hash_files
-from edgekit.options import BuildOptions
-from edgekit.pipeline.steps import GRAPH, ORIGIN, PREPROCESSING, read_splits
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS, ModelSpec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
+from edgekit.networks.graph import Graph
+from edgekit.options.build import BuildOptions
+from edgekit.runs import ORIGIN, PREPROCESSING, read_splits
+from edgekit.system.console import Progress
+from edgekit.system.files import write_json
+from edgekit.system.hashing import hash_files
+from edgekit.training.outputs import GRAPH
 
 #: How a build calls what hints name; it takes averaged weights, and its classes are the data's.
 ADVICE = Advice(
@@ -61,14 +62,14 @@ class Start:
         """
         if self.model is None:
             return self.path
-        from edgekit import pretrained
+        from edgekit.networks.efficientnet import pretrained
 
         return pretrained.fetch(self.model, mirror=self.mirror, progress=progress, note=note)
 
 
 def files_of(path: Path) -> list[Path]:
     """The files that hold the weights: one, or the index and the data of a TF1 checkpoint."""
-    from edgekit.converters.weight_files import find_checkpoint
+    from edgekit.converters.weights.open import find_checkpoint
 
     prefix = find_checkpoint(path)
     return sorted(prefix.parent.glob(f"{prefix.name}.[id]*")) if prefix else [path]
@@ -93,7 +94,7 @@ def find_start(options: BuildOptions) -> Start:
             cause="a network that is scaled anew has to be trained from the start",
             hint="--weights none",
         )
-    from edgekit import pretrained
+    from edgekit.networks.efficientnet import pretrained
 
     entry = pretrained.find(options.spec.name)
     return Start("imagenet", None, entry.source, entry.model, entry.url, options.mirror)
@@ -111,8 +112,9 @@ def prepare(
     seed: int,
 ) -> str:
     """Builds the network, with weights from a file or freshly drawn."""
-    from edgekit.architecture import build_graph, start_as_shortcuts
-    from edgekit.converters.weights import load_weights
+    from edgekit.converters.weights.load import load_weights
+    from edgekit.networks.edit import start_as_shortcuts
+    from edgekit.networks.efficientnet.architecture import build_graph
 
     labels = read_splits(data).labels
     notes: list[str] = []
@@ -170,8 +172,8 @@ def prepare(
 
 def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
     """Whose weights of timm's they are by the photos, where those can tell; and a note."""
-    from edgekit.batches import eval_batches
-    from edgekit.converters.padding import guess_padding
+    from edgekit.converters.weights.padding import guess_padding
+    from edgekit.data.batches import eval_batches
 
     spec = graph.spec
     if spec is None:

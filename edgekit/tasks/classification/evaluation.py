@@ -68,7 +68,7 @@ def evaluate_answers(
         UsageError: the arrays do not belong together.
         ValueError: there is not a name per class.
     """
-    from edgekit.metrics import confusion
+    from edgekit.tasks.classification.metrics import confusion
 
     counts = confusion(logits, labels)
     few = len(counts) <= MATRIX
@@ -101,7 +101,7 @@ def worst_photos(
     """
     import numpy as np
 
-    from edgekit.metrics import cross_entropy, softmax
+    from edgekit.tasks.classification.metrics import cross_entropy, softmax
 
     losses = cross_entropy(logits, labels)
     # What is not a number is worst of all; of equal losses the earlier photo comes first.

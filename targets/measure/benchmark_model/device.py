@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.hashing import hash_file
-from edgekit.paths import StrPath
-from edgekit.targets import doctor
-from edgekit.targets.benchmark_model import Benchmark, check_binary
-from edgekit.targets.benchmark_sensors import Sensors
-from edgekit.targets.hosts import Host, LocalHost, open_host
-from edgekit.targets.journal import Journal
-from edgekit.targets.measuring import (
+from edgekit.system.hashing import hash_file
+from edgekit.system.paths import StrPath
+from edgekit.targets.devices.hosts import Host, LocalHost
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.devices.send import SHORT_S, send
+from edgekit.targets.doctor import examine as doctor
+from edgekit.targets.measure.benchmark_model.run import Benchmark, check_binary
+from edgekit.targets.measure.benchmark_model.sensors import Sensors
+from edgekit.targets.measure.device import (
     LATENCY,
     Job,
     Measured,
@@ -26,9 +27,9 @@ from edgekit.targets.measuring import (
     journal_path,
     plan,
 )
-from edgekit.targets.runner import raw_outputs
-from edgekit.targets.throttling import judge
-from edgekit.targets.transfer import SHORT_S, send
+from edgekit.targets.measure.isolated import raw_outputs
+from edgekit.targets.measure.journal import Journal
+from edgekit.targets.measure.throttling import judge
 
 SENSE_S = 2.0  # between two looks at the sensors, each a program that is started there
 

@@ -14,7 +14,7 @@ import signal
 from typing import Any
 
 from edgekit.errors import EdgekitError, MissingToolError
-from edgekit.targets.hosts import Ran
+from edgekit.targets.devices.hosts import Ran
 
 DELEGATES = {"none": "", "xnnpack": "XNNPACK", "gpu": "GPU"}  # and how the tool calls them
 MEBIBYTE = 2**20  # the tool's MB

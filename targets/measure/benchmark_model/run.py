@@ -17,12 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.tflite_file import Tensor, TFLiteModel
+from edgekit.converters.tflite.file import Tensor, TFLiteModel
+from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.paths import StrPath
-from edgekit.runtime import Pixels
-from edgekit.targets.benchmark_output import DELEGATES, failure, parse_latency, unstarted
-from edgekit.targets.hosts import Host, Ran
+from edgekit.system.paths import StrPath
+from edgekit.targets.devices.hosts import Host, Ran
+from edgekit.targets.measure.benchmark_model.output import (
+    DELEGATES,
+    failure,
+    parse_latency,
+    unstarted,
+)
 
 CHUNK = 4 * 2**20  # bytes of photos that go to the host at a time
 TIMEOUT_S = 60.0
@@ -151,8 +156,8 @@ class Benchmark:
 
         Args:
             pixels: uint8 [n, height, width, 3], RGB.
-            table: of `edgekit.runtime.feed_table`: [256, 3], what the input is fed for a byte in a
-                channel; None for the byte itself.
+            table: of `edgekit.runtimes.litert.feed_table`: [256, 3], what the input is fed for a
+                byte in a channel; None for the byte itself.
             progress: is called with the photos done and in all.
             already: how many of the first photos are left out.
             threads: of the kernels on the CPU.

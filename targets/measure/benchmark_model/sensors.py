@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.targets.hosts import Host
+from edgekit.targets.devices.hosts import Host
 
 TIMEOUT_S = 20.0
 # Only what the shell itself can do, as a phone has a hundred zones and a process for each would

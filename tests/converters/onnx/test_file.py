@@ -11,11 +11,11 @@ from tiny_onnx import WEIGHTS, conditional, outside, tiny
 from tiny_tflite import TinyModel
 
 from edgekit.calibration.mixed import keep_float
-from edgekit.converters import onnx_file
-from edgekit.converters.onnx_file import End, OnnxModel, check, parse, read
-from edgekit.converters.onnx_package import package
+from edgekit.converters.onnx import file as onnx_file
+from edgekit.converters.onnx.file import End, OnnxModel, check, parse, read
+from edgekit.converters.onnx.package import package
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.preprocessing import Preprocessing
 
 RECORD = Preprocessing(64, (MEAN,) * 3, (STD,) * 3, tuple("abcdef"))
 

@@ -15,20 +15,22 @@ import onnxruntime
 import pytest
 import torch
 
-from edgekit.architecture import build_graph, without_classifier
-from edgekit.calibration.affine import integers
-from edgekit.calibration.mixed import float_nodes, keep_float
+from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
-from edgekit.converters.onnx import WEIGHT_TYPES, clips, convert
-from edgekit.converters.onnx_package import package
+from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.write import WEIGHT_TYPES, clips, convert
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
-from edgekit.graph import Graph, QuantParams, SpatialNode
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
-from edgekit.targets.edgetpu_passes import pool_globally, split_large_means
+from edgekit.networks.edit import without_classifier
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import SpatialNode
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import float_nodes, integers
+from edgekit.networks.torch_network import Network
+from edgekit.targets.edgetpu.passes import pool_globally, split_large_means
 
 SIZE, CLASSES = 32, 5
 TINY = {"width": 0.1, "depth": 0.1}

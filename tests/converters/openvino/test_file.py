@@ -15,8 +15,9 @@ from tiny_openvino import CLASSES, LABELS, RECORD, SIDE, float_graph, int8_graph
 pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
 from edgekit.calibration.mixed import keep_float
-from edgekit.converters import openvino_file
-from edgekit.converters.openvino_file import check, is_bytes, read
+from edgekit.converters.openvino import file as openvino_file
+from edgekit.converters.openvino.checks import check, is_bytes
+from edgekit.converters.openvino.file import read
 from edgekit.errors import UsageError
 
 BYTES, VALUES = (1, SIDE, SIDE, 3), (1, 3, SIDE, SIDE)

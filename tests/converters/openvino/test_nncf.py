@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 from prerequisites import needs
 from tiny_openvino import LABELS, PIXELS, RECORD, VNNI, float_graph
 
-from edgekit.converters import openvino_file
-from edgekit.converters.openvino import convert, openvino, save
-from edgekit.converters.openvino_nncf import quantize_nncf
+from edgekit.converters.openvino import file as openvino_file
+from edgekit.converters.openvino.nncf import quantize_nncf
+from edgekit.converters.openvino.write import convert, openvino, save
 from edgekit.errors import MissingToolError, UsageError
 
 pytestmark = needs("nncf")
@@ -94,13 +94,13 @@ def test_without_nncf_it_says_what_to_install(monkeypatch):
 def test_nothing_is_reported_or_written_to_the_home_folder(tmp_path):
     """In a process of its own: pytest alone would keep NNCF's telemetry off."""
     code = (
-        "import os; from edgekit.converters.openvino_nncf import nncf; nncf();"
+        "import os; from edgekit.converters.openvino.nncf import nncf; nncf();"
         "from nncf.telemetry import wrapper; print(type(wrapper.telemetry).__name__);"
         "from openvino_telemetry import Telemetry; print(Telemetry().consent);"
         "print(os.environ.get('CI'), os.environ.get('NNCF_CI'))"
     )
     kept = {k: v for k, v in os.environ.items() if k not in ("CI", "NNCF_CI", "PYTHONPATH")}
-    environment = {**kept, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**kept, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )

@@ -16,17 +16,17 @@ from narrow import narrow
 from prerequisites import needs
 from tiny_openvino import float_graph
 
-from edgekit.architecture import build_graph
-from edgekit.batches import eval_batches
-from edgekit.converters import openvino_file
-from edgekit.converters.openvino import convert, openvino, save
-from edgekit.converters.openvino_nncf import quantize_nncf
-from edgekit.converters.openvino_nncf_qat import train_nncf
+from edgekit.converters.openvino import file as openvino_file
+from edgekit.converters.openvino.nncf import quantize_nncf
+from edgekit.converters.openvino.nncf_qat import train_nncf
+from edgekit.converters.openvino.write import convert, openvino, save
+from edgekit.data.batches import eval_batches
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
-from edgekit.passes import prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import prepare
 from edgekit.training.checkpoint import CHECKPOINT
 from edgekit.training.recipe import QatRecipe, Recipe
 from edgekit.training.trainer import Trainer

@@ -18,21 +18,23 @@ from tiny_openvino import VNNI
 
 pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
-from edgekit.architecture import build_graph, without_classifier
-from edgekit.calibration.affine import integers, reals
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
-from edgekit.converters import openvino
-from edgekit.converters.openvino import convert, save
+from edgekit.converters.openvino import write as openvino
+from edgekit.converters.openvino.write import convert, save
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
-from edgekit.graph import Conv2D, Graph, WeightedNode
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
-from edgekit.targets.edgetpu_passes import pool_globally
+from edgekit.networks.edit import without_classifier
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import Conv2D, WeightedNode
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import integers, reals
+from edgekit.networks.torch_network import Network
+from edgekit.targets.edgetpu.passes import pool_globally
 
 SIDE, CLASSES = 33, 5
 TINY = {"width": 0.1, "depth": 0.1, "mean": (120.0, 110.0, 100.0), "std": (60.0, 58.0, 57.0)}
@@ -175,7 +177,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgekit.runtimes import open_classifier
+from edgekit.runtimes.open import open_classifier
 folder = Path(sys.argv[1])
 for path in sorted(folder.glob("*.xml")):
     answers = open_classifier(path).run(np.load(folder / "p.npy"))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_tflite import CHANNELS, TinyModel, float_io, schema
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_checks import INT8_RULES, MIXED_RULES, check_int8, check_mixed
-from edgekit.converters.tflite_op_versions import OP_VERSIONS_TF_2_5
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.checks import INT8_RULES, MIXED_RULES, check_int8, check_mixed
+from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 
 
 def findings(tiny: TinyModel) -> list:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_tflite import TinyModel, with_op
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_cost import activation_bytes, macs, parameter_bytes
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.cost import activation_bytes, macs, parameter_bytes
 
 
 def last(tiny: TinyModel):

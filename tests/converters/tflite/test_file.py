@@ -3,17 +3,15 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SHARED
 from prerequisites import needs
 from tiny_tflite import TinyModel, schema
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
 def test_reads_operators_tensors_and_quantization():

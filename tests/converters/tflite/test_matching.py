@@ -7,10 +7,10 @@ from planted import Plant, quantized
 from pooled import pooled
 from pooled import quantized as quantize_pooled
 
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_file import parse
-from edgekit.converters.tflite_matching import find_differences, intended, match
-from edgekit.graph import SpatialNode
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.matching import find_differences, intended, match
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.nodes import SpatialNode
 
 
 @pytest.fixture(scope="module")

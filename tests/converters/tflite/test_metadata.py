@@ -4,22 +4,21 @@ import io
 import json
 import struct
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from described import embed
+from places import SHARED
 from prerequisites import NEEDS, needs
 from tiny_tflite import SIZE, TinyModel, float_io, schema
 
-from edgekit.converters import tflite_file
-from edgekit.converters import tflite_metadata_schema as fields
-from edgekit.converters.tflite_container import copy_files
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite import metadata_schema as fields
+from edgekit.converters.tflite.container import copy_files
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.preprocessing import Preprocessing
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 LABELS = ("daisy", "dandelion", "rosé", "sunflowers", "tulips")
 LITE = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
 IMAGENET = Preprocessing(SIZE, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), LABELS)

@@ -9,22 +9,22 @@ import torch
 from pooled import inputs, pixels, pooled
 from pooled import quantized as quantize_pooled
 
-from edgekit.architecture import build_graph
-from edgekit.calibration.affine import integers
-from edgekit.calibration.mixed import float_nodes, keep_float
+from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_checks import check_int8, check_mixed
-from edgekit.converters.tflite_file import parse
+from edgekit.converters.tflite.checks import check_int8, check_mixed
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.write import convert
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.inspection import scheme
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
-from edgekit.spec import SPECS
-from edgekit.targets.edgetpu_rules import unmapped
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import float_nodes, integers
+from edgekit.networks.torch_network import Network
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.edgetpu.rules import unmapped
+from edgekit.targets.inspection.inspect import scheme
 
 SIZE, CLASSES = 32, 6
 RECORD = Preprocessing(64, (127.0,) * 3, (128.0,) * 3, ())

@@ -9,12 +9,13 @@ from every_scheme import SCHEMES, in_every_scheme
 from pooled import plain, pooled
 from pooled import quantized as quantize_pooled
 
-from edgekit.architecture import without_classifier
-from edgekit.converters.tflite_checks import too_new
-from edgekit.converters.tflite_file import parse
-from edgekit.converters.tflite_op_versions import VERSIONS
-from edgekit.converters.tflite_scheme import scheme
-from edgekit.graph import Graph, SpatialNode
+from edgekit.converters.tflite.checks import too_new
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.op_versions import VERSIONS
+from edgekit.converters.tflite.scheme import scheme
+from edgekit.networks.edit import without_classifier
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import SpatialNode
 
 
 def with_torch_padding(graph: Graph) -> Graph:

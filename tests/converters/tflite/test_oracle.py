@@ -10,14 +10,14 @@ from oracle import KERNELS, SCHEMES, Subject, feed, in_int8, run
 from prerequisites import needs
 from small_graphs import CASES, draw, mean_of_one
 
-from edgekit.architecture import build_graph
-from edgekit.calibration.kernels import run_model
 from edgekit.calibration.quantize import fixed_ranges
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_checks import too_new
-from edgekit.converters.tflite_file import parse
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.spec import SPECS
+from edgekit.converters.tflite.checks import too_new
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.parity.integer_kernels import run_model
 
 pytestmark = needs("tensorflow")
 

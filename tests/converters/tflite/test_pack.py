@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from edgekit.converters.tflite import write
-from edgekit.converters.tflite_about import About
-from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.graph import FullyConnected, Graph, Mean
-from edgekit.preprocessing import Preprocessing
+from edgekit.converters.tflite.about import About
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.converters.tflite.write import write
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import FullyConnected, Mean
 
 SIDE, WIDE = 8, 24_000
 RUN = """

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import places
 import pytest
 from foreign_files import FOREIGN
 from prerequisites import needs
 from tiny_tflite import TinyModel, float_io, schema
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_scheme import count_schemes, scheme, scheme_in_words
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.scheme import count_schemes, scheme, scheme_in_words
 
-CASES = Path(__file__).resolve().parents[3] / "shared/cases/schemes"
+CASES = places.SHARED / "cases/schemes"
 
 
 def parsed(tiny: TinyModel) -> tflite_file.TFLiteModel:

@@ -5,10 +5,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tiny_tflite import TinyModel
 
-from edgekit.converters.tflite_file import parse
-from edgekit.converters.tflite_slice import Slicer
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.slice import Slicer
 from edgekit.errors import UsageError
-from edgekit.quiet import native_quiet
+from edgekit.system.quiet import native_quiet
 
 
 def interpreter(contents):

@@ -3,14 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import BENCHMARKS
 
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 #: A forward pass at a larger side takes minutes.
 LARGEST_SIDE, SMALL_SIDE = 700, 256
 RUN = """

@@ -10,26 +10,28 @@ import torch
 from pooled import pixels, pooled
 from pooled import quantized as quantize_pooled
 
-from edgekit.architecture import build_graph, without_classifier
-from edgekit.calibration.affine import integers
-from edgekit.calibration.kernels import run_model
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
-from edgekit.converters.tflite import convert, write
-from edgekit.converters.tflite_about import About
-from edgekit.converters.tflite_checks import check_int8
-from edgekit.converters.tflite_file import parse
-from edgekit.converters.tflite_metadata import read_metadata
-from edgekit.converters.tflite_operators import OPERATORS
+from edgekit.converters.tflite.about import About
+from edgekit.converters.tflite.checks import check_int8
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.converters.tflite.operators import OPERATORS
+from edgekit.converters.tflite.write import convert, write
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.executions import trace
-from edgekit.graph import NODE_TYPES, Graph, SpatialNode
-from edgekit.inspection import inspect_file
-from edgekit.network import Network
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
-from edgekit.spec import SPECS
+from edgekit.networks.edit import without_classifier
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import NODE_TYPES, SpatialNode
+from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import integers
+from edgekit.networks.torch_network import Network
+from edgekit.parity.executions import trace
+from edgekit.parity.integer_kernels import run_model
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.inspection.inspect import inspect_file
 
 SIZE, CLASSES = 48, 6
 

@@ -6,11 +6,11 @@ import torch
 from safetensors.numpy import save_file
 from state_dicts import to_torch
 
-from edgekit.architecture import build_graph
-from edgekit.converters import lukemelas, timm, torchvision
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import lukemelas, timm, torchvision
+from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 B0 = SPECS["b0"]
 NAMES = {"timm": timm.NAMES, "torchvision": torchvision.NAMES, "lukemelas": lukemelas.NAMES}

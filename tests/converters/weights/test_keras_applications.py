@@ -9,11 +9,11 @@ import pytest
 from narrow import narrow
 from state_dicts import to_tensorflow, write_hdf5
 
-from edgekit.architecture import build_graph
-from edgekit.converters.keras_applications import NAMES, NAMES_V2
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights.keras_applications import NAMES, NAMES_V2
+from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
-from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, IMAGENET_STD, SPECS
 
 EXAMPLES = [
     (NAMES, "b0", "stem/kernel", "stem_conv/kernel"),

@@ -9,9 +9,9 @@ import pytest
 from keras_networks import keras, keras_network, our_spec
 from prerequisites import needs
 
-from edgekit.converters.originals import compare, normalised, run
-from edgekit.converters.weights import load_weights
-from edgekit.spec import IMAGENET_MEAN
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.verify import compare, normalised, run
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN
 
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
 pytestmark = [

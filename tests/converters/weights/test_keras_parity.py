@@ -7,8 +7,8 @@ import torch
 from keras_networks import keras, keras_network, our_spec
 from prerequisites import needs
 
-from edgekit.converters.weights import load_weights
-from edgekit.network import Network
+from edgekit.converters.weights.load import load_weights
+from edgekit.networks.torch_network import Network
 
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
 pytestmark = [

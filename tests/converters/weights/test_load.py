@@ -1,24 +1,23 @@
 """Weights in: strict names and shapes, fresh classifiers, and what comes with the weights."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import SHARED
 from prerequisites import needs
 from safetensors.numpy import load_file, save_file
 from state_dicts import assert_same, to_torch
 
 import edgekit
-from edgekit import options
-from edgekit.architecture import build_graph
-from edgekit.converters import timm
-from edgekit.converters.weights import SOURCES, load_weights
+from edgekit.converters.weights import timm
+from edgekit.converters.weights.load import SOURCES, load_weights
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.options import build as options
 
-SHARED = Path(__file__).parents[3] / "shared"
 LITE0 = SPECS["lite0"]
 
 

@@ -10,13 +10,13 @@ import torch
 from state_dicts import assert_same, to_torch
 from torch.nn import functional
 
-from edgekit.architecture import build_graph
-from edgekit.converters import lukemelas
-from edgekit.converters.originals import compare
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import lukemelas
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.verify import compare
 from edgekit.errors import UsageError
-from edgekit.network import Network
-from edgekit.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.torch_network import Network
 
 EXAMPLES = {
     "stem/kernel": "_conv_stem.weight",

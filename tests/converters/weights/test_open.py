@@ -12,12 +12,12 @@ import torch
 from safetensors.numpy import save_file
 from state_dicts import to_tensorflow, write_hdf5
 
-from edgekit.architecture import build_graph
-from edgekit.converters.keras_applications import NAMES
-from edgekit.converters.weight_files import open_weights
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights.keras_applications import NAMES
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.open import open_weights
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 LIMIT = 2**20
 LITE0 = SPECS["lite0"]

@@ -1,23 +1,20 @@
 """Padding from statistics: whichever a network saw in training is found again."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from places import SHARED
 from prerequisites import needs
 
-from edgekit.architecture import build_graph
-from edgekit.converters import padding
-from edgekit.converters.padding import guess_padding, with_padding
-from edgekit.converters.weights import load_weights
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.preprocessing import Preprocessing
-from edgekit.spec import SPECS
-
-SHARED = Path(__file__).parents[3] / "shared"
+from edgekit.converters.weights import padding
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.padding import guess_padding, with_padding
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import prepare
+from edgekit.networks.torch_network import Network
 
 
 def noise(seed):

@@ -1,24 +1,22 @@
 """TensorFlow 1 checkpoints: Google's names, moving averages, and what lies beside weights."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 import torch
 from prerequisites import NEEDS, needs
 from state_dicts import assert_same, to_tensorflow
 
-from edgekit.architecture import build_graph
-from edgekit.converters import tf1
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import tf1
+from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
-from edgekit.network import Network
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.torch_network import Network
 
-CHECKPOINT = (
-    Path(__file__).parents[3] / "shared" / "weights" / "tf1" / "efficientnet-lite0-w0.5-c10"
-)
+CHECKPOINT = places.SHARED / "weights" / "tf1" / "efficientnet-lite0-w0.5-c10"
 HALF_LITE0 = dataclasses.replace(SPECS["lite0"], width=0.5)
 needs_checkpoint = needs("shared", CHECKPOINT.is_dir())
 

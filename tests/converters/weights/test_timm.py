@@ -7,11 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 from state_dicts import assert_same, to_torch
 
-from edgekit.architecture import build_graph
-from edgekit.converters import timm
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import timm
+from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
-from edgekit.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 
 # ours to timm's, looked up in the published state dicts
 EXAMPLES = {

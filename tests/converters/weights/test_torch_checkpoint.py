@@ -9,12 +9,12 @@ import pytest
 import torch
 from state_dicts import assert_same, to_torch
 
-from edgekit.architecture import build_graph
-from edgekit.converters import timm
-from edgekit.converters.weight_files import open_weights
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import timm
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.open import open_weights
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 LITE0 = SPECS["lite0"]
 

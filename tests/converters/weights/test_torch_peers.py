@@ -9,9 +9,9 @@ import pytest
 import torch
 from prerequisites import skip_without
 
-from edgekit.converters.weights import load_weights
-from edgekit.network import Network
-from edgekit.spec import find_spec
+from edgekit.converters.weights.load import load_weights
+from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.torch_network import Network
 
 TIMM = [
     "efficientnet_b0",

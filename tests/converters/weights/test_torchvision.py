@@ -6,11 +6,11 @@ from narrow import narrow
 from safetensors.numpy import save_file
 from state_dicts import assert_same, to_torch
 
-from edgekit.architecture import build_graph
-from edgekit.converters import torchvision
-from edgekit.converters.weights import load_weights
+from edgekit.converters.weights import torchvision
+from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 # ours to torchvision's, looked up in its state dicts
 EXAMPLES = {

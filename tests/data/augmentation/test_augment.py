@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.augmentation.photo import Augmentation, augment
-from edgekit.preprocessing import Preprocessing
+from edgekit.data.augmentation.augment import Augmentation, augment
+from edgekit.data.preprocessing import Preprocessing
 
-FLOWERS = Path(__file__).parents[3] / "shared" / "data" / "flowers"
+FLOWERS = places.SHARED / "data" / "flowers"
 INPUT = Preprocessing(
     resolution=48, mean=(127, 127, 127), std=(128, 128, 128), labels=("a",), crop_fraction=1.0
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.augmentation.crop import RandomCrop, random_box, random_crop_box
+from edgekit.data.augmentation.crop import RandomCrop, random_box, random_crop_box
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 WHOLE = (1.0, 1.0)

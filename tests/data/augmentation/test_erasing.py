@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.augmentation.erasing import erase
+from edgekit.data.augmentation.erasing import erase
 
 
 def erased(seed: int, probability: float = 1.0, side: int = 64) -> np.ndarray:

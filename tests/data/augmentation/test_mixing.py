@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgekit.augmentation.mixing import mix
+from edgekit.data.augmentation.mixing import mix
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.augmentation import operations
-from edgekit.augmentation.operations import CUTOUT, GREY, OPERATIONS, TRANSLATE
+from edgekit.data.augmentation import operations
+from edgekit.data.augmentation.operations import CUTOUT, GREY, OPERATIONS, TRANSLATE
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 256, (32, 32, 3), np.uint8))

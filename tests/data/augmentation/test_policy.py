@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.augmentation import policy
-from edgekit.augmentation.operations import OPERATIONS
-from edgekit.augmentation.policy import AUTOAUGMENT_V0, auto_augment, rand_augment
+from edgekit.data.augmentation import policy
+from edgekit.data.augmentation.operations import OPERATIONS
+from edgekit.data.augmentation.policy import AUTOAUGMENT_V0, auto_augment, rand_augment
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8))
 

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.architecture import build_graph
-from edgekit.catalog import (
+from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.catalog import (
     CHANNEL_RECORD,
     int8_size,
     list_models,
     post_training_drops,
     quantization_risk,
 )
-from edgekit.errors import UsageError
-from edgekit.passes import fold_batch_norm
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import fold_batch_norm
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import pytest
 from nasty_server import NastyServer, serve, status
 from prerequisites import skip_without
 
-from edgekit import pretrained
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.pretrained import Pretrained, cached, fetch, find, registry
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet import pretrained
+from edgekit.networks.efficientnet.pretrained import Pretrained, cached, fetch, find, registry
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.system.download import Patience
 
 BODY = b"weights " * 1000
 OTHER = b"another " * 1000
@@ -61,8 +62,8 @@ def register(monkeypatch, server):
 def fetched(**options):
     """Fetches b0 at once; returns the path and what was said."""
     said = []
-    options = {"timeout": 5.0, "attempts": 2, "pause": lambda seconds: None} | options
-    return fetch("b0", note=said.append, **options), " ".join(said)
+    patience = Patience(timeout=5.0, attempts=2, pause=lambda seconds: None)
+    return fetch("b0", note=said.append, patience=patience, **options), " ".join(said)
 
 
 def refused(**options):
@@ -378,7 +379,7 @@ def test_threads_at_once_download_once(register, server):
 
 PROCESS = """
 import sys
-from edgekit import pretrained
+from edgekit.networks.efficientnet import pretrained
 url, digest = sys.argv[1:]
 row = pretrained.Pretrained("b0", url, "w.bin", None, digest, "keras", "", 1000, "", "")
 pretrained._registry = lambda: {"b0": row}

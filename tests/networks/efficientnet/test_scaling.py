@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from edgekit.architecture import build_graph
-from edgekit.cost import cost
 from edgekit.errors import UsageError
-from edgekit.scaling import scale_spec, search
-from edgekit.spec import SPECS
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.scaling import scale_spec, search
+from edgekit.networks.efficientnet.spec import SPECS
 
 B0, B3, LITE0 = SPECS["b0"], SPECS["b3"], SPECS["lite0"]
 

@@ -4,13 +4,20 @@ import pytest
 import torch
 
 import edgekit
-from edgekit.architecture import build_graph
-from edgekit.converters.tflite import convert
-from edgekit.cost import cost
+from edgekit.converters.tflite.write import convert
 from edgekit.errors import UsageError
-from edgekit.network import Network
-from edgekit.passes import prepare
-from edgekit.spec import SPECS, ModelSpec, StageSpec, find_spec, round_filters, round_repeats
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import (
+    SPECS,
+    ModelSpec,
+    StageSpec,
+    find_spec,
+    round_filters,
+    round_repeats,
+)
+from edgekit.networks.passes import prepare
+from edgekit.networks.torch_network import Network
 
 
 def test_a_block_string_is_read_whole():

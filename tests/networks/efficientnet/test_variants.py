@@ -7,13 +7,13 @@ import time
 import numpy as np
 import pytest
 
-from edgekit.architecture import build_graph
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-from edgekit.converters.tflite import convert
-from edgekit.converters.tflite_checks import check_int8
-from edgekit.converters.tflite_file import parse
-from edgekit.passes import absorb_normalization, prepare
-from edgekit.spec import SPECS
+from edgekit.converters.tflite.checks import check_int8
+from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.write import convert
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.passes import absorb_normalization, prepare
 
 SIZE, CLASSES = 64, 10
 VARIANTS = [
@@ -29,7 +29,7 @@ def write_and_run(name: str) -> dict[str, float]:
     import torch
     from ai_edge_litert.interpreter import Interpreter
 
-    from edgekit.network import Network
+    from edgekit.networks.torch_network import Network
 
     began = time.monotonic()
     spec = SPECS[name]

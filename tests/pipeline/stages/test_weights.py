@@ -1,24 +1,24 @@
 """The weights stage: what a file does not say, the photos are asked."""
 
 import json
-from pathlib import Path
 
 import pytest
+from places import SHARED
 from prerequisites import needs
 from safetensors.numpy import load_file, save_file
 from state_dicts import to_torch
 
-from edgekit.architecture import build_graph
-from edgekit.converters import lukemelas, timm
-from edgekit.converters.weights import load_weights
-from edgekit.data import load_splits
+from edgekit import runs
+from edgekit.converters.weights import lukemelas, timm
+from edgekit.converters.weights.load import load_weights
+from edgekit.data.splits import load_splits
 from edgekit.errors import UsageError
-from edgekit.graph import Graph
-from edgekit.pipeline import steps
-from edgekit.pipeline.weights import ADVICE, Start, files_of, prepare
-from edgekit.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.graph import Graph
+from edgekit.pipeline.stages.weights import ADVICE, Start, files_of, prepare
+from edgekit.training import outputs
 
-SHARED = Path(__file__).parents[3] / "shared"
 FLOWERS = SHARED / "data" / "flowers" / "val"
 LITE0 = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
 needs_shared = needs("shared", SHARED.is_dir())
@@ -42,7 +42,7 @@ def test_photos_tell_the_padding(tmp_path, name, source):
     data.mkdir()
     out.mkdir()
     splits = load_splits(FLOWERS, None, None, calibration_count=64, seed=0)
-    (data / steps.SPLITS).write_text(json.dumps(splits.to_dict()))
+    (data / runs.SPLITS).write_text(json.dumps(splits.to_dict()))
     save_file(load_file(LITE0), tmp_path / name)  # without the metadata that names the model
     detail = prepare(
         out,
@@ -55,10 +55,10 @@ def test_photos_tell_the_padding(tmp_path, name, source):
         seed=0,
     )
     assert detail == f"{source} weights"
-    origin = json.loads((out / steps.ORIGIN).read_text())
+    origin = json.loads((out / runs.ORIGIN).read_text())
     assert any("the padding is same: 4" in note for note in origin["notes"])
     assert not any("pads" in text for text in origin["assumptions"])
-    assert Graph.load(out / steps.GRAPH).spec == SPECS["lite0"]
+    assert Graph.load(out / outputs.GRAPH).spec == SPECS["lite0"]
 
 
 def prepared(folder, start, spec):
@@ -66,10 +66,10 @@ def prepared(folder, start, spec):
     data, out = folder / "data", folder / "out"
     data.mkdir()
     out.mkdir()
-    (data / steps.SPLITS).write_text(json.dumps(load_splits(None, None, None).to_dict()))
+    (data / runs.SPLITS).write_text(json.dumps(load_splits(None, None, None).to_dict()))
     options = {"spec": SPECS[spec], "resolution": 32, "crop": None, "seed": 0}
     prepare(out, silent, data=data, start=start, **options)
-    return json.loads((out / steps.ORIGIN).read_text()), Graph.load(out / steps.GRAPH)
+    return json.loads((out / runs.ORIGIN).read_text()), Graph.load(out / outputs.GRAPH)
 
 
 def saved(folder, spec, names):

@@ -22,15 +22,15 @@ from ssh_server import SSHD, serve
 from stand_in import compiled_model
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
-from edgekit.classify import classify
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
-from edgekit.normalization import Normalization
-from edgekit.preprocessing import Preprocessing
-from edgekit.targets import deploy as deploying
-from edgekit.targets.deploy import CLASSIFY, deploy
-from edgekit.targets.deploy_model import find_source, labels_text
-from edgekit.targets.deploy_text import c_string, kotlin_string, markdown_code
-from edgekit.targets.hosts import LocalHost
+from edgekit.targets.classify import classify
+from edgekit.targets.deploy import deploy as deploying
+from edgekit.targets.deploy.deploy import CLASSIFY, deploy
+from edgekit.targets.deploy.model import find_source, labels_text
+from edgekit.targets.deploy.templates import c_string, kotlin_string, markdown_code
+from edgekit.targets.devices.hosts import LocalHost
 
 LABELS = ("daisy", "rose", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)

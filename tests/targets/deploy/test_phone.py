@@ -9,9 +9,10 @@ import pytest
 from tiny_tflite import TinyModel
 
 from edgekit.errors import EdgekitError
-from edgekit.targets import deploy_phone, measuring
-from edgekit.targets.deploy_phone import on_phone
-from edgekit.targets.hosts import LocalHost
+from edgekit.targets.deploy import phone as deploy_phone
+from edgekit.targets.deploy.phone import on_phone
+from edgekit.targets.devices.hosts import LocalHost
+from edgekit.targets.measure import device as measuring
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from adb_daemon import ADB, serve
 from prerequisites import needs
 
 from edgekit.errors import DeviceError, MissingToolError, UsageError
-from edgekit.targets import adb
-from edgekit.targets.adb import ADBHost, Attached, attached, parse_serial
-from edgekit.targets.hosts import Ran, open_host
+from edgekit.targets.devices import adb
+from edgekit.targets.devices.adb import ADBHost, Attached, attached, parse_serial
+from edgekit.targets.devices.hosts import Ran
+from edgekit.targets.devices.open import open_host
 
 needs_adb = needs("adb", ADB is not None)
 NASTY = [
@@ -185,7 +186,7 @@ def test_ctrl_c_ends_what_runs_there(phone, tmp_path):
     # A shell starts what runs in the background with Ctrl-C ignored: a terminal does not.
     program = f"""
 import signal
-from edgekit.targets.adb import ADBHost
+from edgekit.targets.devices.adb import ADBHost
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with ADBHost() as host, host.folder() as folder:
     host.run(["sh", "-c", {beating(tmp_path / "beat")!r}], folder, 20)

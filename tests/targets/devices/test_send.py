@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edgekit.errors import DeviceError
-from edgekit.targets import transfer
-from edgekit.targets.hosts import LocalHost, Ran
-from edgekit.targets.transfer import send
+from edgekit.targets.devices import send as transfer
+from edgekit.targets.devices.hosts import LocalHost, Ran
+from edgekit.targets.devices.send import send
 
 PART = 1000
 DATA = np.random.default_rng(0).bytes(3500)  # four parts

@@ -15,8 +15,9 @@ from prerequisites import needs
 from ssh_server import SSHD, make_key, serve
 
 from edgekit.errors import DeviceError, UsageError
-from edgekit.targets.hosts import LocalHost, Ran, open_host
-from edgekit.targets.ssh import Address, SSHHost, parse_url
+from edgekit.targets.devices.hosts import LocalHost, Ran
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.devices.ssh import Address, SSHHost, parse_url
 
 NASTY = "a 'b' \"c\" $(touch never) `d`; e\\f.tflite"
 needs_sshd = needs("sshd", SSHD is not None)
@@ -235,7 +236,7 @@ def test_an_absent_host(where):
 def test_a_host_that_never_answers(monkeypatch):
     import socket
 
-    monkeypatch.setattr("edgekit.targets.ssh.CONNECT_S", 0.3)
+    monkeypatch.setattr("edgekit.targets.devices.ssh.CONNECT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = refusal(f"ssh://127.0.0.1:{silent.getsockname()[1]}")
     assert "in time" in error.cause
@@ -297,7 +298,7 @@ def test_ctrl_c_ends_what_runs_there(server, tmp_path):
     # A shell starts what runs in the background with Ctrl-C ignored: a terminal does not.
     program = f"""
 import signal
-from edgekit.targets.ssh import SSHHost, parse_url
+from edgekit.targets.devices.ssh import SSHHost, parse_url
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with SSHHost(parse_url({server.url!r})) as host, host.folder() as folder:
     host.run(["sh", "-c", {loop!r}], folder, 20)

@@ -14,8 +14,10 @@ from prerequisites import skip_without
 from ssh_server import SSHD, serve
 
 from edgekit.errors import DeviceError, MissingToolError
-from edgekit.targets import doctor_devices
-from edgekit.targets.doctor import (
+from edgekit.targets.devices.hosts import LocalHost, Ran
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.doctor import discover as doctor_devices
+from edgekit.targets.doctor.examine import (
     Facts,
     Missing,
     Python,
@@ -25,9 +27,8 @@ from edgekit.targets.doctor import (
     missing,
     runtime_missing,
 )
-from edgekit.targets.doctor_facts import LONGEST, make_facts, parse_python, parse_said
-from edgekit.targets.doctor_script import CODE, SCRIPT
-from edgekit.targets.hosts import LocalHost, Ran, open_host
+from edgekit.targets.doctor.facts import LONGEST, make_facts, parse_python, parse_said
+from edgekit.targets.doctor.script import CODE, SCRIPT
 
 SYSTEM = "/usr/bin/python3"
 HOME = "python3 -m venv ~/edgekit && ~/edgekit/bin/pip install "
@@ -327,7 +328,7 @@ def test_hosts_of_an_openssh_configuration(tmp_path):
 
 
 def test_devices_are_asked_at_the_same_time(server, monkeypatch):
-    monkeypatch.setattr("edgekit.targets.adb.attached", list)
+    monkeypatch.setattr("edgekit.targets.devices.adb.attached", list)
     (server.home / ".ssh/config").write_text(
         f"Host board\n  HostName 127.0.0.1\n  Port {server.port}\nHost no-such.invalid\n"
     )

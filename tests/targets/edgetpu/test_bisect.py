@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tiny_tflite import TinyModel
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_bisect import bisect
+from edgekit.targets.edgetpu.bisect import bisect
 
 LENGTH = 100
 

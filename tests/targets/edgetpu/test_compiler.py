@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 from described import embed
+from places import SHARED
 from prerequisites import needs
 from tiny_tflite import TinyModel, schema
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_metadata import read_metadata
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.metadata import read_metadata
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import CompileError, MissingToolError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.targets.edgetpu import EdgeTPUTarget
-from edgekit.targets.edgetpu_compiler import compile_files
-from edgekit.targets.edgetpu_options import CompilerOptions
+from edgekit.targets.edgetpu.compiler import compile_files
+from edgekit.targets.edgetpu.options import CompilerOptions
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 PAIRS = SHARED / "edgetpu/pairs"
 NAME = "mobilenet_v1_0.25_128_quant"
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.spec import SPECS, find_spec
-from edgekit.targets.edgetpu_family import advice, costs
-from edgekit.targets.edgetpu_memory import CACHE_BYTES, SOFTMAX_TABLE
+from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.targets.edgetpu.costs import advice, costs
+from edgekit.targets.edgetpu.memory import CACHE_BYTES, SOFTMAX_TABLE
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import flatbuffers.number_types as n
 import numpy as np
+import places
 import pytest
 from edgetpu_packages import (
     CACHING,
@@ -21,13 +21,13 @@ from flatbuffers import flexbuffers
 from prerequisites import needs
 from tiny_tflite import TinyModel
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_compiled import describe_compiled
-from edgekit.targets.edgetpu_executable import Layer, read_package
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.edgetpu.compiled import describe_compiled
+from edgekit.targets.edgetpu.executable import Layer, read_package
 
-PAIRS = Path(__file__).resolve().parents[3] / "shared/edgetpu/pairs"
+PAIRS = places.SHARED / "edgetpu/pairs"
 needs_pairs = needs("shared", PAIRS.is_dir())
 
 

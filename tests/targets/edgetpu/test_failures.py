@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.targets.edgetpu_failures import explain_failure, is_silent, known_failure
+from edgekit.targets.edgetpu.failures import explain_failure, is_silent, known_failure
 
 VERSION = "Edge TPU Compiler version 16.0.384591198\n"
 

@@ -17,20 +17,21 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from described import embed
 from edgetpu_packages import compiled
 from tiny_tflite import SIZE, TinyModel, float_io
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import CUSTOM_OP
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.inspection import inspect_file
-from edgekit.preprocessing import Preprocessing
-from edgekit.targets.edgetpu import EdgeTPUTarget
-from edgekit.targets.edgetpu_executable import read_package
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.targets.edgetpu.executable import read_package
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
+from edgekit.targets.inspection.inspect import inspect_file
 
-PAIRS = Path(__file__).resolve().parents[3] / "shared/edgetpu/pairs"
+PAIRS = places.SHARED / "edgetpu/pairs"
 REAL = ("split_concat", "keras_lstm_mnist_ptq", "mobilenet_v1_0.25_128_quant")
 CASES, WORKERS, CHUNK = 10_000, 2, 100
 FREQUENCIES = (0.3, 0.3, 0.25, 0.1, 0.05)  # of the kinds of faults, in the order of `mutate`

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 
-from edgekit.converters import tflite_file
-from edgekit.targets import edgetpu_status as status
-from edgekit.targets.edgetpu_operators import KNOWN, LIMITS, UNMAPPED, not_seen
-from edgekit.targets.edgetpu_rules import unmapped
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.targets.edgetpu import status
+from edgekit.targets.edgetpu.operators import KNOWN, LIMITS, UNMAPPED, not_seen
+from edgekit.targets.edgetpu.rules import unmapped
 
 RELU6 = schema.ActivationFunctionType.RELU6
 MAP = [1, 4, 4, 6]

@@ -3,15 +3,14 @@ from __future__ import annotations
 import json
 import random
 import re
-from pathlib import Path
 
 import pytest
+from places import SHARED
 from prerequisites import needs
 
-from edgekit.targets.edgetpu_log import Row, parse_output, parse_outputs
-from edgekit.targets.edgetpu_text import decode
+from edgekit.targets.edgetpu.log import Row, parse_output, parse_outputs
+from edgekit.targets.edgetpu.text import decode
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
 
 STDOUT = """\

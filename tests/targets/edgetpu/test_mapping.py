@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from places import SHARED
 from prerequisites import needs
 from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 
-from edgekit.converters import tflite_file
-from edgekit.targets import edgetpu_status as status
-from edgekit.targets.edgetpu_log import parse_output
-from edgekit.targets.edgetpu_mapping import Prediction, partition, predict
-from edgekit.targets.edgetpu_operators import KNOWN, SIZES
-from edgekit.targets.edgetpu_rules import refusals
-from edgekit.targets.edgetpu_status import CUSTOM_OP
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import CUSTOM_OP
+from edgekit.targets.edgetpu import status
+from edgekit.targets.edgetpu.log import parse_output
+from edgekit.targets.edgetpu.mapping import Prediction, partition, predict
+from edgekit.targets.edgetpu.operators import KNOWN, SIZES
+from edgekit.targets.edgetpu.rules import refusals
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
 #: Logs show these left out, and no file of the same model shows at which size.
 WITHOUT_A_SIZE = ("CONCATENATION", "LOGISTIC", "QUANTIZE", "RESHAPE")

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from places import SHARED
 from prerequisites import needs
 from tiny_tflite import TinyModel
 
-from edgekit.converters import tflite_file
-from edgekit.targets.edgetpu_compiled import describe_compiled
-from edgekit.targets.edgetpu_mapping import predict
-from edgekit.targets.edgetpu_memory import (
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.targets.edgetpu.compiled import describe_compiled
+from edgekit.targets.edgetpu.mapping import predict
+from edgekit.targets.edgetpu.memory import (
     CACHE_BYTES,
     Kernel,
     Layer,
@@ -17,8 +16,6 @@ from edgekit.targets.edgetpu_memory import (
     cached,
     estimate_memory,
 )
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
 def layers(*sizes: int) -> list[Layer]:

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from places import SHARED
 from prerequisites import needs
 
-from edgekit.targets.edgetpu_evidence import Evidence, documented, issue, log, pair, public
-from edgekit.targets.edgetpu_limits import REPLACE
-from edgekit.targets.edgetpu_operators import CUSTOM, EVERY, KNOWN, LIMITS, SIZES, UNMAPPED
-from edgekit.targets.edgetpu_rules import EVIDENCE, REQUIREMENTS
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
+from edgekit.targets.edgetpu.limits import REPLACE
+from edgekit.targets.edgetpu.operators import CUSTOM, EVERY, KNOWN, LIMITS, SIZES, UNMAPPED
+from edgekit.targets.edgetpu.rules import EVIDENCE, REQUIREMENTS
 
 
 def named() -> dict[str, tuple[Evidence, ...]]:

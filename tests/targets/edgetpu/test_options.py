@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu_options import CompilerOptions
+from edgekit.targets.edgetpu.options import CompilerOptions
 
 
 @pytest.mark.parametrize(

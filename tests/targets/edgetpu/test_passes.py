@@ -5,16 +5,18 @@ import pytest
 import torch
 from pooled import LIMIT, inputs, plain, pooled
 
-from edgekit.architecture import build_graph, without_classifier
-from edgekit.cost import cost
 from edgekit.errors import UsageError
-from edgekit.graph import AveragePool2D, Flatten, Graph, Mean
-from edgekit.network import Network
-from edgekit.passes import expand_activations
-from edgekit.spec import SPECS
+from edgekit.networks.cost import cost
+from edgekit.networks.edit import without_classifier
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import AveragePool2D, Flatten, Mean
+from edgekit.networks.passes import expand_activations
+from edgekit.networks.torch_network import Network
 from edgekit.targets import registry
-from edgekit.targets.edgetpu_operators import MAX_MEAN
-from edgekit.targets.edgetpu_passes import pool_globally, prepare, split_large_means
+from edgekit.targets.edgetpu.operators import MAX_MEAN
+from edgekit.targets.edgetpu.passes import pool_globally, prepare, split_large_means
 
 
 def answers(graph, side=64):

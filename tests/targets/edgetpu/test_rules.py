@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tiny_tflite import TinyModel, edit, schema, with_op
 
-from edgekit.converters import tflite_file
-from edgekit.targets.edgetpu_limits import NO_WEIGHTS_ALONE
-from edgekit.targets.edgetpu_rules import check_edgetpu, refusals
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.targets.edgetpu.limits import NO_WEIGHTS_ALONE
+from edgekit.targets.edgetpu.rules import check_edgetpu, refusals
 
 
 def findings(tiny: TinyModel) -> list:

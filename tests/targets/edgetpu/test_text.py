@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.targets.edgetpu_text import clean_lines, decode, split_streams, unpacked
+from edgekit.targets.edgetpu.text import clean_lines, decode, split_streams, unpacked
 
 TEXT = "Compilation of naïve 模型.tflite\n"
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgekit.converters import tflite_file
-from edgekit.converters.tflite_file import TFLiteModel
-from edgekit.graph import Graph
-from edgekit.spec import SPECS, ModelSpec
-from edgekit.targets.edgetpu import EdgeTPUTarget
-from edgekit.targets.edgetpu_family import costs
-from edgekit.targets.edgetpu_mapping import predict
-from edgekit.targets.edgetpu_rules import check_edgetpu
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.file import TFLiteModel
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
+from edgekit.networks.graph import Graph
+from edgekit.targets.edgetpu.costs import costs
+from edgekit.targets.edgetpu.mapping import predict
+from edgekit.targets.edgetpu.rules import check_edgetpu
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
 
 MADE_FOR_IT = ("lite0", "lite1", "lite2", "lite3", "lite4", "es", "em", "el")
 ALL = ("b0", "v2-b0", *MADE_FOR_IT)
@@ -25,10 +25,10 @@ ALL = ("b0", "v2-b0", *MADE_FOR_IT)
 
 def int8_file(spec: ModelSpec, resolution: int, *, for_edgetpu: bool = True) -> TFLiteModel:
     """The file that `edgekit build` writes, from random weights and one random photo."""
-    from edgekit.architecture import build_graph
     from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-    from edgekit.converters.tflite import convert
-    from edgekit.passes import absorb_normalization, prepare
+    from edgekit.converters.tflite.write import convert
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.passes import absorb_normalization, prepare
 
     graph: Graph = prepare(build_graph(spec, resolution=resolution, seed=1))
     graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "common-zero")

@@ -13,16 +13,15 @@ import pytest
 from described import embed
 from edgetpu_packages import compiled
 from PIL import Image
+from places import SHARED
 from prerequisites import needs
-from test_runtime import IMAGENET, LABELS, int8_io, with_metadata
-from tiny_tflite import SIZE, TinyModel, float_io, schema, with_classes
+from tiny_classifier import IMAGENET, LABELS, with_metadata
+from tiny_tflite import SIZE, TinyModel, float_io, int8_io, schema, with_classes
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
-from edgekit.inspection import inspect_file, scheme
-from edgekit.runtime import LiteRT
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.inspection.inspect import inspect_file, scheme
 
 
 @pytest.fixture
@@ -144,7 +143,7 @@ def test_a_hostile_record_does_not_reach_the_snippet(save):
 
 def _with_fresh_checksums(data: bytes) -> bytes:
     """Writes the archive behind a model anew, so that edited files pass its checksums."""
-    from edgekit.converters import tflite_container as container
+    from edgekit.converters.tflite import container
 
     size = container.flatbuffer_size(data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -181,7 +180,7 @@ def test_an_archive_of_another_method_is_refused(save, properties):
     data[at : at + 5] = bytes.fromhex(properties)
     code = (
         "import resource, sys\n"
-        "from edgekit.inspection import inspect_file\n"
+        "from edgekit.targets.inspection.inspect import inspect_file\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
         "inspect_file(sys.argv[1])"
     )

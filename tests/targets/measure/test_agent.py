@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from tiny_tflite import SIZE, TinyModel
 
-from edgekit.runtime import LiteRT
-from edgekit.targets import agent
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.measure import agent
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
 NOTHING = {

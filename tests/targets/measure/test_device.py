@@ -19,14 +19,15 @@ from ssh_server import make_key
 from stand_in import build_library
 from tiny_tflite import CLASSES, SIZE, TinyModel
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError
-from edgekit.runtime import LiteRT
-from edgekit.targets import measuring
-from edgekit.targets.doctor import Facts
-from edgekit.targets.hosts import LocalHost, open_host
-from edgekit.targets.measuring import Job, Step, measure, thread_counts
-from edgekit.targets.runner import Delegate, dequantize
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.devices.hosts import LocalHost
+from edgekit.targets.devices.open import open_host
+from edgekit.targets.doctor.examine import Facts
+from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.device import Job, Step, measure, thread_counts
+from edgekit.targets.measure.isolated import Delegate, dequantize
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3)).astype(np.uint8)
 LONG = {"runs": 10**9, "seconds": 60.0}  # a step that is not over when something happens
@@ -224,7 +225,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(server, job):
 
 def test_a_silent_connection_ends_the_agent(server, job, tmp_path, monkeypatch):
     """Where the network is cut nothing is closed: only the signs of life cease."""
-    monkeypatch.setattr("edgekit.targets.ssh.BEAT_S", 1e9)
+    monkeypatch.setattr("edgekit.targets.devices.ssh.BEAT_S", 1e9)
     quick = tmp_path / "agent.py"
     quick.write_text(measuring.CHILD.read_text().replace("GONE_S = 30.0", "GONE_S = 1.0"))
     monkeypatch.setattr(measuring, "CHILD", quick)
@@ -307,7 +308,7 @@ def far(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_network_that_is_cut_in_the_middle(far, job, monkeypatch):
     """Nothing is closed: both sides find out by silence."""
-    monkeypatch.setattr("edgekit.targets.ssh.KEEPALIVE_S", 2)
+    monkeypatch.setattr("edgekit.targets.devices.ssh.KEEPALIVE_S", 2)
     cut = []
 
     def progress(task, done, total):

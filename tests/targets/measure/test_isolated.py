@@ -12,12 +12,13 @@ import pytest
 from stand_in import build_library, compiled_model
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
-from edgekit import child
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import LiteRT
-from edgekit.targets import agent, runner
-from edgekit.targets.runner import Delegate, converse, run
+from edgekit.runtimes.litert import LiteRT
+from edgekit.system import processes as child
+from edgekit.targets.measure import agent
+from edgekit.targets.measure import isolated as runner
+from edgekit.targets.measure.isolated import Delegate, converse, run
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
 LITE = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, ())

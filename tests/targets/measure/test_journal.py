@@ -6,7 +6,7 @@ import time
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.targets.journal import KEEP_S, Journal
+from edgekit.targets.measure.journal import KEEP_S, Journal
 
 RESULT = {"result": {"runs": [0.5, 0.25]}, "sensors": {"before": {"governor": "ü"}}}
 

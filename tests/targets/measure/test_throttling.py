@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.targets.throttling import judge
+from edgekit.targets.measure.throttling import judge
 
 STEADY = [0.01] * 30
 VOLTAGE, CAPPED, THROTTLED, SOFT = (

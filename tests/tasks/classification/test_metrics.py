@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.metrics import (
+from edgekit.tasks.classification.metrics import (
     agreement,
     confusion,
     cross_entropy,

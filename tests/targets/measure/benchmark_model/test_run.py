@@ -15,15 +15,16 @@ from prerequisites import needs
 from ssh_server import SSHD, serve
 from tiny_tflite import SIZE, TinyModel, float_io
 
-from edgekit.converters import tflite_file
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
-from edgekit.preprocessing import Preprocessing
-from edgekit.runtime import feed_table
-from edgekit.targets import benchmark_model, benchmark_sensors
-from edgekit.targets.benchmark_model import Benchmark, check_binary
-from edgekit.targets.benchmark_output import failure, parse_latency, signal_name
-from edgekit.targets.hosts import LocalHost, Ran
-from edgekit.targets.ssh import SSHHost, parse_url
+from edgekit.runtimes.litert import feed_table
+from edgekit.targets.devices.hosts import LocalHost, Ran
+from edgekit.targets.devices.ssh import SSHHost, parse_url
+from edgekit.targets.measure.benchmark_model import run as benchmark_model
+from edgekit.targets.measure.benchmark_model import sensors as benchmark_sensors
+from edgekit.targets.measure.benchmark_model.output import failure, parse_latency, signal_name
+from edgekit.targets.measure.benchmark_model.run import Benchmark, check_binary
 
 LOGCAT = "".join(
     f"11-24 18:00:00.123  4000  4000 I tflite  : {line.removeprefix('INFO: ')}\n"

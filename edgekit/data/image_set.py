@@ -1,4 +1,4 @@
-"""Photos of several sets, one after the other."""
+"""What every set of images offers, whatever it is read from."""
 
 from __future__ import annotations
 
@@ -8,20 +8,48 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-if TYPE_CHECKING:
-    from edgekit.data import PhotoSet
-    from edgekit.images import Shrink
+from edgekit.data.images import Shrink
+
+
+class PhotoSet(Protocol):
+    """Labelled photos by index: what every stage takes.
+
+    Attributes:
+        names: stable, printable identifiers (relative posix paths, or synthetic ids).
+        labels: int64 [n], the class index, -1 where it is not known.
+    """
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def labels(self) -> npt.NDArray[np.int64]: ...
+    def __len__(self) -> int: ...
+    def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
+        """Returns one photo: mode RGB, upright, in memory.
+
+        It is of full size, or smaller where ``shrink`` was asked and allows it (see
+        `edgekit.data.images.decode`); it need not be asked.
+        """
+
+    def digest(self) -> str:
+        """Returns a SHA-256 over names, labels and contents, in hex."""
+
+    def subset(self, indices: Sequence[int]) -> PhotoSet:
+        """Returns the photos at these indices, in this order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values from which the set can be made again without a scan."""
 
 
 @dataclass(frozen=True, eq=False)
 class JoinedPhotos:
-    """Several sets as one; a `edgekit.data.PhotoSet`.
+    """Several sets as one; a `edgekit.data.image_set.PhotoSet`.
 
     Attributes:
         parts: the sets, in order.
@@ -52,7 +80,7 @@ class JoinedPhotos:
         return part, index - int(self._starts[part])
 
     def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
-        """Returns one photo: mode RGB, upright; see `edgekit.data.PhotoSet`."""
+        """Returns one photo: mode RGB, upright; see `edgekit.data.image_set.PhotoSet`."""
         part, within = self._place(index)
         return self.parts[part].load(within, shrink)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.recipes import make_recipe
-from edgekit.pipeline.results import command_line
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.options.build import BuildOptions
+from edgekit.options.recipes import make_recipe
+from edgekit.pipeline.report_data import command_line
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import TESTS
 from prerequisites import NEEDS, needs
 
-TESTS = Path(__file__).parent
 MARKED = """
 import pytest
+from places import TESTS
 from prerequisites import NEEDS, needs, skip_without
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def test_for_another_machine(): pass
 """
 MODULE = """
 import pytest
+from places import TESTS
 from prerequisites import NEEDS
 pytest.importorskip("no_such_package", reason=NEEDS["tensorflow"].reason)
 def test_never(): pass
@@ -57,7 +59,7 @@ def run(tmp_path):
         line = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider"]
         ran = subprocess.run(
             [*line, "--rootdir", tmp_path, "-c", os.devnull, *options, tmp_path],
-            env=os.environ | {"PYTHONPATH": str(TESTS)},
+            env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS / 'support'}"},
             cwd=tmp_path,
             capture_output=True,
             text=True,

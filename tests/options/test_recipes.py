@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.options import BuildOptions
-from edgekit.pipeline.recipes import (
+from edgekit.options.build import BuildOptions
+from edgekit.options.recipes import (
     BUILTIN_CROP_AREA,
     BUILTIN_EPOCHS,
     SHARED,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.field_types import wrong_fields
-from edgekit.scaling import ALPHA, BETA, GAMMA, scale_spec
-from edgekit.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.efficientnet.scaling import ALPHA, BETA, GAMMA, scale_spec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.schemes import IO_TYPES
+from edgekit.system.field_types import wrong_fields
 from edgekit.training.recipe_files import NAMES, read_recipe
 
-IO_TYPES = ("uint8", "int8", "float32")
 RANGE_METHODS = ("balanced", "mse", "percentile", "minmax", "moving-average", "entropy", "auto")
 QUANTIZE = ("ranges", "ptq", "qat", "auto")
 #: Other files that a build can write beside fp32 and the int8 one.

@@ -12,8 +12,8 @@ from described import embed
 from every_scheme import in_every_scheme
 from tiny_tflite import SIZE, TinyModel, schema
 
-from edgekit.converters.tflite_slice import Slicer
-from edgekit.preprocessing import Preprocessing
+from edgekit.converters.tflite.slice import Slicer
+from edgekit.data.preprocessing import Preprocessing
 
 LABELS = ("a", "b", "c", "d", "é")
 RESOLUTION = 64
@@ -31,14 +31,14 @@ def networks() -> Iterator[tuple[str, bytes]]:
     In int8 they are as edgekit writes them for the Edge TPU: the largest mean of B0 is split, as
     it would be at 224 px.
     """
-    from edgekit.architecture import build_graph
     from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
-    from edgekit.converters.tflite import convert
-    from edgekit.converters.tflite_about import About
-    from edgekit.passes import absorb_normalization, prepare
-    from edgekit.spec import find_spec
-    from edgekit.targets.edgetpu_passes import prepare as prepare_for_edgetpu
-    from edgekit.targets.edgetpu_passes import split_large_means
+    from edgekit.converters.tflite.about import About
+    from edgekit.converters.tflite.write import convert
+    from edgekit.networks.efficientnet.architecture import build_graph
+    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.networks.passes import absorb_normalization, prepare
+    from edgekit.targets.edgetpu.passes import prepare as prepare_for_edgetpu
+    from edgekit.targets.edgetpu.passes import split_large_means
 
     tiny = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
     yield "tiny", embed(TinyModel().pack(), **_about(tiny))

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from edgekit.joined import JoinedPhotos
-from edgekit.synthetic import SyntheticPhotos
+from edgekit.data.image_set import JoinedPhotos
+from edgekit.data.synthetic import SyntheticPhotos
 
 SIDE = 32
 TRAIN = SyntheticPhotos(5, 0, "train", SIDE)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from edgekit.errors import UsageError
-from edgekit.options import BuildOptions
+from edgekit.options.build import BuildOptions
 from edgekit.training.recipe import TEACHER_ALONE, QatRecipe, Recipe, StudentRecipe
 from edgekit.training.recipe_files import RecipeFile, make, named, read_recipe
 

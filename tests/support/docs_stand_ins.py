@@ -13,10 +13,10 @@ from PIL import Image
 from stand_in import compiled_model
 from tiny_tflite import float_io
 
-from edgekit import pretrained
-from edgekit.architecture import build_graph
 from edgekit.cli import run
-from edgekit.spec import SPECS
+from edgekit.networks.efficientnet import pretrained
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.spec import SPECS
 
 CLASSES = ("daisy", "roses", "tulips")
 COLOURS = ((240, 230, 90), (200, 40, 60), (120, 60, 200))

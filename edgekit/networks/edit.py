@@ -1,0 +1,60 @@
+"""Edits of a network: another classifier, none, its pyramid of features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.errors import whole
+from edgekit.networks.builder import initial_weights
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import (
+    Add,
+    FullyConnected,
+)
+
+
+def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
+    """Returns the network with a new, freshly drawn classifier of ``classes`` logits."""
+    old = graph.nodes[-1]
+    if not isinstance(old, FullyConnected):
+        raise TypeError(f"the last node of {graph.name} is a {type(old).__name__}")
+    head = replace(old, units=whole("classes", classes))
+    shapes = {**graph.shapes, head.name: (head.units,)}
+    weights = {**graph.weights, **initial_weights([head], shapes, seed)}
+    return replace(graph, nodes=(*graph.nodes[:-1], head), shapes=shapes, weights=weights)
+
+
+def without_classifier(graph: Graph) -> Graph:
+    """Returns the network up to the embedding: the mean over the last map, [head channels]."""
+    last = graph.nodes[-1]
+    weights = {n: a for n, a in graph.weights.items() if n not in last.weight_names()}
+    shapes = {name: shape for name, shape in graph.shapes.items() if name != last.name}
+    return replace(graph, nodes=graph.nodes[:-1], shapes=shapes, weights=weights)
+
+
+def pyramid(graph: Graph) -> tuple[str, ...]:
+    """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
+
+    Raises:
+        TypeError: the graph's nodes are not named as `build_graph` names them.
+    """
+    ends: dict[str, str] = {}  # the last node of each block
+    for node in graph.nodes:
+        block = node.name.partition("_")[0]
+        if block.startswith("block"):
+            ends[block] = node.name
+    if not ends:
+        raise TypeError(f"{graph.name} has no blocks")
+    by_side = {graph.shapes[end][0]: end for end in ends.values()}
+    return tuple(by_side.values())
+
+
+def start_as_shortcuts(graph: Graph) -> Graph:
+    """Returns a freshly drawn network whose residual branches all begin at zero.
+
+    The normalization that ends a branch starts with gamma 0, so that a deep network learns
+    like a shallow one at first (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+    """
+    ends = {f"{node.inputs[0]}/gamma" for node in graph.nodes if isinstance(node, Add)}
+    weights = {name: a * (name not in ends) for name, a in graph.weights.items()}
+    return graph.with_weights(weights)

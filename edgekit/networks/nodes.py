@@ -1,0 +1,195 @@
+"""The operators of a network, as data: typed nodes over named NHWC tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+BATCH_NORM_SUFFIXES = ("gamma", "beta", "mean", "variance")
+
+
+#: Statistics that training updates but no gradient reaches; not counted as parameters.
+STATISTICS = ("mean", "variance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        name: unique; also the name of the output tensor.
+        inputs: the tensors it reads.
+        keeps_scale: whether TFLite's 8-bit specification gives the output the scale and the zero
+            point of the input.
+    """
+
+    keeps_scale: ClassVar[bool] = False
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def weight_names(self) -> tuple[str, ...]:
+        """The full names of the weights that this node reads."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedNode(Node):
+    """A node with a kernel, and either a bias or a batch normalization after it.
+
+    Attributes:
+        batch_norm: the epsilon of a batch normalization, or None where it is folded or absent.
+    """
+
+    batch_norm: float | None = None
+
+    def weight_names(self) -> tuple[str, ...]:
+        suffixes = ("bias",) if self.batch_norm is None else BATCH_NORM_SUFFIXES
+        return tuple(f"{self.name}/{suffix}" for suffix in ("kernel", *suffixes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialNode(WeightedNode):
+    """A node whose kernel moves over height and width, with its activation fused into it.
+
+    Its output has ``ceil(side / stride)`` rows and columns whatever the padding.
+
+    Attributes:
+        kernel: side of the square kernel.
+        stride: in both directions.
+        activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
+        padding: ``same`` (TensorFlow's: what is odd goes below and to the right) or
+            ``symmetric`` (torch's: half of the kernel on each side).
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    activation: str = "linear"
+    padding: str = "same"
+
+    def pads(self, side: int) -> tuple[int, int]:
+        """Zeros before and after ``side`` pixels so that the output has the stated length.
+
+        Nothing is decided by ``side``, so that it may stand for a size that is not known yet.
+        """
+        total = self.kernel - 1 - (side - 1) % self.stride
+        if self.kernel < self.stride:  # pixels between the windows are never padded
+            total = max(total, 0)
+        before = self.kernel // 2 if self.padding == "symmetric" else total // 2
+        after = total - before
+        if self.kernel < 2 * self.stride - 1:
+            # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
+            after = max(after, 0)
+        return before, after
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv2D(SpatialNode):
+    """A convolution.
+
+    Attributes:
+        filters: output channels.
+    """
+
+    filters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthwiseConv2D(SpatialNode):
+    """A depthwise convolution with multiplier 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnected(WeightedNode):
+    """A dense layer over a vector.
+
+    Attributes:
+        units: output length.
+        dropout: rate applied to the input in training.
+    """
+
+    units: int
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation(Node):
+    """An activation of its own: ``sigmoid`` once swish is written out for an integer target."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Node):
+    """The residual connection: branch first, shortcut second.
+
+    Attributes:
+        drop_connect: rate at which the whole branch of a sample is dropped in training.
+    """
+
+    drop_connect: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(Node):
+    """An elementwise product; a [1, 1, C] operand is broadcast over height and width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Node):
+    """The mean over height and width.
+
+    Attributes:
+        keep_dims: whether the result is [1, 1, C] or [C].
+    """
+
+    keep_dims: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragePool2D(Node):
+    """The mean of each window; windows lie side by side, so the output is [H/kh, W/kw, C].
+
+    Attributes:
+        kernel: rows and columns of a window; they divide those of the map.
+    """
+
+    keeps_scale: ClassVar[bool] = True
+
+    kernel: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatten(Node):
+    """The values of a map of one pixel, [1, 1, C], as a vector, [C]."""
+
+    keeps_scale: ClassVar[bool] = True
+
+
+NODE_TYPES: dict[str, type[Node]] = {
+    cls.__name__: cls
+    for cls in (
+        Conv2D,
+        DepthwiseConv2D,
+        FullyConnected,
+        Activation,
+        Add,
+        Mul,
+        Mean,
+        AveragePool2D,
+        Flatten,
+    )
+}
+
+
+def _node_from_json(item: dict[str, Any]) -> Node:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+    return NODE_TYPES[fields.pop("op")](**fields)

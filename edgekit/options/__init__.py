@@ -1,0 +1,1 @@
+"""What a build may be asked for, each option declared once."""

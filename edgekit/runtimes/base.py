@@ -1,0 +1,87 @@
+"""What every runtime of this host offers, and how its latency is measured."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.data.images import Pixels
+from edgekit.errors import UsageError
+from edgekit.system.paths import StrPath
+
+WARM_SECONDS = 10.0  # bound of all warm runs together
+
+
+class Runnable(Protocol):
+    """A network in a file, loaded by some runtime and ready to run.
+
+    Attributes:
+        path: of the file.
+        runtime: name and version of what runs it, for example "LiteRT 2.3.0".
+        side: height of its input in pixels.
+        width: of its input in pixels; that of a classifier is its height.
+        load_seconds: what loading the file and planning its memory took.
+    """
+
+    path: Path
+    runtime: str
+    side: int
+    width: int
+    load_seconds: float
+
+    def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
+        """Returns what the model's input is given for uint8 pixels [height, width, 3], RGB."""
+
+    def set_input(self, fed: npt.NDArray[Any]) -> None:
+        """Gives the model its input, as `feed` makes it."""
+
+    def invoke(self) -> None:
+        """Runs the model once on the input that it has."""
+
+
+class Classifier(Runnable, Protocol):
+    """A classifier in a file, loaded by some runtime and ready to run."""
+
+    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+        """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
+
+
+def measure(
+    runtime: Classifier, pixels: Pixels, *, warm: int = 100, seconds: float = WARM_SECONDS
+) -> dict[str, float | int]:
+    """Measures the first and the warm runs of a loaded model; see `measure_latency`.
+
+    Args:
+        runtime: a model that has not run yet.
+        pixels: uint8 [height, width, 3], RGB.
+        warm: how many runs are measured after the first.
+        seconds: at most this long; fewer runs are measured then, but always one.
+    """
+    runtime.set_input(runtime.feed(pixels))
+
+    def run() -> float:
+        began = time.perf_counter()
+        runtime.invoke()
+        return time.perf_counter() - began
+
+    first = run()
+    times = [run()]
+    while len(times) < warm and sum(times) < seconds:
+        times.append(run())
+    p5, median, p95 = np.percentile(times, [5, 50, 95])
+    figures = {"init": runtime.load_seconds, "first": first, "median": median, "p5": p5, "p95": p95}
+    milliseconds = {name: round(float(value) * 1e3, 4) for name, value in figures.items()}
+    return milliseconds | {"n": len(times)}
+
+
+def check_pixels(path: StrPath, pixels: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raises UsageError unless ``pixels`` are uint8 of the shape that a model takes."""
+    if pixels.dtype != np.uint8 or pixels.shape != shape:
+        raise UsageError(
+            f"{path} takes uint8 pixels {list(shape)}",
+            cause=f"it was given {pixels.dtype} {list(pixels.shape)}",
+        )
