@@ -35,8 +35,9 @@ Lite0 on flowers, 7 groups       as is     0.00045        0.00034
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,22 +45,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    Array,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    Flatten,
-    FullyConnected,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import WITHOUT_KERNEL, Array, Node, SpatialNode, WeightedNode, row_of
 from edgekit.networks.quantization import Reals
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
@@ -76,6 +64,9 @@ CLIP = 6.0
 #: Activations that a positive factor passes; ReLU6 only with care.
 POSITIVELY_HOMOGENEOUS = frozenset({"linear", "relu"})
 CLIPPED = "relu6"
+
+#: The tensors that a node ties to each other, and those that it lets no factor through.
+Passage = tuple[tuple[str, ...], set[str]]
 
 
 @dataclass(frozen=True)
@@ -130,7 +121,7 @@ def groups(graph: Graph) -> list[Group]:
     tied = {name: {name} for name in (graph.input, *(node.name for node in graph.nodes))}
     held = {graph.input, graph.output}
     for node in graph.nodes:
-        ties, holds = _passage(node)
+        ties, holds = row_of(PASSAGES, node, "equalization")(node)
         merged = set().union(*(tied[name] for name in ties))
         tied |= dict.fromkeys(merged, merged)
         held |= holds
@@ -155,27 +146,37 @@ def _clips(node: Node) -> bool:
     return isinstance(node, SpatialNode) and node.activation == CLIPPED
 
 
-def _passage(node: Node) -> tuple[tuple[str, ...], set[str]]:
-    """The tensors that a node ties to each other, and those that it lets no factor through."""
-    match node:
-        case WeightedNode(batch_norm=epsilon) if epsilon is not None:
-            raise UsageError(
-                f"'{node.name}' has a batch normalization of its own",
-                hint="edgekit.networks.passes.prepare folds it into the kernel",
-            )
-        case SpatialNode():
-            passes = node.activation in {*POSITIVELY_HOMOGENEOUS, CLIPPED}
-            return (), set() if passes else {node.name}
-        case FullyConnected():
-            return (), set()
-        case Activation() if node.kind not in POSITIVELY_HOMOGENEOUS:
-            return (), {node.name, *node.inputs}
-        case Add() | Mean() | AveragePool2D() | Flatten() | Activation():
-            return (node.name, *node.inputs), set()
-        case Mul():
-            x, gate = node.inputs
-            return (node.name, x), {gate}
-    raise TypeError(f"no equalization through {type(node).__name__}")
+def _through_layer(node: WeightedNode) -> Passage:
+    if node.batch_norm is not None:
+        raise UsageError(
+            f"'{node.name}' has a batch normalization of its own",
+            hint="edgekit.networks.passes.prepare folds it into the kernel",
+        )
+    kind = node.activation if isinstance(node, SpatialNode) else "linear"
+    return (), set() if kind in {*POSITIVELY_HOMOGENEOUS, CLIPPED} else {node.name}
+
+
+def _through_activation(node: nodes.Activation) -> Passage:
+    if node.kind in POSITIVELY_HOMOGENEOUS:
+        return _through_all(node)
+    return (), {node.name, *node.inputs}
+
+
+def _through_all(node: Node) -> Passage:
+    return (node.name, *node.inputs), set()
+
+
+def _through_product(node: nodes.Mul) -> Passage:
+    x, gate = node.inputs
+    return (node.name, x), {gate}
+
+
+PASSAGES: dict[type[Node], Callable[[Any], Passage]] = {
+    **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _through_layer),
+    nodes.Activation: _through_activation,
+    nodes.Mul: _through_product,
+    **dict.fromkeys((nodes.Add, nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _through_all),
+}
 
 
 class _Extremes:
@@ -299,6 +300,16 @@ def _envelope(ranges: Sequence[Array]) -> Reals:
     return envelope
 
 
+#: A kernel's largest magnitudes: by channel in and out, and of the weights that share a scale.
+READERS: dict[type[Node], Callable[[Reals], tuple[Reals, Reals]]] = {
+    nodes.Conv2D: lambda kernel: (kernel.max((0, 1)), kernel.max((0, 1, 2))),
+    nodes.FullyConnected: lambda kernel: (kernel, kernel.max()),
+}
+UNSUPPORTED = WITHOUT_KERNEL | {
+    nodes.DepthwiseConv2D: "each of its channels has a scale of its own"
+}
+
+
 def _reader_weights(graph: Graph, group: Group) -> Reals | None:
     """Each channel's largest weight in any reader, relative to what shares its scale; [channels].
 
@@ -306,12 +317,10 @@ def _reader_weights(graph: Graph, group: Group) -> Reals | None:
     """
     found = []
     for name in group.readers:
-        node, kernel = graph.node(name), np.abs(graph.weights[f"{name}/kernel"]).astype(np.float64)
-        if isinstance(node, DepthwiseConv2D):
-            continue
-        by_pair = kernel.max((0, 1)) if isinstance(node, Conv2D) else kernel
-        shared = by_pair.max(0) if isinstance(node, Conv2D) else by_pair.max()
-        found.append((by_pair / np.maximum(shared, np.finfo(np.float64).tiny)).max(1))
+        if row := READERS.get(type(graph.node(name))):
+            kernel = np.abs(graph.weights[f"{name}/kernel"]).astype(np.float64)
+            by_pair, shared = row(kernel)
+            found.append((by_pair / np.maximum(shared, np.finfo(np.float64).tiny)).max(1))
     return np.max(found, 0) if found else None
 
 
@@ -326,7 +335,7 @@ def rescale(graph: Graph, scalings: Iterable[Scaling]) -> Graph:
             changed[f"{name}/kernel"] /= scaling.factors  # output channels are the last axis
             changed[f"{name}/bias"] /= scaling.factors
         for name in scaling.group.readers:
-            depthwise = isinstance(graph.node(name), DepthwiseConv2D)
+            depthwise = isinstance(graph.node(name), nodes.DepthwiseConv2D)
             changed[f"{name}/kernel"] *= scaling.factors if depthwise else scaling.factors[:, None]
     return graph.with_weights(changed)
 

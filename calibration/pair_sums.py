@@ -15,14 +15,15 @@ Depthwise kernels have no neighbours: theirs are exact as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Array, Conv2D, FullyConnected
+from edgekit.networks.nodes import WITHOUT_KERNEL, Array, Node
 from edgekit.networks.quantization import INT8_MIN, bias_params, integers, reals
 
 #: The largest sum of two weights of one sign: 32,767, the end of int16, over a byte's 255.
@@ -46,9 +47,10 @@ def fit_pairs(graph: Graph) -> Graph:
     quant = dict(graph.quant)
     for node in graph.nodes:
         kernel, bias = f"{node.name}/kernel", f"{node.name}/bias"
-        if not isinstance(node, Conv2D | FullyConnected) or kernel not in quant:
+        fit = FITS.get(type(node))
+        if fit is None or kernel not in quant:
             continue
-        fitted = _fitted(graph.weights[kernel], quant[kernel])
+        fitted = fit(graph.weights[kernel], quant[kernel])
         if fitted != quant[kernel]:
             quant[kernel] = fitted
             quant[bias] = bias_params(quant[node.inputs[0]].scale[0], fitted)
@@ -81,6 +83,13 @@ def _fitted(kernel: Array, params: QuantParams) -> QuantParams:
     return fitted
 
 
+FITS: dict[type[Node], Callable[[Array, QuantParams], QuantParams]] = {
+    nodes.Conv2D: _fitted,
+    nodes.FullyConnected: _fitted,
+}
+UNSUPPORTED = WITHOUT_KERNEL | {nodes.DepthwiseConv2D: "its channels are not summed: it is exact"}
+
+
 def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str, Array]:
     """The mean of every tensor over photos and positions, by channel.
 
@@ -98,7 +107,6 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
 
     simulation = Simulation(graph).eval()
     params = graph.quant[graph.input]
-    last = graph.last_uses()
     sums: dict[str, Tensor] = {}
     count = 0
 
@@ -112,12 +120,7 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
         for pixels in batches:
             steps = pixels.astype(np.float32) + np.float32(INT8_MIN - params.zero_point[0])
             inputs = torch.from_numpy(steps * np.float32(params.scale[0])).permute(0, 3, 1, 2)
-            values = {graph.input: add(graph.input, inputs)}
-            for node in graph.nodes:
-                read = [values[name] for name in node.inputs]
-                values[node.name] = add(node.name, simulation.network.run_node(node, read))
-                for name in {name for name in node.inputs if last[name] == node.name}:
-                    del values[name]
+            simulation.network.run(inputs, add)
             count += len(pixels)
             if count >= PHOTOS:
                 break

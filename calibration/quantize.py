@@ -14,7 +14,13 @@ from edgekit.calibration.ranges import Choice, Range, check_method, choose
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
-from edgekit.networks.quantization import BIASES, activation_params, bias_params, weight_params
+from edgekit.networks.quantization import (
+    BIASES,
+    activation_params,
+    bias_params,
+    scale_owners,
+    weight_params,
+)
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
 
@@ -62,7 +68,7 @@ def collect(
                 cause="the file that it came from is damaged, or its training diverged",
             )
     network = place(Network(graph), device).eval()
-    tap = HistogramTap(frozenset(skip) | graph.scale_owners().keys())
+    tap = HistogramTap(frozenset(skip) | scale_owners(graph).keys())
     with torch.inference_mode():
         for batch in batches:
             photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
@@ -118,14 +124,14 @@ def quantize(
     Args:
         graph: batch normalizations folded, activations written out.
         ranges: of the input and of every node's output, but for those that have their scale from
-            another tensor (`Graph.scale_owners`).
+            another tensor (`edgekit.networks.quantization.scale_owners`).
         dtype: of the activations.
         kernels: parameters of kernels that have some already; the others get their own.
 
     Raises:
         ValueError: a tensor has no range.
     """
-    owners = graph.scale_owners()
+    owners = scale_owners(graph)
     missing = {graph.input, *(node.name for node in graph.nodes)} - owners.keys() - ranges.keys()
     if missing:
         raise ValueError(f"no range for {sorted(missing)[:3]}")

@@ -20,7 +20,7 @@ from torch.nn.utils import parametrize
 from edgekit.calibration.simulate import Rounding, roundings
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
-from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params, scale_owners
 from edgekit.networks.torch_network import GraphModule, Network
 
 
@@ -93,7 +93,7 @@ class QuantizedNetwork(GraphModule):
         self.network = Network(_without_dropout(graph))
         self.network.drop_connect = False
         fixed = {graph.input, *(n.name for n in graph.nodes if isinstance(n, Activation))}
-        self.owners = graph.scale_owners()
+        self.owners = scale_owners(graph)
         self.roundings = roundings(graph)
         self.params = {
             name: graph.quant[name] for name in (graph.input, *(n.name for n in graph.nodes))

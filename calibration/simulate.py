@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import AveragePool2D, Node
+from edgekit.networks.nodes import Node, row_of
 from edgekit.networks.quantization import (
     INT8_MAX,
     INT8_MIN,
@@ -27,21 +29,33 @@ Rounding = Callable[[Tensor], Tensor]
 
 
 def roundings(graph: Graph) -> dict[str, Rounding]:
-    """The roundings of a quantized Graph that are not to the nearest integer, ties to even.
-
-    Returns:
-        By tensor: what integer AVERAGE_POOL_2Ds write. Ties, which windows of four have in every
-        fourth place, all go one way there: a bias that no mean behind it takes out.
-    """
+    """How each node that computes on integers rounds what it writes, by tensor."""
     return {
-        node.name: partial(
-            round_mean_,
-            zero_point=graph.quant[node.name].zero_point[0],
-            count=math.prod(node.kernel),
-        )
+        node.name: row_of(ROUNDINGS, node, "rounding")(graph, node)
         for node in graph.nodes
-        if isinstance(node, AveragePool2D) and not is_float(graph, node)
+        if not is_float(graph, node)
     }
+
+
+def _nearest(graph: Graph, node: Node) -> Rounding:
+    """To the nearest integer, ties to even."""
+    return Tensor.round_
+
+
+def _round_pool(graph: Graph, node: nodes.AveragePool2D) -> Rounding:
+    """As AVERAGE_POOL_2D does: ties, which windows of four have in every fourth place, go one way.
+
+    That is a bias that no mean behind it takes out.
+    """
+    zero_point = graph.quant[node.name].zero_point[0]
+    return partial(round_mean_, zero_point=zero_point, count=math.prod(node.kernel))
+
+
+ROUNDINGS: dict[type[Node], Callable[[Graph, Any], Rounding]] = {
+    **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _nearest),
+    **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean, nodes.Flatten), _nearest),
+    nodes.AveragePool2D: _round_pool,
+}
 
 
 def round_mean_(means: Tensor, zero_point: int, count: int) -> Tensor:

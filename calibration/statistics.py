@@ -17,18 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    AveragePool2D,
-    Flatten,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import Node, SpatialNode, WeightedNode, row_of
 from edgekit.networks.quantization import Reals, reals
 
 #: Nodes and weights of the quadrature over a standard normal distribution.
@@ -58,30 +49,33 @@ def expected_means(graph: Graph, input_mean: Reals) -> dict[str, Reals]:
     """
     means: dict[str, Reals] = {graph.input: np.asarray(input_mean, np.float64)}
     for node in graph.nodes:
-        means[node.name] = _mean(graph, node, [means[name] for name in node.inputs])
+        mean = row_of(MEANS, node, "expected mean")
+        means[node.name] = mean(graph, node, [means[name] for name in node.inputs])
     return means
 
 
-def _mean(graph: Graph, node: Node, inputs: list[Reals]) -> Reals:
-    match node:
-        case WeightedNode():
-            values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
-            kind = node.activation if isinstance(node, SpatialNode) else "linear"
-            if node.batch_norm is None:
-                return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values["bias"])
-            spread = np.abs(values["gamma"])[:, None] * NODES
-            seen = ACTIVATIONS[kind](values["beta"][:, None] + spread)
-            expected: Reals = (seen * WEIGHTS).sum(1) / WEIGHTS.sum()
-            return expected
-        case Add():
-            return inputs[0] + inputs[1]
-        case Mul():
-            return inputs[0] * inputs[1]
-        case Mean() | AveragePool2D() | Flatten():
-            return inputs[0]
-        case Activation():
-            return ACTIVATIONS[node.kind](inputs[0])
-    raise TypeError(f"no mean of {type(node).__name__}")
+def _of_layer(graph: Graph, node: WeightedNode, inputs: list[Reals]) -> Reals:
+    values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
+    kind = node.activation if isinstance(node, SpatialNode) else "linear"
+    if node.batch_norm is None:
+        return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values["bias"])
+    spread = np.abs(values["gamma"])[:, None] * NODES
+    seen = ACTIVATIONS[kind](values["beta"][:, None] + spread)
+    expected: Reals = (seen * WEIGHTS).sum(1) / WEIGHTS.sum()
+    return expected
+
+
+def _of_input(graph: Graph, node: Node, inputs: list[Reals]) -> Reals:
+    return inputs[0]
+
+
+MEANS: dict[type[Node], Callable[[Graph, Any, list[Reals]], Reals]] = {
+    **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _of_layer),
+    nodes.Activation: lambda graph, node, inputs: ACTIVATIONS[node.kind](inputs[0]),
+    nodes.Add: lambda graph, node, inputs: inputs[0] + inputs[1],
+    nodes.Mul: lambda graph, node, inputs: inputs[0] * inputs[1],
+    **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _of_input),
+}
 
 
 def _through(kernel: NDArray[Any], mean: Reals) -> Reals:

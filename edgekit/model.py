@@ -12,8 +12,8 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.data.images import decode
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.networks.edit import pyramid
-from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.architecture import build_graph, pyramid
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.graph import Graph
 from edgekit.networks.predict import to_input
@@ -49,9 +49,9 @@ class Model(nn.Module):
     def preprocessing(self) -> Preprocessing:
         """How the photos are prepared that these weights were trained with; it has no labels."""
         graph = self.network.graph
-        if graph.spec is None:
+        spec = spec_of(graph)
+        if spec is None:
             raise UsageError(f"{graph.name} does not say how its photos are prepared")
-        spec = graph.spec
         return Preprocessing(
             graph.resolution,
             spec.mean,

@@ -10,8 +10,7 @@ from PIL import Image
 import edgekit
 from edgekit.errors import UsageError
 from edgekit.model import Model
-from edgekit.networks.edit import pyramid
-from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
 

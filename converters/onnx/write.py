@@ -9,29 +9,16 @@ reals are the same. A photo's bytes are such integers already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    Array,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    Flatten,
-    FullyConnected,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers
 from edgekit.system.extras import import_optional
 
@@ -155,7 +142,7 @@ class _Writer:
         helper.set_model_props(model, metadata)
         return model
 
-    def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Appends an operator, named after its output; returns the output."""
         from onnx import helper
 
@@ -179,22 +166,22 @@ class _Writer:
         """Bytes are the integers of a quantized input already; else they are normalised."""
         name = self.graph.input
         if name in self.graph.quant:
-            photo = self._add("DequantizeLinear", [name, *self._scale(name)], f"{name}/photo")
-            turned = self._add("Transpose", [photo], f"{name}/nchw", perm=[0, 3, 1, 2])
+            photo = self.add("DequantizeLinear", [name, *self._scale(name)], f"{name}/photo")
+            turned = self.add("Transpose", [photo], f"{name}/nchw", perm=[0, 3, 1, 2])
             self.integers[name] = self._quantize(name, turned)
             return
-        turned = self._add("Transpose", [name], f"{name}/uint8", perm=[0, 3, 1, 2])
+        turned = self.add("Transpose", [name], f"{name}/uint8", perm=[0, 3, 1, 2])
         if preprocessing is None:
             raise UsageError(
                 f"{self.graph.name} cannot take bytes",
                 cause="nothing says how they are normalised",
                 hint="give `preprocessing`, or io 'float32'",
             )
-        value = self._add("Cast", [turned], f"{name}/float", to=1)  # TensorProto.FLOAT
+        value = self.add("Cast", [turned], f"{name}/float", to=1)  # TensorProto.FLOAT
         for kind, short in (("Sub", "mean"), ("Div", "std")):
             numbers = np.array(getattr(preprocessing, short), np.float32).reshape(1, 3, 1, 1)
             constant = self._constant(f"{name}/{short}", numbers)
-            value = self._add(kind, [value, constant], f"{name}/{kind.lower()}")
+            value = self.add(kind, [value, constant], f"{name}/{kind.lower()}")
         self.reals[name] = value
 
     def _scale(self, name: str) -> list[str]:
@@ -218,12 +205,12 @@ class _Writer:
 
     def _quantize(self, name: str, source: str, suffix: str = "uint8") -> str:
         """Rounds ``source`` to the integers of the Graph's tensor ``name``."""
-        return self._add("QuantizeLinear", [source, *self._scale(name)], f"{name}/{suffix}")
+        return self.add("QuantizeLinear", [source, *self._scale(name)], f"{name}/{suffix}")
 
     def _rounded(self, name: str, source: str, stage: str) -> str:
         """``source`` rounded to the grid of the Graph's tensor ``name``, as reals again."""
         stored = self._quantize(name, source, f"{stage}/uint8")
-        return self._add("DequantizeLinear", [stored, *self._scale(name)], f"{name}/{stage}")
+        return self.add("DequantizeLinear", [stored, *self._scale(name)], f"{name}/{stage}")
 
     def _real(self, name: str) -> str:
         """The reals of a Graph's tensor; its integers are dequantized where first read."""
@@ -231,67 +218,57 @@ class _Writer:
             # The model's input has the name of the Graph's already.
             output = f"{name}/reals" if name == self.graph.input else name
             source = [self.integers[name], *self._scale(name)]
-            self.reals[name] = self._add("DequantizeLinear", source, output)
+            self.reals[name] = self.add("DequantizeLinear", source, output)
         return self.reals[name]
 
     def _weight(self, node: WeightedNode, short: str) -> str:
         name = f"{node.name}/{short}"
         values, params = self.graph.weights[name], self.graph.quant.get(name)
+        layout = LAYOUTS[type(node)] if short == "kernel" else np.asarray
         if params is None:
-            return self._constant(name, _layout(node, values))
-        stored = self._stored(name, _layout(node, integers(values, params)))
+            return self._constant(name, layout(values))
+        stored = self._stored(name, layout(integers(values, params)))
         constant = self._constant(f"{name}/{stored.dtype}", stored)
         axis = {} if params.axis is None else {"axis": 0}
-        return self._add("DequantizeLinear", [constant, *self._scale(name)], name, **axis)
+        return self.add("DequantizeLinear", [constant, *self._scale(name)], name, **axis)
 
     def _node(self, node: Node) -> None:
         """Writes a node; its output becomes the reals, or the integers, of the Graph's tensor."""
         name, quantized = node.name, node.name in self.graph.quant
-        flattens = isinstance(node, Mean) and not node.keep_dims
+        flattens = isinstance(node, nodes.Mean) and not node.keep_dims
         output = f"{name}/raw" if quantized else f"{name}/map" if flattens else name
-        value = self._compute(node, [self._real(source) for source in node.inputs], output)
+        write = row_of(OPERATORS, node, "ONNX operator")
+        value = write(self, node, [self._real(source) for source in node.inputs], output)
         if flattens:
             if quantized:
                 # A kernel fuses with what rounds right behind it.
                 value = self._rounded(name, value, "map")
-            value = self._add("Flatten", [value], f"{name}/flat" if quantized else name)
+            value = self.add("Flatten", [value], f"{name}/flat" if quantized else name)
         if quantized:
             value = self._quantize(name, value)
         (self.integers if quantized else self.reals)[name] = value
 
-    def _compute(self, node: Node, inputs: list[str], output: str) -> str:
-        match node:
-            case Conv2D() | DepthwiseConv2D():
-                return self._convolution(node, inputs, output)
-            case FullyConnected():
-                inputs = [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")]
-                return self._add("Gemm", inputs, output, transB=1)
-            case Add() | Mul():
-                return self._add(type(node).__name__, inputs, output)
-            case Mean():
-                return self._add("GlobalAveragePool", inputs, output)
-            case AveragePool2D():
-                sides = list(node.kernel)
-                return self._add("AveragePool", inputs, output, kernel_shape=sides, strides=sides)
-            case Flatten():
-                return self._add("Flatten", inputs, output)
-            case Activation(kind="sigmoid"):
-                return self._add("Sigmoid", inputs, output)
-        raise TypeError(f"no ONNX operator for {node}")
+    def add_dense(self, node: nodes.FullyConnected, inputs: list[str], output: str) -> str:
+        """Appends a fully connected layer."""
+        inputs = [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")]
+        return self.add("Gemm", inputs, output, transB=1)
 
-    def _convolution(self, node: SpatialNode, inputs: list[str], output: str) -> str:
-        height, width, channels = self.graph.shapes[node.inputs[0]]
+    def add_convolution(
+        self, node: SpatialNode, inputs: list[str], output: str, groups: int = 1
+    ) -> str:
+        """Appends a convolution with its activation."""
+        height, width, _ = self.graph.shapes[node.inputs[0]]
         (top, bottom), (left, right) = node.pads(height), node.pads(width)
         activation = self._activation(node)
         linear = f"{node.name}/linear" if activation else output
-        value = self._add(
+        value = self.add(
             "Conv",
             [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")],
             linear,
             kernel_shape=[node.kernel] * 2,
             strides=[node.stride] * 2,
             pads=[top, left, bottom, right],
-            group=channels if isinstance(node, DepthwiseConv2D) else 1,
+            group=groups,
         )
         if activation is None:
             return value
@@ -300,7 +277,7 @@ class _Writer:
             self._constant(f"{node.name}/{word}", np.array(limit, np.float32))
             for word, limit in zip(("low", "high"), limits, strict=False)
         ]
-        return self._add(activation[0], [value, *constants], output)
+        return self.add(activation[0], [value, *constants], output)
 
     def _activation(self, node: SpatialNode) -> tuple[Any, ...] | None:
         """The operator of a fused activation, with its limits; None where there is none to do."""
@@ -325,13 +302,45 @@ def clips(params: QuantParams | None, activation: str) -> bool:
     return activation == "relu" or bool(steps >= INT8_MAX - INT8_MIN)
 
 
-def _layout(node: Node, values: Array) -> Array:
-    """A weight of the Graph in ONNX's layout: OIHW, C1HW for depthwise ones, or OI."""
-    match node:
-        case Conv2D() if values.ndim == 4:
-            return values.transpose(3, 2, 0, 1)
-        case DepthwiseConv2D() if values.ndim == 3:
-            return values.transpose(2, 0, 1)[:, None]
-        case FullyConnected() if values.ndim == 2:
-            return values.T
-    return values
+def _add_depthwise(
+    writer: _Writer, node: nodes.DepthwiseConv2D, inputs: list[str], output: str
+) -> str:
+    channels = writer.graph.shapes[node.inputs[0]][-1]
+    return writer.add_convolution(node, inputs, output, channels)
+
+
+def _add_pool(writer: _Writer, node: nodes.AveragePool2D, inputs: list[str], output: str) -> str:
+    sides = list(node.kernel)
+    return writer.add("AveragePool", inputs, output, kernel_shape=sides, strides=sides)
+
+
+def _add_activation(writer: _Writer, node: nodes.Activation, inputs: list[str], output: str) -> str:
+    if node.kind != "sigmoid":
+        raise TypeError(f"no ONNX operator for {node}")
+    return writer.add("Sigmoid", inputs, output)
+
+
+Write = Callable[[_Writer, Any, list[str], str], str]
+
+
+def _add_plain(kind: str) -> Write:
+    return lambda writer, node, inputs, output: writer.add(kind, inputs, output)
+
+
+OPERATORS: dict[type[Node], Write] = {
+    nodes.Conv2D: _Writer.add_convolution,
+    nodes.DepthwiseConv2D: _add_depthwise,
+    nodes.FullyConnected: _Writer.add_dense,
+    nodes.Activation: _add_activation,
+    nodes.Add: _add_plain("Add"),
+    nodes.Mul: _add_plain("Mul"),
+    nodes.Mean: _add_plain("GlobalAveragePool"),
+    nodes.AveragePool2D: _add_pool,
+    nodes.Flatten: _add_plain("Flatten"),
+}
+#: From a kernel's layout in the Graph to ONNX's.
+LAYOUTS: dict[type[Node], Callable[[Array], Array]] = {
+    nodes.Conv2D: lambda kernel: kernel.transpose(3, 2, 0, 1),  # HWIO to OIHW
+    nodes.DepthwiseConv2D: lambda kernel: kernel.transpose(2, 0, 1)[:, None],  # HWC to C1HW
+    nodes.FullyConnected: np.transpose,  # IO to OI
+}

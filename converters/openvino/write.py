@@ -26,22 +26,9 @@ from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.input_record import own_normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    Array,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    Flatten,
-    FullyConnected,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
@@ -49,6 +36,8 @@ from edgekit.system.paths import StrPath
 #: Types of the input: bytes of RGB photos, NHWC, or normalised values, NCHW.
 IO_TYPES = ("uint8", "float32")
 LEVELS = INT8_MAX - INT8_MIN + 1
+#: From a kernel's layout in the Graph to OpenVINO's.
+Layout = Callable[[Array], Array]
 #: Names that OpenVINO gives, such as "stem/Constant_471".
 _COUNTED = re.compile(r"((?:^|/)[A-Z][A-Za-z]*)_\d+$")
 
@@ -89,7 +78,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     model = _Walk(fit_pairs(graph)).model()
     if io == "uint8":
         model = normalize_inside(ov, model, record)
-    labels = preprocessing.labels if isinstance(graph.nodes[-1], FullyConnected) else ()
+    labels = preprocessing.labels if isinstance(graph.nodes[-1], nodes.FullyConnected) else ()
     describe(model, record, labels=labels, quantizer="ours" if graph.quant else None)
     name_operators(model)
     return model
@@ -219,7 +208,8 @@ class _Walk:
         for node in graph.nodes:
             if node.name in self.swishes.values():
                 continue
-            result = self._run(node)
+            inputs = [self.values.get(name) for name in node.inputs]
+            result = row_of(OPERATORS, node, "OpenVINO operator")(self, node, inputs)
             result.set_friendly_name(node.name)
             result.output(0).set_names({node.name})
             self.values[node.name] = self._round(node.name, result)
@@ -237,42 +227,13 @@ class _Walk:
             value, low, high, low, high, LEVELS, name=f"{name}/fake_quantize"
         )
 
-    def _run(self, node: Node) -> Any:
-        ops, inputs = self.ops, [self.values.get(name) for name in node.inputs]
-        x = inputs[0]
-        match node:
-            case Conv2D() | DepthwiseConv2D():
-                return self._convolve(node, x)
-            case FullyConnected():
-                product = ops.matmul(x, self._kernel(node, np.transpose), False, True)
-                return ops.add(product, self._bias(node, (1, -1)))
-            case Add():
-                return ops.add(*inputs)
-            case Mul() if node.name in self.swishes:
-                return ops.swish(x)
-            case Mul():
-                return ops.multiply(*inputs)
-            case Mean():
-                return ops.reduce_mean(x, np.array([2, 3]), node.keep_dims)
-            case AveragePool2D():
-                kernel = list(node.kernel)
-                return ops.avg_pool(x, kernel, [0, 0], [0, 0], kernel, exclude_pad=True)
-            case Flatten():
-                return ops.squeeze(x, np.array([2, 3]))
-            case Activation(kind="sigmoid"):
-                return ops.sigmoid(x)
-        raise TypeError(f"no OpenVINO operator for {node}")
-
-    def _convolve(self, node: SpatialNode, x: Any) -> Any:
-        if isinstance(node, Conv2D):
-            operator, layout = self.ops.convolution, _oihw
-        else:
-            operator, layout = self.ops.group_convolution, _g11hw
+    def convolve(self, node: SpatialNode, x: Any, operator: Any, layout: Layout) -> Any:
+        """A convolution with its bias and activation."""
         pads = [node.pads(side) for side in self.graph.shapes[node.inputs[0]][:2]]
         before, after = zip(*pads, strict=True)
-        x = operator(x, self._kernel(node, layout), [node.stride] * 2, before, after, [1, 1])
+        x = operator(x, self.kernel(node, layout), [node.stride] * 2, before, after, [1, 1])
         x.set_friendly_name(f"{node.name}/convolution")
-        x = self.ops.add(x, self._bias(node, (1, -1, 1, 1)))
+        x = self.ops.add(x, self.bias(node, (1, -1, 1, 1)))
         match node.activation:
             case "linear":
                 return x
@@ -282,7 +243,7 @@ class _Walk:
                 return self.ops.clamp(x, 0.0, 6.0)
         raise TypeError(f"no OpenVINO operator for {node.activation}")
 
-    def _kernel(self, node: Node, layout: Callable[[Array], Array]) -> Any:
+    def kernel(self, node: Node, layout: Layout) -> Any:
         """The kernel as a constant, or as integers with their scales, which is NNCF's form."""
         name = f"{node.name}/kernel"
         values, params = self.graph.weights[name], self.graph.quant.get(name)
@@ -294,11 +255,58 @@ class _Walk:
         scales = self.ops.constant(scale, name=f"{name}/scale")
         return self.ops.multiply(real, scales, name=f"{name}/real")
 
-    def _bias(self, node: Node, shape: tuple[int, ...]) -> Any:
+    def bias(self, node: Node, shape: tuple[int, ...]) -> Any:
+        """The bias as a constant of a shape."""
         name = f"{node.name}/bias"
         values, params = self.graph.weights[name], self.graph.quant.get(name)
         values = values if params is None else reals(values, params)
         return self.ops.constant(values.reshape(shape), name=name)
+
+
+def _convolution(walk: _Walk, node: nodes.Conv2D, inputs: list[Any]) -> Any:
+    return walk.convolve(node, inputs[0], walk.ops.convolution, _oihw)
+
+
+def _depthwise(walk: _Walk, node: nodes.DepthwiseConv2D, inputs: list[Any]) -> Any:
+    return walk.convolve(node, inputs[0], walk.ops.group_convolution, _g11hw)
+
+
+def _dense(walk: _Walk, node: nodes.FullyConnected, inputs: list[Any]) -> Any:
+    product = walk.ops.matmul(inputs[0], walk.kernel(node, np.transpose), False, True)
+    return walk.ops.add(product, walk.bias(node, (1, -1)))
+
+
+def _activation(walk: _Walk, node: nodes.Activation, inputs: list[Any]) -> Any:
+    if node.kind != "sigmoid":
+        raise TypeError(f"no OpenVINO operator for {node}")
+    return walk.ops.sigmoid(inputs[0])
+
+
+def _product(walk: _Walk, node: nodes.Mul, inputs: list[Any]) -> Any:
+    is_swish = node.name in walk.swishes
+    return walk.ops.swish(inputs[0]) if is_swish else walk.ops.multiply(*inputs)
+
+
+def _mean(walk: _Walk, node: nodes.Mean, inputs: list[Any]) -> Any:
+    return walk.ops.reduce_mean(inputs[0], np.array([2, 3]), node.keep_dims)
+
+
+def _pool(walk: _Walk, node: nodes.AveragePool2D, inputs: list[Any]) -> Any:
+    kernel = list(node.kernel)
+    return walk.ops.avg_pool(inputs[0], kernel, [0, 0], [0, 0], kernel, exclude_pad=True)
+
+
+OPERATORS: dict[type[Node], Callable[[_Walk, Any, list[Any]], Any]] = {
+    nodes.Conv2D: _convolution,
+    nodes.DepthwiseConv2D: _depthwise,
+    nodes.FullyConnected: _dense,
+    nodes.Activation: _activation,
+    nodes.Add: lambda walk, node, inputs: walk.ops.add(*inputs),
+    nodes.Mul: _product,
+    nodes.Mean: _mean,
+    nodes.AveragePool2D: _pool,
+    nodes.Flatten: lambda walk, node, inputs: walk.ops.squeeze(inputs[0], np.array([2, 3])),
+}
 
 
 def swishes(graph: Graph) -> Mapping[str, str]:
@@ -313,12 +321,12 @@ def swishes(graph: Graph) -> Mapping[str, str]:
     gates = {
         node.name: node.inputs[0]
         for node in graph.nodes
-        if isinstance(node, Activation) and readers.get(node.name) == 1
+        if isinstance(node, nodes.Activation) and readers.get(node.name) == 1
     }
     return {
         node.name: node.inputs[1]
         for node in graph.nodes
-        if isinstance(node, Mul) and gates.get(node.inputs[1]) == node.inputs[0]
+        if isinstance(node, nodes.Mul) and gates.get(node.inputs[1]) == node.inputs[0]
     }
 
 

@@ -29,22 +29,9 @@ from edgekit.converters.tflite.values import (
     type_of_version,
 )
 from edgekit.errors import EdgekitError
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    Array,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    Flatten,
-    FullyConnected,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
 from edgekit.networks.quantization import integers
 from edgekit.networks.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
@@ -97,7 +84,7 @@ class _Walk:
         self.convert(source, own)
         self.values[graph.input] = own
         for node in graph.nodes:
-            if isinstance(node, Flatten) and self.is_flattened_by_reader(node):
+            if isinstance(node, nodes.Flatten) and self.is_flattened_by_reader(node):
                 self.values[node.name] = self.values[node.inputs[0]]
             else:
                 self.node(node)
@@ -106,10 +93,10 @@ class _Walk:
         self.convert(last, result)
         return Operations(tuple(self.steps), source, result, graph.output)
 
-    def is_flattened_by_reader(self, node: Flatten) -> bool:
+    def is_flattened_by_reader(self, node: nodes.Flatten) -> bool:
         """Whether only FULLY_CONNECTEDs read a vector, which flatten their input themselves."""
         readers = [reader for reader in self.graph.nodes if node.name in reader.inputs]
-        dense = bool(readers) and all(isinstance(reader, FullyConnected) for reader in readers)
+        dense = {type(reader) for reader in readers} == {nodes.FullyConnected}
         quant = self.graph.quant
         return dense and quant.get(node.name) == quant.get(node.inputs[0])
 
@@ -123,7 +110,7 @@ class _Walk:
 
     def node(self, node: Node) -> None:
         """Notes a node's operator, with those that its inputs and its output need."""
-        row = OPERATORS[type(node)]
+        row = row_of(OPERATORS, node, "TFLite operator")
         output = self.activation(node.name)
         inputs = [self.values[name] for name in node.inputs]
         if isinstance(node, WeightedNode) and node.batch_norm is not None:
@@ -248,29 +235,31 @@ def _padding(name: str) -> int:
 
 def _convolution(walk: _Walk, node: SpatialNode) -> tuple[str, Mapping[str, Any]]:
     same = has_same_padding(walk.graph, node)
-    fields = {
+    return "Conv2DOptions", {
         "padding": _padding("SAME" if same else "VALID"),
         "strideW": node.stride,
         "strideH": node.stride,
         "fusedActivationFunction": _fused(node.activation),
     }
-    if isinstance(node, DepthwiseConv2D):
-        return "DepthwiseConv2DOptions", {**fields, "depthMultiplier": 1}
-    return "Conv2DOptions", fields
 
 
-def _fully_connected(walk: _Walk, node: FullyConnected) -> tuple[str, Mapping[str, Any]]:
+def _depthwise(walk: _Walk, node: nodes.DepthwiseConv2D) -> tuple[str, Mapping[str, Any]]:
+    _, fields = _convolution(walk, node)
+    return "DepthwiseConv2DOptions", {**fields, "depthMultiplier": 1}
+
+
+def _fully_connected(walk: _Walk, node: nodes.FullyConnected) -> tuple[str, Mapping[str, Any]]:
     dynamic = scheme_of_node(walk.graph, node) == W8_DYNAMIC
     return "FullyConnectedOptions", {"asymmetricQuantizeInputs": dynamic}
 
 
-def _add(walk: _Walk, node: Add) -> tuple[str, Mapping[str, Any]]:
+def _add(walk: _Walk, node: nodes.Add) -> tuple[str, Mapping[str, Any]]:
     # The schema's default is the kernel that knows powers of two as 16-bit scales alone.
     params = walk.graph.quant.get(node.name)
     return "AddOptions", {"potScaleInt16": params is None or params.dtype != "int16"}
 
 
-def _pool(walk: _Walk, node: AveragePool2D) -> tuple[str, Mapping[str, Any]]:
+def _pool(walk: _Walk, node: nodes.AveragePool2D) -> tuple[str, Mapping[str, Any]]:
     height, width = node.kernel
     return "Pool2DOptions", {
         "padding": _padding("VALID"),
@@ -281,25 +270,25 @@ def _pool(walk: _Walk, node: AveragePool2D) -> tuple[str, Mapping[str, Any]]:
     }
 
 
-def _spatial_axes(walk: _Walk, node: Mean) -> tuple[Value, ...]:
+def _spatial_axes(walk: _Walk, node: nodes.Mean) -> tuple[Value, ...]:
     return (constant("spatial_axes", np.array([1, 2], np.int32)),)
 
 
-def _vector(walk: _Walk, node: Flatten) -> tuple[Value, ...]:
+def _vector(walk: _Walk, node: nodes.Flatten) -> tuple[Value, ...]:
     shape = np.array([1, *walk.graph.shapes[node.name]], np.int32)
     return (constant(f"{node.name}/shape", shape),)
 
 
 OPERATORS: dict[type[Node], Row] = {
-    Conv2D: Row("CONV_2D", _convolution),
-    DepthwiseConv2D: Row("DEPTHWISE_CONV_2D", _convolution),
-    FullyConnected: Row("FULLY_CONNECTED", _fully_connected),
-    Activation: Row("LOGISTIC"),
-    Add: Row("ADD", _add),
-    Mul: Row("MUL", lambda walk, node: ("MulOptions", {})),
-    Mean: Row(
+    nodes.Conv2D: Row("CONV_2D", _convolution),
+    nodes.DepthwiseConv2D: Row("DEPTHWISE_CONV_2D", _depthwise),
+    nodes.FullyConnected: Row("FULLY_CONNECTED", _fully_connected),
+    nodes.Activation: Row("LOGISTIC"),
+    nodes.Add: Row("ADD", _add),
+    nodes.Mul: Row("MUL", lambda walk, node: ("MulOptions", {})),
+    nodes.Mean: Row(
         "MEAN", lambda walk, node: ("ReducerOptions", {"keepDims": node.keep_dims}), _spatial_axes
     ),
-    AveragePool2D: Row("AVERAGE_POOL_2D", _pool),
-    Flatten: Row("RESHAPE", lambda walk, node: ("ReshapeOptions", {}), _vector),
+    nodes.AveragePool2D: Row("AVERAGE_POOL_2D", _pool),
+    nodes.Flatten: Row("RESHAPE", lambda walk, node: ("ReshapeOptions", {}), _vector),
 }

@@ -32,8 +32,9 @@ from edgekit.converters.weights.open import PYTHON, Advice, open_weights
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.edit import replace_head
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_in
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
-from edgekit.networks.graph import Graph, spec_from_json
+from edgekit.networks.graph import Graph, origin_in
 from edgekit.networks.nodes import Array, WeightedNode
 from edgekit.system.paths import StrPath
 
@@ -48,7 +49,7 @@ class Loaded:
     """A Graph with weights from a file.
 
     Attributes:
-        graph: the network; its ``spec`` has the padding, the epsilon and the preprocessing that
+        graph: the network; its origin has the padding, the epsilon and the preprocessing that
             these weights expect.
         source: whose file it was, a key of `SOURCES`.
         notes: what was found or changed on the way, for the user.
@@ -85,7 +86,7 @@ def _plan_ours(file: WeightFile, request: Request) -> Plan:
     backbone = r"(stem|block\d+[a-z]+_\w+|head)/.*"
     try:
         header = json.loads(file.metadata.get("edgekit", "{}"))
-        theirs = spec_from_json(header.get("spec"))
+        theirs = spec_in(origin_in(header))
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(
             f"the header of {file.path} is damaged", cause=f"{type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekit.networks.efficientnet.origin import origin_of, spec_of
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, SpatialNode
 
@@ -62,8 +63,9 @@ def with_padding(graph: Graph, padding: str) -> Graph:
         replace(node, padding=padding) if isinstance(node, SpatialNode) else node
         for node in graph.nodes
     )
-    spec = graph.spec and replace(graph.spec, padding=padding)
-    return replace(graph, nodes=nodes, spec=spec)
+    spec = spec_of(graph)
+    origin = origin_of(replace(spec, padding=padding)) if spec else graph.origin
+    return replace(graph, nodes=nodes, origin=origin)
 
 
 def _surprises(graph: Graph, inputs: Array) -> Array:

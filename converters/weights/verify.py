@@ -17,6 +17,7 @@ from edgekit.converters.weights.load import Loaded, most_bytes
 from edgekit.converters.weights.naming import TORCH_COUNTERS, named
 from edgekit.converters.weights.open import open_weights
 from edgekit.errors import GateError, UsageError
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array
 from edgekit.system.extras import import_optional
@@ -148,9 +149,10 @@ def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
 
 def normalised(graph: Graph, pixels: Array) -> Array:
     """Pixels of 0 to 255 as the weights expect them."""
-    if graph.spec is None:
+    spec = spec_of(graph)
+    if spec is None:
         raise UsageError("the network does not say how its input is normalised")
-    mean, std = (np.asarray(values, np.float32) for values in (graph.spec.mean, graph.spec.std))
+    mean, std = (np.asarray(values, np.float32) for values in (spec.mean, spec.std))
     return np.asarray((pixels - mean) / std)
 
 
@@ -185,7 +187,7 @@ def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dic
     """The model of keras.applications whose weights a file without a configuration may hold."""
     name = f"EfficientNet{graph.name.upper().replace('-', '')}"
     build = getattr(keras.applications, name, None)
-    if build is None or graph.spec is None:
+    if build is None or spec_of(graph) is None:
         raise _CannotCompareError(f"keras.applications has no {name}")
     options = {} if takes_pixels(file) else {"include_preprocessing": False}
     model = build(weights=None, classes=graph.classes, input_shape=(SIDE, SIDE, 3), **options)

@@ -162,8 +162,9 @@ def _advice(classes: str | None) -> Advice:
 def _described(loaded: Loaded) -> dict[str, Any]:
     """What was read, for people and programs alike."""
     from edgekit.networks.cost import cost
+    from edgekit.networks.efficientnet.origin import spec_of
 
-    graph, spec = loaded.graph, loaded.graph.spec
+    graph, spec = loaded.graph, spec_of(loaded.graph)
     record: dict[str, Any] = {
         "model": graph.name,
         "source": loaded.source,

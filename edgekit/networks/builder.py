@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edgekit.networks.nodes import (
     FullyConnected,
     Node,
     Shape,
+    row_of,
 )
 
 
@@ -26,7 +28,7 @@ def initial_weights(
     for node in nodes:
         for name in node.weight_names():
             suffix = name.rpartition("/")[2]
-            shape = _kernel_shape(node, shapes)
+            shape = row_of(KERNELS, node, "kernel")(node, shapes[node.inputs[0]][-1])
             if suffix != "kernel":
                 shape = shape[-1:]
             if seed is None:
@@ -38,16 +40,12 @@ def initial_weights(
     return weights
 
 
-def _kernel_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
-    fan_in = shapes[node.inputs[0]][-1]
-    match node:
-        case Conv2D():
-            return node.kernel, node.kernel, fan_in, node.filters
-        case DepthwiseConv2D():
-            return node.kernel, node.kernel, fan_in
-        case FullyConnected():
-            return fan_in, node.units
-    raise TypeError(f"a {type(node).__name__} has no kernel")
+#: The shape of a node's kernel, for the channels that the node reads.
+KERNELS: dict[type[Node], Callable[[Any, int], Shape]] = {
+    Conv2D: lambda node, depth: (node.kernel, node.kernel, depth, node.filters),
+    DepthwiseConv2D: lambda node, depth: (node.kernel, node.kernel, depth),
+    FullyConnected: lambda node, depth: (depth, node.units),
+}
 
 
 def _draw(node: Node, shape: Shape, rng: np.random.Generator) -> Array:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import STATISTICS, Conv2D, DepthwiseConv2D, FullyConnected, Node
+from edgekit.networks.nodes import STATISTICS, Node, row_of
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,23 @@ def cost(graph: Graph) -> Cost:
     return Cost(parameters, sum(macs(graph, node) for node in graph.nodes), peak_activation(graph))
 
 
+def _none(graph: Graph, node: Node) -> int:
+    return 0
+
+
+#: Weights that one value of a node's output is a sum over; what has none is not counted.
+FAN_INS: dict[type[Node], Callable[[Graph, Any], int]] = {
+    nodes.Conv2D: lambda graph, node: node.kernel**2 * graph.shapes[node.inputs[0]][-1],
+    nodes.DepthwiseConv2D: lambda graph, node: node.kernel**2,
+    nodes.FullyConnected: lambda graph, node: graph.shapes[node.inputs[0]][-1],
+    **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), _none),
+    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten), _none),
+}
+
+
 def macs(graph: Graph, node: Node) -> int:
     """Multiply-accumulates of one node; 0 for the ones that are not convolutions."""
-    match node:
-        case Conv2D():
-            fan_in = node.kernel**2 * graph.shapes[node.inputs[0]][-1]
-        case DepthwiseConv2D():
-            fan_in = node.kernel**2
-        case FullyConnected():
-            fan_in = graph.shapes[node.inputs[0]][-1]
-        case _:
-            return 0
-    return fan_in * math.prod(graph.shapes[node.name])
+    return row_of(FAN_INS, node, "cost")(graph, node) * math.prod(graph.shapes[node.name])
 
 
 def peak_activation(graph: Graph) -> int:

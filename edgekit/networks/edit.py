@@ -1,4 +1,4 @@
-"""Edits of a network: another classifier, none, its pyramid of features."""
+"""Edits of a network: another classifier, none, residual branches that begin at zero."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import replace
 from edgekit.errors import whole
 from edgekit.networks.builder import initial_weights
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import (
-    Add,
-    FullyConnected,
-)
+from edgekit.networks.nodes import Add, FullyConnected
 
 
 def replace_head(graph: Graph, classes: int, seed: int = 0) -> Graph:
@@ -30,23 +27,6 @@ def without_classifier(graph: Graph) -> Graph:
     weights = {n: a for n, a in graph.weights.items() if n not in last.weight_names()}
     shapes = {name: shape for name, shape in graph.shapes.items() if name != last.name}
     return replace(graph, nodes=graph.nodes[:-1], shapes=shapes, weights=weights)
-
-
-def pyramid(graph: Graph) -> tuple[str, ...]:
-    """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
-
-    Raises:
-        TypeError: the graph's nodes are not named as `build_graph` names them.
-    """
-    ends: dict[str, str] = {}  # the last node of each block
-    for node in graph.nodes:
-        block = node.name.partition("_")[0]
-        if block.startswith("block"):
-            ends[block] = node.name
-    if not ends:
-        raise TypeError(f"{graph.name} has no blocks")
-    by_side = {graph.shapes[end][0]: end for end in ends.values()}
-    return tuple(by_side.values())
 
 
 def start_as_shortcuts(graph: Graph) -> Graph:

@@ -19,13 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.networks.efficientnet.spec import ModelSpec
-from edgekit.networks.nodes import (
-    Array,
-    Node,
-    Shape,
-    _node_from_json,
-)
+from edgekit.networks.nodes import Array, Node, Shape, _node_from_json
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 
@@ -63,7 +57,8 @@ class Graph:
         shapes: of every tensor, NHWC without the batch.
         weights: float32 arrays by full name.
         quant: by tensor or weight name; empty for a float network.
-        spec: the variant that it was built from, with the preprocessing of its weights.
+        origin: what it was built from, as plain data that JSON holds: the key ``family``, and
+            what that family's own module reads.
     """
 
     name: str
@@ -72,7 +67,7 @@ class Graph:
     shapes: Mapping[str, Shape]
     weights: Mapping[str, Array] = field(repr=False)
     quant: Mapping[str, QuantParams] = field(default_factory=dict, repr=False)
-    spec: ModelSpec | None = field(default=None, repr=False)
+    origin: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def output(self) -> str:
@@ -101,15 +96,6 @@ class Graph:
         """Maps each tensor to the last node that reads it, so that it can be freed there."""
         return {name: node.name for node in self.nodes for name in node.inputs}
 
-    def scale_owners(self) -> dict[str, str]:
-        """Maps each tensor that has its scale from another to the tensor that the scale is of."""
-        owners: dict[str, str] = {}
-        for node in self.nodes:
-            if node.keeps_scale:
-                (source,) = node.inputs
-                owners[node.name] = owners.get(source, source)
-        return owners
-
     def with_weights(self, weights: Mapping[str, Array]) -> Graph:
         """Returns the same network with other weights.
 
@@ -135,7 +121,7 @@ class Graph:
             "nodes": [{"op": type(node).__name__, **asdict(node)} for node in self.nodes],
             "shapes": self.shapes,
             "quant": {name: asdict(params) for name, params in self.quant.items()},
-            "spec": self.spec and asdict(self.spec),
+            "origin": self.origin,
         }
         contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
         write_bytes(Path(path), save(contents, metadata={"edgekit": json.dumps(header)}))
@@ -162,7 +148,7 @@ class Graph:
                 shapes={name: tuple(shape) for name, shape in header["shapes"].items()},
                 weights=weights,
                 quant={name: _quant_from_json(item) for name, item in header["quant"].items()},
-                spec=spec_from_json(header.get("spec")),
+                origin=origin_in(header),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UsageError(
@@ -170,12 +156,14 @@ class Graph:
             ) from error
 
 
-def spec_from_json(item: Mapping[str, Any] | None) -> ModelSpec | None:
-    """Reads the variant from a graph's header; None where the file is older than this field."""
-    if item is None:
-        return None
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
-    return ModelSpec(**fields)
+def origin_in(header: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The origin that a file's header holds; None where it has none.
+
+    Raises:
+        TypeError: it is not an object.
+    """
+    origin = header.get("origin", header.get("spec"))  # "spec", without a family, in older files
+    return None if origin is None else dict(**origin)
 
 
 def _quant_from_json(item: dict[str, Any]) -> QuantParams:

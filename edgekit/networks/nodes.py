@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
 
+from edgekit.errors import UsageError
+
 Array: TypeAlias = NDArray[Any]
+_Row = TypeVar("_Row")
 
 
 Shape: TypeAlias = tuple[int, ...]
@@ -27,11 +31,7 @@ class Node:
     Attributes:
         name: unique; also the name of the output tensor.
         inputs: the tensors it reads.
-        keeps_scale: whether TFLite's 8-bit specification gives the output the scale and the zero
-            point of the input.
     """
-
-    keeps_scale: ClassVar[bool] = False
 
     name: str
     inputs: tuple[str, ...]
@@ -162,16 +162,12 @@ class AveragePool2D(Node):
         kernel: rows and columns of a window; they divide those of the map.
     """
 
-    keeps_scale: ClassVar[bool] = True
-
     kernel: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flatten(Node):
     """The values of a map of one pixel, [1, 1, C], as a vector, [C]."""
-
-    keeps_scale: ClassVar[bool] = True
 
 
 NODE_TYPES: dict[str, type[Node]] = {
@@ -188,6 +184,30 @@ NODE_TYPES: dict[str, type[Node]] = {
         Flatten,
     )
 }
+
+
+#: What tables of kernels, and of what reads them, have no row for.
+WITHOUT_KERNEL: dict[type[Node], str] = {
+    cls: "it has no kernel" for cls in NODE_TYPES.values() if not issubclass(cls, WeightedNode)
+}
+
+
+def row_of(
+    table: Mapping[type[Node], _Row],
+    node: Node,
+    what: str,
+    unsupported: Mapping[type[Node], str] | None = None,
+) -> _Row:
+    """Finds a node's row in a walker's table, which a message calls ``what``.
+
+    Raises:
+        UsageError: there is none; the cause is the reason among ``unsupported``.
+    """
+    kind = type(node)
+    if kind not in table:
+        reason = (unsupported or {}).get(kind)
+        raise UsageError(f"no {what} for the {kind.__name__} '{node.name}'", cause=reason)
+    return table[kind]
 
 
 def _node_from_json(item: dict[str, Any]) -> Node:

@@ -17,6 +17,7 @@ from edgekit.networks.nodes import (
     Mul,
     Node,
     Shape,
+    SpatialNode,
     WeightedNode,
 )
 
@@ -64,7 +65,7 @@ def expand_activations(graph: Graph) -> Graph:
     for node in graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
         shape = graph.shapes[node.name]
-        kind = node.activation if isinstance(node, Conv2D | DepthwiseConv2D) else "linear"
+        kind = node.activation if isinstance(node, SpatialNode) else "linear"
         if kind in FUSED_ACTIVATIONS:
             nodes.append(node)
             continue
@@ -109,12 +110,13 @@ def absorb_normalization(
     if method == "depthwise":
         return _normalize_in_front(graph, stem, gain, offset), 0.0, 1.0
     zero = float(round(sum(mean) / 3))
-    kernel = graph.weights["stem/kernel"].astype(np.float64)
+    first_kernel, first_bias = stem.weight_names()
+    kernel = graph.weights[first_kernel].astype(np.float64)
     shift = np.einsum("hwio,i->o", kernel, zero * gain + offset)
     weights = {
         **graph.weights,
-        "stem/kernel": (kernel * gain[:, None]).astype(np.float32),
-        "stem/bias": (graph.weights["stem/bias"] + shift).astype(np.float32),
+        first_kernel: (kernel * gain[:, None]).astype(np.float32),
+        first_bias: (graph.weights[first_bias] + shift).astype(np.float32),
     }
     return replace(graph, weights=weights), zero, 1.0
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Array, Node
+from edgekit.networks.nodes import Array, Node, row_of
 from edgekit.networks.schemes import FP32, MIXED, scheme_of, scheme_of_node
 
 Reals = NDArray[np.float64]
@@ -36,6 +37,13 @@ BIAS_MAX = {dtype: float((LIMITS[dtype][1] + 1) // 2) for dtype in BIASES.values
 BLOCK = 2**16
 #: The smallest scale: keeps a constant zero tensor's arithmetic finite in float32.
 SMALLEST_SCALE = 1e-9
+
+#: Whether the output of an operator has the scale and the zero point of its input.
+KEEPS_SCALE: dict[type[Node], bool] = {
+    **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), False),
+    **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), False),
+    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten), True),
+}
 
 
 def asymmetric(low: Reals | float, high: Reals | float) -> tuple[Reals, NDArray[np.int64]]:
@@ -116,6 +124,16 @@ def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:
         np.float32
     )
     return result
+
+
+def scale_owners(graph: Graph) -> dict[str, str]:
+    """Maps each tensor that has its scale from another to the tensor that the scale is of."""
+    owners: dict[str, str] = {}
+    for node in graph.nodes:
+        if row_of(KEEPS_SCALE, node, "scale"):
+            (source,) = node.inputs
+            owners[node.name] = owners.get(source, source)
+    return owners
 
 
 def float_nodes(graph: Graph) -> list[str]:

@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import (
-    Activation,
-    Add,
-    Array,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    Flatten,
-    FullyConnected,
-    Mean,
-    Mul,
-    Node,
-    SpatialNode,
-    WeightedNode,
-)
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
 
 #: Called with each tensor's name and value; what it returns is what the network goes on with.
 Tap = Callable[[str, Tensor], Tensor]
@@ -99,7 +86,7 @@ class Network(GraphModule):
         values = {graph.input: tap(graph.input, x) if tap else x}
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
-            if isinstance(node, Mean) and self.training:
+            if isinstance(node, nodes.Mean) and self.training:
                 y = _mean_to_train(inputs[0], node.keep_dims)
             else:
                 y = self.run_node(node, inputs)
@@ -112,24 +99,9 @@ class Network(GraphModule):
 
     def run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
         """Computes one node's output from its inputs, NCHW."""
-        match node:
-            case Conv2D() | DepthwiseConv2D() | FullyConnected():
-                return cast(Tensor, self.layers[node.name](inputs[0]))
-            case Add():
-                return self._drop_connect(inputs[0], node.drop_connect) + inputs[1]
-            case Mul():
-                return inputs[0] * inputs[1]
-            case Mean():
-                return inputs[0].mean((2, 3), keepdim=node.keep_dims)
-            case AveragePool2D():
-                return F.avg_pool2d(inputs[0], node.kernel)
-            case Flatten():
-                return inputs[0].flatten(1)
-            case Activation():
-                return ACTIVATIONS[node.kind](inputs[0])
-        raise TypeError(f"no execution for {type(node).__name__}")
+        return row_of(EXECUTIONS, node, "execution")(self, node, inputs)
 
-    def _drop_connect(self, x: Tensor, rate: float) -> Tensor:
+    def drop_branch(self, x: Tensor, rate: float) -> Tensor:
         """Stochastic depth per sample, scaled to keep the mean (released code, ``utils.py``)."""
         if not (self.training and self.drop_connect) or rate == 0:
             return x
@@ -143,6 +115,23 @@ class Network(GraphModule):
             values = cast(_Layer, layer).export()
             weights |= {f"{name}/{short}": array for short, array in values.items()}
         return replace(self.graph, weights=weights)
+
+
+def _run_layer(network: Network, node: WeightedNode, inputs: list[Tensor]) -> Tensor:
+    return cast(Tensor, network.layers[node.name](inputs[0]))
+
+
+EXECUTIONS: dict[type[Node], Callable[[Network, Any, list[Tensor]], Tensor]] = {
+    **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _run_layer),
+    nodes.Activation: lambda network, node, inputs: ACTIVATIONS[node.kind](inputs[0]),
+    nodes.Add: lambda network, node, inputs: (
+        network.drop_branch(inputs[0], node.drop_connect) + inputs[1]
+    ),
+    nodes.Mul: lambda network, node, inputs: inputs[0] * inputs[1],
+    nodes.Mean: lambda network, node, inputs: inputs[0].mean((2, 3), keepdim=node.keep_dims),
+    nodes.AveragePool2D: lambda network, node, inputs: F.avg_pool2d(inputs[0], node.kernel),
+    nodes.Flatten: lambda network, node, inputs: inputs[0].flatten(1),
+}
 
 
 class _Layer(nn.Module):
@@ -166,21 +155,11 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         node = self.node
-        if isinstance(node, FullyConnected):
-            return F.linear(F.dropout(x, node.dropout, self.training), self.kernel, self.bias)
-        if not isinstance(node, SpatialNode):
-            raise TypeError(f"no execution for {type(node).__name__}")
-        height, width = (-(-side // node.stride) for side in (x.shape[2], x.shape[3]))
-        padding, x = _pad(x, node)
-        if isinstance(node, DepthwiseConv2D):
-            if self.training:
-                x = _at_least(x, node.kernel)
-            x = F.conv2d(x, self.kernel, self.bias, node.stride, padding, groups=x.shape[1])
-            x = x[..., :height, :width]
-        else:
-            x = F.conv2d(x, self.kernel, self.bias, node.stride, padding)
+        x = row_of(LAYERS, node, "execution")(self, node, x)
         if self.norm is not None:
             x = self.norm(x)
+        if not isinstance(node, SpatialNode):
+            return x
         if torch.is_grad_enabled() or _is_traced(x):
             return ACTIVATIONS[node.activation](x)
         return IN_PLACE[node.activation](x)  # nobody else has x, and a new map costs time
@@ -197,6 +176,41 @@ class _Layer(nn.Module):
             for name, tensor in values.items()
             if tensor is not None
         }
+
+
+def _connect(layer: _Layer, node: nodes.FullyConnected, x: Tensor) -> Tensor:
+    return F.linear(F.dropout(x, node.dropout, layer.training), layer.kernel, layer.bias)
+
+
+def _convolve(layer: _Layer, node: nodes.Conv2D, x: Tensor) -> Tensor:
+    padding, x = _pad(x, node)
+    return F.conv2d(x, layer.kernel, layer.bias, node.stride, padding)
+
+
+def _convolve_depthwise(layer: _Layer, node: nodes.DepthwiseConv2D, x: Tensor) -> Tensor:
+    height, width = (-(-side // node.stride) for side in (x.shape[2], x.shape[3]))
+    padding, x = _pad(x, node)
+    if layer.training:
+        x = _at_least(x, node.kernel)
+    x = F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, groups=x.shape[1])
+    return x[..., :height, :width]
+
+
+#: A layer's output before normalization and activation.
+LAYERS: dict[type[Node], Callable[[_Layer, Any, Tensor], Tensor]] = {
+    nodes.Conv2D: _convolve,
+    nodes.DepthwiseConv2D: _convolve_depthwise,
+    nodes.FullyConnected: _connect,
+}
+#: From a kernel's layout in the Graph to torch's, output channel first, and back.
+LAYOUTS: dict[type[Node], tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    nodes.Conv2D: (lambda k: k.permute(3, 2, 0, 1), lambda k: k.permute(2, 3, 1, 0)),
+    nodes.DepthwiseConv2D: (
+        lambda k: k.permute(2, 0, 1).unsqueeze(1),  # HWC to C1HW
+        lambda k: k.squeeze(1).permute(1, 2, 0),
+    ),
+    nodes.FullyConnected: (Tensor.t, Tensor.t),
+}
 
 
 def _is_traced(x: Tensor) -> bool:
@@ -227,25 +241,12 @@ def _tensor(array: Array) -> Tensor:
 
 def to_torch(node: Node, kernel: Tensor) -> Tensor:
     """Puts a node's kernel from the Graph's layout into torch's, output channel first."""
-    match node:
-        case Conv2D():
-            kernel = kernel.permute(3, 2, 0, 1)  # HWIO to OIHW
-        case DepthwiseConv2D():
-            kernel = kernel.permute(2, 0, 1).unsqueeze(1)  # HWC to C1HW
-        case _:
-            kernel = kernel.t()  # IO to OI
-    return kernel.contiguous()
+    return LAYOUTS[type(node)][0](kernel).contiguous()
 
 
 def from_torch(node: Node, kernel: Tensor) -> Tensor:
     """The inverse of `to_torch`."""
-    match node:
-        case Conv2D():
-            return kernel.permute(2, 3, 1, 0)
-        case DepthwiseConv2D():
-            return kernel.squeeze(1).permute(1, 2, 0)
-        case _:
-            return kernel.t()
+    return LAYOUTS[type(node)][1](kernel)
 
 
 @torch.fx.wrap

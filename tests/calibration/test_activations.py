@@ -22,7 +22,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
 from edgekit.networks.passes import prepare
-from edgekit.networks.quantization import integers, is_mixed, reals
+from edgekit.networks.quantization import integers, is_mixed, reals, scale_owners
 from edgekit.networks.schemes import scheme_of
 from edgekit.networks.torch_network import Network
 
@@ -67,7 +67,7 @@ def test_16_bit_activations(pair):
     ranges = ranges_of(graph)
     found = with_int16_activations(graph, learned(quantized), ranges)
     assert scheme_of(found) == "w8a16-static"
-    owners = graph.scale_owners()
+    owners = scale_owners(graph)
     for name in graph.shapes:
         params = found.quant[name]
         assert (params.dtype, params.zero_point, params.axis) == ("int16", (0,), None)

@@ -19,7 +19,7 @@ from edgekit.converters.tflite.write import write
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import AveragePool2D
-from edgekit.networks.quantization import activation_params
+from edgekit.networks.quantization import activation_params, scale_owners
 from edgekit.networks.torch_network import Network
 from edgekit.parity.integer_kernels import run_operator
 from edgekit.runtimes.litert import LiteRT
@@ -48,7 +48,7 @@ def test_a_pool_is_the_integer_kernels(module, kernel, seed):
 @pytest.mark.parametrize("name", ["b0", "lite0"])
 def test_a_pool_has_its_inputs_scale_whatever_ranges_say(name):
     graph = pooled(name)
-    owners = graph.scale_owners()
+    owners = scale_owners(graph)
     assert owners["pool"] == owners["pool_average"] == graph.node("pool_average").inputs[0]
     assert ("block1a_se_squeeze_pool" in owners) == (name == "b0")
     assert not owners.keys() & collect(graph, [np.zeros((1, 64, 64, 3), np.float32)]).keys()
@@ -66,7 +66,7 @@ def test_a_pool_has_its_inputs_scale_whatever_ranges_say(name):
 def test_a_pools_scale_learns_with_its_inputs(name):
     graph = quantized(pooled(name))
     network = QuantizedNetwork(graph)
-    owners = graph.scale_owners()
+    owners = scale_owners(graph)
     assert not owners.keys() & set(network.log_scales)
     with torch.no_grad():
         for owner in set(owners.values()):

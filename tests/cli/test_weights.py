@@ -17,6 +17,7 @@ from edgekit.cli import run
 from edgekit.converters.weights import lukemelas, timm
 from edgekit.converters.weights import verify as originals
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.graph import Graph
 from edgekit.system.hashing import hash_file
@@ -45,7 +46,7 @@ def test_import_writes_a_network_and_says_what_it_read(tmp_path, capsys):
     assert run([*words, "--classes", "5", "--resolution", "96", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     graph = Graph.load(out)
-    assert (graph.classes, graph.resolution, graph.spec) == (5, 96, SPECS["lite0"])
+    assert (graph.classes, graph.resolution, spec_of(graph)) == (5, 96, SPECS["lite0"])
     assert record["sha256"] == hash_file(out)
     assert record["source"] == "edgekit"
     assert record["tensors"] == len(graph.weights)

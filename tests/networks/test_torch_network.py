@@ -135,12 +135,12 @@ def test_drop_connect_drops_whole_branches_and_keeps_the_mean(graph):
     network = Network(graph).train()
     torch.manual_seed(0)
     x = torch.ones(4000, 1, 2, 2)
-    dropped = network._drop_connect(x, 0.2)
+    dropped = network.drop_branch(x, 0.2)
     kept = dropped[:, 0, 0, 0] != 0
     assert kept.float().mean() == pytest.approx(0.8, abs=0.03)
     assert dropped.mean() == pytest.approx(1.0, abs=0.03)
     torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 1.25))
-    assert torch.equal(network.eval()._drop_connect(x, 0.2), x)
+    assert torch.equal(network.eval().drop_branch(x, 0.2), x)
 
 
 def test_drop_connect_rises_with_depth(graph):

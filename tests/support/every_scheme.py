@@ -11,7 +11,7 @@ from edgekit.calibration.mixed import keep_float
 from edgekit.converters.tflite.write import convert
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, WeightedNode
-from edgekit.networks.quantization import INT8_MAX, INT8_MIN, bias_params
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, bias_params, scale_owners
 
 SCHEMES = ("fp32", "fp16", "w8-dynamic", "w8a8-static", "w8a8-mixed", "w8a16-static")
 #: What LiteRT takes for granted of a sigmoid's output in int16.
@@ -57,7 +57,7 @@ def in_every_scheme(quantized: Graph, kept: tuple[str, ...] = ()) -> Iterator[Wr
 
 def with_int16_activations(quantized: Graph) -> Graph:
     """The same network with the same ranges in 65,535 symmetric steps."""
-    owners, quant = quantized.scale_owners(), dict(quantized.quant)
+    owners, quant = scale_owners(quantized), dict(quantized.quant)
     for name in (quantized.input, *(node.name for node in quantized.nodes)):
         params = quantized.quant[owners.get(name, name)]
         (scale,), (zero_point,) = params.scale, params.zero_point

@@ -11,6 +11,7 @@ from edgekit.data import synthetic
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import AveragePool2D, Mean
+from edgekit.networks.quantization import scale_owners
 from edgekit.options.build import BuildOptions
 from edgekit.parity.compare import compare
 from edgekit.pipeline.plan import make_plan
@@ -125,6 +126,6 @@ def test_repairs_keep_the_pools_scale(tmp_path, options):
     options = {**SMALL, "batch_size": 16, **options}
     run = edgekit.build("lite0", targets=["edgetpu"], out=tmp_path / "out", **options)
     graph = Graph.load(run.files["quantized"])
-    owners = graph.scale_owners()
+    owners = scale_owners(graph)
     assert set(owners) == {"pool_average", "pool"}
     assert {graph.quant[name] for name in owners} == {graph.quant["head"]}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edgekit.errors import whole
 from edgekit.networks.builder import initial_weights
+from edgekit.networks.efficientnet.origin import origin_of
 from edgekit.networks.efficientnet.spec import ModelSpec, StageSpec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
@@ -39,6 +40,23 @@ def build_graph(
     return _Builder(spec, whole("classes", classes), side).graph(seed)
 
 
+def pyramid(graph: Graph) -> tuple[str, ...]:
+    """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
+
+    Raises:
+        TypeError: the graph's nodes are not named as `build_graph` names them.
+    """
+    ends: dict[str, str] = {}  # the last node of each block
+    for node in graph.nodes:
+        block = node.name.partition("_")[0]
+        if block.startswith("block"):
+            ends[block] = node.name
+    if not ends:
+        raise TypeError(f"{graph.name} has no blocks")
+    by_side = {graph.shapes[end][0]: end for end in ends.values()}
+    return tuple(by_side.values())
+
+
 class _Builder:
     """Writes nodes one after the other and keeps the shapes beside them."""
 
@@ -68,7 +86,8 @@ class _Builder:
             (self.classes,),
         )
         weights = initial_weights(self.nodes, self.shapes, seed)
-        return Graph(spec.name, "input", tuple(self.nodes), self.shapes, weights, spec=spec)
+        nodes, origin = tuple(self.nodes), origin_of(spec)
+        return Graph(spec.name, "input", nodes, self.shapes, weights, origin=origin)
 
     def block(self, name: str, x: str, stage: StageSpec, drop_connect: float) -> str:
         """An inverted residual block: widen and filter, squeeze-excite, project, add."""

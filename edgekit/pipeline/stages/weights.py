@@ -11,6 +11,7 @@ from edgekit.converters.weights.open import Advice, check_reader
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
@@ -157,7 +158,7 @@ def prepare(
     write_json(folder / ORIGIN, origin)
     graph.save(folder / GRAPH)
     # The normalization, the crop and the interpolation belong to the weights.
-    spec = graph.spec or spec
+    spec = spec_of(graph) or spec
     preprocessing = Preprocessing(
         resolution,
         spec.mean,
@@ -175,9 +176,9 @@ def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
     from edgekit.converters.weights.padding import guess_padding
     from edgekit.data.batches import eval_batches
 
-    spec = graph.spec
+    spec = spec_of(graph)
     if spec is None:
-        raise TypeError(f"{graph.name} has no spec")
+        raise TypeError(f"{graph.name} does not say what variant it is")
     preprocessing = Preprocessing(graph.resolution, spec.mean, spec.std, ())
     pixels, labels = next(eval_batches(photos, preprocessing, 64))
     guess = guess_padding(graph, preprocessing.normalize(pixels))

@@ -28,7 +28,7 @@ from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import SpatialNode
 from edgekit.networks.passes import absorb_normalization, prepare
-from edgekit.networks.quantization import float_nodes, integers
+from edgekit.networks.quantization import KEEPS_SCALE, float_nodes, integers
 from edgekit.networks.torch_network import Network
 from edgekit.targets.edgetpu.passes import pool_globally, split_large_means
 
@@ -169,7 +169,7 @@ def test_scales_and_zero_points_are_the_networks(int8):
     graph, *_, contents = int8
     stored = constants(contents)
     written = {node.name for node in graph.nodes if f"{node.name}/scale" in stored}
-    assert written >= {node.name for node in graph.nodes if not node.keeps_scale}
+    assert written >= {node.name for node in graph.nodes if not KEEPS_SCALE[type(node)]}
     for name in (*written, *(weight for weight in graph.weights)):
         params = graph.quant[name]
         shift = 128 if params.dtype == "int8" else 0

@@ -17,6 +17,7 @@ from edgekit.converters.tflite.write import convert
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import KEEPS_SCALE
 from edgekit.parity.integer_kernels import run_model
 
 pytestmark = needs("tensorflow")
@@ -95,7 +96,7 @@ def test_with_other_random_parameters(name, scheme, seed):
     subject = small(name, seed)
     # What keeps its input's scale the converter computes in int8 between two int8 tensors, and so
     # rounds in front of it; ours is float where the Graph says so (test_tflite_mixed.py).
-    kept = next(node.name for node in subject.graph.nodes if not node.keeps_scale)
+    kept = next(node.name for node in subject.graph.nodes if not KEEPS_SCALE[type(node)])
     assert_same(replace(subject, kept=(kept,)), scheme, SCHEMES[scheme][1][0])
 
 

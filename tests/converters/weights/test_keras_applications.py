@@ -13,6 +13,7 @@ from edgekit.converters.weights.keras_applications import NAMES, NAMES_V2
 from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, IMAGENET_STD, SPECS
 
 EXAMPLES = [
@@ -62,14 +63,14 @@ def write(path, model, names, normalization=None, *, suffix=":0"):
 )
 def test_v1s_normalization_in_pixel_units(mean, variance, expected, tmp_path):
     record = {"mean": mean, "variance": variance, "count": 0}
-    spec = load_weights(write(tmp_path / "w.h5", "b0", NAMES, record), SMALL["b0"]).graph.spec
+    spec = spec_of(load_weights(write(tmp_path / "w.h5", "b0", NAMES, record), SMALL["b0"]).graph)
     np.testing.assert_allclose((spec.mean, spec.std), expected, atol=1e-3)
     assert (spec.padding, spec.epsilon) == ("same", 1e-3)
 
 
 def test_v2s_constants_are_the_variants_own(tmp_path):
     loaded = load_weights(write(tmp_path / "w.h5", "v2-b0", NAMES_V2), SMALL["v2-b0"])
-    assert loaded.graph.spec == SMALL["v2-b0"]
+    assert spec_of(loaded.graph) == SMALL["v2-b0"]
     assert loaded.notes == ()
 
 
@@ -88,7 +89,7 @@ def test_a_list_of_layers_says_whether_pixels_are_scaled(layers, mean, why, tmp_
         for layer in layers:
             file.create_group(layer)
     loaded = load_weights(path, SMALL["v2-b0"])
-    assert loaded.graph.spec.mean == mean
+    assert spec_of(loaded.graph).mean == mean
     assert why in loaded.assumptions[0]
 
 
@@ -124,7 +125,7 @@ def test_a_keras_files_input_layers(layers, mean, std, tmp_path):
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
         archive.writestr("config.json", json.dumps({"config": {"layers": [*layers, STEM]}}))
         archive.write(tmp_path / "inner", "model.weights.h5")
-    spec = load_weights(tmp_path / "w.keras", SMALL["v2-b0"]).graph.spec
+    spec = spec_of(load_weights(tmp_path / "w.keras", SMALL["v2-b0"]).graph)
     np.testing.assert_allclose((spec.mean, spec.std), (mean, std), atol=1e-4)
 
 

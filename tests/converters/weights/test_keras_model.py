@@ -11,6 +11,7 @@ from prerequisites import needs
 
 from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.verify import compare, normalised, run
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN
 
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
@@ -114,7 +115,7 @@ def test_a_whole_model_decides_and_is_what_runs(saved, kind):
     name, spec, folder, _ = saved
     loaded = load_weights(folder / FILES[kind], spec)
     np.testing.assert_allclose(
-        (loaded.graph.spec.mean, loaded.graph.spec.std), EXPECTED[name], rtol=1e-5
+        (spec_of(loaded.graph).mean, spec_of(loaded.graph).std), EXPECTED[name], rtol=1e-5
     )
     preprocessing = [text for text in loaded.assumptions if text.startswith("mean")]
     assert bool(preprocessing) == (name == "v2-raw")
@@ -132,7 +133,7 @@ def test_weights_alone_are_assumed_to_be_keras_applications(saved):
     if name in ("nested", "tutorial"):  # the Rescaling of the one is not in the file
         return
     np.testing.assert_allclose(
-        (loaded.graph.spec.mean, loaded.graph.spec.std), EXPECTED[name], rtol=1e-5
+        (spec_of(loaded.graph).mean, spec_of(loaded.graph).std), EXPECTED[name], rtol=1e-5
     )
 
 

@@ -8,6 +8,7 @@ from keras_networks import keras, keras_network, our_spec
 from prerequisites import needs
 
 from edgekit.converters.weights.load import load_weights
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.torch_network import Network
 
 # Keras' own: its arrays do not know numpy 2's `copy` keyword.
@@ -54,7 +55,7 @@ def save(model, path, kind):
 
 def difference(loaded, pixels, expected):
     """Of our logits to theirs, over the largest, or over how far the photos' logits differ."""
-    spec = loaded.graph.spec
+    spec = spec_of(loaded.graph)
     x = (pixels - np.float32(spec.mean)) / np.float32(spec.std)
     with torch.inference_mode():
         logits = Network(loaded.graph).eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()

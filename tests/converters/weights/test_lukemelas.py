@@ -15,6 +15,7 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.verify import compare
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 from edgekit.networks.torch_network import Network
 
@@ -169,8 +170,8 @@ def test_a_state_dict_comes_back(model, tmp_path):
 def test_the_preprocessing_is_assumed_and_said_to_be(state, tmp_path, file, mean):
     torch.save(state, tmp_path / file)
     loaded = load_weights(tmp_path / file, SPECS["b0"])
-    assert loaded.graph.spec.mean == mean
-    assert (loaded.graph.spec.padding, loaded.graph.spec.epsilon) == ("same", 1e-3)
+    assert spec_of(loaded.graph).mean == mean
+    assert (spec_of(loaded.graph).padding, spec_of(loaded.graph).epsilon) == ("same", 1e-3)
     assert len(loaded.assumptions) == 1
     assert "AdvProp" in loaded.assumptions[0]
     assert loaded.said == (f"assumed: {loaded.assumptions[0]}",)

@@ -12,6 +12,7 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.padding import guess_padding, with_padding
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.passes import prepare
 from edgekit.networks.torch_network import Network
@@ -44,7 +45,7 @@ def test_the_padding_of_the_training_is_found(graph, used):
 )
 def test_layers_that_do_not_agree_decide_nothing(graph, agreeing, expected, monkeypatch):
     def surprises(graph, inputs):
-        symmetric = graph.spec.padding == "symmetric"
+        symmetric = spec_of(graph).padding == "symmetric"
         return np.where(np.arange(10) < agreeing, symmetric, not symmetric).astype(float)
 
     monkeypatch.setattr(padding, "_surprises", surprises)
@@ -62,6 +63,6 @@ def test_real_weights_on_their_own_photos():
     file = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
     graph = load_weights(file, SPECS["lite0"]).graph
     photos = sorted((SHARED / "data" / "flowers" / "val").glob("*/*.jpg"))[::20]
-    how = Preprocessing(160, graph.spec.mean, graph.spec.std, ())
+    how = Preprocessing(160, spec_of(graph).mean, spec_of(graph).std, ())
     pixels = np.stack([how.pixels(Image.open(path)) for path in photos])
     assert guess_padding(graph, how.normalize(pixels)).padding == "same"

@@ -11,6 +11,7 @@ from edgekit.converters.weights import timm
 from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 
 # ours to timm's, looked up in the published state dicts
@@ -97,17 +98,17 @@ def test_whose_training_it_was_stands_around_the_numbers(model, path, source, as
     assert any("by its name" in note for note in loaded.said) == (source == "timm")
     assert any("does not say how" in note for note in loaded.said) == assumed
     symmetric = source == "timm"
-    assert loaded.graph.spec.padding == ("symmetric" if symmetric else "same")
-    assert loaded.graph.spec.epsilon == (1e-5 if symmetric else 1e-3)
-    assert loaded.graph.node("stem").padding == loaded.graph.spec.padding
-    assert loaded.graph.node("stem").batch_norm == loaded.graph.spec.epsilon
+    assert spec_of(loaded.graph).padding == ("symmetric" if symmetric else "same")
+    assert spec_of(loaded.graph).epsilon == (1e-5 if symmetric else 1e-3)
+    assert loaded.graph.node("stem").padding == spec_of(loaded.graph).padding
+    assert loaded.graph.node("stem").batch_norm == spec_of(loaded.graph).epsilon
 
 
 def test_the_users_word_counts_more_than_the_name(tmp_path):
     graph = build_graph(SPECS["b0"], classes=2, resolution=32, seed=1)
     save_file(to_torch(graph, timm.NAMES), tmp_path / "tf_efficientnet_b0.pth")
     loaded = load_weights(tmp_path / "tf_efficientnet_b0.pth", SPECS["b0"], source="timm")
-    assert (loaded.source, loaded.graph.spec.padding) == ("timm", "symmetric")
+    assert (loaded.source, spec_of(loaded.graph).padding) == ("timm", "symmetric")
 
 
 CONFIG = {
@@ -132,7 +133,7 @@ def test_a_hubs_record_decides_source_and_preprocessing(where, tmp_path):
         metadata |= {**CONFIG, "pretrained_cfg": json.dumps(config)}
     save_file(to_torch(graph, timm.NAMES), tmp_path / "model.safetensors", metadata)
     loaded = load_weights(tmp_path / "model.safetensors", SPECS["b0"])
-    spec = loaded.graph.spec
+    spec = spec_of(loaded.graph)
     assert loaded.source == "timm"
     assert spec.mean == (127.5, 127.5, 127.5)
     assert spec.std == (63.75, 127.5, 127.5)
@@ -164,7 +165,7 @@ def test_a_record_that_cannot_be_used_is_refused(wrong, tmp_path):
 def test_preprocessing_follows_the_training(model, file, mean, tmp_path):
     graph = build_graph(SPECS[model], classes=2, resolution=32, seed=1)
     save_file(to_torch(graph, timm.NAMES), tmp_path / file)
-    assert load_weights(tmp_path / file, SPECS[model]).graph.spec.mean == mean
+    assert spec_of(load_weights(tmp_path / file, SPECS[model]).graph).mean == mean
 
 
 def test_what_has_no_place_is_named(tmp_path):

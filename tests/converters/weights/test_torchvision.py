@@ -10,6 +10,7 @@ from edgekit.converters.weights import torchvision
 from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS
 
 # ours to torchvision's, looked up in its state dicts
@@ -62,7 +63,7 @@ def test_a_state_dict_comes_back_with_its_preprocessing(
     assert loaded.source == "torchvision"
     assert loaded.notes == ()
     assert_same(loaded.graph, graph)
-    spec = loaded.graph.spec
+    spec = spec_of(loaded.graph)
     assert (spec.padding, spec.epsilon) == ("symmetric", epsilon)
     assert (spec.crop, spec.interpolation, spec.mean[0]) == (crop, interpolation, mean)
 
@@ -71,7 +72,7 @@ def test_weights_that_were_published_later(tmp_path):
     graph = build_graph(SPECS["b1"], classes=3, resolution=32)
     state = to_torch(graph, torchvision.NAMES) | {"n_averaged": np.array(4)}
     save_file(state, tmp_path / "efficientnet_b1-c27df63c.pth")
-    spec = load_weights(tmp_path / "efficientnet_b1-c27df63c.pth", SPECS["b1"]).graph.spec
+    spec = spec_of(load_weights(tmp_path / "efficientnet_b1-c27df63c.pth", SPECS["b1"]).graph)
     assert (spec.interpolation, spec.crop) == ("bilinear", 240 / 255)
 
 

@@ -14,6 +14,7 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.data.splits import load_splits
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 from edgekit.networks.graph import Graph
 from edgekit.pipeline.stages.weights import ADVICE, Start, files_of, prepare
@@ -58,7 +59,7 @@ def test_photos_tell_the_padding(tmp_path, name, source):
     origin = json.loads((out / runs.ORIGIN).read_text())
     assert any("the padding is same: 4" in note for note in origin["notes"])
     assert not any("pads" in text for text in origin["assumptions"])
-    assert Graph.load(out / outputs.GRAPH).spec == SPECS["lite0"]
+    assert spec_of(Graph.load(out / outputs.GRAPH)) == SPECS["lite0"]
 
 
 def prepared(folder, start, spec):
@@ -85,7 +86,7 @@ def test_assumptions_are_recorded(tmp_path):
     assert len(origin["assumptions"]) == 1
     assert origin["assumptions"][0].startswith("mean 123.675, 116.28, 103.53 and std 58.395")
     assert "a fresh one took its place" in origin["notes"][-1]
-    assert graph.spec.mean == IMAGENET_MEAN
+    assert spec_of(graph).mean == IMAGENET_MEAN
 
 
 def test_nothing_is_assumed_of_published_weights(tmp_path):

@@ -1,0 +1,39 @@
+"""Every walker of a Graph takes every kind of node, or says why not: a new kind fails here."""
+
+from edgekit.calibration import equalize, pair_sums, simulate, statistics
+from edgekit.converters.onnx import write as onnx
+from edgekit.converters.openvino import write as openvino
+from edgekit.converters.tflite import op_versions, operators
+from edgekit.converters.weights import keras_applications, naming
+from edgekit.networks import builder, cost, nodes, quantization, torch_network
+from edgekit.parity import integer_kernels
+
+WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in them
+    "torch": (torch_network.EXECUTIONS, {}),
+    "torch layers": (torch_network.LAYERS, nodes.WITHOUT_KERNEL),
+    "torch layouts": (torch_network.LAYOUTS, nodes.WITHOUT_KERNEL),
+    "new weights": (builder.KERNELS, nodes.WITHOUT_KERNEL),
+    "weights of torch": (naming.TORCH, nodes.WITHOUT_KERNEL),
+    "weights of TensorFlow": (naming.TENSORFLOW, nodes.WITHOUT_KERNEL),
+    "weights of Keras": (keras_applications.AUTOMATIC, nodes.WITHOUT_KERNEL),
+    "cost": (cost.FAN_INS, {}),
+    "scales": (quantization.KEEPS_SCALE, {}),
+    "simulation": (simulate.ROUNDINGS, {}),
+    "means": (statistics.MEANS, {}),
+    "equalization": (equalize.PASSAGES, {}),
+    "equalized readers": (equalize.READERS, equalize.UNSUPPORTED),
+    "pairs of products": (pair_sums.FITS, pair_sums.UNSUPPORTED),
+    "TFLite": (operators.OPERATORS, {}),
+    "TFLite versions": (op_versions.VERSIONS, {}),
+    "integer kernels": (integer_kernels.KERNELS, {}),
+    "ONNX": (onnx.OPERATORS, {}),
+    "ONNX layouts": (onnx.LAYOUTS, nodes.WITHOUT_KERNEL),
+    "OpenVINO": (openvino.OPERATORS, {}),
+}
+
+
+def test_every_walker_takes_every_node_or_says_why_not():
+    for kind in nodes.NODE_TYPES.values():
+        op = getattr(operators.OPERATORS.get(kind), "operator", None)
+        wrong = [n for n, (t, why) in WALKERS.items() if (kind in why) == (kind in t or op in t)]
+        assert not wrong, f"{kind.__name__}: {', '.join(wrong)}"
