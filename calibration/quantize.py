@@ -158,7 +158,7 @@ def kernel_params(
         weights["kernel"],
         weights["bias"],
         input_scale,
-        # The Edge TPU takes no per-channel fully connected layer.
+        # Some accelerators take no per-channel fully connected layer.
         per_tensor=isinstance(node, FullyConnected),
         bias_dtype=bias_dtype,
     )

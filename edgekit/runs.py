@@ -143,7 +143,9 @@ def to_convert(model: Path, head: str) -> Graph:
 def model_file(paths: Sequence[str]) -> str | None:
     """Picks the quantized TFLite file that runs on any host, else any TFLite file."""
     files = [path for path in paths if path.endswith(".tflite")]
-    plain = [path for path in files if not path.endswith("_edgetpu.tflite")]
+    stems = {path.removesuffix(".tflite") for path in files}
+    # What a compiler makes is called like its source, and more.
+    plain = [path for path in files if path.removesuffix(".tflite").rpartition("_")[0] not in stems]
     quantized = [path for path in plain if {"w8a8", "int8"} & _words(path)]
     return next(iter(quantized or plain or files), None)
 

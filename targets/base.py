@@ -1,43 +1,136 @@
-"""What a target is: where a model is to run, what it accepts, and how it is compiled for it."""
+"""What a target is: where a model is to run, what it accepts, and how it is compiled for it.
+
+All that the core needs to know of a target is a member here, with a default.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekit.converters.findings import Finding
-from edgekit.networks.efficientnet.spec import ModelSpec
-from edgekit.networks.graph import Graph
-from edgekit.system.paths import StrPath
+from edgekit.converters.findings import ERROR, Finding
+from edgekit.errors import CompileError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load nothing heavy
+    from edgekit.converters.tflite.file import TFLiteModel
+    from edgekit.networks.efficientnet.spec import ModelSpec
+    from edgekit.networks.graph import Graph
     from edgekit.options.build import BuildOptions
-    from edgekit.targets.edgetpu.mapping import Prediction
+    from edgekit.system.paths import StrPath
+    from edgekit.targets.delegates import DelegateLibrary
+    from edgekit.targets.devices.hosts import Host
     from edgekit.targets.files import Form
+    from edgekit.targets.logs import LogReader
+    from edgekit.targets.prediction import Prediction
 
-__all__ = ["Compiled", "Finding", "Target"]
+__all__ = [
+    "Compiled",
+    "Examination",
+    "Finding",
+    "NothingMappedError",
+    "Target",
+    "option",
+]
+
+TIMEOUT_S = 180  # of a compiler
+
+
+class NothingMappedError(CompileError):
+    """The compiler ran, and left all of the model on the CPU."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A file that a target has read, parsed and checked, once.
+
+    Attributes:
+        path: of the file.
+        model: what the target's reader makes of it.
+        findings: what in it does not suit the target.
+        prediction: what the compiler will make of it; None where the target has none.
+        scheme: its quantization in a word.
+        scheme_in_words: the same for people; "" where the word says it.
+    """
+
+    path: Path
+    model: Any
+    findings: tuple[Finding, ...]
+    prediction: Prediction | None = None
+    scheme: str = "unknown"
+    scheme_in_words: str = ""
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """Why the target does not take the file; empty where it does."""
+        return tuple(finding for finding in self.findings if finding.severity == ERROR)
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a target's compiler made.
+    """What a target's compiler made of a file.
 
     Attributes:
-        model: the compiled file.
+        source: what was compiled.
+        outputs: the compiled files; several where the model was split into segments.
         log: what the compiler printed.
-        mapped: how many operators run on the accelerator; None where the compiler does not say.
-        on_cpu: how many stay on the CPU; likewise.
-        details: further figures of the compiler as JSON values.
+        mapped: how many operators run on the accelerator.
+        on_cpu: how many stay on the CPU.
+        figures: of the compiler, as JSON values, for each part of the model.
+        lines: all of it for a person, a line each.
+        summary: the same in one line.
+        predicted: how many operators our check expected it to map; None where it was not asked.
     """
 
-    model: Path
+    source: Path
+    outputs: tuple[Path, ...]
     log: Path
-    mapped: int | None
-    on_cpu: int | None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    mapped: int
+    on_cpu: int
+    figures: tuple[dict[str, Any], ...]
+    lines: tuple[str, ...]
+    summary: str
+    predicted: int | None = None
+
+    @property
+    def model(self) -> Path:
+        """The first compiled file."""
+        return self.outputs[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as JSON values."""
+        return {
+            "input": str(self.source),
+            "outputs": [str(path) for path in self.outputs],
+            "log": str(self.log),
+            "mapped": self.mapped,
+            "on_cpu": self.on_cpu,
+            "compiler": list(self.figures),
+        }
+
+
+def option(
+    default: Any,
+    help: str,
+    metavar: str | None = None,
+    *,
+    name: str | None = None,
+    separator: str | None = None,
+) -> Any:
+    """Declares a field of a target's ``compiler_options``, and the option of ``edgekit compile``.
+
+    Args:
+        default: of the field; the option shows it where it is a number.
+        help: of the option.
+        metavar: how its value is called.
+        name: of the option, where it is not that of the field.
+        separator: of the values that one option holds.
+    """
+    meta = {"help": help, "metavar": metavar, "name": name, "separator": separator}
+    return dataclasses.field(default=default, metadata=meta)
 
 
 class Target(ABC):
@@ -47,13 +140,31 @@ class Target(ABC):
         name: what follows ``--target``.
         scheme: the quantization that it takes, such as "w8a8-static".
         accepts_mixed: whether it also takes files of that scheme with some layers in float.
-        timeout_s: how many seconds its compiler may take.
+        prepares: whether `prepare` rewrites networks.
+        inspected_schemes: of .tflite files that ``edgekit inspect`` shows its findings on.
+        custom_operator: what its compiler leaves in a .tflite file in the place of all that it
+            maps; a file that holds one is compiled for the target.
+        compiler_options: a frozen dataclass of `option` fields, with which `compile_files` is
+            called; None where ``edgekit compile`` is not for it.
+        delegate: what hands a compiled file's operators to it; ``--delegate`` calls it like the
+            target.
     """
 
     name: ClassVar[str]
     scheme: ClassVar[str]
     accepts_mixed: ClassVar[bool] = False
-    timeout_s: int = 180
+    prepares: ClassVar[bool] = False
+    inspected_schemes: ClassVar[tuple[str, ...]] = ()
+    custom_operator: ClassVar[str | None] = None
+    compiler_options: ClassVar[type[Any] | None] = None
+    delegate: ClassVar[DelegateLibrary | None] = None
+    #: What ``edgekit check --help`` says of it.
+    about_check: ClassVar[str] = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name
 
     def prepare(self, graph: Graph) -> Graph:
         """Rewrites a network as the target wants it, before its ranges are chosen.
@@ -79,21 +190,25 @@ class Target(ABC):
         """
         return []
 
+    def costs(self, spec: ModelSpec) -> dict[str, Any] | None:
+        """Returns what a variant costs on the target, as JSON values; None where it cannot say."""
+        return None
+
+    def costs_table(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Returns `costs` of several variants as lines."""
+        return [str(row) for row in rows]
+
     @abstractmethod
-    def check(self, path: StrPath) -> list[Finding]:
-        """Returns what in the model file does not suit the target.
+    def examine(self, path: StrPath, model: Any = None) -> Examination:
+        """Reads and checks a file, and predicts what the compiler will make of it.
 
-        Raises:
-            UsageError: the file cannot be read.
-        """
-
-    def predict(self, path: StrPath) -> Prediction | None:
-        """Returns what the target's compiler will make of the file; None where it has none.
+        Args:
+            path: of the file.
+            model: what the target's reader makes of it, where it has been read already.
 
         Raises:
             UsageError: the file cannot be read, or has been compiled already.
         """
-        return None
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the files of its own that a build is to write and measure; TFLite's are always.
@@ -103,15 +218,60 @@ class Target(ABC):
         """
         return ()
 
-    def command(self, path: StrPath, out_dir: StrPath) -> list[str] | None:
+    def command(
+        self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+    ) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""
         return None
 
-    def compile(self, path: StrPath, out_dir: StrPath) -> Compiled | None:
-        """Compiles the model file into ``out_dir``; None where nothing is to be compiled.
+    def compile(
+        self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+    ) -> Compiled | None:
+        """Compiles an examined file into ``out_dir``; None where nothing is to be compiled.
 
         Raises:
             CompileError: the model does not suit the target, or its compiler failed.
             MissingToolError: the compiler is not installed.
         """
+        return None
+
+    def compile_files(
+        self,
+        paths: Sequence[StrPath],
+        out_dir: StrPath,
+        options: Any,
+        host: Host | None = None,
+        force: bool = False,
+    ) -> Sequence[Compiled]:
+        """Compiles files as ``edgekit compile`` asks for it, where there are compiler options.
+
+        Args:
+            paths: files that are not compiled yet.
+            out_dir: where the results and the logs go.
+            options: of the class `compiler_options`.
+            host: where the compiler runs; on this machine by default.
+            force: compile even what the compiler is expected to refuse.
+
+        Raises:
+            CompileError: as `compile`.
+            DeviceError: the connection to the host died.
+            MissingToolError: the compiler is not there.
+            UsageError: a file cannot be read, is compiled already, or shares its name with another.
+        """
+        raise NotImplementedError
+
+    def source_of(self, path: Path) -> Path | None:
+        """Returns the file that a compiled one was made from, where it is beside it."""
+        return None
+
+    def describe_compiled(self, model: TFLiteModel) -> dict[str, Any] | None:
+        """Returns what a compiled file is, as JSON values; None of any other file."""
+        return None
+
+    def compiled_lines(self, described: dict[str, Any]) -> list[str]:
+        """Returns what `describe_compiled` found as lines."""
+        return [f"{key}: {value}" for key, value in described.items()]
+
+    def log_reader(self) -> LogReader | None:
+        """Returns what reads the logs of its compiler; None where it has none."""
         return None

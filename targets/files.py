@@ -18,6 +18,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
 from edgekit.networks.graph import Graph
+from edgekit.runtimes.open import find_runtime
 from edgekit.system.host import installed
 
 
@@ -54,8 +55,6 @@ class Form:
         stem: what its files are called behind the variant's name, for example ``w8a8-static``.
         suffixes: of its files; the first is the one that the runtime opens.
         quantized: whether it is written from the quantized network, else from the float one.
-        runtime: what runs it, for example ``OpenVINO``.
-        package: the distribution of the runtime.
         write: writes ``stem + suffix`` files into a folder; returns a detail for the terminal.
         reads: what else decides its contents, as JSON values.
     """
@@ -64,8 +63,6 @@ class Form:
     stem: str
     suffixes: tuple[str, ...]
     quantized: bool
-    runtime: str
-    package: str
     write: Callable[[Source, Path], str]
     reads: tuple[tuple[str, Any], ...] = ()
 
@@ -81,6 +78,12 @@ class Form:
         return {self.row: first} | {self.row + suffix: suffix for suffix in others}
 
     @property
+    def package(self) -> str:
+        """The distribution of its runtime."""
+        return find_runtime(self.file).package
+
+    @property
     def runtime_version(self) -> str:
         """The runtime and its installed version."""
-        return f"{self.runtime} {installed(self.package)}"
+        runtime = find_runtime(self.file)
+        return f"{runtime.title} {installed(runtime.package)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edgekit.converters.classifier import onnx_problem
 from edgekit.converters.findings import ERROR, WARNING
@@ -15,7 +16,7 @@ from edgekit.system.extras import require
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 from edgekit.system.text import size
-from edgekit.targets.base import Finding, Target
+from edgekit.targets.base import Examination, Finding, Target
 from edgekit.targets.files import Form, Source
 
 #: The first with a DequantizeLinear per channel (onnx/docs/Changelog.md).
@@ -35,16 +36,17 @@ class OnnxTarget(Target):
         batch = None if options.dynamic_batch else 1
         return (_form("fp32-onnx", "fp32", batch), _form("w8a8-onnx", "w8a8-static", batch))
 
-    def check(self, path: StrPath) -> list[Finding]:
-        """Returns where the file is not in QDQ form, not safe, or not exact everywhere."""
+    def examine(self, path: StrPath, model: Any = None) -> Examination:
+        """Finds where the file is not in QDQ form, not safe, or not exact everywhere."""
         path = Path(path)
-        model = onnx_file.read(path)
+        model = model or onnx_file.read(path)
         own = [
             Finding(severity, rule, where, message, fix)
             for severity, rule, find, fix in _RULES
             for where, message in find(model)
         ]
-        return [*onnx_file.check(model), *own]
+        findings = (*onnx_file.check(model), *own)
+        return Examination(path, model, findings, scheme=model.scheme)
 
 
 def _form(row: str, scheme: str, batch: int | None) -> Form:
@@ -61,7 +63,7 @@ def _form(row: str, scheme: str, batch: int | None) -> Form:
 
     quantized = scheme != "fp32"
     reads = (("batch", batch),)
-    return Form(row, scheme, (".onnx",), quantized, "ONNX Runtime", "onnxruntime", write, reads)
+    return Form(row, scheme, (".onnx",), quantized, write, reads)
 
 
 def _scheme(model: OnnxModel) -> Iterator[tuple[str, str]]:

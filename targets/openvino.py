@@ -17,7 +17,7 @@ from edgekit.system.extras import require
 from edgekit.system.host import installed
 from edgekit.system.paths import StrPath
 from edgekit.system.text import size
-from edgekit.targets.base import Finding, Target
+from edgekit.targets.base import Examination, Finding, Target
 from edgekit.targets.files import Form, Source
 
 _INT8 = ("w8a8-static", "w8a8-mixed")
@@ -41,15 +41,15 @@ class OpenVINOTarget(Target):
         fp32, int8 = _form("fp32-openvino", "fp32"), _form("w8a8-openvino", "w8a8-static")
         return (fp32, *half, int8, *nncf)
 
-    def check(self, path: StrPath) -> list[Finding]:
-        """Returns where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
+    def examine(self, path: StrPath, model: Any = None) -> Examination:
+        """Finds where an IR (.xml, with its .bin) is no int8 classifier that OpenVINO runs."""
         path = Path(path)
-        model = openvino_file.read(path)
+        model = model or openvino_file.read(path)
         found = openvino_checks.findings(model)
         if model.scheme not in _INT8:
             message = f"its weights are {model.scheme}"
             found.append(Finding(ERROR, "scheme", "model", message, "quantize it to 8 bits"))
-        return found
+        return Examination(path, model, tuple(found), scheme=model.scheme)
 
 
 def _form(row: str, scheme: str) -> Form:
@@ -61,7 +61,7 @@ def _form(row: str, scheme: str) -> Form:
 
     quantized = scheme == "w8a8-static"
     reads = (("kernels", "pair sums"),) if quantized else ()
-    return Form(row, scheme, _SUFFIXES, quantized, "OpenVINO", "openvino", write, reads)
+    return Form(row, scheme, _SUFFIXES, quantized, write, reads)
 
 
 def _nncf_form(options: BuildOptions) -> Form:
@@ -87,7 +87,7 @@ def _nncf_form(options: BuildOptions) -> Form:
         return _size(folder, stem)
 
     reads = (("quantizer", options.quantizer), ("max_drop", budget), ("nncf", installed("nncf")))
-    return Form(_NNCF_ROW, stem, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
+    return Form(_NNCF_ROW, stem, _SUFFIXES, False, write, reads)
 
 
 def _trained_form(options: BuildOptions) -> Form:
@@ -122,7 +122,7 @@ def _trained_form(options: BuildOptions) -> Form:
         ("nncf", installed("nncf")),
         ("torch", installed("torch")),
     )
-    return Form(_NNCF_ROW, _NNCF_STEM, _SUFFIXES, False, "OpenVINO", "openvino", write, reads)
+    return Form(_NNCF_ROW, _NNCF_STEM, _SUFFIXES, False, write, reads)
 
 
 def _convert(source: Source) -> Any:

@@ -6,18 +6,28 @@ A package adds a target by an entry point of the group `edgekit.targets` that na
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.targets.base import Target
 
+if TYPE_CHECKING:
+    from edgekit.converters.tflite.file import TFLiteModel
+
 GROUP = "edgekit.targets"
-_OWN = {
+OWN = {
     "tflite": "edgekit.targets.tflite:TFLiteTarget",
     "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
 }
+#: Ours that have a compiler: their options are those of `edgekit compile`.
+COMPILERS = ("edgetpu",)
+#: Of `edgekit check` and `edgekit compile` where none is named.
+DEFAULT = COMPILERS[0]
 
 
 def names() -> list[str]:
@@ -32,7 +42,7 @@ def find(name: str) -> Target:
         UsageError: there is none of that name.
         EdgekitError: the package that announces it cannot be used.
     """
-    known = _known()
+    known = _own() if name in OWN else _known()  # ours without a look at what is installed
     if name not in known:
         raise UsageError(f"unknown target '{name}'", hint=did_you_mean(name, known))
     entry = known[name]
@@ -52,8 +62,26 @@ def find(name: str) -> Target:
     return target
 
 
+def usable() -> Iterator[Target]:
+    """Yields all targets, ours first, without those of packages that cannot be used."""
+    for name in names():
+        with suppress(EdgekitError):
+            yield find(name)
+
+
+def compiled_for(model: TFLiteModel) -> Target | None:
+    """Returns the target whose compiler has made a file; None where none has."""
+    if not model.custom_codes:
+        return None
+    return next((t for t in usable() if t.custom_operator in model.custom_codes), None)
+
+
+def _own() -> dict[str, EntryPoint]:
+    return {name: EntryPoint(name, value, GROUP) for name, value in OWN.items()}
+
+
 def _known() -> dict[str, EntryPoint]:
-    own = {name: EntryPoint(name, value, GROUP) for name, value in _OWN.items()}
+    own = _own()
     others = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
     return own | dict(sorted(others.items()))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from edgekit.converters.findings import ERROR
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.checks import INT8_RULES, apply_rules, check_int8, check_mixed
-from edgekit.converters.tflite.scheme import scheme, scheme_in_words
+from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.system.paths import StrPath
-from edgekit.targets.base import Finding, Target
+from edgekit.targets import registry
+from edgekit.targets.base import Examination, Finding, Target
+from edgekit.targets.schemes import examination, scheme_in_words, scheme_of
 
 _OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")
 _QUANTIZE = (
@@ -21,7 +23,6 @@ _FIXES = {
     "convert with TFLITE_BUILTINS_INT8 in place of "
     "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
     "w8a8-static-uint8": "it runs as it is; newer converters write int8",
-    "edgetpu-compiled": "check the file before compilation",
 }
 
 
@@ -32,11 +33,15 @@ class TFLiteTarget(Target):
     scheme = "w8a8-static"
     accepts_mixed = True
 
-    def check(self, path: StrPath) -> list[Finding]:
-        """Returns where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
-        path = Path(path)
-        model = tflite_file.read(path)
-        found = scheme(model)
+    inspected_schemes = ("w8a8-static", "mixed")
+
+    def examine(self, path: StrPath, model: Any = None) -> Examination:
+        """Finds where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
+        model = model or tflite_file.read(path)
+        return examination(path, model, self._check(model))
+
+    def _check(self, model: TFLiteModel) -> list[Finding]:
+        found = scheme_of(model)
         if found == "mixed":
             return check_mixed(model)
         if found in (self.scheme, "unknown"):
@@ -44,5 +49,7 @@ class TFLiteTarget(Target):
         # The rules of int8 would name each of its tensors, and none of the findings would help.
         rules = [rule for rule in INT8_RULES if rule.name in _OF_ANY_SCHEME]
         message = f"it is {found}, not {self.scheme}: {scheme_in_words(found)}"
-        other = Finding(ERROR, "scheme", "model", message, _FIXES.get(found, _QUANTIZE))
+        compiled = registry.compiled_for(model)
+        fix = "check the file before compilation" if compiled else _FIXES.get(found, _QUANTIZE)
+        other = Finding(ERROR, "scheme", "model", message, fix)
         return [other, *apply_rules(rules, model)]

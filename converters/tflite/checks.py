@@ -160,7 +160,7 @@ def _custom(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 
 def too_new(model: TFLiteModel) -> Iterator[tuple[str, str]]:
-    """Operators in a version that TensorFlow 2.5, and so the Edge TPU compiler, cannot read."""
+    """Operators in a version that TensorFlow 2.5, which compilers embed, cannot read."""
     for op in model.operators:
         newest = OP_VERSIONS_TF_2_5.get(op.name, 0)
         if not op.is_custom and op.version > newest:
@@ -273,7 +273,7 @@ INT8_RULES = (
     ),
     Rule("fused-activation", _loose_activation, "quantize after the activation, not before it"),
     Rule("no-custom", _custom, "use built-in operators only"),
-    Rule("op-version", too_new, "older runtimes and the Edge TPU compiler cannot read it"),
+    Rule("op-version", too_new, "older runtimes, and compilers that embed them, cannot read it"),
     Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("same-scale", _same_scale, "give both sides of the operator one range"),

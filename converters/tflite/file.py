@@ -136,7 +136,7 @@ class TFLiteModel:
 
     @property
     def custom_codes(self) -> tuple[str, ...]:
-        """The custom operators in use, such as "edgetpu-custom-op"."""
+        """The custom operators in use, by name."""
         return tuple(sorted({op.name for op in self.operators if op.is_custom}))
 
     def producer(self, tensor: int) -> Operator | None:
@@ -385,6 +385,3 @@ def _block_size(quantization: Any) -> int:
 def _snake(name: str) -> str:
     """``fusedActivationFunction`` → ``fused_activation_function``."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-
-
-CUSTOM_OP = "edgetpu-custom-op"  # what it puts in the place of all that it maps

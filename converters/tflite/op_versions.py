@@ -1,6 +1,6 @@
 """Versions of operators: the lowest that our files need, and the newest that TensorFlow 2.5 runs.
 
-The Edge TPU compiler embeds TensorFlow 2.5. Its table was measured with tensorflow-cpu 2.5.3: a
+Compilers for accelerators embed TensorFlow 2.5. Its table was measured with tensorflow-cpu 2.5.3: a
 model naming each operator in versions 1 to 12 was given to its `tf.lite.Interpreter`, which refuses
 what it has no kernel for. It agrees with the runtime versions in TensorFlow's
 `tensorflow/lite/tools/versioning/runtime_version.cc`.

@@ -39,7 +39,6 @@ _WORDS = (
     (r"w(\d+)a(\d+)-static", r"int\1 weights, int\2 activations"),
     (r"fp(\d+)", r"float\1 weights"),
     (r"mixed", "operators differ in their types"),
-    (r"edgetpu-compiled", "compiled for the Edge TPU"),
 )
 
 
@@ -59,8 +58,6 @@ class Weights:
 
 def scheme(model: TFLiteModel) -> str:
     """Names the quantization, as the file itself shows it; "mixed" where operators differ."""
-    if "edgetpu-custom-op" in model.custom_codes:
-        return "edgetpu-compiled"
     weights = list(list_weights(model))
     found = {one.scheme for one in weights}
     if _is_weights_alone(found, weights):

@@ -8,24 +8,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.tflite.file import CUSTOM_OP
-from edgekit.converters.tflite.scheme import scheme
 from edgekit.errors import EdgekitError
 from edgekit.report.document import Accuracy, Device, Timing
 from edgekit.system.console import Console
 from edgekit.system.hashing import hash_file
+from edgekit.targets import registry
 from edgekit.targets.devices.open import HOST, open_host
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.device import Job, Measured
 from edgekit.targets.measure.isolated import Delegate
 from edgekit.targets.measure.method import Method
 from edgekit.targets.measure.photos import Photos
+from edgekit.targets.schemes import scheme_of
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +62,7 @@ def measure(
     Returns:
         What was measured, and what went wrong.
     """
-    on_host = CUSTOM_OP not in job.model.custom_codes
+    on_host = registry.compiled_for(job.model) is None
     places = list(dict.fromkeys([*([HOST] if on_host else []), *urls]))
     problems: list[EdgekitError] = []
     reference: Measured | None = None
@@ -147,7 +147,7 @@ def _device(
     return Device(
         device=url,
         how=found.how,
-        facts=asdict(found.facts),
+        facts=found.facts.to_dict(),
         timings=[
             Timing(
                 delegate=step.delegate.name,
@@ -216,7 +216,7 @@ def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:
         schema_version=SCHEMA_VERSION,
         model=str(job.path),
         sha256=hash_file(job.path),
-        scheme=scheme(job.model),
+        scheme=scheme_of(job.model),
         size_bytes=job.path.stat().st_size,
         photos=photos.source,
         n=len(photos.pixels),

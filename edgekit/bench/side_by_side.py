@@ -28,6 +28,7 @@ from typing import Any, TypedDict
 from edgekit import errors
 from edgekit.data.images import UnreadableImageError, decode
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.runtimes.open import RUNTIMES
 from edgekit.system import processes as child
 from edgekit.system.console import Progress
 from edgekit.system.host import Host, describe_host, int8_dot_product, usable_cores
@@ -36,7 +37,7 @@ from edgekit.targets.measure.isolated import TIMEOUT_S
 
 SCHEMA_VERSION = 1
 CHILD = (sys.executable, "-m", "edgekit.bench.worker")
-PACKAGES = ("ai-edge-litert", "onnxruntime", "openvino", "numpy")
+PACKAGES = (*sorted(runtime.package for runtime in RUNTIMES.values()), "numpy")
 FLOAT = ("fp32", "fp16")
 PAUSE_S = 0.1  # before each turn: longer than any runtime's threads spin
 _KINDS = {

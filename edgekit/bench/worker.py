@@ -15,7 +15,6 @@ A request:
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -23,30 +22,19 @@ import re
 import sys
 import time
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
-from edgekit.converters.classifier import photo_problem
-from edgekit.converters.model_files import read_about
-from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.images import Pixels, decode
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import draw
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.runtimes.base import Runnable
-from edgekit.runtimes.litert import load_interpreter, name_runtime
-from edgekit.runtimes.open import open_classifier
+from edgekit.runtimes.open import RUNTIMES, open_classifier, open_unfed, read_about
 
-#: What is imported to load a file, by its ending.
-IMPORTS = {
-    ".tflite": ("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"),
-    ".onnx": ("onnxruntime", "onnx"),
-    ".xml": ("openvino",),
-}
 #: For a file that does not say how it is fed: the speed does not depend on it.
 NEUTRAL = Preprocessing(224, (127.5,) * 3, (127.5,) * 3, (), 1.0, "bilinear")
 
@@ -89,7 +77,8 @@ def load(
         quantization), ``load_ms``, ``first_ms`` and ``memory_bytes``: by how much the resident
         set is larger than with the runtime alone, None where the system does not say.
     """
-    _import_runtime(Path(path).suffix.lower())
+    if runtime := RUNTIMES.get(Path(path).suffix.lower()):
+        runtime.load_libraries()
     before = _resident()
     model = _open(path, threads=threads, device=device, cache=Path(cache) if cache else None)
     model.set_input(model.feed(draw(model.side, model.width)))
@@ -128,55 +117,14 @@ def _run(model: Runnable) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def _import_runtime(ending: str) -> None:
-    """Loads the runtime's libraries, which are no part of loading a file.
-
-    One that is missing is left to `open_classifier`, which says how to install it.
-    """
-    with contextlib.suppress(ImportError, KeyError):
-        modules = [import_module(name) for name in IMPORTS[ending]]
-        if ending == ".xml":
-            modules[0].Core().get_versions("CPU")  # the plugin that has the kernels
-
-
 def _open(path: str, **options: Any) -> Runnable:
     """Opens a file with its own normalization, and one without any with some."""
-    if path.lower().endswith(".tflite"):
-        model = tflite_file.read(path)
-        if photo_problem(model):
-            return Unfed(path, options["threads"])
+    if unfed := open_unfed(path, options["threads"]):
+        return unfed
     try:
         return open_classifier(path, **options)
     except UsageError:
         return open_classifier(path, **options, preprocessing=NEUTRAL)
-
-
-class Unfed:
-    """A .tflite file that takes no photo: it is given zeros, and its speed alone is measured."""
-
-    side = width = 1
-
-    def __init__(self, path: str, threads: int) -> None:
-        self.path, self.runtime = Path(path), name_runtime()
-        self._interpreter, self.load_seconds = load_interpreter(path, threads, "xnnpack")
-
-    def feed(self, pixels: Pixels) -> Pixels:
-        """Returns what is not used."""
-        return pixels
-
-    def set_input(self, fed: Any) -> None:
-        """Gives every input zeros."""
-        for end in self._interpreter.get_input_details():
-            if np.dtype(end["dtype"]).kind in "biufc":
-                zeros = np.zeros(end["shape"], end["dtype"])
-                self._interpreter.set_tensor(end["index"], zeros)
-
-    def invoke(self) -> None:
-        """Runs the model once."""
-        try:
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise EdgekitError(f"LiteRT failed to run {self.path}", cause=str(error)) from error
 
 
 def _pixels(photo: Image, model: Runnable, record: Preprocessing | None) -> Pixels:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.targets import registry
+
 if TYPE_CHECKING:
     from edgekit.bench.saved import Change
     from edgekit.bench.side_by_side import Document, File
@@ -51,7 +53,8 @@ def command(
         str | None, typer.Option(help="A photo is fed as (pixel - mean) / std.", metavar="R,G,B")
     ] = None,
     delegate: Annotated[
-        list[str] | None, typer.Option(help="On devices: none, xnnpack, edgetpu, gpu. [xnnpack]")
+        list[str] | None,
+        typer.Option(help=f"On devices: none, xnnpack, {registry.DEFAULT}, gpu. [xnnpack]"),
     ] = None,
     cool_down: Annotated[
         float, typer.Option(help="Seconds that a device may take to cool, before and again.", min=0)

@@ -56,7 +56,7 @@ def _print_json(device: str, facts: Facts, missing: list[Missing]) -> None:
     document = {
         "schema_version": 1,
         "device": device,
-        "facts": asdict(facts),
+        "facts": facts.to_dict(),
         "missing": [asdict(found) for found in missing],
     }
     print(dumps(document, indent=2, ensure_ascii=False))
@@ -79,11 +79,11 @@ def _facts(device: str, facts: Facts, chosen: Python | None) -> list[str]:
         "power": None if facts.throttled is None else throttling(facts.throttled),
         "memory": _free(facts.memory_free_bytes, facts.memory_bytes),
         "disk": _free(facts.disk_free_bytes, None),
-        "Edge TPU": ", ".join(facts.edgetpu) or "none",
-        "libedgetpu": facts.libedgetpu,
     }
-    if not facts.edgetpu and not facts.libedgetpu:
-        del rows["libedgetpu"]
+    for found in facts.accelerators:
+        rows[found.delegate.row] = ", ".join(found.places) or "none"
+        if found.places or found.library:
+            rows[found.delegate.name] = found.library
     if facts.throttled is None:
         del rows["power"]
     lines = [f"{name:<{WIDTH}}{value or NOTHING}" for name, value in rows.items()]

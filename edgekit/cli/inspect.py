@@ -28,7 +28,8 @@ def inspect(
 
 def _lines(found: dict[str, Any]) -> list[str]:
     """The same for a person, without colours or boxes, so that it can be piped and compared."""
-    from edgekit.converters.tflite.scheme import scheme_in_words
+    from edgekit.targets import registry
+    from edgekit.targets.schemes import scheme_in_words
 
     metadata = found["metadata"]
     lines = [*_head(found), f"scheme      {scheme_in_words(found['scheme'])}"]
@@ -50,7 +51,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
     for op in found["operators"]:
         newest = op["newest_in_tf_2_5"] or "-"
         lines.append(f"{op['name']:28} {op['version']:>7} {newest:>7} {op['count']:>6}")
-    lines += _compiled(found["edgetpu"]) if found["edgetpu"] else []
+    for target in registry.usable():
+        if described := found.get(target.name):
+            lines += target.compiled_lines(described)
     lines += _findings(found)
     if found["snippet"]:
         lines += ["", "# run it", found["snippet"].rstrip()]
@@ -117,40 +120,3 @@ def _end(kind: str, end: dict[str, Any]) -> str:
     quantized = end["scale"] is not None
     scale = f", scale {end['scale']:.8g}, zero point {end['zero_point']}" if quantized else ""
     return f"{kind:11} {end['dtype']} {end['shape']}{scale}  ({end['name']})"
-
-
-def _compiled(edgetpu: dict[str, Any]) -> list[str]:
-    """What the Edge TPU's compiler has made, and what it has left to the CPU."""
-    count = edgetpu["subgraphs"]
-    types = [", ".join(dict.fromkeys(edgetpu[f"{end}_types"])) for end in ("input", "output")]
-    lines = [
-        "",
-        f"edgetpu: {count} subgraph{'s' * (count != 1)} on the Edge TPU, "
-        f"{types[0] or 'nothing'} in, {types[1] or 'nothing'} out",
-    ]
-    for package in edgetpu["packages"]:
-        lines += _package(package)
-    left = [f"{op['index']} {op['name']}" for op in edgetpu["cpu_operators"]]
-    return [*lines, f"  on the CPU   {', '.join(left) or 'nothing'}"]
-
-
-def _package(package: dict[str, Any]) -> list[str]:
-    from edgekit.system.text import size
-
-    first = f"  operator {package['index']}"
-    if "problem" in package:
-        return [f"{first}: its contents cannot be read: {package['problem']}"]
-    cycles, token = package["estimated_cycles"], package["caching_token"]
-    shared = f"{token}; models that were compiled together have the same" if token else "none"
-    return [
-        f"{first}: {', '.join(package['executables'])}",
-        f"    parameters   {size(package['cached_bytes'])} cached on the chip, "
-        f"{size(package['streamed_bytes'])} streamed for every inference",
-        f"    instructions {size(package['instruction_bytes'])}, "
-        f"scratch {size(package['scratch_bytes'])}",
-        f"    needs        Edge TPU runtime {package['min_runtime_version']} or newer, "
-        f"chip {package['chip'] or 'not stated'}",
-        f"    compiler     {package['compiler_version'] or 'not stated'}",
-        f"    cycles       {'not stated' if cycles is None else f'{cycles:,} (an estimate)'}",
-        f"    cache token  {shared}",
-    ]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from edgekit.targets import registry
+
+if TYPE_CHECKING:
+    from edgekit.targets.base import Target
 
 
 def command(
     name: Annotated[str | None, typer.Argument(help="One variant.", show_default=False)] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="What they cost there: edgetpu.", metavar="NAME", show_default=False),
+        typer.Option(
+            help=f"What they cost there: {registry.DEFAULT}.", metavar="NAME", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
@@ -21,51 +28,27 @@ def command(
     from edgekit.networks.efficientnet.catalog import list_models
     from edgekit.system.console import safe
 
-    rows = _on_target(name, target) if target else list_models(name)
+    found = registry.find(target) if target else None
+    rows = _on_target(name, found) if found else list_models(name)
     if json:
         from json import dumps
 
         print(dumps(rows, indent=2, ensure_ascii=False))
     else:
-        lines = _target_table(rows) if target else _card(rows[0]) if name else _table(rows)
+        lines = found.costs_table(rows) if found else _card(rows[0]) if name else _table(rows)
         print(safe("\n".join(lines), sys.stdout))
 
 
-def _on_target(name: str | None, target: str) -> list[dict[str, Any]]:
+def _on_target(name: str | None, target: Target) -> list[dict[str, Any]]:
     from edgekit.errors import UsageError
     from edgekit.networks.efficientnet.spec import SPECS, find_spec
-    from edgekit.targets.edgetpu.costs import costs
 
-    if target != "edgetpu":
-        raise UsageError(f"no costs are known for the target {target}", hint="--target edgetpu")
-    return [costs(spec).to_dict() for spec in ([find_spec(name)] if name else SPECS.values())]
-
-
-def _target_table(rows: list[dict[str, Any]]) -> list[str]:
-    from edgekit.system.text import NOTHING, milliseconds, size
-
-    lines = [
-        f"{'name':<6}{'px':>5}{'MACs (M)':>9}{'operators':>11}{'sigmoids':>10}{'parameters':>12}"
-        f"{'on chip':>10}{'streamed':>10}  at least ms (USB 2, USB 3, PCIe)  measured"
-    ]
-    for row in rows:
-        ms = row["streaming_ms_at_least"]
-        times = ", ".join(milliseconds(ms[bus]) for bus in ("usb2", "usb3", "pcie"))
-        measured = row["measured_ms"]
-        lines.append(
-            f"{row['name']:<6}{row['resolution']:>5}{row['macs'] / 1e6:>9,.0f}"
-            f"{row['operators']:>11}{row['gates']:>10}{size(row['parameter_bytes']):>12}"
-            f"{size(row['on_chip_bytes']):>10}{size(row['streamed_bytes']):>10}"
-            f"  {times if row['streamed_bytes'] else NOTHING:<32}  "
-            f"{milliseconds(measured)}"
+    found = [target.costs(spec) for spec in ([find_spec(name)] if name else SPECS.values())]
+    if None in found:
+        raise UsageError(
+            f"no costs are known for the target {target.name}", hint=f"--target {registry.DEFAULT}"
         )
-    return [
-        *lines,
-        "",
-        "At 1000 classes, int8. Bytes are estimates of what the chip stores, which is more than",
-        "the file does; what does not fit is streamed for every inference, in at least that time.",
-        "measured: ms on a Coral USB Accelerator, as published.",
-    ]
+    return [costs for costs in found if costs is not None]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

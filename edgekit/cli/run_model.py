@@ -1,7 +1,6 @@
 """``edgekit run MODEL.tflite PHOTO...``: what a file answers on this host, and how fast.
 
 Not named after its command, because `edgekit.cli.run` is the function that runs the command line.
-With ``--delegate edgetpu`` it reaches for a Coral stick; that could not be tried on a real one.
 """
 
 from __future__ import annotations
@@ -12,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-_TPU = "Which Edge TPU: usb, usb:N, pci or pci:N. [any]"
+from edgekit.targets import registry
+
+_LIBRARY = registry.find(registry.DEFAULT).delegate
 _MEAN = "Of a float input; one number or three, of 0 to 255. [as the file says]"
 _STD = "A photo is fed as (pixel - mean) / std. [as the file says]"
-_DELEGATE = "none, xnnpack, or edgetpu (not verified on a real Edge TPU)."
+_DELEGATE = f"none, xnnpack, or {registry.DEFAULT}{_LIBRARY.help if _LIBRARY else ''}."
 
 
 def command(
@@ -25,9 +26,11 @@ def command(
     ] = None,
     delegate: Annotated[str, typer.Option("--delegate", help=_DELEGATE)] = "xnnpack",
     library: Annotated[
-        str | None, typer.Option("--library", help="libedgetpu's path. [the usual name]")
+        str | None, typer.Option("--library", help=_LIBRARY and _LIBRARY.library_help)
     ] = None,
-    tpu: Annotated[str, typer.Option("--tpu", metavar="DEVICE", help=_TPU)] = "",
+    tpu: Annotated[
+        str, typer.Option("--tpu", metavar="DEVICE", help=_LIBRARY and _LIBRARY.device_help)
+    ] = "",
     threads: Annotated[int, typer.Option("--threads", help="Of the kernels on the CPU.")] = 1,
     mean: Annotated[
         str | None, typer.Option("--mean", metavar="R,G,B", help=_MEAN, show_default=False)

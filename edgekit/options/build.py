@@ -194,7 +194,7 @@ class BuildOptions:
     torch_device: str = _option("auto", "Where torch computes: auto, cpu, cuda, mps.")
 
     targets: tuple[str, ...] = _option(
-        ("tflite",), "What to build for; may be repeated: tflite, edgetpu, openvino, onnx.", "NAME"
+        ("tflite",), "What to build for; may be repeated: {targets}.", "NAME"
     )
     ranges: str = _option("mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.")
     tensor_ranges: tuple[str, ...] = _option(
@@ -231,7 +231,7 @@ class BuildOptions:
         "nncf-full: with its full bias correction.",
     )
     keep_float: int = _option(
-        0, "Keep so many of the costliest tensors in float (w8a8-mixed); not for the Edge TPU."
+        0, "Keep so many of the costliest tensors in float (w8a8-mixed), where the target takes it."
     )
     max_drop: float | None = _option(
         None,

@@ -23,10 +23,8 @@ from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.parity.executions import (
     Array,
-    Kernels,
     Progress,
     Subject,
-    dequantize,
     executions,
     find_subject,
     float_tensors,
@@ -34,6 +32,7 @@ from edgekit.parity.executions import (
     trace,
 )
 from edgekit.parity.integer_kernels import run_operator
+from edgekit.runtimes.interpreter import Kernels, dequantize
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.paths import StrPath
 from edgekit.tasks.classification.metrics import agreement, kl_divergence

@@ -17,13 +17,13 @@ from edgekit.converters.tflite.file import TFLiteModel, read
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
-from edgekit.errors import EdgekitError, MissingToolError, UsageError
+from edgekit.errors import MissingToolError, UsageError
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runs import open_run
-from edgekit.runtimes.litert import KERNELS, LiteRT
-from edgekit.runtimes.open import open_classifier
+from edgekit.runtimes.interpreter import Kernels, dequantize
+from edgekit.runtimes.litert import LiteRT
+from edgekit.runtimes.open import RUNTIMES, open_classifier
 from edgekit.system.paths import StrPath
-from edgekit.system.quiet import native_quiet
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
 #: Files that a run may have for other runtimes.
 _OTHERS = {
-    "openvino float": "fp32.xml",
-    "onnx float": "fp32.onnx",
-    "openvino int8": "w8a8-static.xml",
-    "openvino int8 by nncf": "w8a8-static-nncf.xml",
-    "onnx int8": "w8a8-static.onnx",
+    f"{runtime.name} {kind}": f"{stem}{runtime.ending}"
+    for kinds in (
+        {"float": "fp32"},
+        {"int8": "w8a8-static", "int8 by nncf": "w8a8-static-nncf"},
+    )
+    for runtime in RUNTIMES.values()
+    if runtime.name != "tflite"
+    for kind, stem in kinds.items()
 }
 Array = NDArray[Any]
 Execution = Callable[[Pixels], Array]
@@ -229,15 +232,6 @@ def _integers(wanted: TFLiteModel, feed: Callable[[Pixels], Array]) -> Execution
     return run
 
 
-def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Array:
-    """Integers as the reals that they stand for, float32; floats as they are."""
-    if scale is None:
-        return values.astype(np.float32)
-    steps = values.astype(np.float32) - np.float32(zero_point or 0)
-    result: Array = steps * np.float32(scale)
-    return result
-
-
 def prepared_input(quantized: Graph, pixels: Pixels) -> Any:
     """What pixels are in the quantized network: its own normalization, that of its input."""
     import torch
@@ -271,47 +265,6 @@ def float_tensors(reference: Graph, quantized: Graph, pixels: Pixels) -> dict[st
     with torch.inference_mode():
         Network(reference).eval().run(prepared_input(quantized, pixels), keep)
     return found
-
-
-class Kernels:
-    """LiteRT on a whole file or a part of one, with every tensor kept.
-
-    Args:
-        contents: of a .tflite file.
-        kernels: as for `edgekit.runtimes.litert.LiteRT`.
-
-    Raises:
-        EdgekitError: LiteRT refuses the file.
-    """
-
-    def __init__(self, contents: bytes, kernels: str = "builtin") -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        try:
-            with native_quiet():
-                self._interpreter = Interpreter(
-                    model_content=contents,
-                    num_threads=1,
-                    experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
-                    experimental_preserve_all_tensors=kernels == "builtin",
-                )
-                self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise EdgekitError("LiteRT cannot run the model", cause=str(error)) from error
-
-    def run(self, inputs: Sequence[Array]) -> Array:
-        """Runs once; inputs in the file's order, in its types. Returns the first output."""
-        details = self._interpreter.get_input_details()
-        for entry, values in zip(details, inputs, strict=True):
-            self._interpreter.set_tensor(entry["index"], values)
-        self._interpreter.invoke()
-        output = self._interpreter.get_output_details()[0]["index"]
-        return np.asarray(self._interpreter.get_tensor(output))
-
-    def activations(self, model: TFLiteModel) -> dict[int, Array]:
-        """All that the last run computed or was given, by tensor index of the whole file."""
-        written = {i for op in model.operators for i in op.outputs} | set(model.inputs)
-        return {i: np.asarray(self._interpreter.get_tensor(i)) for i in sorted(written)}
 
 
 def trace(contents: bytes, model: TFLiteModel, fed: Sequence[Array]) -> dict[int, Array]:

@@ -24,7 +24,7 @@ from edgekit.runs import STAGES
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.files import read_json
 from edgekit.targets import registry
-from edgekit.targets.base import Target
+from edgekit.targets.base import Examination, Target
 from edgekit.training import outputs
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         for url in options.devices:
             check_url(url)
     for target in targets:
-        target.timeout_s = options.compile_timeout
         if options.keep_float and not target.accepts_mixed:
             raise UsageError(
                 f"--keep-float is not for the target {target.name}",
@@ -220,24 +219,24 @@ class _Build(StageRun):
         forms = target.forms(self.options)
         source = self.files[scheme]
         checked = [self.files[form.row] for form in forms if form.row.startswith("w8a8")]
-        for path in checked or [source]:
-            self._check(target, path)
+        examined = {path: self._examine(target, path) for path in checked or [source]}
         entry: TargetEntry = {
             "name": target.name,
             "status": "ready",
             "message": "checked against the target's rules",
             "files": [self.files[form.row].name for form in forms] or [source.name],
         }
-        prediction = target.predict(source)
-        if prediction is not None:
-            entry["message"] += f"; {prediction}"
-        command = target.command(source, self.folder)
+        for one in examined.values():
+            if one.prediction is not None:
+                entry["message"] += f"; {one.prediction}"
+        command = target.command(source, self.folder, self.options.compile_timeout)
         if command is None:
             return entry
         if not self.options.compile:
             entry["message"] += f"; not compiled, as asked; compile with `{shlex.join(command)}`"
             return entry
-        compiled = target.compile(source, self.folder)
+        file = examined.get(source) or target.examine(source)
+        compiled = target.compile(file, self.folder, self.options.compile_timeout)
         if compiled is not None:
             self.files[target.name] = compiled.model
             entry["status"] = "compiled"
@@ -245,16 +244,16 @@ class _Build(StageRun):
             entry["files"] = [compiled.model.name, compiled.log.name]
         return entry
 
-    def _check(self, target: Target, path: Path) -> None:
-        findings = target.check(path)
-        broken = [str(finding) for finding in findings if finding.severity == "error"]
-        if broken:
+    def _examine(self, target: Target, path: Path) -> Examination:
+        examined = target.examine(path)
+        if examined.refusals:
             raise CompileError(
                 f"{path.name} does not suit the target {target.name}",
-                cause="; ".join(broken[:3]),
+                cause="; ".join(map(str, examined.refusals[:3])),
             )
-        for finding in findings:
+        for finding in examined.findings:
             self.console.warn(f"{target.name}: {finding}")
+        return examined
 
     def _on_devices(self) -> None:
         """Measures the int8 file on devices; one that is gone does not stop the report."""
@@ -309,7 +308,8 @@ def _describe(
         lines.append(f"[{index}/{total}] {stage.name}  {state}")
     model = folder / f"{plan.base.spec.name}-{W8A8}.tflite"
     for index, target in enumerate(targets, len(plan.stages) + 1):
-        command = target.command(model, folder) if options.compile else None
+        made = target.command(model, folder, options.compile_timeout)
+        command = made if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"
         lines.append(f"[{index}/{total}] target {target.name}  {does}")
     if options.devices:

@@ -75,7 +75,7 @@ def make_plan(
     """
     layout = Layout(store)
     base = lay_foundation(layout, options, warn=warn)
-    preparing = [target for target in targets if type(target).prepare is not Target.prepare]
+    preparing = [target for target in targets if target.prepares]
     if preparing:
         _check_preparation(base.spec, base.resolution, preparing)
     files = {

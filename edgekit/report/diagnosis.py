@@ -10,7 +10,7 @@ from edgekit.system.host import int8_dot_product
 from edgekit.system.text import milliseconds, nats, percent, points
 
 MIN_CONTROL_AGREEMENT = 0.995
-_INT8_FILE = re.compile(r"w8a8-(?:mixed-)?(tflite|openvino|onnx)(?:-\w+)?")
+_INT8_FILE = re.compile(r"w8a8-(?:mixed-)?([a-z]+)(?:-\w+)?")
 
 
 def verdict(rows: Sequence[Row]) -> str:

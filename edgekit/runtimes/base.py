@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 
 WARM_SECONDS = 10.0  # bound of all warm runs together
+
+#: The reals of a network's tensors, NCHW or [1, n], by the Graph's names, for one photo.
+Trace = Callable[[Pixels], Mapping[str, npt.NDArray[Any]]]
 
 
 class Runnable(Protocol):

@@ -157,7 +157,7 @@ def load_interpreter(path: StrPath, threads: int, kernels: str) -> tuple[Any, fl
             )
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        hint = "run the file before compilation" if "edgetpu-custom-op" in str(error) else None
+        hint = "run the file before compilation" if "-custom-op" in str(error) else None
         raise EdgekitError(f"LiteRT cannot run {path}", cause=str(error), hint=hint) from error
     return interpreter, time.perf_counter() - began
 

@@ -17,7 +17,8 @@ from edgekit.converters.openvino.write import openvino
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.runtimes.base import check_pixels
+from edgekit.networks.graph import Graph
+from edgekit.runtimes.base import Trace, check_pixels
 from edgekit.system.paths import StrPath
 
 
@@ -198,3 +199,36 @@ def _settings(device: str, threads: int, cache: Path | None) -> dict[str, Any]:
     if device == "AUTO":
         settings["DEVICE_PROPERTIES"] = {"CPU": {"INFERENCE_NUM_THREADS": threads}}
     return settings
+
+
+def trace_graph(path: Path, graph: Graph) -> Trace:
+    """Runs an IR with every tensor of the network among its outputs."""
+    classifier = OpenVINO(path)
+
+    def add_outputs(model: Any) -> None:
+        written = {
+            name for op in model.get_ops() for out in op.outputs() for name in out.get_names()
+        }
+        ends = {name for out in model.outputs for name in out.get_names()}
+        inner = [node.name for node in graph.nodes if node.name in written - ends]
+        if inner:
+            model.add_outputs(inner)
+
+    compiled = compile_model(path, change=add_outputs)
+    names = {node.name for node in graph.nodes}
+    places = [
+        (name, place)
+        for place, output in enumerate(compiled.outputs)
+        for name in sorted(names & output.get_names())
+    ]
+
+    def trace(photo: Pixels) -> dict[str, npt.NDArray[Any]]:
+        results = compiled(classifier.feed(photo))
+        return {name: np.array(results[place], np.float32) for name, place in places}
+
+    return trace
+
+
+def load_kernels() -> None:
+    """Loads the plugin that has the processor's kernels."""
+    openvino().Core().get_versions("CPU")

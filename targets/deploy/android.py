@@ -30,13 +30,13 @@ def write_bundle(
     """Writes the model, its labels and the sources into a folder of this machine.
 
     Raises:
-        UsageError: the file is for the Edge TPU, or the folder holds something else.
+        UsageError: the file is compiled for an accelerator, or the folder holds something else.
         DeviceError: there is no room.
     """
     folder = Path(folder)
-    if source.is_compiled:
+    if source.target:
         raise UsageError(
-            f"{source.path} is compiled for the Edge TPU, which no phone has",
+            f"{source.path} is compiled for {source.target.title}, which no phone has",
             hint="give the file before compilation",
         )
     asset = asset_name(source.path.name)

@@ -173,7 +173,7 @@ def _compare(source: Source, expected: Expected, answer: dict[str, Any]) -> str:
         there[place["index"]] = place["output"]
     best = int(expected.outputs.argmax())
     off = float(np.abs(there - expected.outputs).max())
-    if source.is_compiled:  # another file ran here: only the class must be the same
+    if source.target:  # another file ran here: only the class must be the same
         is_same, rule = answer["index"] == best, "same class"
     else:
         allowed = tolerance(expected.outputs, source.scores.dtype == "float32")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.classifier import PROBABILITY, count_classes, output_kind, refuse
-from edgekit.converters.tflite.file import CUSTOM_OP, Tensor, TFLiteModel
+from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata
 from edgekit.data.images import Pixels
 from edgekit.data.label_files import fit_labels
@@ -26,6 +26,8 @@ from edgekit.runtimes.litert import check_normalization, feed_table
 from edgekit.system.files import read_json
 from edgekit.system.hashing import hash_file
 from edgekit.system.paths import StrPath
+from edgekit.targets import registry
+from edgekit.targets.base import Target
 from edgekit.targets.measure import isolated as runner
 
 FORMAT = "edgekit-deploy"
@@ -33,7 +35,6 @@ SCHEMA_VERSION = 1
 RECORD = "model.json"
 OUTPUT_TYPES = ("uint8", "int8", "float32")
 PHOTOS = 4  # of the validation photos that are tried as the check's photo
-_COMPILED = "_edgetpu"
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,15 @@ class Source:
         """The file's output."""
         return self.model.tensors[self.model.outputs[0]]
 
-    @property
-    def is_compiled(self) -> bool:
-        """Whether the Edge TPU's compiler has made it."""
-        return CUSTOM_OP in self.model.custom_codes
+    @cached_property
+    def target(self) -> Target | None:
+        """Whose compiler has made it; None where none has."""
+        return registry.compiled_for(self.model)
 
     @property
     def reference(self) -> Path | None:
         """The file whose answers this host can give: itself, or what it was compiled from."""
-        if not self.is_compiled:
-            return self.path
-        stem = self.path.stem
-        origin = self.path.with_name(stem.removesuffix(_COMPILED) + ".tflite")
-        return origin if stem.endswith(_COMPILED) and origin.is_file() else None
+        return self.target.source_of(self.path) if self.target else self.path
 
 
 def find_source(
@@ -175,9 +172,11 @@ def describe(source: Source) -> Description:
             "classes": len(labels),
             "kind": _kind(source, metadata),
         },
-        "delegate": "edgetpu" if source.is_compiled else None,
+        "delegate": source.target.name if source.target else None,
         "labels": list(labels),
     }
+    if source.target and (library := source.target.delegate):
+        record["libraries"] = {**library.libraries, "": library.linux}
     return Description(preprocessing, labels, note, record)
 
 

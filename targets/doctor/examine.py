@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edgekit.errors import DeviceError, MissingToolError
+from edgekit.targets import registry
 from edgekit.targets.devices.hosts import Host, LocalHost
 from edgekit.targets.doctor.facts import (
     Facts,
@@ -20,7 +21,7 @@ from edgekit.targets.doctor.facts import (
     parse_said,
 )
 from edgekit.targets.doctor.missing import Missing, missing, runtime_missing
-from edgekit.targets.doctor.script import CODE, SCRIPT
+from edgekit.targets.doctor.script import CODE, make_script
 
 __all__ = [
     "Facts",
@@ -70,7 +71,8 @@ def examine(host: Host, python: str | None = None) -> Facts:
 
 def _ask(host: Host, folder: str, timeout_s: float) -> Said:
     where = "here" if isinstance(host, LocalHost) else "home"
-    ran = host.run(["sh", "-c", SCRIPT, "sh", where], folder, timeout_s)
+    script = make_script({t.name: t.delegate for t in registry.usable() if t.delegate})
+    ran = host.run(["sh", "-c", script, "sh", where], folder, timeout_s)
     said = parse_said(ran.text)
     if not said:
         raise DeviceError(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from edgekit.targets import registry
+from edgekit.targets.delegates import DelegateLibrary
 from edgekit.targets.doctor.script import MARK
 
 OLDEST = (3, 9)  # the Python that the agent needs
 LONGEST = 300  # characters of a value, and of a path
 MANY = 200  # values of one kind that are read
-EDGE_TPU_USB = ("1a6e:089a", "18d1:9302")  # before and after its firmware is loaded
 RUNTIMES = ("ai_edge_litert", "tflite_runtime", "tensorflow")
 
 # Arm's numbers of its cores, for kernels that name no model.
@@ -80,6 +82,23 @@ class Python:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """The accelerator of a target, as a device shows it.
+
+    Attributes:
+        target: its name.
+        delegate: its library.
+        places: the USB ids and the device files of those that are attached.
+        library: path of the library; None where it is not installed.
+    """
+
+    target: str
+    delegate: DelegateLibrary
+    places: tuple[str, ...] = ()
+    library: str | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a device says of itself; None where it does not say.
 
@@ -91,7 +110,7 @@ class Facts:
         clock_mhz: of the fastest core, as its governor has set it just now.
         sensor: whose temperature it is.
         throttled: the Raspberry Pi's bits, for example ``0x50005``.
-        edgetpu: the USB ids and the device files of Edge TPUs.
+        accelerators: one entry for each target with a delegate, attached or not.
         installer: the program that installs its packages.
         pythons: in the order in which they are tried.
     """
@@ -113,11 +132,18 @@ class Facts:
     temperature_c: float | None = None
     sensor: str | None = None
     throttled: str | None = None
-    edgetpu: tuple[str, ...] = ()
-    libedgetpu: str | None = None
+    accelerators: tuple[Attached, ...] = ()
     installer: str | None = None
     android: bool = False
     pythons: tuple[Python, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns them as JSON values; an accelerator under the names of target and library."""
+        record = asdict(replace(self, accelerators=()))
+        del record["accelerators"]
+        for found in self.accelerators:
+            record |= {found.target: list(found.places), found.delegate.name: found.library}
+        return record
 
 
 def choose_python(facts: Facts) -> Python | None:
@@ -165,7 +191,6 @@ def make_facts(said: Said) -> Facts:
     """Makes facts, without Pythons, of what the script said."""
     sensor, temperature = _heat(said)
     throttled = re.search(r"0x[0-9a-fA-F]{1,8}\b", _first(said, "throttled") or "")
-    usb = [name for name in said.get("usb", []) if name in EDGE_TPU_USB]
     libc = _libc(said)
     return Facts(
         machine=_first(said, "machine"),
@@ -185,11 +210,19 @@ def make_facts(said: Said) -> Facts:
         temperature_c=temperature,
         sensor=sensor,
         throttled=throttled[0] if throttled else None,
-        edgetpu=(*usb, *said.get("apex", [])),
-        libedgetpu=_first(said, "libedgetpu"),
+        accelerators=tuple(_attached(said)),
         installer=_first(said, "installer"),
         android="android" in said,
     )
+
+
+def _attached(said: Said) -> Iterator[Attached]:
+    for target in registry.usable():
+        if delegate := target.delegate:
+            usb = [name for name in said.get("usb", []) if name in delegate.usb_ids]
+            places = (*usb, *said.get(f"{target.name}_device", []))
+            library = _first(said, f"{target.name}_library")
+            yield Attached(target.name, delegate, places, library)
 
 
 def _first(said: Said, key: str) -> str | None:

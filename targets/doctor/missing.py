@@ -46,17 +46,10 @@ class Missing:
 def missing(facts: Facts) -> list[Missing]:
     """Says what a device lacks, in the order in which it is to be installed."""
     lacking = [] if choose_python(facts) else _for_agent(facts)
-    if facts.edgetpu and not facts.libedgetpu:
-        lacking.append(
-            Missing(
-                "libedgetpu",
-                "an Edge TPU is attached, and its library is not installed. The package is in "
-                "Google's Coral repository (coral.ai/docs/accelerator/get-started); it was built "
-                "for an older TensorFlow, and newer runtimes may refuse it",
-                "sudo apt-get install libedgetpu1-std",
-                needed=False,
-            )
-        )
+    for attached in facts.accelerators:
+        if attached.places and not attached.library:
+            found = attached.delegate
+            lacking.append(Missing(found.name, found.missing, found.install, needed=False))
     return lacking
 
 

@@ -4,10 +4,32 @@ Both are given as an argument. They hold no single quotes, which would grow on t
 a remote shell, and they do without whatever is not there.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekit.targets.delegates import DelegateLibrary
+
 MARK = "@edgekit "
+FOLDERS = ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")  # of libraries
+
+
+def make_script(delegates: Mapping[str, DelegateLibrary]) -> str:
+    """Returns the script, which asks for the accelerators of these targets too."""
+    ids = [name for delegate in delegates.values() for name in delegate.usb_ids]
+    lines = []
+    for target, delegate in delegates.items():
+        files = " ".join(f"{folder}/{delegate.linux}" for folder in FOLDERS)
+        lines += [f"key={target}_library; there {files}"]
+        if delegate.device_files:
+            lines += [f"key={target}_device; there {delegate.device_files}"]
+    return _SCRIPT.replace("@usb@", " | ".join(ids) or "-").replace(
+        "@accelerators@", "\n".join(lines)
+    )
+
 
 # `$1` is "home" where the login folder is to be searched for virtual environments.
-SCRIPT = r"""
+_SCRIPT = r"""
 LC_ALL=C; export LC_ALL
 HERE=$PATH; PATH=$PATH:/usr/sbin:/sbin:/opt/vc/bin
 say() { [ -z "$2" ] || echo "@edgekit $1=$2"; }
@@ -51,11 +73,9 @@ say throttled "$(vcgencmd get_throttled)"
 for folder in /sys/bus/usb/devices/*; do
   one "$folder/idVendor"; id=$line
   one "$folder/idProduct"
-  case $id:$line in 1a6e:089a | 18d1:9302) say usb "$id:$line";; esac
+  case $id:$line in @usb@) say usb "$id:$line";; esac
 done
-key=apex; there /dev/apex_*
-key=libedgetpu; there /usr/lib/*/libedgetpu.so.1 /usr/lib/libedgetpu.so.1 \
-    /usr/lib64/libedgetpu.so.1 /usr/local/lib/libedgetpu.so.1
+@accelerators@
 for name in apt-get dnf apk pacman zypper; do
   command -v $name >/dev/null && say installer $name
 done

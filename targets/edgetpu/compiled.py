@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.converters.tflite.file import CUSTOM_OP, Operator, TFLiteModel
+from edgekit.converters.tflite.file import Operator, TFLiteModel
 from edgekit.errors import UsageError
+from edgekit.system.text import size
 from edgekit.targets.edgetpu.executable import Layer, Package, read_package
+from edgekit.targets.edgetpu.options import CUSTOM_OP
 
 
 def describe_compiled(model: TFLiteModel) -> dict[str, Any] | None:
@@ -72,3 +74,38 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "dtype": layer.dtype,
         "size_bytes": layer.size_bytes,
     }
+
+
+def compiled_lines(found: dict[str, Any]) -> list[str]:
+    """Says what the compiler has made, and what it has left to the CPU, by `describe_compiled`."""
+    count = found["subgraphs"]
+    types = [", ".join(dict.fromkeys(found[f"{end}_types"])) for end in ("input", "output")]
+    lines = [
+        "",
+        f"edgetpu: {count} subgraph{'s' * (count != 1)} on the Edge TPU, "
+        f"{types[0] or 'nothing'} in, {types[1] or 'nothing'} out",
+    ]
+    for package in found["packages"]:
+        lines += _package(package)
+    left = [f"{op['index']} {op['name']}" for op in found["cpu_operators"]]
+    return [*lines, f"  on the CPU   {', '.join(left) or 'nothing'}"]
+
+
+def _package(package: dict[str, Any]) -> list[str]:
+    first = f"  operator {package['index']}"
+    if "problem" in package:
+        return [f"{first}: its contents cannot be read: {package['problem']}"]
+    cycles, token = package["estimated_cycles"], package["caching_token"]
+    shared = f"{token}; models that were compiled together have the same" if token else "none"
+    return [
+        f"{first}: {', '.join(package['executables'])}",
+        f"    parameters   {size(package['cached_bytes'])} cached on the chip, "
+        f"{size(package['streamed_bytes'])} streamed for every inference",
+        f"    instructions {size(package['instruction_bytes'])}, "
+        f"scratch {size(package['scratch_bytes'])}",
+        f"    needs        Edge TPU runtime {package['min_runtime_version']} or newer, "
+        f"chip {package['chip'] or 'not stated'}",
+        f"    compiler     {package['compiler_version'] or 'not stated'}",
+        f"    cycles       {'not stated' if cycles is None else f'{cycles:,} (an estimate)'}",
+        f"    cache token  {shared}",
+    ]

@@ -12,16 +12,16 @@ import shlex
 import signal
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.container import copy_files
-from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
 from edgekit.system import files as atomic
 from edgekit.system.paths import StrPath
+from edgekit.system.text import size
+from edgekit.targets.base import Compiled, NothingMappedError
 from edgekit.targets.devices.hosts import Host, LocalHost, Ran
 from edgekit.targets.edgetpu.failures import is_silent, known_failure
 from edgekit.targets.edgetpu.log import (
@@ -29,51 +29,48 @@ from edgekit.targets.edgetpu.log import (
     parse_output,
     parse_outputs,
 )
-from edgekit.targets.edgetpu.options import CompilerOptions
+from edgekit.targets.edgetpu.options import CUSTOM_OP, ENDING, CompilerOptions
 from edgekit.targets.edgetpu.text import decode
 
 GRACE_S = 30  # what the compiler gets to stop by itself before it is killed
 
 
-class NothingMappedError(CompileError):
-    """The compiler ran, and left all of the model on the CPU."""
+def _compiled(
+    source: Path, outputs: tuple[Path, ...], log: Path, figures: Sequence[CompilerOutput]
+) -> Compiled:
+    """The record of a compiled file, from one block of figures or several."""
+    mapped, on_cpu = (sum(getattr(f, key) or 0 for f in figures) for key in ("mapped", "on_cpu"))
+    cached, streamed = (
+        _size([getattr(output, key) for output in figures])
+        for key in ("on_chip_bytes", "off_chip_bytes")
+    )
+    rows = [row for output in figures for row in output.rows]
+    lines = (
+        str(source),
+        f"  {'operator':28} {'count':>6}  status",
+        *(f"  {row.name:28} {row.count:>6}  {row.status}" for row in rows),
+        *(f"  {_memory(output)}" for output in figures),
+        *(f"  {path}" for path in outputs),
+    )
+    summary = (
+        f"{source.name}: {mapped} mapped, {on_cpu} on CPU, {cached} cached, {streamed} streamed"
+    )
+    records = tuple(output.to_dict() for output in figures)
+    return Compiled(source, outputs, log, mapped, on_cpu, records, lines, summary)
 
 
-@dataclass(frozen=True)
-class CompiledFile:
-    """What the compiler made of a model.
+def _memory(output: CompilerOutput) -> str:
+    """The compiler's figures of memory in one line."""
+    return (
+        f"model {_size([output.input_bytes])}, compiled {_size([output.output_bytes])}; "
+        f"cache: {_size([output.on_chip_bytes])} used, {_size([output.on_chip_free_bytes])} free; "
+        f"{_size([output.off_chip_bytes])} streamed"
+    )
 
-    Attributes:
-        outputs: the compiled files; several where the model was split into segments.
-        log: what the compiler printed.
-        figures: the compiler's figures, one per block that it printed about the model.
-    """
 
-    source: Path
-    outputs: tuple[Path, ...]
-    log: Path
-    figures: tuple[CompilerOutput, ...]
-
-    @property
-    def mapped(self) -> int:
-        """How many operators run on the Edge TPU."""
-        return sum(output.mapped or 0 for output in self.figures)
-
-    @property
-    def on_cpu(self) -> int:
-        """How many operators stay on the CPU."""
-        return sum(output.on_cpu or 0 for output in self.figures)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as JSON values."""
-        return {
-            "input": str(self.source),
-            "outputs": [str(path) for path in self.outputs],
-            "log": str(self.log),
-            "mapped": self.mapped,
-            "on_cpu": self.on_cpu,
-            "compiler": [output.to_dict() for output in self.figures],
-        }
+def _size(counts: Sequence[int | None]) -> str:
+    known = [count for count in counts if count is not None]
+    return size(sum(known) if known else None)
 
 
 def compile_files(
@@ -82,7 +79,7 @@ def compile_files(
     options: CompilerOptions,
     host: Host | None = None,
     grace_s: float = GRACE_S,
-) -> list[CompiledFile]:
+) -> list[Compiled]:
     """Compiles models to ``out_dir/NAME_edgetpu.tflite``; what is printed goes to the .log there.
 
     Several are compiled together, so that they share the Edge TPU's cache, unless the options
@@ -123,11 +120,11 @@ def compile_files(
 
 def _compile(
     files: list[Path], out_dir: Path, options: CompilerOptions, host: Host, limit_s: float
-) -> list[CompiledFile]:
+) -> list[Compiled]:
     with tempfile.TemporaryDirectory(prefix="edgekit-") as stage:
         ran = _run(files, Path(stage), options, host, limit_s)
         out_dir.mkdir(parents=True, exist_ok=True)
-        logs = [out_dir / _log_name(f"{file.stem}_edgetpu.tflite") for file in files]
+        logs = [out_dir / _log_name(f"{file.stem}{ENDING}.tflite") for file in files]
         for log in logs:
             atomic.write_bytes(log, ran.text.encode())
         if ran.code != 0:
@@ -144,7 +141,7 @@ def _compile(
         outputs = tuple(out_dir / name for name in options.outputs(file.stem))
         for path, content in zip(outputs, contents, strict=True):
             atomic.write_bytes(path, content)
-        compiled.append(CompiledFile(file, outputs, log, of))
+        compiled.append(_compiled(file, outputs, log, of))
     return compiled
 
 

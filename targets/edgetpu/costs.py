@@ -6,6 +6,7 @@ Memory is an estimate (`edgekit.targets.edgetpu.memory`); latencies are what oth
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from edgekit.networks.nodes import (
     WeightedNode,
 )
 from edgekit.networks.passes import expand_activations
-from edgekit.system.text import size
+from edgekit.system.text import NOTHING, milliseconds, size
 from edgekit.targets.edgetpu.memory import Kernel, Layer, Memory
 from edgekit.targets.edgetpu.passes import prepare
 
@@ -143,3 +144,29 @@ def _line(found: Costs) -> str:
     if found.measured_ms is not None:
         text += f"; {found.measured_ms:g} ms on the USB stick, as published"
     return text
+
+
+def costs_table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns `Costs.to_dict` of several variants as a table."""
+    lines = [
+        f"{'name':<6}{'px':>5}{'MACs (M)':>9}{'operators':>11}{'sigmoids':>10}{'parameters':>12}"
+        f"{'on chip':>10}{'streamed':>10}  at least ms (USB 2, USB 3, PCIe)  measured"
+    ]
+    for row in rows:
+        ms = row["streaming_ms_at_least"]
+        times = ", ".join(milliseconds(ms[bus]) for bus in ("usb2", "usb3", "pcie"))
+        measured = row["measured_ms"]
+        lines.append(
+            f"{row['name']:<6}{row['resolution']:>5}{row['macs'] / 1e6:>9,.0f}"
+            f"{row['operators']:>11}{row['gates']:>10}{size(row['parameter_bytes']):>12}"
+            f"{size(row['on_chip_bytes']):>10}{size(row['streamed_bytes']):>10}"
+            f"  {times if row['streamed_bytes'] else NOTHING:<32}  "
+            f"{milliseconds(measured)}"
+        )
+    return [
+        *lines,
+        "",
+        "At 1000 classes, int8. Bytes are estimates of what the chip stores, which is more than",
+        "the file does; what does not fit is streamed for every inference, in at least that time.",
+        "measured: ms on a Coral USB Accelerator, as published.",
+    ]

@@ -7,19 +7,21 @@ compiled, unless it is asked for all of them.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
+from edgekit.converters.findings import ERROR, Finding
 from edgekit.converters.tflite.cost import macs
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.system.text import size
 from edgekit.targets.edgetpu.memory import Memory, estimate_memory
 from edgekit.targets.edgetpu.operators import not_seen
-from edgekit.targets.edgetpu.rules import refusals, unmapped
+from edgekit.targets.edgetpu.rules import check_edgetpu, unmapped
 from edgekit.targets.edgetpu.status import BEHIND, FAILED, MAPPED, MEANINGS
+from edgekit.targets.prediction import Prediction
 
 NOT_SEEN = "not seen"  # how the reason of an operator begins that counts as mapped
 
@@ -55,7 +57,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class MappingPrediction(Prediction):
     """What the compiler will make of a file.
 
     Attributes:
@@ -72,7 +74,7 @@ class Prediction:
     memory: Memory
 
     @cached_property
-    def on_tpu(self) -> int:
+    def mapped(self) -> int:
         """Operators on the Edge TPU."""
         return sum(op.is_mapped for op in self.operators)
 
@@ -84,12 +86,12 @@ class Prediction:
     @property
     def on_cpu(self) -> int:
         """Operators on the CPU."""
-        return len(self.operators) - self.on_tpu
+        return len(self.operators) - self.mapped
 
     @property
     def subgraphs(self) -> int:
         """Edge TPU subgraphs in the compiled file: 1, or 0 where nothing is mapped."""
-        return int(self.on_tpu > 0)
+        return int(self.mapped > 0)
 
     @property
     def first_blocking(self) -> Predicted | None:
@@ -98,9 +100,16 @@ class Prediction:
         return next(blocked, None)
 
     @property
+    def obstacle(self) -> tuple[str | None, str | None]:
+        """Why the file is refused, else the first operator that is left out; and its fix."""
+        blocking = self.first_blocking
+        cause = f"{blocking.index} {blocking.name}: {blocking.reason}" if blocking else None
+        return next(iter(self.refused), cause), blocking.fix if blocking else None
+
+    @property
     def share_of_operators(self) -> float:
         """Mapped operators among all, 0 to 1."""
-        return self.on_tpu / len(self.operators) if self.operators else 0.0
+        return self.mapped / len(self.operators) if self.operators else 0.0
 
     @property
     def share_of_macs(self) -> float:
@@ -114,7 +123,7 @@ class Prediction:
         streamed = f", {size(memory.streamed_bytes)} of them streamed" if not memory.fits else ""
         unseen = f" ({len(self.not_seen)} not seen before)" if self.not_seen else ""
         return (
-            f"predicted: {self.on_tpu} of {len(self.operators)} operators mapped{unseen} in "
+            f"predicted: {self.mapped} of {len(self.operators)} operators mapped{unseen} in "
             f"{self.subgraphs} subgraph; {size(memory.parameter_bytes)} of parameters{streamed}"
         )
 
@@ -124,7 +133,7 @@ class Prediction:
         return {
             "refused": list(self.refused),
             "operators_total": len(self.operators),
-            "operators_on_tpu": self.on_tpu,
+            "operators_on_tpu": self.mapped,
             "operators_on_cpu": self.on_cpu,
             "operators_not_seen": len(self.not_seen),
             "share_of_operators": self.share_of_operators,
@@ -136,11 +145,32 @@ class Prediction:
             "operators": [asdict(op) for op in self.operators],
         }
 
+    def lines(self, every: bool) -> list[str]:
+        """Returns the table in the compiler's form, then what it adds up to."""
+        blocking = self.first_blocking
+        return [
+            *(_every(self) if every else _by_kind(self)),
+            "",
+            f"mapped       {self.mapped} of {len(self.operators)} operators "
+            f"({100 * self.share_of_operators:.1f} %), "
+            f"{100 * self.share_of_macs:.1f} % of the MACs",
+            *_not_seen(self),
+            _subgraphs(self),
+            "blocking     " + (f"{blocking.index} {blocking.name}" if blocking else "no operator"),
+            *_memory(self.memory),
+        ]
 
-def predict(model: TFLiteModel) -> Prediction:
+
+def predict(model: TFLiteModel) -> MappingPrediction:
     """Predicts the mapping of a file that has not been compiled yet."""
+    return check_and_predict(model)[1]
+
+
+def check_and_predict(model: TFLiteModel) -> tuple[list[Finding], MappingPrediction]:
+    """Applies the rules once: what they find, and the mapping that follows."""
     reasons = unmapped(model)
-    refused = tuple(f"{finding.where}: {finding.message}" for finding in refusals(model))
+    findings = check_edgetpu(model, reasons)
+    refused = tuple(f"{f.where}: {f.message}" for f in findings if f.severity == ERROR)
     parts = partition(model, {op.index for op in model.operators} - reasons.keys())
     mapped = parts[0] if parts and not refused else frozenset()
     operators = []
@@ -157,7 +187,7 @@ def predict(model: TFLiteModel) -> Prediction:
             why = BEHIND, MEANINGS[BEHIND].text, MEANINGS[BEHIND].fix
         operators.append(Predicted(op.index, op.name, *why, macs(model, op)))
     memory = estimate_memory(model, [op for op in model.operators if op.index in mapped])
-    return Prediction(tuple(operators), refused, len(parts), memory)
+    return findings, MappingPrediction(tuple(operators), refused, len(parts), memory)
 
 
 def partition(model: TFLiteModel, supported: set[int]) -> list[frozenset[int]]:
@@ -199,3 +229,56 @@ def partition(model: TFLiteModel, supported: set[int]) -> list[frozenset[int]]:
         if kind:
             parts.append(frozenset(taken))
     return parts
+
+
+def _by_kind(prediction: MappingPrediction) -> list[str]:
+    counts = Counter((op.name, op.status) for op in prediction.operators)
+    return [
+        f"{'Operator':<31}{'Count':<11}Status",
+        "",
+        *(f"{name:<31}{count:<11}{status}" for (name, status), count in sorted(counts.items())),
+    ]
+
+
+def _every(prediction: MappingPrediction) -> list[str]:
+    return [
+        f"{'':<6}{'Operator':<31}{'MACs':>14}  Status",
+        "",
+        *(f"{op.index:<6}{op.name:<31}{op.macs:>14,}  {op.status}" for op in prediction.operators),
+    ]
+
+
+def _not_seen(prediction: MappingPrediction) -> list[str]:
+    """The operators that count as mapped though nothing shows it, the like in one line."""
+    kinds = Counter((op.name, op.reason) for op in prediction.not_seen)
+    count = len(prediction.not_seen)
+    noun = "operator counts" if count == 1 else "operators count"
+    head = f"not seen     {count} {noun} as mapped; no compiled file or log shows it"
+    lines = [f"  {times} x {name}: {reason}" for (name, reason), times in sorted(kinds.items())]
+    return [head, *lines] if count else []
+
+
+def _subgraphs(prediction: MappingPrediction) -> str:
+    more = prediction.possible_subgraphs
+    if prediction.refused or more <= 1:
+        return f"subgraphs    {prediction.subgraphs}"
+    return (
+        f"subgraphs    {prediction.subgraphs}; with "
+        f"`edgekit compile --multiple-subgraphs` {more}, "
+        "which is often slower than the CPU alone"
+    )
+
+
+def _memory(memory: Memory) -> list[str]:
+    lines = [
+        f"parameters   {size(memory.parameter_bytes)}: {size(memory.on_chip_bytes)} kept on the "
+        f"chip, {size(memory.streamed_bytes)} streamed (an estimate)",
+        f"activations  {size(memory.largest_activation_bytes)} at the largest operator",
+    ]
+    if memory.streamed_bytes:
+        times = memory.streaming_ms()
+        lines.append(
+            f"streaming    at least {times['usb2']:.1f} ms per inference over USB 2, "
+            f"{times['usb3']:.1f} ms over USB 3, {times['pcie']:.1f} ms over PCIe (an estimate)"
+        )
+    return lines

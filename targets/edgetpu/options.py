@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError
+from edgekit.targets.base import TIMEOUT_S, option
 
 TOOL = "edgetpu_compiler"
-TIMEOUT_S = 180  # the compiler's own default
+CUSTOM_OP = "edgetpu-custom-op"  # what it puts in the place of all that it maps
+ENDING = "_edgetpu"  # of the names of what it makes
 RUNTIMES = range(10, 15)  # what --min_runtime_version takes
 
 
@@ -30,14 +32,20 @@ class CompilerOptions:
         UsageError: a value is out of its range.
     """
 
-    compiler: str = TOOL
-    min_runtime_version: int | None = None
-    num_segments: int | None = None
-    search_delegate: bool = False
-    search_step: int | None = None
-    intermediate_tensors: tuple[str, ...] = ()
-    multiple_subgraphs: bool = False
-    timeout_s: int = TIMEOUT_S
+    compiler: str = option(TOOL, f"The compiler's program; else {TOOL} on PATH.")
+    min_runtime_version: int | None = option(
+        None, "The oldest Edge TPU runtime that is to run it, 10 to 14."
+    )
+    num_segments: int | None = option(None, "Split each file for as many Edge TPUs, 2 or more.")
+    search_delegate: bool = option(False, "On failure, try with fewer operators.")
+    search_step: int | None = option(None, "With --search-delegate: how many fewer each time.")
+    intermediate_tensors: tuple[str, ...] = option(
+        (), "Where the Edge TPU's part ends.", "NAME,...", separator=","
+    )
+    multiple_subgraphs: bool = option(
+        False, "Several parts on the Edge TPU: experimental in the compiler, often slower."
+    )
+    timeout_s: int = option(TIMEOUT_S, "Seconds that the compiler may take.", name="timeout")
 
     def __post_init__(self) -> None:
         version, segments = self.min_runtime_version, self.num_segments
@@ -88,8 +96,8 @@ class CompilerOptions:
         """Returns the names of the files that the model ``stem``.tflite becomes."""
         count = self.num_segments
         if count is None:
-            return [f"{stem}_edgetpu.tflite"]
-        return [f"{stem}_segment_{i}_of_{count}_edgetpu.tflite" for i in range(count)]
+            return [f"{stem}{ENDING}.tflite"]
+        return [f"{stem}_segment_{i}_of_{count}{ENDING}.tflite" for i in range(count)]
 
 
 def _demand(holds: bool, message: str) -> None:

@@ -10,16 +10,17 @@ operator stays on the CPU, and by the compiler's rule of one subgraph everything
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from edgekit.converters.findings import ERROR, WARNING, Finding
+from edgekit.converters.findings import WARNING, Finding
 from edgekit.converters.tflite.checks import Rule, apply_rules, at, fixed_scale, too_new
-from edgekit.converters.tflite.file import CUSTOM_OP, Operator, TFLiteModel
+from edgekit.converters.tflite.file import Operator, TFLiteModel
 from edgekit.system.text import size
 from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
 from edgekit.targets.edgetpu.limits import Reason
 from edgekit.targets.edgetpu.memory import TILE_BYTES, layer_of
 from edgekit.targets.edgetpu.operators import CUSTOM, why_not
+from edgekit.targets.edgetpu.options import CUSTOM_OP
 
 _INT32_MAX = 2**31 - 1
 #: Newer than in TensorFlow 2.5 (which has TILE up to 2), and compiled by version 16 all the same.
@@ -27,12 +28,19 @@ _TAKEN = {"TILE": 3}
 _BOUNDS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
 
 
-def check_edgetpu(model: TFLiteModel) -> list[Finding]:
-    """Returns what keeps ``model``, or an operator of it, off the Edge TPU."""
-    found = apply_rules(REQUIREMENTS, model)
+def check_edgetpu(model: TFLiteModel, reasons: Mapping[int, Reason] | None = None) -> list[Finding]:
+    """Returns what keeps ``model``, or an operator of it, off the Edge TPU.
+
+    Args:
+        model: the file.
+        reasons: of `unmapped`, where they are known.
+    """
+    known = unmapped(model) if reasons is None else reasons
+    maps = Rule("maps", lambda file: _nothing_maps(file, known), _REPLACE)
+    found = apply_rules((*REQUIREMENTS, maps), model)
     left_out = [
         Finding(WARNING, "operator", at(model.operators[index]), str(reason), reason.fix)
-        for index, reason in unmapped(model).items()
+        for index, reason in known.items()
     ]
     return found + left_out
 
@@ -41,11 +49,6 @@ def unmapped(model: TFLiteModel) -> dict[int, Reason]:
     """Why an operator by itself will not be mapped, by the operator's index; the others may be."""
     reasons = {op.index: why_not(model, op) for op in model.operators}
     return {index: reason for index, reason in reasons.items() if reason}
-
-
-def refusals(model: TFLiteModel) -> list[Finding]:
-    """Returns what makes the compiler refuse the whole file, or leave all of it on the CPU."""
-    return [finding for finding in apply_rules(REQUIREMENTS, model) if finding.severity == ERROR]
 
 
 def _quantized(model: TFLiteModel) -> Iterator[tuple[str, str]]:
@@ -125,8 +128,7 @@ def _streamed(model: TFLiteModel) -> Iterator[tuple[str, str]]:
             )
 
 
-def _nothing_maps(model: TFLiteModel) -> Iterator[tuple[str, str]]:
-    reasons = unmapped(model)
+def _nothing_maps(model: TFLiteModel, reasons: Mapping[int, Reason]) -> Iterator[tuple[str, str]]:
     if CUSTOM_OP in model.custom_codes:
         yield "model", "it has been compiled for the Edge TPU already"
     elif len(reasons) == len(model.operators):
@@ -135,7 +137,8 @@ def _nothing_maps(model: TFLiteModel) -> Iterator[tuple[str, str]]:
         yield "model", f"no operator of it can run on the Edge TPU; {text}"
 
 
-#: Each with what to do; an error means that nothing will run on the Edge TPU.
+#: Each with what to do; an error means that nothing will run on the Edge TPU. The last rule,
+#: "maps", reads what the operators showed.
 REQUIREMENTS = (
     Rule("quantized", _quantized, "quantize it to int8, activations too (w8a8-static)"),
     Rule("static-shape", _dynamic, "convert with fixed sizes and batch 1"),
@@ -150,10 +153,8 @@ REQUIREMENTS = (
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("no-overflow", _bounds, "prune the dead channels before it, or give it a larger range"),
     Rule("tile", _streamed, "give it fewer inputs, by a pool before it", WARNING),
-    Rule(
-        "maps", _nothing_maps, "replace the operator that is named, or quantize the model to int8"
-    ),
 )
+_REPLACE = "replace the operator that is named, or quantize the model to int8"
 
 #: What showed each, by name.
 EVIDENCE: dict[str, tuple[Evidence, ...]] = {

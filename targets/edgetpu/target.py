@@ -1,78 +1,107 @@
-"""The Edge TPU target: checks the documented rules, then runs Google's compiler."""
+"""The Edge TPU target: checks the documented rules, then runs Google's compiler.
+
+What it needs is imported where it is used: `edgekit --help` shows its options.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.file import CUSTOM_OP, TFLiteModel
 from edgekit.errors import CompileError, UsageError
-from edgekit.networks.efficientnet.spec import ModelSpec
-from edgekit.networks.graph import Graph
-from edgekit.system.paths import StrPath
-from edgekit.targets.base import Compiled, Finding, Target
-from edgekit.targets.devices.hosts import Host
-from edgekit.targets.edgetpu import compiler as edgetpu_compiler
-from edgekit.targets.edgetpu import costs as edgetpu_family
-from edgekit.targets.edgetpu import passes as edgetpu_passes
-from edgekit.targets.edgetpu.compiler import CompiledFile
-from edgekit.targets.edgetpu.mapping import Prediction, predict
-from edgekit.targets.edgetpu.options import TIMEOUT_S, CompilerOptions
-from edgekit.targets.edgetpu.rules import check_edgetpu, refusals
+from edgekit.targets.base import TIMEOUT_S, Compiled, Examination, Target
+from edgekit.targets.edgetpu.delegate import EdgeTPUDelegate
+from edgekit.targets.edgetpu.options import CUSTOM_OP, ENDING, CompilerOptions
+
+if TYPE_CHECKING:
+    from edgekit.converters.tflite.file import TFLiteModel
+    from edgekit.networks.efficientnet.spec import ModelSpec
+    from edgekit.networks.graph import Graph
+    from edgekit.system.paths import StrPath
+    from edgekit.targets.devices.hosts import Host
+    from edgekit.targets.logs import LogReader
 
 
 class EdgeTPUTarget(Target):
-    """Coral's Edge TPU, by way of `edgetpu_compiler` 16.0.
-
-    Args:
-        timeout_s: how many seconds the compiler may take.
-    """
+    """Coral's Edge TPU, by way of `edgetpu_compiler` 16.0."""
 
     name = "edgetpu"
     scheme = "w8a8-static"
+    prepares = True
+    inspected_schemes = ("w8a8-static", "w8a8-static-uint8", "mixed")
+    custom_operator = CUSTOM_OP
+    compiler_options = CompilerOptions
+    delegate = EdgeTPUDelegate()
+    about_check = (
+        "For the Edge TPU this is a prediction of what compiler 16.0 will say, by compiled files, "
+        "logs, its documentation and its users' reports; what none of them shows counts as "
+        'mapped, and is listed as "not seen". The compiler itself is not needed.'
+    )
 
-    def __init__(self, timeout_s: int = TIMEOUT_S) -> None:
-        self.timeout_s = timeout_s
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.delegate.title
 
     def prepare(self, graph: Graph) -> Graph:
         """Divides means over large maps; gives Lite and EdgeTPU networks the pool of Google's."""
-        return edgetpu_passes.prepare(graph)
+        from edgekit.targets.edgetpu.passes import prepare
+
+        return prepare(graph)
 
     def advice(self, spec: ModelSpec, resolution: int) -> list[str]:
         """Returns what the variant costs there, against those that were made for it."""
-        return edgetpu_family.advice(spec, resolution)
+        from edgekit.targets.edgetpu.costs import advice
 
-    def check(self, path: StrPath) -> list[Finding]:
-        """Returns what the compiler will refuse (errors) or leave on the CPU (warnings)."""
+        return advice(spec, resolution)
+
+    def costs(self, spec: ModelSpec) -> dict[str, Any]:
+        """Returns operators, memory and latencies."""
+        from edgekit.targets.edgetpu.costs import costs
+
+        return costs(spec).to_dict()
+
+    def costs_table(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Returns `costs` of several variants as a table."""
+        from edgekit.targets.edgetpu.costs import costs_table
+
+        return costs_table(rows)
+
+    def examine(self, path: StrPath, model: Any = None) -> Examination:
+        """Finds what the compiler refuses (errors) or leaves on the CPU; predicts its mapping."""
+        from edgekit.converters.tflite import file as tflite_file
+        from edgekit.targets.edgetpu.mapping import check_and_predict
+        from edgekit.targets.schemes import examination
+
         path = Path(path)
-        return check_edgetpu(tflite_file.read(path))
+        model = model or tflite_file.read(path)
+        if CUSTOM_OP in model.custom_codes:
+            raise UsageError(
+                f"{path} has been compiled for {self.title} already",
+                cause=f"it holds an {CUSTOM_OP}",
+                hint=f"edgekit inspect {path}",
+            )
+        findings, prediction = check_and_predict(model)
+        return examination(path, model, findings, prediction)
 
-    def predict(self, path: StrPath) -> Prediction:
-        """Returns the predicted mapping and memory of a file that is not compiled yet."""
-        path = Path(path)
-        return predict(_uncompiled(path))
-
-    def command(self, path: StrPath, out_dir: StrPath) -> list[str]:
+    def command(self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S) -> list[str]:
         """Returns the compiler's command line."""
-        path = Path(path)
-        out_dir = Path(out_dir)
-        return CompilerOptions(timeout_s=self.timeout_s).command([str(path)], str(out_dir))
+        options = CompilerOptions(timeout_s=timeout_s)
+        return options.command([str(Path(path))], str(Path(out_dir)))
 
-    def compile(self, path: StrPath, out_dir: StrPath) -> Compiled:
+    def compile(
+        self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+    ) -> Compiled:
         """Compiles the file to ``out_dir/NAME_edgetpu.tflite`` and verifies the outcome.
 
         Raises:
             CompileError: a rule is broken, the compiler failed, or its output is no compiled model.
             MissingToolError: the compiler is not on PATH.
-            UsageError: the file cannot be read.
         """
-        path = Path(path)
-        out_dir = Path(out_dir)
-        options = CompilerOptions(timeout_s=self.timeout_s)
-        (made,) = self.compile_files([path], out_dir, options)
-        figures = made.figures[0].to_dict()
-        return Compiled(made.outputs[0], made.log, made.mapped, made.on_cpu, figures)
+        (made,) = self._compile([examined], out_dir, CompilerOptions(timeout_s=timeout_s))
+        return made
 
     def compile_files(
         self,
@@ -81,42 +110,54 @@ class EdgeTPUTarget(Target):
         options: CompilerOptions,
         host: Host | None = None,
         force: bool = False,
-    ) -> list[CompiledFile]:
-        """Compiles files, together where that is possible; see `edgetpu_compiler.compile_files`.
+    ) -> list[Compiled]:
+        """Compiles files, together where that is possible; see `edgetpu.compiler.compile_files`."""
+        return self._compile([self.examine(path) for path in paths], out_dir, options, host, force)
 
-        Args:
-            paths: .tflite files that are not compiled yet.
-            out_dir: where the results and the logs go.
-            options: what the compiler is asked for.
-            host: where the compiler runs; on this machine by default.
-            force: compile even where a rule says that the compiler will refuse.
+    def _compile(
+        self,
+        files: Sequence[Examination],
+        out_dir: StrPath,
+        options: CompilerOptions,
+        host: Host | None = None,
+        force: bool = False,
+    ) -> list[Compiled]:
+        from edgekit.targets.edgetpu.compiler import compile_files
 
-        Raises:
-            CompileError: a rule is broken, the compiler failed, or its output is no compiled model.
-            DeviceError: the connection to the host died.
-            MissingToolError: the compiler is not there.
-            UsageError: a file cannot be read, is compiled already, or shares its name with another.
-        """
-        files = [Path(path) for path in paths]
-        for path in files:
-            model = _uncompiled(path)
-            errors = [] if force else refusals(model)
-            if errors:
+        for examined in [] if force else files:
+            if examined.refusals:
                 raise CompileError(
-                    f"{path} cannot be compiled for the Edge TPU",
-                    cause="; ".join(f"{f.where}: {f.message}" for f in errors),
-                    hint=errors[0].fix,
+                    f"{examined.path} cannot be compiled for {self.title}",
+                    cause="; ".join(f"{f.where}: {f.message}" for f in examined.refusals),
+                    hint=examined.refusals[0].fix,
                 )
-        return edgetpu_compiler.compile_files(files, out_dir, options, host)
+        made = compile_files([examined.path for examined in files], out_dir, options, host)
+        if options.changes_mapping:
+            return made
+        pairs = zip(made, files, strict=True)
+        return [
+            replace(one, predicted=e.prediction.mapped) if e.prediction else one for one, e in pairs
+        ]
 
+    def source_of(self, path: Path) -> Path | None:
+        """Returns the file beside a compiled one whose name the compiler has lengthened."""
+        source = path.with_name(path.stem.removesuffix(ENDING) + ".tflite")
+        return source if path.stem.endswith(ENDING) and source.is_file() else None
 
-def _uncompiled(path: Path) -> TFLiteModel:
-    """Reads a file that is not compiled yet."""
-    model = tflite_file.read(path)
-    if CUSTOM_OP in model.custom_codes:
-        raise UsageError(
-            f"{path} has been compiled for the Edge TPU already",
-            cause=f"it holds an {CUSTOM_OP}",
-            hint=f"edgekit inspect {path}",
-        )
-    return model
+    def describe_compiled(self, model: TFLiteModel) -> dict[str, Any] | None:
+        """Returns what runs where, and what it needs."""
+        from edgekit.targets.edgetpu.compiled import describe_compiled
+
+        return describe_compiled(model)
+
+    def compiled_lines(self, described: dict[str, Any]) -> list[str]:
+        """Returns the same as lines."""
+        from edgekit.targets.edgetpu.compiled import compiled_lines
+
+        return compiled_lines(described)
+
+    def log_reader(self) -> LogReader:
+        """Returns what reads the compiler's logs and captured output."""
+        from edgekit.targets.edgetpu.log_report import log_reader
+
+        return log_reader()

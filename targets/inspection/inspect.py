@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.converters.classifier import count_classes, photo_problem, tflite_problem
-from edgekit.converters.model_files import ONNX, OPENVINO
 from edgekit.converters.tflite import container
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.checks import check_int8, check_mixed
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
-from edgekit.converters.tflite.scheme import count_schemes, scheme
+from edgekit.converters.tflite.scheme import count_schemes
 from edgekit.data.label_files import FittedLabels, fit_labels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
+from edgekit.runtimes.open import RUNTIMES
 from edgekit.system.paths import StrPath
+from edgekit.targets import registry
+from edgekit.targets.schemes import scheme_of
 
 SCHEMA_VERSION = 1
 MOST_INLINE_LABELS = 20
@@ -31,29 +32,26 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
 
     Args:
         path: of a .tflite file. Of a .onnx or .xml file less is said:
-            `edgekit.targets.inspection.others`.
+            `edgekit.converters.descriptions`.
 
     Returns:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
         ``outputs`` (name, shape, dtype, scale, zero_point), ``operators`` (name, version, count,
-        newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``edgetpu`` (of a compiled model
-        what `edgekit.targets.edgetpu.compiled.describe_compiled` finds, else None), ``weights``
-        (how many operators with weights have which scheme), ``not_a_classifier`` (why, or None
-        for an image classifier), ``labels_note`` (how the labels differ from the output, or
-        None), ``needs_normalization`` (whether its float input takes photos that are normalised
-        in a way that the file does not say), and ``snippet``: Python that runs the model, or None.
+        newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``weights`` (how many operators
+        with weights have which scheme), ``not_a_classifier`` (why, or None for an image
+        classifier), ``labels_note`` (how the labels differ from the output, or None),
+        ``needs_normalization`` (whether its float input takes photos that are normalised in a way
+        that the file does not say), ``snippet``: Python that runs the model, or None; and by the
+        name of each target with a compiler what `describe_compiled` of the target says, or None.
 
     Raises:
         UsageError: the file cannot be read, is not TFLite, or is damaged.
     """
-    from edgekit.targets.edgetpu.compiled import describe_compiled
-
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending in (ONNX, OPENVINO):
-        from edgekit.targets.inspection.others import inspect_onnx, inspect_openvino
-
-        return inspect_onnx(path) if ending == ONNX else inspect_openvino(path)
+    other = RUNTIMES.get(path.suffix.lower())
+    if other and other.describe:
+        described: dict[str, Any] = other.use(other.describe)(path)
+        return described
     data = tflite_file.read_bytes(path)
     model = tflite_file.parse(data, name=str(path))
     metadata = read_metadata(data)
@@ -64,7 +62,7 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
         "size_bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "description": model.description,
-        "scheme": scheme(model),
+        "scheme": scheme_of(model),
         "weights": count_schemes(model),
         "inputs": [_end(model.tensors[i]) for i in model.inputs],
         "outputs": [_end(model.tensors[i]) for i in model.outputs],
@@ -82,8 +80,12 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
         "not_a_classifier": tflite_problem(model, metadata),
         "labels_note": _fitted(model, metadata).note,
         "needs_normalization": needs_normalization(model, metadata),
-        "findings": _findings(model),
-        "edgetpu": describe_compiled(model),
+        "findings": _findings(path, model),
+        **{
+            target.name: target.describe_compiled(model)
+            for target in registry.usable()
+            if target.custom_operator
+        },
         "snippet": snippet(path, data, model, metadata),
     }
 
@@ -105,16 +107,14 @@ def _end(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _findings(model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
+def _findings(path: Path, model: TFLiteModel) -> dict[str, list[dict[str, str]]]:
     """What the targets of 8-bit models say; nothing of a model that is meant for none of them."""
-    from edgekit.targets.edgetpu.rules import check_edgetpu
-
-    checks = {
-        "w8a8-static": {"tflite": check_int8, "edgetpu": check_edgetpu},
-        "w8a8-static-uint8": {"edgetpu": check_edgetpu},
-        "mixed": {"tflite": check_mixed, "edgetpu": check_edgetpu},
-    }.get(scheme(model), {})
-    return {name: [asdict(finding) for finding in check(model)] for name, check in checks.items()}
+    scheme = scheme_of(model)
+    return {
+        target.name: [asdict(finding) for finding in target.examine(path, model).findings]
+        for target in registry.usable()
+        if scheme in target.inspected_schemes
+    }
 
 
 def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) -> str | None:

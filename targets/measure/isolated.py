@@ -1,17 +1,15 @@
 """Runs a .tflite classifier in a process of its own, with or without a delegate.
 
 A delegate is native code that talks to a device: it may crash or hang, and then takes nothing but
-that process with it. The Edge TPU itself could not be tried here: what is tested is that its
-library is loaded, given its options and asked to take part, with a stand-in for libedgetpu.
+that process with it. No accelerator could be tried here: what is tested is that its library is
+loaded, given its options and asked to take part, with a stand-in for it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import platform
 import queue
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,7 @@ import numpy.typing as npt
 
 from edgekit.converters.classifier import photo_problem, refuse, tflite_problem
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.file import CUSTOM_OP, TFLiteModel
+from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
@@ -34,13 +32,12 @@ from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageErr
 from edgekit.runtimes.litert import feed_table
 from edgekit.system import processes as child
 from edgekit.system.paths import StrPath
+from edgekit.targets import registry
+from edgekit.targets.delegates import DelegateLibrary
 
 CHILD = Path(__file__).with_name("agent.py")
-DELEGATES = ("none", "xnnpack", "edgetpu", "gpu")
-LIBRARIES = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
+BUILT_IN = ("none", "xnnpack", "gpu")
 TIMEOUT_S = 60.0
-_DEVICE = re.compile(r"(usb|pci)?(:\d+)?")
-_TOO_OLD = re.compile(r"requires runtime version \((\d+)\).*this runtime version \((\d+)\)", re.S)
 
 Progress = Callable[[int, int], None]
 
@@ -50,14 +47,13 @@ class Delegate:
     """What a model's operators are handed to.
 
     Attributes:
-        name: "none" for the runtime's own kernels, "xnnpack", "edgetpu", or "gpu", which only
-            `benchmark_model` has: no Python package of a runtime brings it.
-        library: path or name of libedgetpu; None for the platform's usual name.
-        device: which Edge TPU, as libedgetpu's option takes it: "" for any, ":N", "usb", "usb:N",
-            "pci" or "pci:N".
+        name: "none" for the runtime's own kernels, "xnnpack", "gpu", which only `benchmark_model`
+            has (no Python package of a runtime brings it), or a target that has a delegate.
+        library: path or name of the target's library; None for the platform's usual name.
+        device: which accelerator, as the library's option takes it; "" for any.
 
     Raises:
-        UsageError: there is no such delegate or device, or only an Edge TPU has what is given.
+        UsageError: there is no such delegate or device, or it has no library.
     """
 
     name: str = "xnnpack"
@@ -65,26 +61,31 @@ class Delegate:
     device: str = ""
 
     def __post_init__(self) -> None:
-        if self.name not in DELEGATES:
-            hint = did_you_mean(self.name, DELEGATES)
+        if self.external is not None:
+            self.external.check_device(self.device)
+            return
+        if self.name in BUILT_IN and not (self.library or self.device):
+            return
+        others = {target.name: target.delegate for target in registry.usable() if target.delegate}
+        if self.name not in BUILT_IN:
+            hint = did_you_mean(self.name, [*BUILT_IN, *others])
             raise UsageError(f"there is no delegate '{self.name}'", hint=hint)
-        if self.name != "edgetpu" and (self.library or self.device):
-            raise UsageError(
-                "a library and a device are for the Edge TPU alone",
-                hint="name the delegate edgetpu",
-            )
-        if not _DEVICE.fullmatch(self.device):
-            raise UsageError(
-                f"'{self.device}' names no Edge TPU",
-                hint="usb, usb:N, pci, pci:N or :N with N counted from 0, or nothing for any",
-            )
+        raise UsageError(
+            f"a library and a device are for {', '.join(d.title for d in others.values())} alone",
+            hint=f"name the delegate {' or '.join(others)}",
+        )
+
+    @property
+    def external(self) -> DelegateLibrary | None:
+        """The target's library; None for what runtimes bring."""
+        is_known = self.name not in BUILT_IN and self.name in registry.names()
+        return registry.find(self.name).delegate if is_known else None
 
     @property
     def path(self) -> str | None:
         """The shared library to load, if any."""
-        if self.name != "edgetpu":
-            return None
-        return self.library or LIBRARIES.get(platform.system(), "libedgetpu.so.1")
+        found = self.external
+        return (self.library or found.library) if found else None
 
     @property
     def options(self) -> dict[str, str]:
@@ -94,7 +95,8 @@ class Delegate:
     @property
     def path_there(self) -> str | None:
         """The shared library on a device that runs Linux, if any."""
-        return None if self.path is None else self.library or "libedgetpu.so.1"
+        found = self.external
+        return (self.library or found.linux) if found else None
 
 
 @dataclass(frozen=True)
@@ -163,12 +165,12 @@ def run(
         repeat: how many runs are measured.
         timeout_s: how many seconds each step (load, run) may take.
         progress: is called with the runs done and in all.
-        compiled_only: whether an Edge TPU takes only what its compiler made.
+        compiled_only: whether an accelerator takes only what its compiler made.
 
     Raises:
         UsageError: the arguments or the file cannot be used, or file and delegate do not match.
-        MissingToolError: there is no TFLite runtime, no libedgetpu, or one too old for the file.
-        DeviceError: no Edge TPU could be opened, or it does not answer.
+        MissingToolError: there is no TFLite runtime, no library, or one too old for the file.
+        DeviceError: no accelerator could be opened, or it does not answer.
         EdgekitError: the runtime failed, crashed or hung.
     """
     delegate = delegate or Delegate()
@@ -224,7 +226,7 @@ def converse(
         bytes of the first output for each photo.
 
     Raises:
-        DeviceError: it hung with an Edge TPU.
+        DeviceError: it hung with an accelerator.
         EdgekitError: it hung, or ended without an answer.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
@@ -266,15 +268,15 @@ def _check_match(
     path: StrPath, model: TFLiteModel, delegate: Delegate, compiled_only: bool
 ) -> None:
     """Raises UsageError where the file was made for another processor."""
-    compiled = CUSTOM_OP in model.custom_codes
-    if compiled and delegate.name != "edgetpu":
+    target = registry.compiled_for(model)
+    if target and delegate.name != target.name:
         raise UsageError(
-            f"{path} is compiled for the Edge TPU",
-            hint="`edgekit run --delegate edgetpu`, or give the file before compilation",
+            f"{path} is compiled for {target.title}",
+            hint=f"`edgekit run --delegate {target.name}`, or give the file before compilation",
         )
-    if delegate.name == "edgetpu" and compiled_only and not compiled:
+    if delegate.external and compiled_only and not target:
         raise UsageError(
-            f"{path} is not compiled for the Edge TPU, which would run none of it",
+            f"{path} is not compiled for {delegate.external.title}, which would run none of it",
             hint=f"edgekit compile {path}",
         )
 
@@ -331,9 +333,9 @@ def _read(answer: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:
 
 def _hung(phase: str, delegate: Delegate, timeout_s: float, said: str | None) -> EdgekitError:
     message = f"the runtime hung {phase} and was stopped after {timeout_s:g} s"
-    if delegate.path:
-        hint = "unplug the Edge TPU and plug it in again; a slow one needs a larger"
-        hint += " `edgekit run --timeout`"
+    if delegate.external:
+        first = f"{delegate.external.hung}; a slow one" if delegate.external.hung else "a slow one"
+        hint = f"{first} needs a larger `edgekit run --timeout`"
         return DeviceError(message, cause=said, hint=hint)
     return EdgekitError(message, cause=said, hint="`edgekit run --timeout` gives it more seconds")
 
@@ -343,32 +345,10 @@ def failure(path: StrPath, delegate: Delegate, kind: str, cause: str) -> Edgekit
     if kind == "runtime":
         hint = "pip install ai-edge-litert"
         return MissingToolError("there is no TFLite runtime", cause=cause, hint=hint)
-    if kind == "library":
-        return MissingToolError(
-            "the Edge TPU's library cannot be loaded",
-            cause=cause,
-            hint="install the package libedgetpu1-std (Debian, Raspberry Pi OS) from Google's "
-            "Coral repository, or `edgekit run --library PATH`",
-        )
-    if kind == "entry":
-        return UsageError(
-            f"{delegate.path} is not the Edge TPU's library",
-            cause=cause,
-            hint="`edgekit run --library PATH` names another file",
-        )
-    if kind == "device":
-        return DeviceError(
-            f"no Edge TPU could be opened ({delegate.device or 'any'})",
-            cause=cause,
-            hint="is it plugged in, may this user open it (libedgetpu's udev rule and the group "
-            "plugdev), and does no other process use it?",
-        )
-    versions = _TOO_OLD.search(cause)
-    if versions:
-        return MissingToolError(
-            f"{path} needs runtime {versions[1]} of the Edge TPU, and here is {versions[2]}",
-            cause=cause,
-            hint=f"update libedgetpu, or edgekit compile --min-runtime-version {versions[2]}",
-        )
+    known = delegate.external and delegate.external.failure(
+        str(path), kind, cause, library=delegate.path, device=delegate.device
+    )
+    if known:
+        return known
     doing = "load" if kind == "model" else "run"
     return EdgekitError(f"the TFLite runtime cannot {doing} {path}", cause=cause)

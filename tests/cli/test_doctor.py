@@ -10,6 +10,13 @@ from edgekit.errors import DeviceError, MissingToolError
 from edgekit.targets.devices import adb
 from edgekit.targets.doctor import examine as doctor
 from edgekit.targets.doctor.examine import Facts, Python
+from edgekit.targets.doctor.facts import Attached
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
+
+
+def stick(*places: str, library: str | None = None) -> tuple[Attached, ...]:
+    """What is known of Edge TPUs."""
+    return (Attached("edgetpu", EdgeTPUTarget.delegate, places, library),)
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def test_what_is_missing_ends_with_3_and_its_command(found, capsys):
 
 
 def test_one_json_document_whatever_is_missing(found, capsys):
-    found[0] = Facts(machine="x86_64", edgetpu=("1a6e:089a",))
+    found[0] = Facts(machine="x86_64", accelerators=stick("1a6e:089a"))
     assert run(["doctor", "--device", "local:", "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert (document["schema_version"], document["device"]) == (1, "local:")
@@ -75,7 +82,7 @@ def test_one_json_document_whatever_is_missing(found, capsys):
 
 
 def test_a_library_that_is_not_needed_does_not_fail(found, capsys):
-    found[0] = Facts(edgetpu=("/dev/apex_0",), pythons=found[0].pythons)
+    found[0] = Facts(accelerators=stick("/dev/apex_0"), pythons=found[0].pythons)
     assert run(["doctor"]) == 0
     assert "sudo apt-get install libedgetpu1-std" in capsys.readouterr().out
 

@@ -6,7 +6,7 @@ from foreign_files import FOREIGN, ending_in, zipped
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
-from edgekit.converters.model_files import read_about
+from edgekit.runtimes.open import read_about
 
 
 @pytest.mark.parametrize("name", ["m.tflite", "m.TFLITE", "m"])

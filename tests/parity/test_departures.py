@@ -105,5 +105,5 @@ def test_a_file_of_other_tensors_shows_nothing(tmp_path, graph):
 
 
 def test_a_file_of_another_kind_is_refused(graph):
-    with pytest.raises(UsageError, match="no kind that can be traced"):
+    with pytest.raises(UsageError, match="no kind that can be run"):
         find_departure("model.pt", graph, PHOTOS)

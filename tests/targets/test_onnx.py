@@ -22,7 +22,7 @@ def int8():
 def check(tmp_path, contents):
     path = tmp_path / "model.onnx"
     path.write_bytes(contents)
-    return [(finding.severity, finding.rule) for finding in OnnxTarget().check(path)]
+    return [(finding.severity, finding.rule) for finding in OnnxTarget().examine(path).findings]
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
@@ -31,7 +31,7 @@ def test_our_own_files_have_no_findings_and_nothing_to_compile(tmp_path, int8, m
     graph = keep_float(int8, [int8.nodes[2].name]) if mixed else int8
     contents = package(graph, preprocessing=RECORD, scheme="w8a8-static", io=io)
     assert check(tmp_path, contents) == []
-    assert OnnxTarget().compile(tmp_path / "model.onnx", tmp_path) is None
+    assert OnnxTarget().compile(OnnxTarget().examine(tmp_path / "model.onnx"), tmp_path) is None
 
 
 def test_int8_weights_are_warned_of(tmp_path, int8):

@@ -28,14 +28,14 @@ def some_float():
 )
 def test_it_takes_int8_models(tmp_path, graph, rules):
     path = write(tmp_path / "m.xml", graph())
-    assert [(f.severity, f.rule) for f in OpenVINOTarget().check(path)] == rules
-    assert OpenVINOTarget().compile(path, tmp_path) is None
+    assert [(f.severity, f.rule) for f in OpenVINOTarget().examine(path).findings] == rules
+    assert OpenVINOTarget().compile(OpenVINOTarget().examine(path), tmp_path) is None
 
 
 def test_it_has_no_use_for_other_files(tmp_path):
     (tmp_path / "m.tflite").write_bytes(b"TFL3")
     with pytest.raises(UsageError, match="no OpenVINO model"):
-        OpenVINOTarget().check(tmp_path / "m.tflite")
+        OpenVINOTarget().examine(tmp_path / "m.tflite")
 
 
 def test_what_it_is():

@@ -12,14 +12,14 @@ from edgekit.targets.edgetpu.target import EdgeTPUTarget
 from edgekit.targets.tflite import TFLiteTarget
 
 PLUGIN = """
-from edgekit.targets.base import Target
+from edgekit.targets.base import Examination, Target
 
 class Fridge(Target):
     name = "fridge"
     scheme = "w8a8-static"
 
-    def check(self, path):
-        return []
+    def examine(self, path, model=None):
+        return Examination(path, model, ())
 
 class NotATarget:
     pass

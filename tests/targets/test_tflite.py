@@ -12,8 +12,8 @@ def test_a_good_file_has_no_findings_and_nothing_to_compile(tmp_path):
     path = tmp_path / "tiny.tflite"
     path.write_bytes(TinyModel().pack())
     target = TFLiteTarget()
-    assert target.check(path) == []
-    assert target.compile(path, tmp_path) is None
+    assert target.examine(path).findings == ()
+    assert target.compile(target.examine(path), tmp_path) is None
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -22,14 +22,14 @@ def test_a_bad_file_has_findings(tmp_path):
     tiny.tensor("gate").quantization.scale = [1 / 255]
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny.pack())
-    assert [f.rule for f in TFLiteTarget().check(path)] == ["fixed-scale"]
+    assert [f.rule for f in TFLiteTarget().examine(path).findings] == ["fixed-scale"]
 
 
 def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "tiny.tflite"
     path.write_text("nothing")
     with pytest.raises(UsageError, match="not a TFLite model"):
-        TFLiteTarget().check(path)
+        TFLiteTarget().examine(path)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_foreign_file_is_refused(tmp_path):
     ],
 )
 def test_another_scheme_is_one_finding_with_what_to_do(name, says, fix):
-    first, *others = TFLiteTarget().check(FOREIGN / f"{name}.tflite")
+    first, *others = TFLiteTarget().examine(FOREIGN / f"{name}.tflite").findings
     assert (first.severity, first.rule) == ("error", "scheme")
     assert says in first.message
     assert fix in first.fix

@@ -18,7 +18,7 @@ from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.stage import StageStore
 from edgekit.system.console import Console
 from edgekit.targets import registry
-from edgekit.targets.base import Target
+from edgekit.targets.base import Examination, Target
 
 #: The last map is 2x2, so that the mean over it is one.
 SMALL = {"resolution": 64, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
@@ -78,12 +78,12 @@ def test_a_build_for_tflite_alone_is_as_it_was(tmp_path):
 class Plain(Target):
     name, scheme = "plain", "w8a8-static"
 
-    def check(self, path):
-        return []
+    def examine(self, path, model=None):
+        return Examination(path, model, ())
 
 
 class Preparing(Plain):
-    name = "preparing"
+    name, prepares = "preparing", True
 
     def prepare(self, graph):
         return graph

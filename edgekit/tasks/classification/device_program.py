@@ -24,7 +24,6 @@ import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUNTIMES = ("ai_edge_litert", "tflite_runtime", "tensorflow.lite.python")
-EDGETPU = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 
 
 class ClassifyError(Exception):
@@ -56,8 +55,8 @@ class Model:
     def delegates(self, runtime: Any, given: str | None) -> Any:
         """The library that the model's operators are handed to, if there is one."""
         library = given
-        if library is None and self.record["delegate"] == "edgetpu":
-            library = EDGETPU.get(platform.system(), "libedgetpu.so.1")
+        if library is None and (usual := self.record.get("libraries")):
+            library = usual.get(platform.system(), usual[""])
         if not library or library == "none":
             return None
         try:
@@ -270,7 +269,9 @@ def main() -> None:
     parser.add_argument("--camera", nargs="?", type=int, const=0, metavar="N", help="until Ctrl-C")
     parser.add_argument("--top", type=int, default=5, help="how many classes are shown")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
-    parser.add_argument("--delegate", metavar="LIBRARY", help="such as libedgetpu.so.1; or none")
+    parser.add_argument(
+        "--delegate", metavar="LIBRARY", help="the library of an accelerator; or none"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each photo")
     asked = parser.parse_args()
     if bool(asked.photos) == (asked.camera is not None):

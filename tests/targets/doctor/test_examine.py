@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 
 import pytest
 from prerequisites import skip_without
@@ -27,8 +26,9 @@ from edgekit.targets.doctor.examine import (
     missing,
     runtime_missing,
 )
-from edgekit.targets.doctor.facts import LONGEST, make_facts, parse_python, parse_said
-from edgekit.targets.doctor.script import CODE, SCRIPT
+from edgekit.targets.doctor.facts import LONGEST, Attached, make_facts, parse_python, parse_said
+from edgekit.targets.doctor.script import CODE, make_script
+from edgekit.targets.edgetpu.target import EdgeTPUTarget
 
 SYSTEM = "/usr/bin/python3"
 HOME = "python3 -m venv ~/edgekit && ~/edgekit/bin/pip install "
@@ -74,6 +74,13 @@ PHONE = """\
 @edgekit cpu=CPU part	: 0xd44
 """
 
+SCRIPT = make_script({"edgetpu": EdgeTPUTarget.delegate})
+
+
+def stick(*places: str, library: str | None = None) -> tuple[Attached, ...]:
+    """What is known of Edge TPUs."""
+    return (Attached("edgetpu", EdgeTPUTarget.delegate, places, library),)
+
 
 def python(version: str, path: str = SYSTEM, **more: object) -> Python:
     return Python(path, version, **more)
@@ -102,10 +109,10 @@ def test_a_raspberry_pi():
         temperature_c=48.312,
         sensor="cpu-thermal",
         throttled="0x50005",
-        edgetpu=("18d1:9302",),
+        accelerators=stick("18d1:9302"),
         installer="apt-get",
     )
-    assert json.loads(json.dumps(asdict(facts)))["edgetpu"] == ["18d1:9302"]
+    assert json.loads(json.dumps(facts.to_dict()))["edgetpu"] == ["18d1:9302"]
 
 
 def test_a_phone():
@@ -127,7 +134,7 @@ def test_words_of_a_device_are_not_trusted():
     assert facts.machine.isprintable()
     assert len(facts.machine) == LONGEST
     assert len(said["heat"]) == 200
-    assert (facts.cores, facts.clock_mhz, facts.edgetpu) == (None, None, ())
+    assert (facts.cores, facts.clock_mhz, facts.accelerators) == (None, None, stick())
     assert (facts.throttled, facts.cpu, facts.disk_free_bytes) == (None, None, None)
 
 
@@ -165,7 +172,13 @@ def test_the_script_in_shells(shell, tmp_path):
 
 def test_the_script_without_any_program(tmp_path):
     environment = {"PATH": str(tmp_path), "HOME": "/"}
-    line = [shutil.which("sh"), "-c", SCRIPT, "sh", "home"]
+    line = [
+        shutil.which("sh"),
+        "-c",
+        SCRIPT,
+        "sh",
+        "home",
+    ]
     ran = subprocess.run(line, capture_output=True, text=True, env=environment)
     assert ran.stderr == ""
     assert parse_said(ran.stdout)["done"] == ["yes"]
@@ -261,10 +274,10 @@ def test_what_is_missing(facts, commands, why):
 
 def test_a_library_for_an_edge_tpu_is_not_needed_to_run():
     good = python("3.11.2", numpy="1.26.4", runtimes={"tflite_runtime": "2.14.0"})
-    (found,) = missing(device(good, edgetpu=("1a6e:089a",)))
+    (found,) = missing(device(good, accelerators=stick("1a6e:089a")))
     assert (found.needed, found.command) == (False, "sudo apt-get install libedgetpu1-std")
     assert isinstance(found, Missing)
-    assert missing(device(good, edgetpu=("/dev/apex_0",), libedgetpu="/usr/lib/l.so.1")) == []
+    assert missing(device(good, accelerators=stick("/dev/apex_0", library="/usr/lib/l.so.1"))) == []
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,12 @@ DEPTHWISE_CONV_2D              13         {status}
 """
 
 
+def compile_one(path, out, timeout_s=180):
+    """Examines a file and compiles it, as a build does."""
+    target = EdgeTPUTarget()
+    return target.compile(target.examine(path), out, timeout_s)
+
+
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
     """Puts a stand-in with the given body on PATH."""
@@ -94,11 +100,11 @@ def success(compiled: Path, status: str = "Mapped to Edge TPU") -> str:
 def test_success(tmp_path, stand_in, model, compiled):
     stand_in(success(compiled, "More than one subgraph is not supported"))
     out = tmp_path / "new" / "out"
-    result = EdgeTPUTarget().compile(model, out)
+    result = compile_one(model, out)
     assert result.model == out / "tiny_edgetpu.tflite"
     assert result.model.read_bytes() == compiled.read_bytes()
     assert (result.mapped, result.on_cpu) == (15, 13)
-    assert result.details["milliseconds"] == 12
+    assert result.figures[0]["milliseconds"] == 12
     assert "16.0.384591198" in result.log.read_text()
     assert sorted(p.name for p in out.iterdir()) == ["tiny_edgetpu.log", "tiny_edgetpu.tflite"]
 
@@ -106,16 +112,16 @@ def test_success(tmp_path, stand_in, model, compiled):
 @needs("shared", PAIRS.is_dir())
 def test_a_real_pair(tmp_path, stand_in):
     stand_in(success(PAIRS / f"{NAME}_edgetpu.tflite"))
-    result = EdgeTPUTarget().compile(PAIRS / f"{NAME}.tflite", tmp_path / "out")
+    result = compile_one(PAIRS / f"{NAME}.tflite", tmp_path / "out")
     assert tflite_file.read(result.model).custom_codes == ("edgetpu-custom-op",)
     assert "imagenet_labels.txt" in read_metadata(result.model).files
 
 
 def test_the_command_line_is_the_real_one(tmp_path, stand_in, model, compiled):
     stand_in(success(compiled) + "print(sys.argv[1:])\n")
-    log = EdgeTPUTarget(timeout_s=77).compile(model, tmp_path / "out").log.read_text()
+    log = compile_one(model, tmp_path / "out", 77).log.read_text()
     assert "'--show_operations', '--timeout_sec', '77', " in log
-    command = EdgeTPUTarget(timeout_s=77).command(Path("m.tflite"), Path("out"))
+    command = EdgeTPUTarget().command(Path("m.tflite"), Path("out"), 77)
     assert command == [
         "edgetpu_compiler",
         "--out_dir",
@@ -140,7 +146,7 @@ def test_labels_that_the_compiler_drops_are_put_back(tmp_path, stand_in, model):
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(tiny.pack())
     stand_in(success(bare))
-    result = EdgeTPUTarget().compile(model, tmp_path / "out")
+    result = compile_one(model, tmp_path / "out")
     assert read_metadata(result.model).files == ("labels.txt", "edgekit.json")
 
 
@@ -148,7 +154,7 @@ def failure(tmp_path: Path, model: Path) -> CompileError:
     """Compiles, expecting a failure that leaves a log and nothing that looks like a result."""
     out = tmp_path / "out"
     with pytest.raises(CompileError) as caught:
-        EdgeTPUTarget().compile(model, out)
+        compile_one(model, out)
     assert caught.value.exit_code == 6
     assert [p.name for p in out.iterdir()] == ["tiny_edgetpu.log"]
     assert str(out / "tiny_edgetpu.log") in caught.value.hint
@@ -234,17 +240,17 @@ def _ends(pid: int) -> bool:
 def test_a_failure_keeps_the_earlier_output(tmp_path, stand_in, model, compiled):
     out = tmp_path / "out"
     stand_in(success(compiled))
-    EdgeTPUTarget().compile(model, out)
+    compile_one(model, out)
     stand_in("sys.exit(1)")
     with pytest.raises(CompileError):
-        EdgeTPUTarget().compile(model, out)
+        compile_one(model, out)
     assert (out / "tiny_edgetpu.tflite").read_bytes() == compiled.read_bytes()
 
 
 def test_a_missing_compiler_is_exit_3_with_the_command(tmp_path, model, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingToolError) as caught:
-        EdgeTPUTarget().compile(model, tmp_path / "out")
+        compile_one(model, tmp_path / "out")
     assert caught.value.exit_code == 3
     assert str(model) in caught.value.message
     assert caught.value.hint == (
@@ -259,7 +265,7 @@ def test_a_broken_rule_stops_before_the_compiler(tmp_path, stand_in, model):
     tiny.tensor("image").shape = [2, 8, 8, 3]
     model.write_bytes(tiny.pack())
     with pytest.raises(CompileError) as caught:
-        EdgeTPUTarget().compile(model, tmp_path / "out")
+        compile_one(model, tmp_path / "out")
     assert "batch is 2" in caught.value.cause
     assert not (tmp_path / "out").exists()
 
@@ -332,8 +338,8 @@ def test_several_models_are_compiled_together(tmp_path, stand_in, model, compile
     made = compile_files([model, other], tmp_path / "out", CompilerOptions())
     assert [file.source for file in made] == [model, other]
     assert [file.mapped for file in made] == [4, 9]
-    assert [file.figures[0].off_chip_bytes for file in made] == [4 << 10, 9 << 10]
-    assert [file.figures[0].milliseconds for file in made] == [9, 9]
+    assert [file.figures[0]["off_chip_bytes"] for file in made] == [4 << 10, 9 << 10]
+    assert [file.figures[0]["milliseconds"] for file in made] == [9, 9]
     for file in made:
         assert "2 in one call" in file.log.read_text()
         assert file.outputs[0].read_bytes() == compiled.read_bytes()
@@ -359,7 +365,7 @@ def test_models_that_would_overwrite_each_other_are_refused(tmp_path, stand_in, 
 
 def test_a_compiled_file_is_not_compiled_again(tmp_path, compiled):
     with pytest.raises(UsageError, match="compiled for the Edge TPU already"):
-        EdgeTPUTarget().compile(compiled, tmp_path / "out")
+        compile_one(compiled, tmp_path / "out")
 
 
 def test_force_goes_beyond_a_broken_rule(tmp_path, stand_in, model, compiled):

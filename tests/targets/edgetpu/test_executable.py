@@ -22,10 +22,10 @@ from prerequisites import needs
 from tiny_tflite import TinyModel
 
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.errors import UsageError
 from edgekit.targets.edgetpu.compiled import describe_compiled
 from edgekit.targets.edgetpu.executable import Layer, read_package
+from edgekit.targets.edgetpu.options import CUSTOM_OP
 
 PAIRS = places.SHARED / "edgetpu/pairs"
 needs_pairs = needs("shared", PAIRS.is_dir())

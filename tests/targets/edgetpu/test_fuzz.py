@@ -24,10 +24,10 @@ from edgetpu_packages import compiled
 from tiny_tflite import SIZE, TinyModel, float_io
 
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.targets.edgetpu.executable import read_package
+from edgekit.targets.edgetpu.options import CUSTOM_OP
 from edgekit.targets.edgetpu.target import EdgeTPUTarget
 from edgekit.targets.inspection.inspect import inspect_file
 
@@ -50,8 +50,8 @@ def read_packages(path: Path) -> object:
 
 def check(path: Path) -> object:
     """What `edgekit check` says of a file."""
-    target = EdgeTPUTarget()
-    return target.check(path), json.dumps(target.predict(path).to_dict())
+    examined = EdgeTPUTarget().examine(path)
+    return examined.findings, json.dumps(examined.prediction.to_dict())
 
 
 #: What is tested: each takes a file that may hold anything.

@@ -8,12 +8,12 @@ from prerequisites import needs
 from tiny_tflite import TinyModel, edit, float_io, schema, with_op
 
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.file import CUSTOM_OP
 from edgekit.targets.edgetpu import status
 from edgekit.targets.edgetpu.log import parse_output
-from edgekit.targets.edgetpu.mapping import Prediction, partition, predict
+from edgekit.targets.edgetpu.mapping import MappingPrediction, partition, predict
 from edgekit.targets.edgetpu.operators import KNOWN, SIZES
-from edgekit.targets.edgetpu.rules import refusals
+from edgekit.targets.edgetpu.options import CUSTOM_OP
+from edgekit.targets.edgetpu.rules import check_edgetpu
 
 LOGS = sorted((SHARED / "edgetpu/logs").glob("*.log"))
 #: Logs show these left out, and no file of the same model shows at which size.
@@ -21,7 +21,7 @@ WITHOUT_A_SIZE = ("CONCATENATION", "LOGISTIC", "QUANTIZE", "RESHAPE")
 PAIRS = sorted(p.stem for p in (SHARED / "edgetpu/pairs").glob("*.tflite"))
 
 
-def predicted(tiny: TinyModel) -> Prediction:
+def predicted(tiny: TinyModel) -> MappingPrediction:
     return predict(tflite_file.parse(tiny.pack()))
 
 
@@ -77,7 +77,8 @@ def test_small_files_have_the_compilers_answer(name, mapped):
     assert [op.is_mapped for op in found.operators] == [mapped]
     assert not found.not_seen
     assert bool(found.refused) is not mapped
-    assert (refusals(model) == []) is mapped  # `edgekit compile` does not refuse it unasked
+    # `edgekit compile` does not refuse it unasked.
+    assert all(f.severity == "warning" for f in check_edgetpu(model)) is mapped
 
 
 @needs("shared", bool(LOGS))
@@ -110,7 +111,7 @@ def test_an_operator_behind_one_that_is_left_out_is_not_called_not_seen():
 
 def test_all_of_a_good_file_is_mapped():
     found = predicted(TinyModel())
-    assert (found.on_tpu, found.on_cpu, found.subgraphs) == (8, 0, 1)
+    assert (found.mapped, found.on_cpu, found.subgraphs) == (8, 0, 1)
     assert (found.share_of_operators, found.share_of_macs) == (1.0, 1.0)
     assert found.first_blocking is None
     assert found.refused == ()
@@ -165,7 +166,7 @@ def test_float_ends_are_left_out_and_the_rest_is_mapped():
 )
 def test_a_file_that_the_compiler_refuses_has_nothing_mapped(tiny, words, says):
     found = predicted(tiny)
-    assert found.on_tpu == found.subgraphs == 0
+    assert found.mapped == found.subgraphs == 0
     assert {op.status for op in found.operators} == words
     assert any(says in text for text in found.refused)
 

@@ -21,7 +21,8 @@ from tiny_tflite import SIZE, TinyModel, float_io, int8_io, schema, with_classes
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
 from edgekit.runtimes.litert import LiteRT
-from edgekit.targets.inspection.inspect import inspect_file, scheme
+from edgekit.targets.inspection.inspect import inspect_file
+from edgekit.targets.schemes import scheme_of
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def float_part(*names: str) -> TinyModel:
     ],
 )
 def test_schemes(tiny, name):
-    assert scheme(tflite_file.parse(tiny.pack())) == name
+    assert scheme_of(tflite_file.parse(tiny.pack())) == name
 
 
 def test_a_damaged_file_is_refused(save):

@@ -7,7 +7,7 @@ from tiny_tflite import TinyModel
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
-from edgekit.targets.edgetpu.bisect import bisect
+from edgekit.targets.bisect import bisect
 
 LENGTH = 100
 

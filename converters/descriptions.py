@@ -15,8 +15,8 @@ from edgekit.system.paths import StrPath
 SCHEMA_VERSION = 1
 
 
-def inspect_onnx(path: StrPath) -> dict[str, Any]:
-    """Describes a .onnx file as JSON values; see `edgekit.targets.inspection.inspect.inspect_file`.
+def describe_onnx(path: StrPath) -> dict[str, Any]:
+    """Describes a .onnx file as JSON values, as `inspect_file` does .tflite.
 
     Raises:
         UsageError: it cannot be read, or is damaged.
@@ -40,7 +40,7 @@ def inspect_onnx(path: StrPath) -> dict[str, Any]:
     }
 
 
-def inspect_openvino(path: StrPath) -> dict[str, Any]:
+def describe_openvino(path: StrPath) -> dict[str, Any]:
     """Describes an OpenVINO IR, by its .xml, as JSON values.
 
     Raises:
