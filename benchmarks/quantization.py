@@ -43,7 +43,7 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.passes import absorb_normalization, prepare
 from edgekit.networks.torch_device import keep_freed_memory
 from edgekit.pipeline.post_training import WEIGHING_PHOTOS
-from edgekit.pipeline.stages.convert import INPUT_METHOD
+from edgekit.pipeline.stages.quantize import INPUT_METHOD
 from edgekit.system import text as fmt
 from edgekit.system.files import write_json
 from edgekit.system.host import describe_host, usable_cores

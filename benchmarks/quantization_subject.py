@@ -21,7 +21,7 @@ from edgekit.options.build import BuildOptions
 from edgekit.parity.executions import find_subject as check_run
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.stage import StageStore
-from edgekit.runs import STAGES, folder_name
+from edgekit.runs import STAGES
 from edgekit.system.files import read_json
 from edgekit.training import outputs
 
@@ -96,7 +96,7 @@ def _begin(options: Namespace, folder: Path) -> tuple[Path, Path, Path]:
         epochs=0 if options.data else EPOCHS,
     )
     store = StageStore(folder / STAGES)
-    stages = make_plan(build, store).stages
+    stages = make_plan(build).stages
     done = [
         store.run(stages[role], lambda *_: None).folder
         for role in ("data", "weights", "train")
@@ -108,12 +108,8 @@ def _begin(options: Namespace, folder: Path) -> tuple[Path, Path, Path]:
 def _stages_of(run: Path) -> tuple[Path, Path, Path]:
     """The folders of a finished build's data, weights and model."""
     check_run(run)
-    stages = read_json(run / "manifest.json")["stages"]
-    data, weights, model = (
-        run / STAGES / folder_name(stages[role]["name"], stages[role]["key"])
-        for role in ("data", "weights", "train" if "train" in stages else "weights")
-    )
-    return data, weights, model
+    stages = runs.open_run(run).stages
+    return stages["data"], stages["weights"], stages.get("train", stages["weights"])
 
 
 def tiny_subject() -> Subject:

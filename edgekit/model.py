@@ -122,7 +122,7 @@ def load(
         classes: number of logits; the weights' own, or 1000. With another number than the
             weights', the classifier is new and random.
         resolution: side of the square input in pixels; the variant's own by default.
-        source: whose file it is, where the file does not tell (`edgekit.options.build.SOURCES`).
+        source: whose file it is, where the file does not tell (`edgekit.options.training.SOURCES`).
         seed: of random weights.
 
     Raises:

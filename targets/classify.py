@@ -22,7 +22,7 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.litert import check_normalization
 from edgekit.system.paths import StrPath
 from edgekit.targets.measure import isolated as runner
-from edgekit.targets.measure.isolated import TIMEOUT_S, Delegate
+from edgekit.targets.measure.isolated import Delegate, Effort
 
 SCHEMA_VERSION = 1
 
@@ -32,11 +32,9 @@ def classify(
     photos: Sequence[StrPath] = (),
     *,
     delegate: Delegate | None = None,
-    threads: int = 1,
     top: int = 5,
-    repeat: int = 10,
+    effort: Effort | None = None,
     normalization: Normalization | None = None,
-    timeout_s: float = TIMEOUT_S,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Runs a model once on each photo, and then measures it on the first.
@@ -46,11 +44,9 @@ def classify(
             is taken.
         photos: JPEG, PNG, WebP or BMP files; without any, a picture that is drawn.
         delegate: XNNPACK unless given.
-        threads: of the kernels on the CPU.
         top: how many classes are named for a photo.
-        repeat: how many runs are measured.
+        effort: threads, runs and seconds; see `Effort`.
         normalization: of a float input, where the file does not state it or states it wrongly.
-        timeout_s: how many seconds each step (load, run) may take.
         progress: is called with the runs done and in all.
 
     Returns:
@@ -66,7 +62,7 @@ def classify(
     """
     if top < 1:
         raise UsageError(f"the best {top} classes are none", hint="give 1 or more")
-    delegate = delegate or Delegate()
+    delegate, effort = delegate or Delegate(), effort or Effort()
     model, metadata = runner.read_classifier(path)
     image = model.tensors[model.inputs[0]]
     check_normalization(path, image, normalization)
@@ -79,9 +75,7 @@ def classify(
         batch,
         delegate=delegate,
         preprocessing=normalization,
-        threads=threads,
-        repeat=repeat,
-        timeout_s=timeout_s,
+        effort=effort,
         progress=progress,
     )
     output, reason = output_kind(model, metadata, answer.scores) or (LOGIT, "")
@@ -93,7 +87,7 @@ def classify(
         "path": str(path),
         "delegate": asdict(delegate) | {"library": delegate.path},
         "runtime": answer.runtime,
-        "threads": threads,
+        "threads": effort.threads,
         "output": output,
         "output_reason": reason,
         "labels_note": labels.note or metadata.labels_problem,

@@ -98,14 +98,14 @@ def _trained_form(options: BuildOptions) -> Form:
     on_calibration = options.distill_only and options.calibration is not None
 
     def write(source: Source, folder: Path) -> str:
-        from edgekit.converters.openvino.nncf_qat import train_nncf
+        from edgekit.converters.openvino.nncf_qat import Photos, train_nncf
         from edgekit.converters.openvino.write import save
 
+        splits = source.splits
+        train = splits.calibration if on_calibration else splits.train
         trained = train_nncf(
             source.graph,
-            train=source.splits.calibration if on_calibration else source.splits.train,
-            val=source.splits.val,
-            calibration=source.calibration(),
+            Photos(train, splits.val, source.calibration()),
             preprocessing=source.preprocessing,
             recipe=recipe,
             io=source.io,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,25 @@ _PLAIN_RATE = LEARNING_RATES["adamw"][True] / QAT_LEARNING_RATE
 _HOOKS = "__nncf_hooks."  # what NNCF adds to a network: its ranges
 
 
+@dataclass(frozen=True)
+class Photos:
+    """What a training takes.
+
+    Attributes:
+        train: photos to learn from; their labels are needed if the recipe gives them a share.
+        val: photos to watch, if any.
+        calibration: uint8 batches [n, height, width, 3], of which the first ranges are.
+    """
+
+    train: PhotoSet
+    val: PhotoSet | None
+    calibration: Iterable[NDArray[np.uint8]]
+
+
 def train_nncf(
     graph: Graph,
+    photos: Photos,
     *,
-    train: PhotoSet,
-    val: PhotoSet | None,
-    calibration: Iterable[NDArray[np.uint8]],
     preprocessing: Preprocessing,
     recipe: QatRecipe,
     io: str,
@@ -59,9 +73,7 @@ def train_nncf(
 
     Args:
         graph: float and prepared (`edgekit.networks.passes.prepare`).
-        train: photos to learn from; their labels are needed if the recipe gives them a share.
-        val: photos to watch, if any.
-        calibration: uint8 batches [n, height, width, 3], of which the first ranges are.
+        photos: to learn from, to watch, and for the first ranges.
         preprocessing: of the weights.
         recipe: of `QuantizedTrainer`; 0 epochs train nothing.
         io: type of the input, as for `edgekit.converters.openvino.write.convert`.
@@ -78,8 +90,8 @@ def train_nncf(
     """
     folder = Path(folder)
     openvino()
-    quantized = _quantize(graph, calibration, preprocessing)
-    trainer = _NncfTrainer(quantized, graph, train, val, preprocessing, recipe, folder, advance)
+    quantized = _quantize(graph, photos.calibration, preprocessing)
+    trainer = _NncfTrainer(quantized, graph, photos, preprocessing, recipe, folder, advance)
     model = _convert(trainer.learn(), graph)
     if io == "uint8":
         model = normalize_inside(openvino(), model, preprocessing)
@@ -96,15 +108,15 @@ class _NncfTrainer(QuantizedTrainer):
         self,
         quantized: Any,
         graph: Graph,
-        train: PhotoSet,
-        val: PhotoSet | None,
+        photos: Photos,
         preprocessing: Preprocessing,
         recipe: QatRecipe,
         folder: Path,
         advance: Advance | None,
     ) -> None:
         self._quantized = quantized
-        super().__init__(graph, graph, train, val, preprocessing, recipe, folder, advance=advance)
+        sets = photos.train, photos.val
+        super().__init__(graph, graph, *sets, preprocessing, recipe, folder, advance=advance)
 
     def make_network(self, graph: Graph) -> GraphModule:
         """The network that NNCF has quantized."""

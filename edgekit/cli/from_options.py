@@ -9,7 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from edgekit.options.build import BuildOptions, option_name
+from edgekit.options.build import BuildOptions
+from edgekit.options.fields import option_name
 from edgekit.targets import registry
 
 JSON = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]

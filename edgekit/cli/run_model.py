@@ -47,7 +47,7 @@ def command(
     from edgekit.data.normalization import parse_normalization
     from edgekit.system.console import CONTROLS, Console
     from edgekit.targets.classify import classify
-    from edgekit.targets.measure.isolated import Delegate
+    from edgekit.targets.measure.isolated import Delegate, Effort
 
     console = Console()
     with console.stage(1, 1, f"run {delegate}") as stage:
@@ -55,11 +55,9 @@ def command(
             model,
             photos or [],
             delegate=Delegate(delegate, library, tpu),
-            threads=threads,
             top=top,
-            repeat=repeat,
+            effort=Effort(threads, repeat, timeout),
             normalization=parse_normalization(mean, std),
-            timeout_s=timeout,
             progress=lambda done, total: console.progress("run", done, total),
         )
         stage.detail = found["runtime"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.options.build import SOURCES
+from edgekit.options.training import SOURCES
 
 if TYPE_CHECKING:
     from edgekit.converters.weights.load import Loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,46 +164,29 @@ def load_splits(
     }
     scanned = scan([file for entry in listings.values() for file in entry.files], progress)
     usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
-
     labels = listings[DATA].classes()
-    if len(labels) < 2:
-        raise UsageError(
-            f"--data {data} has one class only ('{labels[0]}')",
-            hint="a classifier needs at least two class folders",
-        )
+    _check_several(labels, data)
     warnings = [line for source in sources.values() for line in source.notes]
     warnings += [line for entry in listings.values() for line in entry.warnings]
-    everything = photo_set(usable[DATA], labels, scanned)
+    train = photo_set(usable[DATA], labels, scanned)
     if VAL in usable:
         _check_classes(usable[VAL], labels, sources[VAL].given)
-        train, val_set = everything, photo_set(usable[VAL], labels, scanned)
+        val_set = photo_set(usable[VAL], labels, scanned)
     else:
-        train, val_set = split_validation(everything, VAL_FRACTION)
+        train, val_set = split_validation(train, VAL_FRACTION)
     train, notes = remove_overlap(train, val_set)
-    if len(train) < MIN_TRAIN:
-        raise UsageError(
-            f"the training set has {len(train)} photos only",
-            hint=f"give at least {MIN_TRAIN}, outside of the validation set",
-        )
+    _check_training(len(train))
     warnings += notes
     warnings += _missing_classes(train, val_set, len(labels))
-
-    chosen_by_user = CALIBRATION in usable
-    candidates = photo_set(usable[CALIBRATION], labels, scanned) if chosen_by_user else train
-    chosen = without(candidates, val_set.hashes)
-    if chosen_by_user and len(chosen) < len(candidates):
-        shared = len(candidates) - len(chosen)
-        warnings.append(f"{shared} calibration photos are validation photos and are left out")
-    elif not chosen_by_user:
+    if CALIBRATION in usable:
+        candidates = photo_set(usable[CALIBRATION], labels, scanned)
+        chosen = without(candidates, val_set.hashes)
+        if shared := len(candidates) - len(chosen):
+            warnings.append(f"{shared} calibration photos are validation photos and are left out")
+    else:
+        chosen = without(train, val_set.hashes)
         chosen = chosen.subset(spread(chosen.names, chosen.labels, calibration_count, seed))
     warnings += _check_calibration(len(chosen))
-
-    problems = {
-        file.name: scanned[file.place].problem
-        for entry in listings.values()
-        for file in entry.files
-        if scanned[file.place].problem
-    }
     return Splits(
         train=train,
         val=val_set,
@@ -211,9 +194,17 @@ def load_splits(
         labels=labels,
         source=printable(", ".join(f"{option} {e.source}" for option, e in listings.items())),
         builtin=False,
-        unreadable=tuple(problems.items()),
+        unreadable=_unreadable(listings.values(), scanned),
         warnings=tuple(map(printable, warnings)),
     )
+
+
+def _unreadable(
+    listings: Iterable[Listing], scanned: Mapping[Place, Scanned]
+) -> tuple[tuple[str, str], ...]:
+    """The photos that could not be read, and why."""
+    files = (file for entry in listings for file in entry.files)
+    return tuple({f.name: problem for f in files if (problem := scanned[f.place].problem)}.items())
 
 
 def fingerprint(
@@ -294,6 +285,22 @@ def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) ->
             hint="repair or remove them",
         )
     return [file for file in listing.files if not scanned[file.place].problem]
+
+
+def _check_several(labels: Sequence[str], source: Source | None) -> None:
+    if len(labels) < 2:
+        raise UsageError(
+            f"--data {source} has one class only ('{labels[0]}')",
+            hint="a classifier needs at least two class folders",
+        )
+
+
+def _check_training(count: int) -> None:
+    if count < MIN_TRAIN:
+        raise UsageError(
+            f"the training set has {count} photos only",
+            hint=f"give at least {MIN_TRAIN}, outside of the validation set",
+        )
 
 
 def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Source) -> None:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from edgekit.data.image_set import PhotoSet
 from edgekit.networks.graph import Graph
 from edgekit.pipeline.post_training import Candidate, Folders, Workshop
-from edgekit.pipeline.stage import Outcome
-from edgekit.pipeline.stages.convert import choosing_half
+from edgekit.pipeline.selection import choosing_half
+from edgekit.pipeline.stage import UNHASHED, FolderOf, Outcome
 from edgekit.pipeline.stages.evaluate import classify, run_file
+from edgekit.pipeline.stages.quantize import Requantized
 from edgekit.runs import FLOAT, LADDER, MODEL, read_preprocessing, read_splits
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
@@ -126,60 +127,61 @@ def describe_climb(ladder: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def climb(
-    folder: Path,
-    progress: Progress,
-    *,
-    folders: Folders,
-    head: str,
-    max_drop: float,
-    mixed: bool,
-    device: str,
-    threads: int,
-    seed: int,
-) -> str:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Climb(Requantized):
     """Climbs until the budget holds; keeps the first rung that does, else the best.
 
     An interrupted climb goes on at the rung where it stopped.
 
-    Args:
-        folder: of the stage.
-        progress: told how far it is.
-        folders: of the stages before.
-        head: of the files; see `edgekit.options.build`.
+    Attributes:
         max_drop: the budget in percentage points.
         mixed: whether layers may be kept in float.
         device: torch device, or ``auto``.
         threads: of the runtime.
-        seed: of everything random.
     """
-    from edgekit.networks.quantization import is_mixed
 
-    workshop = Workshop(folders, folder, device, seed, progress, thorough=True)
-    ladder = _resume(folder, read_splits(folders.data).val, max_drop, seed)
-    judge = _Judge(folder, folders, head, ladder, device, threads, progress)
-    rungs = list(RUNGS)
-    if mixed:
-        rungs += [(f"{k} tensors in float", partial(Workshop.keep_float, count=k)) for k in MIXED]
-    ladder.skipped = ["mixed precision: a target takes int8 throughout"] if not mixed else []
-    if head == "none":
-        rungs = [(name, repair) for name, repair in rungs if repair is not Workshop.distil]
-        ladder.skipped.append("distillation: an embedding has no answers to learn")
-    for place, (name, repair) in enumerate(rungs):
-        if ladder.met:
-            break
-        if place < len(ladder.rungs):
-            continue
-        began = time.perf_counter()
-        base = Candidate.load(_kept(folder, ladder.base)) if ladder.rungs else workshop.start()
-        candidate = repair(workshop, base)
-        seconds = time.perf_counter() - began
-        candidate.save(_kept(folder, place))
-        int8 = not is_mixed(candidate.quantized)
-        ladder.add(judge(name, candidate.quantized, seconds), int8=int8)
-        write_json(folder / LADDER, asdict(ladder))
-        _tidy(folder, {ladder.best, ladder.base})
-    return _finish(folder, ladder)
+    max_drop: float
+    mixed: bool
+    device: str = field(metadata=UNHASHED)
+    threads: int = field(metadata=UNHASHED)
+
+    title = "climb to the budget"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.networks.quantization import is_mixed
+
+        folders, head = self.quantized.folders(of), self.original.head
+        seed = self.original.trained.data.seed
+        workshop = Workshop(folders, folder, self.device, seed, progress, thorough=True)
+        ladder = _resume(folder, read_splits(folders.data).val, self.max_drop, seed)
+        judge = _Judge(folder, folders, head, ladder, self.device, self.threads, progress)
+        rungs = list(RUNGS)
+        if self.mixed:
+            rungs += [
+                (f"{k} tensors in float", partial(Workshop.keep_float, count=k)) for k in MIXED
+            ]
+        ladder.skipped = (
+            ["mixed precision: a target takes int8 throughout"] if not self.mixed else []
+        )
+        if head == "none":
+            rungs = [(name, repair) for name, repair in rungs if repair is not Workshop.distil]
+            ladder.skipped.append("distillation: an embedding has no answers to learn")
+        for place, (name, repair) in enumerate(rungs):
+            if ladder.met:
+                break
+            if place < len(ladder.rungs):
+                continue
+            began = time.perf_counter()
+            base = Candidate.load(_kept(folder, ladder.base)) if ladder.rungs else workshop.start()
+            candidate = repair(workshop, base)
+            seconds = time.perf_counter() - began
+            candidate.save(_kept(folder, place))
+            int8 = not is_mixed(candidate.quantized)
+            ladder.add(judge(name, candidate.quantized, seconds), int8=int8)
+            write_json(folder / LADDER, asdict(ladder))
+            _tidy(folder, {ladder.best, ladder.base})
+        return _finish(folder, ladder)
 
 
 def _resume(folder: Path, validation: PhotoSet, max_drop: float, seed: int) -> Ladder:

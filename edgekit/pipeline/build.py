@@ -115,7 +115,7 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
         forms = [form for target in targets for form in target.forms(options)]
-        plan = make_plan(options, store, targets=targets, forms=forms, warn=console.warn)
+        plan = make_plan(options, targets=targets, forms=forms, warn=console.warn)
     if options.dry_run:
         return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
     with opened(folder, options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from edgekit.options.build import BuildOptions
+from edgekit.options.training import EngineOptions
 from edgekit.system.host import usable_cores
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def occupy(threads: int) -> None:
     keep_freed_memory()
 
 
-def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
+def make_engine(options: EngineOptions, world: World | None = None) -> Engine:
     """The engine that the options ask for, in one of the processes of a run.
 
     Raises:
@@ -64,7 +64,7 @@ def make_engine(options: BuildOptions, world: World | None = None) -> Engine:
     )
 
 
-def deciding(options: BuildOptions) -> dict[str, Any]:
+def deciding(options: EngineOptions) -> dict[str, Any]:
     """What of the engine changes the weights beyond rounding errors; nothing by default."""
     values = {
         item.name: (getattr(options, item.name), item.default)

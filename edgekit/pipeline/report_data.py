@@ -17,7 +17,9 @@ from edgekit.data.splits import Splits
 from edgekit.errors import GateError
 from edgekit.networks.efficientnet.catalog import known_risk
 from edgekit.networks.schemes import FP32, MIXED, W8A8
-from edgekit.options.build import SCHEMES, BuildOptions, option_name
+from edgekit.options.build import BuildOptions
+from edgekit.options.fields import option_name
+from edgekit.options.quantization import SCHEMES
 from edgekit.options.recipes import make_qat_recipe
 from edgekit.pipeline.auto_quantize import held_out, read_ladder
 from edgekit.pipeline.findings import (

@@ -2,49 +2,120 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from edgekit.runs import RECORD, folder_name
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
+from edgekit.system.host import installed
 from edgekit.version import __version__
 
+#: In the metadata of a field: what of its value enters the key; None for nothing.
+ENTERS = "enters"
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of a build.
+
+#: The metadata of a field that does not decide the result: a torch device, a callback.
+UNHASHED: Mapping[str, Any] = {ENTERS: None}
+
+
+def hashed_as(what: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """The metadata of a field of whose value only ``what(value)`` decides the result."""
+    return {ENTERS: what}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stage(ABC):
+    """One step of a build; its fields are its inputs, and their hash is its key.
+
+    A field is another stage, whose folder this one reads, or a value of JSON, of a dataclass, or of
+    tuples of those; the metadata of any other field is `UNHASHED` or `hashed_as`.
 
     Attributes:
-        name: as the user sees it, for example ``convert w8a8-static``.
-        reads: JSON values that decide the result: options, hashes, versions of tools.
-        needs: the stages whose results it reads.
-        work: writes the results into the folder it is given, and returns a few words on them.
-            It may find there what an interrupted attempt left.
+        title: as the user sees it; ``{0}`` is the stage, as in ``convert {0.scheme}``.
+        record: one more wherever the same inputs give other files, so that those of an earlier
+            version are not reused.
     """
 
-    name: str
-    reads: Mapping[str, Any]
-    needs: tuple[Stage, ...]
-    work: Callable[[Path, Progress], str] = field(repr=False, compare=False)
+    title: ClassVar[str]
+    record: ClassVar[int] = 1
 
     @property
+    def name(self) -> str:
+        """As the user sees it, for example ``convert w8a8-static``."""
+        return self.title.format(self)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The distributions whose versions decide the result."""
+        return ()
+
+    @abstractmethod
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """Writes the results.
+
+        Args:
+            folder: gets them; it may hold what an interrupted attempt left.
+            progress: told how far the work is.
+            of: gives the folder of a stage that is an input.
+
+        Returns:
+            A few words on the results.
+        """
+
+    @cached_property
+    def reads(self) -> dict[str, Any]:
+        """What decides the result, as JSON values; of another stage its key."""
+        tools = {tool: installed(tool) for tool in self.tools}
+        return _values_of(self) | {"record": self.record} | ({"tools": tools} if tools else {})
+
+    @cached_property
     def key(self) -> str:
         """SHA-256 of everything that decides the result, through all stages before it."""
-        recipe = {
-            "edgekit": __version__,
-            "name": self.name,
-            "reads": self.reads,
-            "needs": [stage.key for stage in self.needs],
-        }
+        recipe = {"edgekit": __version__, "name": self.name, "reads": self.reads}
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+#: Gives the folder of a stage that is finished.
+FolderOf = Callable[[Stage], Path]
+
+
+def _values_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass that decide, as JSON values."""
+    values = {}
+    for item in dataclasses.fields(record):
+        what = item.metadata.get(ENTERS, _same)
+        if what is not None:
+            values[item.name] = _json(what(getattr(record, item.name)))
+    return values
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Stage):
+        return value.key
+    if dataclasses.is_dataclass(value):
+        return _values_of(value)
+    if isinstance(value, Mapping):
+        return {name: _json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{value!r} is no input of a stage; declare what of it decides")
 
 
 @dataclass(frozen=True)
@@ -108,7 +179,7 @@ class StageStore:
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        detail = stage.work(partial, progress)
+        detail = stage.run(partial, progress, self.folder)
         seconds = round(time.perf_counter() - started, 3)
         record = {"name": stage.name, "reads": stage.reads, "seconds": seconds, "detail": detail}
         write_json(partial / RECORD, record)

@@ -91,7 +91,7 @@ def _lead(options: BuildOptions, console: Console, world: World) -> Training:
     with translated(options.out or RUNS):
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
-        plan = make_training_plan(options, store, world=world, warn=console.warn)
+        plan = make_training_plan(options, world=world, warn=console.warn)
     if not plan.base.recipe.epochs:
         raise UsageError("0 epochs train nothing", hint="--epochs 1 or more")
     with opened(folder, options):

@@ -238,7 +238,7 @@ def _kind(source: Source, metadata: Metadata) -> str:
             source.reference,
             draw(source.image.shape[1])[None],
             preprocessing=source.normalization,
-            repeat=1,
+            effort=runner.Effort(repeat=1),
         )
         model = runner.read_image_model(source.reference)
         found = output_kind(model, metadata, answer.scores)
@@ -272,7 +272,10 @@ def expect(source: Source, preprocessing: Preprocessing) -> Expected:
     if source.reference is None:
         return Expected(photos[0], None, "", names[0])
     answer = runner.run(
-        source.reference, np.stack(photos), preprocessing=source.normalization, repeat=1
+        source.reference,
+        np.stack(photos),
+        preprocessing=source.normalization,
+        effort=runner.Effort(repeat=1),
     )
     output = Source(source.reference, None, {}).scores
     outputs = answer.scores.astype(np.float64)

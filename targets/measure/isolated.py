@@ -100,6 +100,28 @@ class Delegate:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a child process may take.
+
+    Attributes:
+        threads: of the kernels on the CPU.
+        repeat: how many runs are measured.
+        timeout_s: how many seconds each step (load, run) may take.
+
+    Raises:
+        UsageError: one of them is not above 0.
+    """
+
+    threads: int = 1
+    repeat: int = 10
+    timeout_s: float = TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        if min(self.threads, self.repeat) < 1 or not self.timeout_s > 0:
+            raise UsageError("threads, repeat and timeout must be above 0")
+
+
+@dataclass(frozen=True)
 class Answer:
     """What came of a run.
 
@@ -148,9 +170,7 @@ def run(
     *,
     delegate: Delegate | None = None,
     preprocessing: Preprocessing | Normalization | None = None,
-    threads: int = 1,
-    repeat: int = 10,
-    timeout_s: float = TIMEOUT_S,
+    effort: Effort | None = None,
     progress: Progress | None = None,
     compiled_only: bool = True,
 ) -> Answer:
@@ -161,9 +181,7 @@ def run(
         batch: uint8 [n, height, width, 3], RGB.
         delegate: XNNPACK unless given.
         preprocessing: how float values are normalised; by default as the file says.
-        threads: of the kernels on the CPU.
-        repeat: how many runs are measured.
-        timeout_s: how many seconds each step (load, run) may take.
+        effort: threads, runs and seconds; see `Effort`.
         progress: is called with the runs done and in all.
         compiled_only: whether an accelerator takes only what its compiler made.
 
@@ -173,10 +191,8 @@ def run(
         DeviceError: no accelerator could be opened, or it does not answer.
         EdgekitError: the runtime failed, crashed or hung.
     """
-    delegate = delegate or Delegate()
+    delegate, effort = delegate or Delegate(), effort or Effort()
     check_python_has(delegate)
-    if min(threads, repeat) < 1 or not timeout_s > 0:
-        raise UsageError("threads, repeat and timeout must be above 0")
     model = read_image_model(path)
     _check_pixels(path, model, batch)
     _check_match(path, model, delegate, compiled_only)
@@ -188,17 +204,17 @@ def run(
         "library": delegate.path,
         "options": delegate.options,
         "plain": delegate.name == "none",
-        "threads": threads,
-        "repeat": repeat,
+        "threads": effort.threads,
+        "repeat": effort.repeat,
     }
     data = json.dumps(request).encode() + b"\n" + batch.tobytes()
-    total = len(batch) + repeat
+    total = len(batch) + effort.repeat
 
     def done(runs: int) -> None:
         if progress:
             progress(runs, total)
 
-    answer = converse([sys.executable, str(CHILD)], data, delegate, timeout_s, done)
+    answer = converse([sys.executable, str(CHILD)], data, delegate, effort.timeout_s, done)
     if "error" in answer:
         raise failure(path, delegate, answer["error"], answer["cause"].strip())
     done(total)

@@ -21,7 +21,7 @@ from edgekit.calibration.ranges import (
     percentile,
 )
 from edgekit.networks.quantization import asymmetric
-from edgekit.options.build import RANGE_METHODS
+from edgekit.options.quantization import RANGE_METHODS
 
 
 def histogram_of(values):

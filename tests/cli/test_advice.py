@@ -33,7 +33,8 @@ OWNERS_OF_ONE = {
 #: longest name that a module's begins with counts; else all that import it, directly or not.
 OWNERS = {
     "edgekit.data.splits": ("build", "train"),
-    "edgekit.options.build": ("build",),  # what training does not take cannot be wrong there
+    "edgekit.options": ("build",),  # what training does not take cannot be wrong there
+    "edgekit.options.recipes": ("build", "train"),
     "edgekit.data.folders": ("build", "train"),
     "edgekit.pipeline": ("build", "train"),
     "edgekit.bench.devices": ("bench", "build"),

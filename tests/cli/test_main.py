@@ -11,7 +11,8 @@ from places import ROOT
 import edgekit
 from edgekit.cli import run
 from edgekit.cli.build import command
-from edgekit.options.build import BuildOptions, option_name
+from edgekit.options.build import BuildOptions
+from edgekit.options.fields import option_name
 
 
 def edgekit_command(*arguments, **options):

@@ -16,6 +16,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.classify import classify
+from edgekit.targets.measure.isolated import Effort
 
 LABELS = ("daisy", "rose\x1b", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
@@ -73,7 +74,7 @@ def test_text_is_for_people_and_progress_goes_to_stderr(model, capsys):
 def test_without_metadata_classes_are_numbers_and_the_whole_square_is_taken(tmp_path, photos):
     path = tmp_path / "bare.tflite"
     path.write_bytes(TinyModel().pack())
-    found = classify(path, photos[:1], top=1, repeat=1)
+    found = classify(path, photos[:1], top=1, effort=Effort(repeat=1))
     bilinear, square = Image.Resampling.BILINEAR, (5, 0, 25, 20)
     pixels = Image.open(photos[0]).resize((SIZE, SIZE), bilinear, box=square)
     scores = LiteRT(path).run(np.asarray(pixels)[None])[0]
@@ -153,7 +154,7 @@ def test_a_compiled_model_needs_the_delegate(tmp_path, capsys):
 
 
 def test_logits_are_shown_with_their_probabilities(model, photos, capsys):
-    found = classify(model, photos, top=5, repeat=1)
+    found = classify(model, photos, top=5, effort=Effort(repeat=1))
     for photo in found["photos"]:
         logits = np.array([place["score"] for place in photo["top"]])
         shares = [place["probability"] for place in photo["top"]]
@@ -168,7 +169,7 @@ def test_logits_are_shown_with_their_probabilities(model, photos, capsys):
 def test_probabilities_are_left_as_they_are(tmp_path, photos, capsys, name):
     path = tmp_path / "tiny.tflite"
     path.write_bytes(activated(name).pack())
-    found = classify(path, photos, top=5, repeat=1)
+    found = classify(path, photos, top=5, effort=Effort(repeat=1))
     assert found["output"] == "probability"
     for place in found["photos"][0]["top"]:
         assert place["probability"] == place["score"]

@@ -7,7 +7,7 @@ import pytest
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Conv2D, Flatten, FullyConnected, Mean
 from edgekit.networks.schemes import FINE_TO_COARSE, scheme_of, scheme_of_node
-from edgekit.options.build import SCHEMES
+from edgekit.options.quantization import SCHEMES
 
 NODES = (
     Conv2D(name="stem", inputs=("image",), filters=4),

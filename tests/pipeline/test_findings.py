@@ -14,7 +14,7 @@ from edgekit.converters.openvino import write as openvino
 from edgekit.data import synthetic
 from edgekit.pipeline.findings import beyond_noise, inversions
 from edgekit.pipeline.post_training import Candidate
-from edgekit.pipeline.stages import correct as repair
+from edgekit.pipeline.stages.schemes import FROM_INT8
 from edgekit.report.diagnosis import explain_inversion
 from edgekit.tasks.classification.metrics import kl_by_photo
 
@@ -136,8 +136,8 @@ def test_a_planted_inversion_is_in_the_report(few_photos, tmp_path, monkeypatch)
         weights = {**made.quantized.weights, "logits/bias": bias}
         return Candidate(made.graph, made.quantized.with_weights(weights))
 
-    exact = repair.FROM_INT8["w8-dynamic"]
-    monkeypatch.setitem(repair.FROM_INT8, "w8-dynamic", broken)
+    exact = FROM_INT8["w8-dynamic"]
+    monkeypatch.setitem(FROM_INT8, "w8-dynamic", broken)
     options = {**SMALL, "targets": ["tflite"], "schemes": ["w8-dynamic"], "quantize": "ranges"}
     run = edgekit.build("lite0", out=tmp_path / "out", **options)
     (found,) = run.document["quantization"]["inversions"]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +13,8 @@ from edgekit.errors import GateError, UsageError
 from edgekit.networks.schemes import scheme_of
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan
-from edgekit.pipeline.post_training import Folders
-from edgekit.pipeline.stage import StageStore
-from edgekit.pipeline.stages import correct as repair
-from edgekit.runs import folder_name
+from edgekit.pipeline.stages.schemes import FROM_INT8, MakeScheme
+from edgekit.runs import open_run
 from edgekit.system.console import NullConsole
 from edgekit.targets.inspection.inspect import scheme
 
@@ -150,27 +147,30 @@ def bare(built, tmp_path_factory):
         patch.setattr(synthetic, "VAL_COUNT", 40)
         out = shutil.copytree(built.folder, tmp_path_factory.mktemp("run") / "out")
         edgekit.build("lite0", quantize="ranges", out=out, **SMALL)
-    stages = json.loads((out / "manifest.json").read_text())["stages"]
-    data, weights, calibration, quantized = (
-        out / "stages" / folder_name(stages[role]["name"], stages[role]["key"])
-        for role in ("data", "weights", "calibrate", "quantize")
-    )
-    return Folders(data, weights, weights, calibration, quantized)
+    run, plan = open_run(out), make_plan(BuildOptions.make("lite0", quantize="ranges", **SMALL))
+    return {stage: run.stages[role] for role, stage in plan.stages.items()}
+
+
+def of(folders, role):
+    """The folder of a role's stage."""
+    return next(folder for stage, folder in folders.items() if stage.name.startswith(role))
+
+
+def with_network(folders, folder):
+    """The same folders, but another one with the quantized network."""
+    return {
+        stage: folder if stage.name.startswith("quantize") else old
+        for stage, old in folders.items()
+    }
 
 
 def make(folders, folder, name, source=None):
     """Runs the stage that makes the network of another scheme."""
     folder.mkdir(exist_ok=True)
-    repair.make_scheme(
-        folder,
-        NullConsole().progress,
-        folders=folders,
-        scheme=name,
-        head="classifier",
-        source=source,
-        thorough=False,
-        device="cpu",
-    )
+    quantized = next(stage for stage in folders if stage.name.startswith("quantize"))
+    options = {"source": source, "thorough": False, "device": "cpu"}
+    stage = MakeScheme(quantized=quantized, scheme=name, **options)
+    stage.run(folder, NullConsole().progress, folders.__getitem__)
     return edgekit.Graph.load(folder / "model.graph")
 
 
@@ -179,12 +179,12 @@ def moved(graph, other):
     return {n for n, array in graph.weights.items() if not np.array_equal(array, other.weights[n])}
 
 
-@pytest.mark.parametrize("name", repair.FROM_INT8)
+@pytest.mark.parametrize("name", FROM_INT8)
 def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp_path, name):
     sources = (None, "photos", "statistics")
     left, *corrected = (make(bare, tmp_path / str(one), name, one) for one in sources)
     assert scheme_of(left) == name
-    assert not moved(edgekit.Graph.load(bare.calibration / "model.graph"), left)
+    assert not moved(edgekit.Graph.load(of(bare, "calibrate") / "model.graph"), left)
     for graph in corrected:
         assert graph.quant == left.quant
         assert moved(graph, left)
@@ -202,39 +202,38 @@ def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp
         ({"quantize": "auto"}, "photos", "climb to the budget"),
     ],
 )
-def test_other_schemes_start_before_the_training_in_8_bits(tmp_path, options, source, needs):
-    asked = BuildOptions.make("lite0", schemes=[*repair.FROM_INT8, "fp16"], **options, **SMALL)
-    stages = make_plan(asked, StageStore(tmp_path)).stages
-    for name in repair.FROM_INT8:
+def test_other_schemes_start_before_the_training_in_8_bits(options, source, needs):
+    asked = BuildOptions.make("lite0", schemes=[*FROM_INT8, "fp16"], **options, **SMALL)
+    stages = make_plan(asked).stages
+    for name in FROM_INT8:
         stage = stages[f"quantize {name}"]
-        assert stage.reads["source"] == source
-        assert [one.name for one in stage.needs] == [needs]
-        assert stages[name].needs == (stage,)
-    assert stages["fp16"].needs == (stages["weights"],)
+        assert (stage.source, stage.quantized.name) == (source, needs)
+        assert stages[name].network is stage
+    assert stages["fp16"].network.trained is stages["weights"]
 
 
 def test_an_equalized_network_is_calibrated_again(bare, tmp_path):
     """16-bit ranges are those of the float network that the int8 one stands for."""
-    graph = edgekit.Graph.load(bare.calibration / "model.graph")
+    graph = edgekit.Graph.load(of(bare, "calibrate") / "model.graph")
     doubled = {f"logits/{name}": 2 * graph.weights[f"logits/{name}"] for name in ("kernel", "bias")}
     graph.with_weights({**graph.weights, **doubled}).save(tmp_path / "float.graph")
-    shutil.copy(bare.quantized / "model.graph", tmp_path)
+    shutil.copy(of(bare, "quantize") / "model.graph", tmp_path)
     before, after = (
         make(folders, tmp_path / "out", "w8a16-static").quant
-        for folders in (bare, replace(bare, quantized=tmp_path))
+        for folders in (bare, with_network(bare, tmp_path))
     )
     assert after["head"].scale == pytest.approx(before["head"].scale, rel=1e-6)
     assert after["logits"].scale[0] == pytest.approx(2 * before["logits"].scale[0], rel=1e-3)
 
 
 def test_the_kernels_of_a_climb_are_those_of_every_scheme(bare, tmp_path):
-    climbed = edgekit.Graph.load(bare.quantized / "model.graph")
+    climbed = edgekit.Graph.load(of(bare, "quantize") / "model.graph")
     kernel = "head/kernel"
     up = climbed.weights[kernel] + np.asarray(climbed.quant[kernel].scale, np.float32)
     climbed.with_weights({**climbed.weights, kernel: up}).save(tmp_path / "model.graph")
-    shutil.copy(bare.calibration / "model.graph", tmp_path / "float.graph")
-    for name in repair.FROM_INT8:
-        found = make(replace(bare, quantized=tmp_path), tmp_path / "out", name)
+    shutil.copy(of(bare, "calibrate") / "model.graph", tmp_path / "float.graph")
+    for name in FROM_INT8:
+        found = make(with_network(bare, tmp_path), tmp_path / "out", name)
         np.testing.assert_array_equal(found.weights[kernel], up)
         assert found.quant[kernel] == climbed.quant[kernel]
 

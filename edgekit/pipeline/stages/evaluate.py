@@ -1,11 +1,9 @@
-"""The stages that measure: every form of the model on the validation photos, and its latency.
-
-They write into ``folder``, tell ``progress``, and return a detail.
-"""
+"""The stages that measure: every form of the model on the validation photos, and its latency."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,12 @@ from numpy.typing import NDArray
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.graph import Graph
-from edgekit.runs import LATENCY, LOGITS, MODEL, read_preprocessing, read_splits, with_input_of
+from edgekit.pipeline.stage import UNHASHED, FolderOf, Stage
+from edgekit.pipeline.stages.convert import ModelFile
+from edgekit.pipeline.stages.quantize import QuantizedNetwork
+from edgekit.pipeline.stages.train import Train
+from edgekit.pipeline.stages.weights import Weights
+from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, with_input_of
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
 from edgekit.training.outputs import GRAPH
@@ -25,77 +28,120 @@ from edgekit.training.outputs import GRAPH
 SPREAD_PHOTOS = 100
 
 
-def evaluate_torch(
-    folder: Path, progress: Progress, *, data: Path, weights: Path, model: Path, device: str
-) -> str:
-    """The float network, as trained."""
-    from edgekit.networks.torch_network import Network
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluateTorch(Stage):
+    """The float network, as trained.
 
-    network = Network(Graph.load(model / GRAPH))
-    logits = _predict(network, data, read_preprocessing(weights), device, progress)
-    return _keep_logits(folder, logits, read_splits(data).val.labels)
+    Attributes:
+        trained: the stage that left it.
+        device: torch device, or ``auto``.
+    """
+
+    trained: Weights | Train
+    device: str = field(metadata=UNHASHED)
+
+    title = "evaluate fp32-torch"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.networks.torch_network import Network
+
+        photos = read_splits(of(self.trained.data)).val
+        preprocessing = read_preprocessing(of(self.trained.weights))
+        network = Network(Graph.load(of(self.trained) / GRAPH))
+        logits = _predict(network, photos, preprocessing, self.device, progress)
+        return _keep_logits(folder, logits, photos.labels)
 
 
-def evaluate_simulation(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    weights: Path,
-    model: Path,
-    head: str,
-    calibration: Path,
-    quantized: Path,
-    device: str,
-) -> str:
-    """The quantized network in float arithmetic."""
-    from edgekit.calibration.simulate import Simulation
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluateSimulation(Stage):
+    """The quantized network in float arithmetic.
 
-    preprocessing = with_input_of(calibration, read_preprocessing(weights))
-    network = Simulation(Graph.load(quantized / GRAPH))
-    outputs = _predict(network, data, preprocessing, device, progress)
-    logits = classify(outputs, model) if head == "none" else outputs
-    return _keep_logits(folder, logits, read_splits(data).val.labels)
+    Attributes:
+        quantized: the stage that left it.
+        device: torch device, or ``auto``.
+    """
+
+    quantized: QuantizedNetwork
+    device: str = field(metadata=UNHASHED)
+
+    title = "evaluate w8a8-sim"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.calibration.simulate import Simulation
+
+        original = self.quantized.original
+        photos = original.splits(of).val
+        preprocessing = with_input_of(of(self.quantized.calibrated), original.preprocessing(of))
+        network = Simulation(Graph.load(of(self.quantized) / GRAPH))
+        outputs = _predict(network, photos, preprocessing, self.device, progress)
+        logits = classify(outputs, of(original.trained)) if original.head == "none" else outputs
+        return _keep_logits(folder, logits, photos.labels)
 
 
 def _predict(
-    network: Any, data: Path, preprocessing: Preprocessing, device: str, progress: Progress
+    network: Any, photos: PhotoSet, preprocessing: Preprocessing, device: str, progress: Progress
 ) -> NDArray[np.float32]:
     from edgekit.networks.predict import predict
     from edgekit.networks.torch_device import pick_device
 
     return predict(
         network,
-        read_splits(data).val,
+        photos,
         preprocessing,
         device=pick_device(device),
         advance=lambda done, total: progress("evaluate", done, total),
     )
 
 
-def evaluate_file(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    weights: Path,
-    model: Path,
-    head: str,
-    converted: Path,
-    threads: int,
-    file: str = MODEL,
-    kernels: str = "xnnpack",
-) -> str:
-    """A finished file, fed as on the device; in LiteRT's slow built-in kernels, on a part."""
-    photos = read_splits(data).val
-    if kernels == "builtin":
-        photos = photos.subset(spread_photos(len(photos)))
-    advance = partial(progress, "evaluate")
-    preprocessing = read_preprocessing(weights)
-    logits = run_file(converted / file, photos, preprocessing, threads, advance, kernels)
-    if head == "none":
-        logits = classify(logits, model)
-    return _keep_logits(folder, logits, photos.labels)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OnFile(Stage):
+    """A stage that runs a finished file.
+
+    Attributes:
+        converted: the stage that wrote it.
+    """
+
+    converted: ModelFile
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The distribution of the runtime."""
+        return (self.converted.package,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluateFile(OnFile):
+    """A finished file, fed as on the device; in LiteRT's slow built-in kernels, on a part.
+
+    Attributes:
+        kernels: ``xnnpack`` or ``builtin``.
+        threads: of the runtime.
+    """
+
+    kernels: str = "xnnpack"
+    threads: int = field(metadata=UNHASHED)
+
+    @property
+    def name(self) -> str:
+        """As the user sees it."""
+        row = self.converted.row if self.kernels == "xnnpack" else "built-in kernels"
+        return f"evaluate {row}"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        original = self.converted.original
+        photos = original.splits(of).val
+        if self.kernels == "builtin":
+            photos = photos.subset(spread_photos(len(photos)))
+        advance = partial(progress, "evaluate")
+        preprocessing = original.preprocessing(of)
+        path = of(self.converted) / self.converted.file
+        logits = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
+        if original.head == "none":
+            logits = classify(logits, of(original.trained))
+        return _keep_logits(folder, logits, photos.labels)
 
 
 def spread_photos(count: int) -> list[int]:
@@ -148,22 +194,25 @@ def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) 
     return f"top-1 {top_k(logits, labels, 1).mean():.4f}"
 
 
-def bench(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    weights: Path,
-    converted: Path,
-    threads: int,
-    file: str = MODEL,
-) -> str:
-    """Load, first and warm latency of a file on this host."""
-    from edgekit.runtimes.base import measure
-    from edgekit.runtimes.open import open_classifier
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bench(OnFile):
+    """Load, first and warm latency of a file on this host.
 
-    preprocessing = read_preprocessing(weights)
-    pixels = preprocessing.pixels(read_splits(data).val.load(0))
-    latency = measure(open_classifier(converted / file, threads=threads), pixels)
-    write_json(folder / LATENCY, latency | {"threads": threads})
-    return f"median {latency['median']:.1f} ms"
+    Attributes:
+        threads: of the runtime.
+    """
+
+    threads: int
+
+    title = "bench {0.converted.row}"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.runtimes.base import measure
+        from edgekit.runtimes.open import open_classifier
+
+        original, path = self.converted.original, of(self.converted) / self.converted.file
+        pixels = original.preprocessing(of).pixels(original.splits(of).val.load(0))
+        latency = measure(open_classifier(path, threads=self.threads), pixels)
+        write_json(folder / LATENCY, latency | {"threads": self.threads})
+        return f"median {latency['median']:.1f} ms"

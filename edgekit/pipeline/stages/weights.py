@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
+from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
+from edgekit.pipeline.stages.data import Data
 from edgekit.runs import ORIGIN, PREPROCESSING, read_splits
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
@@ -51,9 +53,9 @@ class Start:
     url: str | None = None
     mirror: str | None = None
 
-    def hash(self) -> str | None:
-        """What tells one file from another: its SHA-256, or the address of a published one."""
-        return hash_files(files_of(self.path)) if self.path else self.url
+    def state(self) -> tuple[str, str | None]:
+        """How the file is read, and its SHA-256, or the address of a published one."""
+        return self.source, hash_files(files_of(self.path)) if self.path else self.url
 
     def file(self, progress: Progress, note: Callable[[str], None]) -> Path | None:
         """Returns the file, downloaded if it must be; None for random weights.
@@ -101,74 +103,90 @@ def find_start(options: BuildOptions) -> Start:
     return Start("imagenet", None, entry.source, entry.model, entry.url, options.mirror)
 
 
-def prepare(
-    folder: Path,
-    progress: Progress,
-    *,
-    data: Path,
-    spec: ModelSpec,
-    resolution: int,
-    crop: float | None,
-    start: Start,
-    seed: int,
-) -> str:
-    """Builds the network, with weights from a file or freshly drawn."""
-    from edgekit.converters.weights.load import load_weights
-    from edgekit.networks.edit import start_as_shortcuts
-    from edgekit.networks.efficientnet.architecture import build_graph
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weights(Stage):
+    """Builds the network, with weights from a file or freshly drawn.
 
-    labels = read_splits(data).labels
-    notes: list[str] = []
-    file = start.file(progress, notes.append)
-    origin = None
-    if file is None:
-        graph = build_graph(spec, classes=len(labels), resolution=resolution, seed=seed)
-        graph = start_as_shortcuts(graph)
-        detail = "random"
-    else:
-        read = partial(
-            load_weights,
-            file,
-            spec,
-            classes=len(labels),
-            resolution=resolution,
-            seed=seed,
-            advice=ADVICE,
+    Attributes:
+        data: whose classes it has.
+        spec: the variant.
+        resolution: side of its input in pixels.
+        crop: share of the shorter side that the centre crop keeps; None for the weights' own.
+        start: the weights.
+    """
+
+    data: Data
+    spec: ModelSpec
+    resolution: int
+    crop: float | None
+    start: Start = field(metadata=hashed_as(Start.state))
+
+    title = "weights"
+
+    @property
+    def weights(self) -> Weights:
+        """The stage itself, as that of a training is the one before."""
+        return self
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.converters.weights.load import load_weights
+        from edgekit.networks.edit import start_as_shortcuts
+        from edgekit.networks.efficientnet.architecture import build_graph
+
+        splits = read_splits(of(self.data))
+        classes, seed = len(splits.labels), self.data.seed
+        notes: list[str] = []
+        file = self.start.file(progress, notes.append)
+        origin = None
+        if file is None:
+            graph = build_graph(self.spec, classes=classes, resolution=self.resolution, seed=seed)
+            graph = start_as_shortcuts(graph)
+            detail = "random"
+        else:
+            read = partial(
+                load_weights,
+                file,
+                self.spec,
+                classes=classes,
+                resolution=self.resolution,
+                seed=seed,
+                advice=ADVICE,
+            )
+            loaded = read(source=self.start.source)
+            if loaded.padding_assumption:
+                told, note = _ask_the_photos(loaded.graph, splits.calibration)
+                notes.append(note)
+                if told and told != loaded.source:
+                    loaded = read(source=told)
+                elif told:
+                    loaded = loaded.with_padding_known()
+            graph = loaded.graph
+            detail = f"{loaded.source} weights"
+            origin = {
+                "name": self.start.name,
+                "path": str(file),
+                "url": self.start.url,
+                "sha256": hash_files(files_of(file)),
+                "source": loaded.source,
+                "notes": [*notes, *loaded.notes],
+                # A published file is known by its hash, and its preprocessing by its publisher.
+                "assumptions": [] if self.start.model else list(loaded.assumptions),
+            }
+        write_json(folder / ORIGIN, origin)
+        graph.save(folder / GRAPH)
+        # The normalization, the crop and the interpolation belong to the weights.
+        spec = spec_of(graph) or self.spec
+        preprocessing = Preprocessing(
+            self.resolution,
+            spec.mean,
+            spec.std,
+            splits.labels,
+            crop_fraction=self.crop or spec.crop,
+            interpolation=spec.interpolation,
         )
-        loaded = read(source=start.source)
-        if loaded.padding_assumption:
-            told, note = _ask_the_photos(loaded.graph, read_splits(data).calibration)
-            notes.append(note)
-            if told and told != loaded.source:
-                loaded = read(source=told)
-            elif told:
-                loaded = loaded.with_padding_known()
-        graph = loaded.graph
-        detail = f"{loaded.source} weights"
-        origin = {
-            "name": start.name,
-            "path": str(file),
-            "url": start.url,
-            "sha256": hash_files(files_of(file)),
-            "source": loaded.source,
-            "notes": [*notes, *loaded.notes],
-            # A published file is known by its hash, and its preprocessing by its publisher.
-            "assumptions": [] if start.model else list(loaded.assumptions),
-        }
-    write_json(folder / ORIGIN, origin)
-    graph.save(folder / GRAPH)
-    # The normalization, the crop and the interpolation belong to the weights.
-    spec = spec_of(graph) or spec
-    preprocessing = Preprocessing(
-        resolution,
-        spec.mean,
-        spec.std,
-        labels,
-        crop_fraction=crop or spec.crop,
-        interpolation=spec.interpolation,
-    )
-    write_json(folder / PREPROCESSING, preprocessing.to_dict())
-    return detail
+        write_json(folder / PREPROCESSING, preprocessing.to_dict())
+        return detail
 
 
 def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:

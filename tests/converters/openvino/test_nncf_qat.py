@@ -18,7 +18,7 @@ from tiny_openvino import float_graph
 
 from edgekit.converters.openvino import file as openvino_file
 from edgekit.converters.openvino.nncf import quantize_nncf
-from edgekit.converters.openvino.nncf_qat import train_nncf
+from edgekit.converters.openvino.nncf_qat import Photos, train_nncf
 from edgekit.converters.openvino.write import convert, openvino, save
 from edgekit.data.batches import eval_batches
 from edgekit.data.preprocessing import Preprocessing
@@ -65,9 +65,7 @@ def made(graph, folder, *, epochs=0, photos=None, io="uint8", **recipe):
     recipe = {"batch_size": 8, "ema_decay": 0.9, "min_crop_area": 0.9, **recipe}
     return train_nncf(
         graph,
-        train=photos,
-        val=None,
-        calibration=pixels_of(photos),
+        Photos(photos, None, pixels_of(photos)),
         preprocessing=record(side),
         recipe=QatRecipe(epochs=epochs, **recipe),
         io=io,
@@ -143,9 +141,7 @@ def test_training_needs_photos(tmp_path):
     with pytest.raises(UsageError, match="calibration photos"):
         train_nncf(
             float_graph(),
-            train=shapes(8),
-            val=None,
-            calibration=[],
+            Photos(shapes(8), None, []),
             preprocessing=record(),
             recipe=QatRecipe(epochs=1),
             io="uint8",

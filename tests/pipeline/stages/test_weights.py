@@ -17,7 +17,8 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 from edgekit.networks.graph import Graph
-from edgekit.pipeline.stages.weights import ADVICE, Start, files_of, prepare
+from edgekit.pipeline.stages.data import Data, Sources
+from edgekit.pipeline.stages.weights import ADVICE, Start, Weights, files_of
 from edgekit.training import outputs
 
 FLOWERS = SHARED / "data" / "flowers" / "val"
@@ -27,6 +28,11 @@ needs_shared = needs("shared", SHARED.is_dir())
 
 def silent(task, done, total, note=""):
     pass
+
+
+def weights(spec, start, resolution):
+    data = Data(sources=Sources(), calibration_count=64, seed=0, resolution=resolution)
+    return Weights(data=data, spec=SPECS[spec], resolution=resolution, crop=None, start=start)
 
 
 @needs_shared
@@ -45,16 +51,8 @@ def test_photos_tell_the_padding(tmp_path, name, source):
     splits = load_splits(FLOWERS, None, None, calibration_count=64, seed=0)
     (data / runs.SPLITS).write_text(json.dumps(splits.to_dict()))
     save_file(load_file(LITE0), tmp_path / name)  # without the metadata that names the model
-    detail = prepare(
-        out,
-        silent,
-        data=data,
-        spec=SPECS["lite0"],
-        resolution=96,
-        crop=None,
-        start=Start(name, tmp_path / name),
-        seed=0,
-    )
+    stage = weights("lite0", Start(name, tmp_path / name), 96)
+    detail = stage.run(out, silent, {stage.data: data}.__getitem__)
     assert detail == f"{source} weights"
     origin = json.loads((out / runs.ORIGIN).read_text())
     assert any("the padding is same: 4" in note for note in origin["notes"])
@@ -68,8 +66,8 @@ def prepared(folder, start, spec):
     data.mkdir()
     out.mkdir()
     (data / runs.SPLITS).write_text(json.dumps(load_splits(None, None, None).to_dict()))
-    options = {"spec": SPECS[spec], "resolution": 32, "crop": None, "seed": 0}
-    prepare(out, silent, data=data, start=start, **options)
+    stage = weights(spec, start, 32)
+    stage.run(out, silent, {stage.data: data}.__getitem__)
     return json.loads((out / runs.ORIGIN).read_text()), Graph.load(out / outputs.GRAPH)
 
 

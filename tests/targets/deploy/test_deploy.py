@@ -31,6 +31,7 @@ from edgekit.targets.deploy.deploy import CLASSIFY, deploy
 from edgekit.targets.deploy.model import find_source, labels_text
 from edgekit.targets.deploy.templates import c_string, kotlin_string, markdown_code
 from edgekit.targets.devices.hosts import LocalHost
+from edgekit.targets.measure.isolated import Effort
 
 LABELS = ("daisy", "rose", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
@@ -112,7 +113,7 @@ def test_the_program_answers_as_edgekit_does(tmp_path, tiny):
     pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(photo)
     answer = json.loads(ask(tmp_path / "there", "--json", str(photo)).stdout)
-    expected = classify(model, [photo], repeat=1)["photos"][0]["top"]
+    expected = classify(model, [photo], effort=Effort(repeat=1))["photos"][0]["top"]
     assert [place["label"] for place in answer["top"]] == [place["label"] for place in expected]
     assert sum(place["probability"] for place in answer["top"]) == pytest.approx(1)
     assert not list(tmp_path.glob("there.*"))
@@ -396,5 +397,7 @@ def test_a_normalization_is_given_for_a_file_that_states_none(tmp_path):
         photo
     )
     answer = json.loads(ask(tmp_path / "there", "--json", str(photo)).stdout)
-    expected = classify(path, [photo], repeat=1, normalization=given)["photos"][0]["top"]
+    expected = classify(path, [photo], effort=Effort(repeat=1), normalization=given)["photos"][0][
+        "top"
+    ]
     assert [p["output"] for p in answer["top"]] == pytest.approx([p["score"] for p in expected])

@@ -18,7 +18,7 @@ from edgekit.runtimes.litert import LiteRT
 from edgekit.system import processes as child
 from edgekit.targets.measure import agent
 from edgekit.targets.measure import isolated as runner
-from edgekit.targets.measure.isolated import Delegate, converse, run
+from edgekit.targets.measure.isolated import Delegate, Effort, converse, run
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
 LITE = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, ())
@@ -53,8 +53,7 @@ def test_answers_what_litert_answers(path, name, kernels):
         path,
         PIXELS,
         delegate=Delegate(name),
-        threads=2,
-        repeat=4,
+        effort=Effort(threads=2, repeat=4),
         progress=lambda done, total: seen.append((done, total)),
     )
     np.testing.assert_array_equal(answer.scores, LiteRT(path, kernels=kernels).run(PIXELS))
@@ -68,7 +67,7 @@ def test_answers_what_litert_answers(path, name, kernels):
 
 def test_a_float_input_is_fed_as_litert_feeds_it(path):
     path.write_bytes(float_io().pack())
-    answer = run(path, PIXELS, preprocessing=LITE, repeat=1)
+    answer = run(path, PIXELS, preprocessing=LITE, effort=Effort(repeat=1))
     np.testing.assert_array_equal(answer.scores, LiteRT(path, preprocessing=LITE).run(PIXELS))
 
 
@@ -104,9 +103,9 @@ def test_the_library_is_loaded_with_its_options_and_the_model_answers(
 )
 def test_what_a_library_can_do_wrong(path, tmp_path, switch, kind, says):
     delegate = Delegate("edgetpu", build_library(tmp_path, switch), "usb")
-    timeout_s = 1.5 if switch == "HANG" else 30
+    effort = Effort(timeout_s=1.5 if switch == "HANG" else 30)
     with pytest.raises(EdgekitError) as caught:
-        run(path, PIXELS, delegate=delegate, timeout_s=timeout_s, compiled_only=False)
+        run(path, PIXELS, delegate=delegate, effort=effort, compiled_only=False)
     assert type(caught.value) is kind
     assert says in str(caught.value)
 
@@ -186,7 +185,7 @@ def test_model_and_delegate_must_match(path, compiled, name, says):
 )
 def test_wrong_arguments(path, batch, options, says):
     with pytest.raises(UsageError, match=says):
-        run(path, batch, **options)
+        run(path, batch, effort=Effort(**options))
 
 
 def test_not_a_classifier(path):

@@ -1,0 +1,172 @@
+"""From the float network to integers: histograms of its tensors, their ranges, the 8-bit scheme."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.networks.graph import Graph
+from edgekit.networks.passes import InputMethod
+from edgekit.networks.schemes import W8A8
+from edgekit.pipeline.post_training import Folders
+from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
+from edgekit.pipeline.stages.train import FloatNetwork
+from edgekit.runs import CALIBRATION, HISTOGRAMS, RANGES
+from edgekit.system.console import Progress
+from edgekit.system.files import read_json, write_json
+from edgekit.targets.base import Target
+from edgekit.training.outputs import GRAPH
+
+#: How a normalization that one input scale cannot hold is absorbed: the answers are the same,
+#: and this way needs no operator of its own (benchmarks/input_normalization.py).
+INPUT_METHOD: InputMethod = "common-zero"
+
+
+def _names(targets: Sequence[Target]) -> list[str]:
+    return [target.name for target in targets]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Calibrate(Stage):
+    """Prepares the network for integers and the targets; collects a histogram of each tensor.
+
+    Attributes:
+        network: the float one.
+        targets: those that rewrite it, and no others: its files are the same whatever those are.
+        method: how the normalization of its input is absorbed.
+    """
+
+    network: FloatNetwork
+    targets: Sequence[Target] = field(metadata=hashed_as(_names), default=())
+    method: InputMethod = INPUT_METHOD
+
+    title = "calibrate"
+    record = 2  # of the histograms and warnings
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.calibration.checks import check_photos
+        from edgekit.calibration.histogram import save_histograms
+        from edgekit.calibration.quantize import collect, fixed_ranges
+        from edgekit.data.batches import eval_batches
+        from edgekit.networks.passes import absorb_normalization, prepare
+
+        photos = self.network.splits(of).calibration
+        preprocessing = self.network.preprocessing(of)
+        prepared = prepare(self.network.graph(of))
+        for target in self.targets:
+            prepared = target.prepare(prepared)
+        graph, mean, std = absorb_normalization(
+            prepared, preprocessing.mean, preprocessing.std, self.method
+        )
+        fixed = fixed_ranges(graph, mean, std)
+        plain = 0
+
+        def batches() -> Any:
+            nonlocal plain
+            done = 0
+            for pixels, labels in eval_batches(photos, preprocessing, 16):
+                plain += int((pixels == pixels[:, :1, :1]).all((1, 2, 3)).sum())
+                yield ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
+                done += len(labels)
+                progress("calibrate", done, len(photos))
+
+        histograms = collect(graph, batches(), skip=fixed)
+        graph.save(folder / GRAPH)
+        save_histograms(histograms, folder / HISTOGRAMS)
+        record = {
+            "photos": list(photos.names),
+            "sha256": photos.digest(),
+            "input_mean": mean,
+            "input_std": std,
+            "input_method": self.method,
+            "warnings": check_photos(len(photos), plain),
+        }
+        write_json(folder / CALIBRATION, record)
+        return f"{len(photos)} photos, {len(histograms)} tensors"
+
+
+class QuantizedNetwork(Stage):
+    """A stage that leaves a quantized network."""
+
+    @property
+    @abstractmethod
+    def calibrated(self) -> Calibrate:
+        """What it was quantized by."""
+
+    @property
+    def original(self) -> FloatNetwork:
+        """The float network."""
+        return self.calibrated.network
+
+    def folders(self, of: FolderOf) -> Folders:
+        """Those of the network and of everything that it was made from."""
+        trained = self.original.trained
+        return Folders(*map(of, (trained.data, trained.weights, trained, self.calibrated, self)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quantize(QuantizedNetwork):
+    """Chooses ranges and writes the 8-bit scheme onto the network.
+
+    Attributes:
+        calibration: with the histograms.
+        method: of activation ranges.
+        named: other methods for single tensors, ``TENSOR=METHOD``.
+    """
+
+    calibration: Calibrate
+    method: str
+    named: tuple[str, ...] = ()
+
+    title = f"quantize {W8A8}"
+
+    @property
+    def calibrated(self) -> Calibrate:
+        """What it was quantized by."""
+        return self.calibration
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        from edgekit.calibration import quantize as ptq
+        from edgekit.calibration.checks import check_tensors
+        from edgekit.calibration.histogram import load_histograms
+        from edgekit.calibration.ranges import Choice
+
+        calibration = of(self.calibration)
+        record = read_json(calibration / CALIBRATION)
+        graph = Graph.load(calibration / GRAPH)
+        histograms = load_histograms(calibration / HISTOGRAMS)
+        own = dict(text.split("=", 1) for text in self.named)
+        choices = ptq.choose_all(histograms, {**dict.fromkeys(histograms, self.method), **own})
+        warnings = record["warnings"] + check_tensors(graph, histograms, choices)
+        for name, (low, high) in ptq.fixed_ranges(
+            graph, record["input_mean"], record["input_std"]
+        ).items():
+            choices[name] = Choice(low, high, "fixed", "prescribed by the scheme")
+        ranges = {name: (choice.low, choice.high) for name, choice in choices.items()}
+        ptq.quantize(graph, ranges).save(folder / GRAPH)
+        tensors = {name: asdict(choice) for name, choice in choices.items()}
+        write_json(folder / RANGES, {"warnings": warnings, "tensors": tensors})
+        return f"{self.method} ranges, {len(ranges)} tensors"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Requantized(QuantizedNetwork):
+    """A stage that makes another quantized network of the one before.
+
+    Attributes:
+        quantized: that one.
+    """
+
+    quantized: QuantizedNetwork
+
+    @property
+    def calibrated(self) -> Calibrate:
+        """What it was quantized by."""
+        return self.quantized.calibrated

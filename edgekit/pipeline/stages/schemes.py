@@ -1,0 +1,51 @@
+"""The stages of further schemes: each makes its network from the int8 one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekit.networks.schemes import W8_DYNAMIC, W8A16
+from edgekit.pipeline.post_training import Candidate, Workshop
+from edgekit.pipeline.stage import UNHASHED, FolderOf
+from edgekit.pipeline.stages.quantize import Requantized
+from edgekit.system.console import Progress
+from edgekit.training.outputs import GRAPH
+
+#: The schemes that are made from the int8 network.
+FROM_INT8: dict[str, Callable[[Workshop, Candidate], Candidate]] = {
+    W8A16: Workshop.with_int16_activations,
+    W8_DYNAMIC: Workshop.with_float_activations,
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MakeScheme(Requantized):
+    """Makes the network of another scheme from the int8 one, and corrects its biases.
+
+    Attributes:
+        quantized: the int8 network as it was before training in 8 bits.
+        scheme: of `FROM_INT8`.
+        source: what tells the mean errors that biases take out; None leaves them as they are.
+        thorough: as of `Workshop`.
+        device: torch device, or ``auto``.
+    """
+
+    scheme: str
+    source: str | None
+    thorough: bool
+    device: str = field(metadata=UNHASHED)
+
+    title = "quantize {0.scheme}"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        folders = self.quantized.folders(of)
+        workshop = Workshop(folders, folder, self.device, 0, progress, thorough=self.thorough)
+        made = FROM_INT8[self.scheme](workshop, workshop.start())
+        if self.source:
+            made = workshop.correct_biases_from(self.source, made, self.original.head)
+        made.quantized.save(folder / GRAPH)
+        kernels = sum(name.endswith("/kernel") for name in made.quantized.quant)
+        return f"{kernels} int8 kernels{', corrected biases' if self.source else ''}"
