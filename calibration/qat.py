@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from edgekit.calibration.quantized_network import QuantizedNetwork
@@ -90,15 +89,13 @@ class QuantizedTrainer(Trainer):
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Full precision on every device: bfloat16 has fewer steps than the integers."""
         found = self.gradient.forward(inputs)
-        share = self.recipe.label_share
+        share, learning = self.recipe.label_share, self.task.learning
         loss: Tensor = found.new_zeros(())
         if share < 1:
             with torch.no_grad():
-                wanted = self.teacher(inputs).log_softmax(1)
-            loss = (1 - share) * F.kl_div(
-                found.log_softmax(1), wanted, reduction="batchmean", log_target=True
-            )
+                wanted = self.teacher(inputs)
+            loss = (1 - share) * learning.distillation(found, wanted)
         if share:
             smoothing = self.recipe.label_smoothing
-            loss = loss + share * F.cross_entropy(found, targets, label_smoothing=smoothing)
+            loss = loss + share * learning.loss(found, targets, smoothing)
         return loss

@@ -14,6 +14,8 @@ from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.system.files import read_json
 from edgekit.system.paths import StrPath
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 from edgekit.training.outputs import GRAPH
 
 #: Folders and files of a run.
@@ -125,6 +127,11 @@ def read_preprocessing(weights: Path) -> Preprocessing:
     return Preprocessing.from_dict(read_json(weights / PREPROCESSING))
 
 
+def read_task(weights: Path) -> Task:
+    """The task of a finished weights stage, which its preprocessing record names."""
+    return find_task(read_preprocessing(weights).task)
+
+
 def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocessing:
     """The record with the normalization that the prepared network's own input has."""
     record = read_json(calibration / CALIBRATION)
@@ -132,12 +139,10 @@ def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocess
     return replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
 
 
-def to_convert(model: Path, head: str) -> Graph:
-    """The trained network, without its classifier where the files shall end before it."""
-    from edgekit.networks.edit import without_classifier
-
+def to_convert(model: Path, head: str, task: Task) -> Graph:
+    """The trained network, without its head where the files shall end before it."""
     graph = Graph.load(model / GRAPH)
-    return without_classifier(graph) if head == "none" else graph
+    return task.head.remove(graph) if head == "none" else graph
 
 
 def model_file(paths: Sequence[str]) -> str | None:

@@ -52,16 +52,12 @@ class Examination:
         model: what the target's reader makes of it.
         findings: what in it does not suit the target.
         prediction: what the compiler will make of it; None where the target has none.
-        scheme: its quantization in a word.
-        scheme_in_words: the same for people; "" where the word says it.
     """
 
     path: Path
     model: Any
     findings: tuple[Finding, ...]
     prediction: Prediction | None = None
-    scheme: str = "unknown"
-    scheme_in_words: str = ""
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

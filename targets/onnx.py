@@ -46,7 +46,7 @@ class OnnxTarget(Target):
             for where, message in find(model)
         ]
         findings = (*onnx_file.check(model), *own)
-        return Examination(path, model, findings, scheme=model.scheme)
+        return Examination(path, model, findings)
 
 
 def _form(row: str, scheme: str, batch: int | None) -> Form:

@@ -49,7 +49,7 @@ class OpenVINOTarget(Target):
         if model.scheme not in _INT8:
             message = f"its weights are {model.scheme}"
             found.append(Finding(ERROR, "scheme", "model", message, "quantize it to 8 bits"))
-        return Examination(path, model, tuple(found), scheme=model.scheme)
+        return Examination(path, model, tuple(found))
 
 
 def _form(row: str, scheme: str) -> Form:
@@ -79,6 +79,7 @@ def _nncf_form(options: BuildOptions) -> Form:
             (_fed(pixels, as_input) for pixels in source.calibration()),
             fast_bias_correction=not full,
             max_drop=budget,
+            task=source.preprocessing.task,
             validate=[]
             if budget is None
             else [(_fed(pixels, as_input), labels) for pixels, labels in source.choosing()],

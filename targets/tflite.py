@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from edgekit.converters.findings import ERROR
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.checks import INT8_RULES, apply_rules, check_int8, check_mixed
 from edgekit.converters.tflite.file import TFLiteModel
+from edgekit.converters.tflite.scheme import scheme, scheme_in_words
 from edgekit.system.paths import StrPath
-from edgekit.targets import registry
 from edgekit.targets.base import Examination, Finding, Target
-from edgekit.targets.schemes import examination, scheme_in_words, scheme_of
 
 _OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")
 _QUANTIZE = (
@@ -32,24 +32,26 @@ class TFLiteTarget(Target):
     name = "tflite"
     scheme = "w8a8-static"
     accepts_mixed = True
-
     inspected_schemes = ("w8a8-static", "mixed")
 
     def examine(self, path: StrPath, model: Any = None) -> Examination:
         """Finds where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
         model = model or tflite_file.read(path)
-        return examination(path, model, self._check(model))
+        return Examination(Path(path), model, tuple(self._check(model)))
 
     def _check(self, model: TFLiteModel) -> list[Finding]:
-        found = scheme_of(model)
+        found = scheme(model)
         if found == "mixed":
             return check_mixed(model)
-        if found in (self.scheme, "unknown"):
+        hidden = found == "unknown" and model.custom_codes
+        if found in (self.scheme, "unknown") and not hidden:
             return check_int8(model)
         # The rules of int8 would name each of its tensors, and none of the findings would help.
         rules = [rule for rule in INT8_RULES if rule.name in _OF_ANY_SCHEME]
         message = f"it is {found}, not {self.scheme}: {scheme_in_words(found)}"
-        compiled = registry.compiled_for(model)
-        fix = "check the file before compilation" if compiled else _FIXES.get(found, _QUANTIZE)
+        fix = _FIXES.get(found, _QUANTIZE)
+        if hidden:
+            message = f"it is compiled: its weights are within {', '.join(model.custom_codes)}"
+            fix = "check the file before compilation"
         other = Finding(ERROR, "scheme", "model", message, fix)
         return [other, *apply_rules(rules, model)]

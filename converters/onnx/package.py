@@ -9,7 +9,7 @@ from edgekit.converters.onnx.write import WEIGHT_TYPES, convert
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import FullyConnected
+from edgekit.tasks.registry import find_task
 
 AUTHOR = "edgekit"
 #: Keys of ``metadata_props`` that hold JSON: the record of the file's input as
@@ -46,23 +46,18 @@ def package(
         MissingToolError: the package onnx is not installed.
         EdgekitError: the model does not pass ONNX's own checker.
     """
-    classifies = isinstance(graph.nodes[-1], FullyConnected)
-    labels = preprocessing.labels if classifies else ()
+    said = find_task(preprocessing.task).describe(graph, preprocessing.labels)
+    labels = said.labels
     if labels and len(labels) != graph.classes:
         raise UsageError(
             "the labels do not fit the model",
             cause=f"{len(labels)} labels for {graph.classes} classes",
         )
-    description = (
-        f"Image classifier, {graph.classes} classes; the output is logits."
-        if classifies
-        else f"Image embedding of {graph.classes} numbers, for a classifier of one's own."
-    )
     own = own_normalization(graph, preprocessing)
     record = own.of_input(*(("uint8", "NHWC") if io == "uint8" else ("float32", "NCHW")))
     metadata = {
         "name": f"EfficientNet-{graph.name.capitalize()} {scheme}",
-        "description": description,
+        "description": said.text,
         "author": AUTHOR,
         RECORD_KEY: json.dumps(record.to_dict()),
         LABELS_KEY: json.dumps(list(labels)),

@@ -28,7 +28,7 @@ OPSET, IR_VERSION = 17, 8
 INPUT_TYPES = ("float32", "uint8")
 #: How int8 weights are stored, the default first. Where an x86-64 processor has no VNNI, ONNX
 #: Runtime multiplies uint8 by int8 with an instruction whose 16-bit sums saturate: V2-B0 lost 4.5
-#: points of top-1. Its kernels for two uint8 are exact on every processor, but slower where the
+#: points of accuracy. Its kernels for two uint8 are exact on every processor, but slower where the
 #: others are right: 1.8 times, with VNNI
 #: (onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 WEIGHT_TYPES = ("uint8", "int8")

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,9 +15,12 @@ import rich
 from numpy.typing import NDArray
 
 from edgekit.converters.openvino.write import name_operators
+from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.system.extras import import_optional
 from edgekit.system.quiet import native_quiet
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 
 #: Photos in the form of the model's input, [n, ...], and their classes, int64 [n].
 Labelled = tuple[NDArray[Any], NDArray[np.int64]]
@@ -52,6 +56,7 @@ def quantize_nncf(
     max_drop: float | None = None,
     validate: Sequence[Labelled] = (),
     subset_size: int = DEFAULT_SUBSET,
+    task: str = DEFAULT_TASK,
 ) -> Any:
     """Quantizes a float model with NNCF: preset MIXED, which is its advice for swish.
 
@@ -62,11 +67,12 @@ def quantize_nncf(
         batches: calibration photos in the form of the model's input: uint8 [n, height, width, 3],
             or float32 [n, 3, height, width].
         fast_bias_correction: from statistics of one pass; else layer by layer, slower.
-        max_drop: at most this many percentage points of top-1 on ``validate`` may be lost; layers
-            go back to float until it holds (`nncf.quantize_with_accuracy_control`). None: as it
-            comes.
+        max_drop: at most this many percentage points of the metric on ``validate`` may be
+            lost; layers go back to float until it holds
+            (`nncf.quantize_with_accuracy_control`). None: as it comes.
         validate: labelled photos for ``max_drop``, in batches.
         subset_size: calibration photos that are used at most.
+        task: whose metric it is.
 
     Returns:
         A new `openvino.Model` with the input, the output and the rt_info of ``model``.
@@ -103,7 +109,7 @@ def quantize_nncf(
                     model,
                     dataset,
                     tool.Dataset(labelled, lambda item: item[0]),
-                    _top1,
+                    partial(_score, find_task(task)),
                     max_drop=max_drop / 100,
                     drop_type=tool.DropType.ABSOLUTE,
                     **options,
@@ -127,10 +133,13 @@ def _singles(model: Any, batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[An
         yield np.ascontiguousarray(photo[None])
 
 
-def _top1(compiled: Any, items: Iterable[tuple[NDArray[Any], int]]) -> tuple[float, list[float]]:
-    """The share of photos that the model is right on, and whether it is for each."""
-    hits = [float(compiled(photo)[0].argmax() == label) for photo, label in items]
-    return float(np.mean(hits)), hits
+def _score(
+    task: Task, compiled: Any, items: Iterable[tuple[NDArray[Any], int]]
+) -> tuple[float, list[float]]:
+    """The metric of the photos, and that of each alone."""
+    tallies = [task.tally(compiled(photo)[0], np.array([label])) for photo, label in items]
+    total = [sum(sums) for sums in zip(*tallies, strict=True)]
+    return task.score(total), [task.score(tally) for tally in tallies]
 
 
 @contextmanager

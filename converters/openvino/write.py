@@ -32,6 +32,7 @@ from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_o
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
+from edgekit.tasks.registry import find_task
 
 #: Types of the input: bytes of RGB photos, NHWC, or normalised values, NCHW.
 IO_TYPES = ("uint8", "float32")
@@ -78,7 +79,7 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
     model = _Walk(fit_pairs(graph)).model()
     if io == "uint8":
         model = normalize_inside(ov, model, record)
-    labels = preprocessing.labels if isinstance(graph.nodes[-1], nodes.FullyConnected) else ()
+    labels = find_task(preprocessing.task).describe(graph, preprocessing.labels).labels
     describe(model, record, labels=labels, quantizer="ours" if graph.quant else None)
     name_operators(model)
     return model

@@ -17,15 +17,12 @@ import numpy as np
 
 from edgekit.converters.tflite import metadata_schema as fields
 from edgekit.converters.tflite.file import Tensor
-from edgekit.converters.tflite.metadata import EMBEDDING, LABELS_FILE, LOGIT, RECORD_FILE
+from edgekit.converters.tflite.metadata import LABELS_FILE, RECORD_FILE
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.data.preprocessing import Preprocessing
-
-#: Name and description of the output, with class names and without.
-_LOGIT = (LOGIT, "A logit per class.")
-_EMBEDDING = (EMBEDDING, "The photo as a vector, for a classifier of one's own.")
+    from edgekit.tasks.task import Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,8 @@ class About:
     Attributes:
         name: what readers show as the model's name.
         description: what readers show below it.
-        labels: one name per class, in the order of the output; none for an embedding.
+        labels: one name per class, in the order of the output; none without a head.
+        outputs: name and description of each.
         preprocessing: how a photo becomes normalised values. What is stored is the record of the
             model's own input (`Preprocessing.of_input`).
         author: who made the model; left out when empty.
@@ -46,6 +44,7 @@ class About:
     description: str
     labels: Sequence[str]
     preprocessing: Preprocessing
+    outputs: Sequence[Output]
     author: str = ""
     license: str = ""
 
@@ -91,7 +90,7 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
         "subgraph_metadata": [
             {
                 "input_tensor_metadata": [_input(image, about.preprocessing)],
-                "output_tensor_metadata": [_output(scores, about.labels)],
+                "output_tensor_metadata": [_output(scores, about.outputs[0], about.labels)],
             }
         ],
         **({"author": about.author} if about.author else {}),
@@ -155,11 +154,10 @@ def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _output(scores: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-    name, description = _LOGIT if labels else _EMBEDDING
+def _output(scores: Tensor, said: Output, labels: Sequence[str]) -> dict[str, Any]:
     table: dict[str, Any] = {
-        "name": name,
-        "description": description,
+        "name": said.name,
+        "description": said.description,
         "content": {
             "content_properties_type": fields.FEATURE_PROPERTIES,
             "content_properties": {},

@@ -272,7 +272,7 @@ INT8_RULES = (
         WARNING,
     ),
     Rule("fused-activation", _loose_activation, "quantize after the activation, not before it"),
-    Rule("no-custom", _custom, "use built-in operators only"),
+    Rule("no-custom", _custom, "use built-in operators only, or check the file before compilation"),
     Rule("op-version", too_new, "older runtimes, and compilers that embed them, cannot read it"),
     Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),

@@ -24,8 +24,8 @@ LABELS_FILE = "labels.txt"
 RECORD_FILE = "edgekit.json"
 #: Where Ultralytics packs a table with the task and the class names.
 EXPORTER_FILE = "metadata.json"
-#: Names of the output of a network with a classifier and without.
-LOGIT, EMBEDDING = "logit", "embedding"
+#: Name of the output of a network without a classifier.
+EMBEDDING = "embedding"
 _TASKS = {fields.BOUNDING_BOX_PROPERTIES: "detect", fields.IMAGE_PROPERTIES: "segment"}
 
 

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.errors import EdgekitError
 from edgekit.report.document import Accuracy, Device, Timing
 from edgekit.system.console import Console
@@ -26,11 +27,11 @@ from edgekit.targets.measure.isolated import Delegate
 from edgekit.targets.measure.method import Method
 from edgekit.targets.measure.photos import Photos
 from edgekit.targets.schemes import scheme_of
-
-if TYPE_CHECKING:
-    pass
+from edgekit.tasks.registry import find_task
 
 SCHEMA_VERSION = 1
+#: A file shows whether it classifies, and no other task.
+TASK = DEFAULT_TASK
 
 
 class Document(TypedDict):
@@ -190,25 +191,26 @@ def compare(
 
     Of what does not classify only the outputs are compared.
     """
-    from edgekit.tasks.classification import metrics
-
-    answers = outputs.argmax(axis=1)
+    task = find_task(TASK)
+    answers = task.decode(outputs)
     agreement = differing = largest = None
     if reference is not None:
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
         lost = np.isnan(outputs).any(axis=1)  # such a photo has no answer
-        same = (reference.argmax(axis=1) == answers) & ~lost
+        same = (task.decode(reference) == answers) & ~lost
         agreement = float(same.mean()) if classifies else None
         differing = int((~(apart <= 0)).any(axis=1).sum())
         largest = None if np.isnan(apart).any() else float(apart.max())
-    return Accuracy(
-        delegate=delegate,
-        n=len(outputs),
-        top1=None if truth is None else float(metrics.top_k(outputs, truth, 1).mean()),
-        agreement=agreement,
-        differing=differing,
-        largest_difference=largest,
-    )
+    score = None if truth is None else task.score(task.tally(outputs, truth))
+    found = {
+        "delegate": delegate,
+        "n": len(outputs),
+        task.metric.key: score,
+        "agreement": agreement,
+        "differing": differing,
+        "largest_difference": largest,
+    }
+    return cast(Accuracy, found)
 
 
 def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:

@@ -11,13 +11,14 @@ from edgekit.system.console import Console
 if TYPE_CHECKING:
     from edgekit.bench.devices import Document
     from edgekit.report.document import Accuracy, Device, Timing
+    from edgekit.tasks.task import Metric
 
 TITLES = (
     "device",
     "runtime",
     "delegate",
     "threads",
-    "top-1 %",
+    "{} %",  # of the metric
     "agrees %",
     "differ",
     "LSB",
@@ -37,8 +38,10 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     import sys
     from json import dumps
 
+    from edgekit.bench.devices import TASK
     from edgekit.report.document import write_text
     from edgekit.system.console import safe
+    from edgekit.tasks.registry import find_task
 
     text = dumps(document, indent=2, ensure_ascii=False)
     if out:
@@ -49,7 +52,7 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     for device in document["devices"]:
         for line in marks(device):
             console.warn(line)
-    lines = [*table(document["devices"]), how(document)]
+    lines = [*table(document["devices"], find_task(TASK).metric), how(document)]
     if document["note"]:
         lines.append(document["note"])
     print(safe("\n".join(lines), sys.stdout))
@@ -78,20 +81,21 @@ def marks(device: Device) -> Iterator[str]:
         yield f"{device['device']} runs with the governor {governor}: its clock may lag behind"
 
 
-def table(devices: Sequence[Device]) -> list[str]:
+def table(devices: Sequence[Device], metric: Metric) -> list[str]:
     """The figures in columns, a row for each device, delegate and number of threads."""
-    rows = [row for device in devices for row in _rows(device)]
-    widths = [max(map(len, column)) for column in zip(TITLES, *rows, strict=True)]
+    rows = [row for device in devices for row in _rows(device, metric)]
+    titles = tuple(title.format(metric.name) for title in TITLES)
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     return [
         "  ".join(
             cell.ljust(width) if place < WORDS else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in (TITLES, *rows)
+        for row in (titles, *rows)
     ]
 
 
-def _rows(device: Device) -> Iterator[tuple[str, ...]]:
+def _rows(device: Device, metric: Metric) -> Iterator[tuple[str, ...]]:
     answers = {accuracy["delegate"]: accuracy for accuracy in device["accuracy"]}
     for timing in device["timings"]:
         # The answers stand once, with the first number of threads.
@@ -100,24 +104,24 @@ def _rows(device: Device) -> Iterator[tuple[str, ...]]:
             device["how"],
             timing["delegate"],
             str(timing["threads"]),
-            *_answers(answers.pop(timing["delegate"], None)),
+            *_answers(answers.pop(timing["delegate"], None), metric),
             *_figures(timing),
         )
     for delegate, accuracy in answers.items():
         rest = ("",) * (len(TITLES) - 8)
-        yield (device["device"], device["how"], delegate, "", *_answers(accuracy), *rest)
+        yield (device["device"], device["how"], delegate, "", *_answers(accuracy, metric), *rest)
     if not device["timings"] and not device["accuracy"]:
         yield (device["device"], "failed", *("",) * (len(TITLES) - 2))
 
 
-def _answers(accuracy: Accuracy | None) -> tuple[str, ...]:
+def _answers(accuracy: Accuracy | None, metric: Metric) -> tuple[str, ...]:
     from edgekit.system.text import NOTHING, percent
 
     if accuracy is None:
         return ("",) * 4
     differing, largest = accuracy["differing"], accuracy["largest_difference"]
     return (
-        percent(accuracy["top1"]),
+        percent(metric.value(accuracy)),
         percent(accuracy["agreement"]),
         NOTHING if differing is None else str(differing),
         NOTHING if largest is None else f"{largest:g}",

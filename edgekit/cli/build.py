@@ -18,6 +18,7 @@ from edgekit.system.console import Console, safe
 def command(options: BuildOptions, json_output: bool = False, quiet: bool = False) -> int:
     """Build a verified model for one or more targets, and report what each step cost."""
     from edgekit.pipeline.build import run_build
+    from edgekit.report.document import task_of
     from edgekit.report.table import result_table
 
     console = Console(quiet=quiet)
@@ -32,11 +33,11 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     if json_output:
         print(json.dumps(run.document, indent=2, ensure_ascii=False))
     else:
-        console.table(partial(result_table, run.rows))
+        console.table(partial(result_table, task_of(run.document), run.rows))
         if devices := run.document["devices"]:
             from edgekit.cli.bench_devices import table
 
-            print(safe("\n".join(["", *table(devices)]), sys.stdout))
+            print(safe("\n".join(["", *table(devices, task_of(run.document).metric)]), sys.stdout))
         for line in summary(run.folder, run.document):
             console.note(line)
     if run.problem is not None:
@@ -49,8 +50,9 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
 def summary(folder: Path, document: Any) -> list[str]:
     """The verdict, what the report warns of, and where everything lies."""
     from edgekit.report.diagnosis import verdict
+    from edgekit.report.document import task_of
 
-    lines = [verdict(document["rows"])]
+    lines = [verdict(document["rows"], task_of(document).metric)]
     lines += [f"warning: {line}" for text in document["warnings"] for line in text.splitlines()]
     lines += [f"{t['name']}: {t['status']}, {t['message']}" for t in document["targets"]]
     return [*lines, f"report: {folder / 'report.html'}"]

@@ -37,6 +37,7 @@ def check(
     """Predict which operators of a file a target runs, what will fit, and what to change."""
     from edgekit.errors import UsageError
     from edgekit.system.console import CONTROLS
+    from edgekit.targets.schemes import describe_scheme, scheme_of
 
     found = registry.find(target)
     examined = found.examine(file)
@@ -54,14 +55,13 @@ def check(
             "schema_version": 1,
             "path": str(file),
             "target": target,
-            "scheme": examined.scheme,
+            "scheme": scheme_of(examined.model),
             "findings": [asdict(finding) for finding in examined.findings],
             **(prediction.to_dict() if prediction else {}),
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
-        said = f" ({examined.scheme_in_words})" if examined.scheme_in_words else ""
-        lines = [f"{file} for {target}: {examined.scheme}{said}", ""]
+        lines = [f"{file} for {target}: {describe_scheme(examined.model)}", ""]
         lines += [*prediction.lines(operators), ""] if prediction else []
         lines += _requirements(examined.findings)
         print("\n".join(lines).translate(CONTROLS))

@@ -12,7 +12,7 @@ from edgekit.errors import CompileError, UsageError
 from edgekit.targets import registry
 
 if TYPE_CHECKING:
-    from edgekit.report.document import Row
+    from edgekit.report.document import Document
 
 LARGEST = 16 << 20  # bytes; a log has a few thousand
 MOST_MODELS = 1000  # in one captured output
@@ -75,7 +75,7 @@ def _read(file: str) -> dict[str, Any]:
         text = reader.decode(data)
         first = text.lstrip().partition("\n")[0]
         if first[:1] == "{" and not reader.is_log_line(first):
-            return {"path": str(path), "rows": _rows(text, path)}
+            return {"path": str(path), **_rows(text, path)}
         if models := reader.read(text):
             if len(models) > MOST_MODELS:
                 raise UsageError(f"{file} is about more than {MOST_MODELS} models", hint="split it")
@@ -111,26 +111,30 @@ def _limited(stream: BinaryIO, name: str) -> bytes:
     return data
 
 
-def _rows(text: str, path: Path) -> list[Row]:
-    """The rows of a ``report.json``."""
+def _rows(text: str, path: Path) -> dict[str, Any]:
+    """The rows of a ``report.json``, and their task where it names one."""
     from json import loads
 
     try:
-        rows: list[Row] = loads(text)["rows"]
+        document: Document = loads(text)
+        rows, task = document["rows"], document.get("preprocessing", {}).get("task")
         if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
             raise ValueError("its rows are no list of objects")
-    except (ValueError, KeyError, RecursionError) as error:
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no report of a run", cause=str(error), hint=_HINT) from error
-    return rows
+    return {"rows": rows, **({"task": task} if task else {})}
 
 
 def _table(entry: dict[str, Any], console: Any) -> None:
     from functools import partial
 
+    from edgekit.data.preprocessing import DEFAULT_TASK
     from edgekit.report.table import result_table
+    from edgekit.tasks.registry import find_task
 
     try:
-        console.table(partial(result_table, entry["rows"]))
+        task = find_task(entry.get("task", DEFAULT_TASK))
+        console.table(partial(result_table, task, entry["rows"]))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"{entry['path']} is no report of a run",

@@ -17,6 +17,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     """Train a network, on one machine or with torchrun on many, and report how well it learned."""
     from edgekit.pipeline.report_data import command_line
     from edgekit.pipeline.train import run_training
+    from edgekit.report.document import task_of
     from edgekit.report.table import result_table
 
     console = Console(quiet=quiet)
@@ -30,7 +31,8 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     if json_output:
         print(json.dumps(training.document, indent=2, ensure_ascii=False))
     else:
-        console.table(partial(result_table, training.document["rows"]))
+        document = training.document
+        console.table(partial(result_table, task_of(document), document["rows"]))
     for text in training.document["warnings"]:
         console.warn(text)
     console.note(f"report: {training.folder / 'report.html'}")

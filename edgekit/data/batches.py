@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.data.augmentation.augment import Augmentation, augment
+from edgekit.data.augmentation.augment import Augmentation
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.system.threads import ordered_map
 
@@ -32,12 +32,12 @@ class TrainBatch(NamedTuple):
 
     Attributes:
         pixels: uint8 [n, resolution, resolution, 3], RGB.
-        labels: int64 [n], the class indices.
+        labels: [n, ...], of the photos as they were varied; class indices int64 [n].
         indices: int64 [n], which photos of the set they are.
     """
 
     pixels: Pixels
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     indices: Indices
 
 
@@ -113,10 +113,15 @@ def train_batches(
         The batches, at most two of them prepared ahead.
     """
     seed, epoch = part.seed, part.epoch
+    known = photos.labels
+    varied: dict[int, Any] = {}
 
     def prepare(index: int) -> Pixels:
         rng = np.random.default_rng((_SAMPLE, seed, epoch, index))
-        return augment(lambda shrink: photos.load(index, shrink), preprocessing, augmentation, rng)
+        pixels, varied[index] = augmentation.apply(
+            lambda shrink: photos.load(index, shrink), known[index], preprocessing, rng
+        )
+        return pixels
 
     rank, world = part.share
     order = np.random.default_rng((_ORDER, seed, epoch)).permutation(len(photos))
@@ -128,7 +133,8 @@ def train_batches(
     prepared = _prepared(prepare, groups, preprocessing.resolution, workers)
     with closing(prepared):
         for indices, pixels in zip(groups, prepared, strict=True):
-            yield TrainBatch(pixels, photos.labels[indices], indices)
+            labels = [varied.pop(index) for index in indices.tolist()]
+            yield TrainBatch(pixels, np.stack(labels) if labels else known[:0], indices)
 
 
 def batch_count(photos: int, batch_size: int, *, drop_last: bool) -> int:

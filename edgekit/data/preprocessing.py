@@ -20,6 +20,8 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
 }
 LAYOUTS = ("NHWC", "NCHW")
+#: Of records that name none, as all did while there was one.
+DEFAULT_TASK = "classification"
 #: By type of an input that takes the bytes of a photo: what is taken from each of them.
 BYTE_MEANS = {"uint8": 0.0, "int8": 128.0}
 
@@ -38,6 +40,7 @@ class Preprocessing:
         layout: the axis order of a batch: 'NHWC' or 'NCHW'.
         color: the channel order; 'RGB' is the only one.
         dtype: of the input: 'float32', or 'uint8' or 'int8' where it takes a photo's bytes.
+        task: what the outputs mean; the name of a package of `edgekit.tasks`.
 
     Raises:
         UsageError: a value that no photo can be prepared with.
@@ -52,6 +55,7 @@ class Preprocessing:
     layout: str = "NHWC"
     color: str = "RGB"
     dtype: str = "float32"
+    task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -121,6 +125,8 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON values; `from_dict` gives back an equal record."""
         record = dataclasses.asdict(self)
+        if self.task == DEFAULT_TASK:
+            del record["task"]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
 
     @classmethod
@@ -169,6 +175,8 @@ def _problem(p: Preprocessing) -> str | None:
         ("color", p.color, ("RGB",)),
         ("dtype", p.dtype, ("float32", *BYTE_MEANS)),
     )
+    if not isinstance(p.task, str):
+        return f"task {p.task!r} is not a name"
     for name, value, known in choices:
         if value not in known:
             return f"{name} {value!r} is not one of {', '.join(known)}"

@@ -35,7 +35,8 @@ from edgekit.parity.integer_kernels import run_operator
 from edgekit.runtimes.interpreter import Kernels, dequantize
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.paths import StrPath
-from edgekit.tasks.classification.metrics import agreement, kl_divergence
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 
 SCHEMA_VERSION = 1
 #: Photos that run end to end unless more are asked for.
@@ -51,9 +52,9 @@ _CASTS = ("QUANTIZE", "DEQUANTIZE")
 class Pair(TypedDict):
     """Two executions of the same photos.
 
-    ``agreement``: share of photos with the same top-1. ``mean_lsb``: mean absolute difference of
+    ``agreement``: share of photos with the same answer. ``mean_lsb``: mean absolute difference of
     the outputs, in steps of the int8 file's output (None where that is float). ``kl``: mean
-    divergence of the softmax of ``b`` from that of ``a``, in nats.
+    divergence of the probabilities of ``b`` from those of ``a``, in nats.
     """
 
     a: str
@@ -319,7 +320,8 @@ def _end_to_end(
         outputs[name] = run(pixels).reshape(len(pixels), -1)
         progress("executions", number, len(floats) + len(integers))
     step = _output_step(wanted)
-    pairs = [_pair(a, b, outputs, step) for a, b in itertools.combinations(outputs, 2)]
+    task = find_task(subject.preprocessing.task)
+    pairs = [_pair(task, (a, b), outputs, step) for a, b in itertools.combinations(outputs, 2)]
     alike = integers.keys() - subject.others.keys()  # those may round elsewhere, or otherwise
     spread = [pair for pair in pairs if {pair["a"], pair["b"]} <= alike]
     steps = [pair["mean_lsb"] for pair in spread if pair["mean_lsb"] is not None]
@@ -339,13 +341,16 @@ def _output_step(model: TFLiteModel) -> float | None:
     return output.scale
 
 
-def _pair(a: str, b: str, outputs: dict[str, Array], step: float | None) -> Pair:
-    first, second = outputs[a], outputs[b]
+def _pair(
+    task: Task, names: tuple[str, str], outputs: dict[str, Array], step: float | None
+) -> Pair:
+    first, second = (outputs[name] for name in names)
+    near = task.compare(first, second)
     apart = float(np.abs(first.astype(np.float64) - second).mean())
     return Pair(
-        a=a,
-        b=b,
-        agreement=agreement(first.argmax(1), second.argmax(1)),
+        a=names[0],
+        b=names[1],
+        agreement=near.agreement,
         mean_lsb=apart / step if step else None,
-        kl=kl_divergence(first, second),
+        kl=near.kl,
     )

@@ -24,9 +24,10 @@ from edgekit.pipeline.selection import choosing_half
 from edgekit.pipeline.stage import UNHASHED, FolderOf, Outcome
 from edgekit.pipeline.stages.evaluate import classify, run_file
 from edgekit.pipeline.stages.quantize import Requantized
-from edgekit.runs import FLOAT, LADDER, MODEL, read_preprocessing, read_splits
+from edgekit.runs import FLOAT, LADDER, MODEL, read_preprocessing, read_splits, read_task
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
+from edgekit.tasks.task import Metric, Task
 from edgekit.training.outputs import GRAPH
 
 Repair = Callable[[Workshop, Candidate], Candidate]
@@ -50,8 +51,8 @@ class Rung:
     Attributes:
         name: what was done.
         seconds: what it took, without its evaluation.
-        top1: of the emitted file, a fraction.
-        drop_pp: percentage points of top-1 below fp32.
+        score: of the emitted file by the task's metric, a fraction.
+        drop_pp: percentage points of it below fp32.
         expected_pp: the drop that fp32's own probabilities let expect.
         agreement: share of the photos with fp32's answer.
         kl: mean KL divergence from fp32's answers, in nats.
@@ -60,7 +61,7 @@ class Rung:
 
     name: str
     seconds: float
-    top1: float
+    score: float
     drop_pp: float
     expected_pp: float
     agreement: float
@@ -89,6 +90,11 @@ class Ladder:
     met: bool = False
     base: int = -1
     skipped: list[str] = field(default_factory=list)
+
+    def to_record(self, metric: Metric) -> dict[str, Any]:
+        """JSON values, in which a rung's score has the metric's name."""
+        rungs = [metric.to_record(asdict(rung)) for rung in self.rungs]
+        return {**vars(self), "rungs": rungs}
 
     @property
     def best(self) -> int:
@@ -154,7 +160,8 @@ class Climb(Requantized):
         folders, head = self.quantized.folders(of), self.original.head
         seed = self.original.trained.data.seed
         workshop = Workshop(folders, folder, self.device, seed, progress, thorough=True)
-        ladder = _resume(folder, read_splits(folders.data).val, self.max_drop, seed)
+        metric = read_task(folders.weights).metric
+        ladder = _resume(folder, read_splits(folders.data).val, self.max_drop, seed, metric)
         judge = _Judge(folder, folders, head, ladder, self.device, self.threads, progress)
         rungs = list(RUNGS)
         if self.mixed:
@@ -179,16 +186,19 @@ class Climb(Requantized):
             candidate.save(_kept(folder, place))
             int8 = not is_mixed(candidate.quantized)
             ladder.add(judge(name, candidate.quantized, seconds), int8=int8)
-            write_json(folder / LADDER, asdict(ladder))
+            write_json(folder / LADDER, ladder.to_record(metric))
             _tidy(folder, {ladder.best, ladder.base})
         return _finish(folder, ladder)
 
 
-def _resume(folder: Path, validation: PhotoSet, max_drop: float, seed: int) -> Ladder:
+def _resume(
+    folder: Path, validation: PhotoSet, max_drop: float, seed: int, metric: Metric
+) -> Ladder:
     """The climb that an interruption left, or a new one."""
     if (folder / LADDER).exists():
         record = read_json(folder / LADDER)
-        return Ladder(**{**record, "rungs": [Rung(**rung) for rung in record["rungs"]]})
+        rungs = [Rung(**metric.from_record(rung)) for rung in record["rungs"]]
+        return Ladder(**{**record, "rungs": rungs})
     return Ladder(max_drop, choosing_half(len(validation), seed))
 
 
@@ -215,31 +225,31 @@ def _finish(folder: Path, ladder: Ladder) -> str:
 
 
 def held_out(
+    task: Task,
     ladder: Mapping[str, Any],
     reference: NDArray[Any],
-    logits: NDArray[Any],
-    labels: NDArray[np.int64],
+    outputs: NDArray[Any],
+    labels: Any,
 ) -> dict[str, Any] | None:
     """What the chosen file gives on the validation photos that took no part in the choice.
 
     Args:
+        task: of the run.
         ladder: as ``ladder.json`` keeps it.
-        reference: logits of fp32 on all validation photos, [n, classes].
-        logits: those of the file.
-        labels: [n].
+        reference: outputs of fp32 on all validation photos, [n, ...].
+        outputs: those of the file.
+        labels: of the photos.
 
     Returns:
-        ``n``, ``top1``, ``drop_pp``, ``drop_se_pp``, ``agreement`` and ``kl``; None where all
+        ``n``, the metric, ``drop_pp``, ``drop_se_pp``, ``agreement`` and ``kl``; None where all
         photos chose.
     """
-    from edgekit.report.document import make_row
-
     rest = np.setdiff1d(np.arange(len(labels)), ladder["chosen_on"])
     if not len(rest):
         return None
-    row = make_row("held out", "", logits[rest], labels[rest], reference=reference[rest])
-    names: Sequence[str] = ("n", "top1", "drop_pp", "drop_se_pp", "agreement", "kl")
-    return {name: row[name] for name in names}  # type: ignore[literal-required]
+    figures = task.measure(outputs[rest], labels[rest], reference[rest])
+    names: Sequence[str] = (task.metric.key, "drop_pp", "drop_se_pp", "agreement", "kl")
+    return {"n": len(rest), **{name: figures[name] for name in names}}
 
 
 class _Judge:
@@ -262,21 +272,16 @@ class _Judge:
         self.file = folder / MODEL
         self.photos: PhotoSet = read_splits(folders.data).val.subset(ladder.chosen_on)
         self.preprocessing = read_preprocessing(folders.weights)
-        self.classify: Callable[[NDArray[Any]], NDArray[Any]] = (
-            (lambda outputs: classify(outputs, folders.model)) if head == "none" else (lambda x: x)
-        )
+        self.task = read_task(folders.weights)
+        self.classify: Callable[[NDArray[Any]], NDArray[Any]] = lambda outputs: outputs
+        if head == "none":
+            self.classify = partial(classify, model=folders.model, task=self.task)
         self.max_drop, self.threads, self.progress = ladder.max_drop, threads, progress
         network = Network(Graph.load(folders.model / GRAPH))
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
         from edgekit.converters.tflite.write import write
-        from edgekit.tasks.classification.metrics import (
-            agreement,
-            expected_drop,
-            kl_divergence,
-            top_k,
-        )
 
         write(graph, self.file, io="uint8")
         advance = partial(self.progress, f"evaluate {name}")
@@ -284,16 +289,17 @@ class _Judge:
             run_file(self.file, self.photos, self.preprocessing, self.threads, advance)
         )
         self.file.unlink()
-        right = [top_k(found, self.photos.labels, 1).mean() for found in (self.wanted, logits)]
-        drop = float(100 * (right[0] - right[1]))
-        expected = 100 * expected_drop(self.wanted, logits)
+        task, labels = self.task, self.task.labels(self.photos)
+        scores = [task.score(task.tally(found, labels)) for found in (self.wanted, logits)]
+        drop, near = 100 * (scores[0] - scores[1]), task.compare(self.wanted, logits)
+        expected = 100 * near.expected_drop
         return Rung(
             name,
             seconds,
-            float(right[1]),
+            scores[1],
             drop,
             expected,
-            agreement(self.wanted.argmax(1), logits.argmax(1)),
-            kl_divergence(self.wanted, logits),
+            near.agreement,
+            near.kl,
             max(drop, expected) <= self.max_drop,
         )

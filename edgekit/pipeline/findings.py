@@ -21,7 +21,6 @@ from edgekit.networks.schemes import FINE_TO_COARSE, MIXED, W8A8
 from edgekit.pipeline.stage import Outcome
 from edgekit.report.document import Inversion, Outlier
 from edgekit.targets.files import Form
-from edgekit.tasks.classification.metrics import kl_by_photo
 from edgekit.training import outputs
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def find_outliers(
     """The files of a build that are beyond the noise of the others, each with its operator."""
     written = [form.row for form in forms if form.quantized]
     roles = [role for role in (SIMULATION, TFLITE, *written) if f"evaluate {role}" in outcomes]
-    reference = read_logits(outcomes, "fp32-torch")
-    divergences = {role: kl_by_photo(reference, read_logits(outcomes, role)) for role in roles}
+    divergences = {role: _divergences(outcomes, role) for role in roles}
     found = beyond_noise(divergences)
     if not found:
         return []
@@ -90,6 +88,12 @@ def find_outliers(
             )
         )
     return outliers
+
+
+def _divergences(outcomes: Outcomes, stage: str) -> NDArray[np.float64]:
+    """KL of one row from fp32, by photo."""
+    task = runs.read_task(outcomes["weights"].folder)
+    return task.divergences(read_logits(outcomes, "fp32-torch"), read_logits(outcomes, stage))
 
 
 def beyond_noise(
@@ -123,10 +127,9 @@ def find_inversions(outcomes: Outcomes, quantized: str) -> list[Inversion]:
         quantized: the scheme of the file with the role ``w8a8``.
     """
     roles = {f"{name}-tflite": name for name in FINE_TO_COARSE} | {TFLITE: quantized}
-    reference = read_logits(outcomes, "fp32-torch")
     return inversions(
         {
-            scheme: kl_by_photo(reference, read_logits(outcomes, role))
+            scheme: _divergences(outcomes, role)
             for role, scheme in roles.items()
             if f"evaluate {role}" in outcomes
         }

@@ -18,6 +18,7 @@ from edgekit.runs import (
     HISTOGRAMS,
     read_preprocessing,
     read_splits,
+    read_task,
     to_convert,
     with_input_of,
 )
@@ -145,7 +146,8 @@ class Workshop:
         """Takes out what batch normalizations tell of the mean errors; no photo is read."""
         from edgekit.calibration.statistics import correct_biases
 
-        trained = to_convert(self.folders.model, head)
+        task = read_task(self.folders.weights)
+        trained = to_convert(self.folders.model, head, task)
         # The normalization of the weights centres photos on 0.
         mean = np.array(read_preprocessing(self.folders.weights).mean)
         of_input = (mean - self.record["input_mean"]) / self.record["input_std"]

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit import runs
 from edgekit.calibration.checks import listed
 from edgekit.data.splits import Splits
@@ -39,16 +37,16 @@ from edgekit.report.document import (
     Row,
     make_row,
     summarize_ranges,
+    task_of,
 )
 from edgekit.report.document import Target as TargetEntry
 from edgekit.report.document import write_json as write_report
-from edgekit.report.html import MAX_PHOTOS, Miss, WorstPhoto, write_html
+from edgekit.report.html import MAX_PHOTOS, write_html
 from edgekit.system.files import read_json, write_json
 from edgekit.system.hashing import hash_file
 from edgekit.system.host import describe_host, installed, int8_dot_product
 from edgekit.targets.files import Form
-from edgekit.tasks.classification.evaluation import evaluate_answers, worst_photos
-from edgekit.tasks.classification.metrics import top_k
+from edgekit.tasks.task import Example, Task
 from edgekit.training import outputs
 from edgekit.version import __version__
 
@@ -89,7 +87,7 @@ def describe_run(
 ) -> Document:
     """What ``report.json`` holds of any run: how it was trained, and how well that went."""
     splits = runs.read_splits(outcomes["data"].folder)
-    logits = read_logits(outcomes, "fp32-torch")
+    logits, task = read_logits(outcomes, "fp32-torch"), _task(outcomes)
     document = Document(
         schema_version=SCHEMA_VERSION,
         edgekit_version=__version__,
@@ -115,7 +113,7 @@ def describe_run(
         preprocessing=read_json(outcomes["weights"].folder / runs.PREPROCESSING),
         training=None,
         quantization=None,
-        evaluation=evaluate_answers("fp32-torch", logits, splits.val.labels, splits.labels),
+        evaluation=task.page.evaluate("fp32-torch", logits, task.labels(splits.val), splits.labels),
         targets=[],
         devices=[],
         files=[
@@ -157,7 +155,7 @@ def collect_document(
         document["warnings"].append(
             f"mixed precision: {len(in_float)} operators are computed in float: {listed(in_float)}"
         )
-    if diagnosis := diagnose(rows, int8_dot_product=int8_dot_product()):
+    if diagnosis := diagnose(rows, _task(outcomes).metric, int8_dot_product=int8_dot_product()):
         document["warnings"].append(diagnosis)
     outliers = find_outliers(outcomes, plan.forms, files, splits)
     document["warnings"] += [explain(outlier, len(splits.val)) for outlier in outliers]
@@ -199,8 +197,9 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
         loses = "loses" if drop == chosen["drop_pp"] else "is expected to lose"
     if budget is None or drop is None or drop <= budget:
         return None
+    name = task_of(document).metric.name
     return GateError(
-        f"int8 {loses} {drop:.2f} points of top-1, and {budget:g} are allowed",
+        f"int8 {loses} {drop:.2f} points of {name}, and {budget:g} are allowed",
         cause=f"that is {drop - budget:.2f} too many; the best model and the report are kept",
         hint="--quantize auto, more calibration photos, or a larger --max-drop"
         if ladder is None
@@ -225,29 +224,26 @@ def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
     ladder = read_ladder(outcomes)
     if ladder is not None:
         fp32, int8 = (read_logits(outcomes, row) for row in ("fp32-torch", "w8a8-tflite"))
-        ladder["held_out"] = held_out(ladder, fp32, int8, splits.val.labels)
+        task = _task(outcomes)
+        ladder["held_out"] = held_out(task, ladder, fp32, int8, task.labels(splits.val))
     return ladder
 
 
 def noise_floor(outcomes: Outcomes) -> NoiseFloor:
     """How far two correct runtimes are apart on the same int8 file: rounding, and nothing else."""
-    from edgekit.tasks.classification.metrics import agreement, kl_divergence
-
     builtin = read_logits(outcomes, "w8a8-builtin")
     row = read_logits(outcomes, "w8a8-tflite")
     xnnpack = row[spread_photos(len(row))]
-    return NoiseFloor(
-        n=len(builtin),
-        agreement=agreement(builtin.argmax(1), xnnpack.argmax(1)),
-        kl=kl_divergence(builtin, xnnpack),
-    )
+    found = _task(outcomes).compare(builtin, xnnpack)
+    return NoiseFloor(n=len(builtin), agreement=found.agreement, kl=found.kl)
 
 
 def make_rows(
     outcomes: Outcomes, splits: Splits, files: Mapping[str, Path], forms: Sequence[Form]
 ) -> list[Row]:
     """One row per form of the model, all on the same photos."""
-    reference = read_logits(outcomes, "fp32-torch")
+    reference, task = read_logits(outcomes, "fp32-torch"), _task(outcomes)
+    labels = task.labels(splits.val)
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
     int8 = "w8a8" if scheme == W8A8 else scheme
@@ -266,16 +262,21 @@ def make_rows(
             continue
         bench = outcomes.get(f"bench {role}")
         row = make_row(
+            task,
             stage,
             runtime,
             read_logits(outcomes, role),
-            splits.val.labels,
+            labels,
             reference=reference,
             size_bytes=sum(files[file].stat().st_size for file in written) or None,
             latency=read_json(bench.folder / runs.LATENCY) if bench else None,
         )
         rows.append(row)
     return rows
+
+
+def _task(outcomes: Outcomes) -> Task:
+    return runs.read_task(outcomes["weights"].folder)
 
 
 def _form_row(form: Form) -> tuple[str, str, str, tuple[str, ...]]:
@@ -331,39 +332,15 @@ def make_manifest(
     }
 
 
-def find_worst(outcomes: Outcomes, splits: Splits) -> list[WorstPhoto]:
+def find_worst(outcomes: Outcomes, splits: Splits) -> Sequence[Example]:
     """The photos that the trained network errs on most."""
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
     logits = read_logits(outcomes, "fp32-torch")
-    return [
-        WorstPhoto(
-            pixels=preprocessing.pixels(splits.val.load(index)),
-            name=splits.val.names[index],
-            truth=splits.labels[splits.val.labels[index]],
-            answer=splits.labels[answer],
-            probability=probability,
-            loss=loss,
-        )
-        for index, loss, answer, probability in worst_photos(
-            logits, splits.val.labels, WORST_PHOTOS
-        )
-    ]
+    return _task(outcomes).page.hardest(logits, splits.val, preprocessing, WORST_PHOTOS)
 
 
-def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[list[Miss], int]:
+def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[Sequence[Example], int]:
     """Photos that fp32 got right and int8 wrong: the first few, and how many there are."""
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
     fp32, int8 = (read_logits(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
-    truth = splits.val.labels
-    lost = np.flatnonzero(top_k(fp32, truth, 1) & ~top_k(int8, truth, 1))
-    misses = [
-        Miss(
-            pixels=preprocessing.pixels(splits.val.load(int(index))),
-            name=splits.val.names[index],
-            truth=splits.labels[truth[index]],
-            expected=splits.labels[int(fp32[index].argmax())],
-            got=splits.labels[int(int8[index].argmax())],
-        )
-        for index in lost[:MAX_PHOTOS]
-    ]
-    return misses, len(lost)
+    return _task(outcomes).page.lost(fp32, int8, splits.val, preprocessing, MAX_PHOTOS)

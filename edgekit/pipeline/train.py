@@ -40,7 +40,9 @@ class Training:
     @property
     def top1(self) -> float:
         """On the validation photos, a fraction."""
-        return self.document["rows"][0]["top1"]
+        from edgekit.report.document import task_of
+
+        return task_of(self.document).metric.value(self.document["rows"][0])
 
     @property
     def graph(self) -> Graph:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.report.document import Epoch, Training
 from edgekit.system import text as fmt
+from edgekit.tasks.task import Metric
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -21,28 +22,40 @@ class Run(NamedTuple):
     recipe: dict[str, Any]
 
 
-def draw_run(training: Training) -> Run:
+def validated(epoch: Epoch, metric: Metric) -> float | None:
+    """The task's metric after an epoch; None where it was not measured."""
+    values: Mapping[str, Any] = metric.from_record(epoch)
+    score: float | None = values["val_score"]
+    return score
+
+
+def draw_run(training: Training, metric: Metric) -> Run:
     """Draws and describes a run."""
     history = training["history"]
     return Run(
         name=training.get("name", ""),
-        words=in_words(history),
-        charts=draw_curves(history),
+        words=in_words(history, metric),
+        charts=draw_curves(history, metric),
         recipe=training.get("recipe", {}),
     )
 
 
-def draw_curves(history: Sequence[Epoch]) -> list[tuple[str, Markup]]:
+def draw_curves(history: Sequence[Epoch], metric: Metric) -> list[tuple[str, Markup]]:
     """Draws what changed from epoch to epoch; fewer than two epochs make no curve."""
     from edgekit.report.plots import line_chart
 
     if len(history) < 2:
         return []
     epochs = [epoch["epoch"] for epoch in history]
+    scores = [validated(epoch, metric) for epoch in history]
     sizes = [epoch.get("resolution") for epoch in history]
     curves: list[tuple[str, str, list[float | None]]] = [
         ("Training loss", "", [epoch["train_loss"] for epoch in history]),
-        ("Validation top-1", "%", _percent([epoch["val_top1"] for epoch in history])),
+        (
+            f"Validation {metric.name}",
+            "%",
+            _percent(scores),
+        ),
         ("Learning rate", "", [epoch["learning_rate"] for epoch in history]),
         ("Throughput", "images/s", [epoch.get("images_per_s") for epoch in history]),
         ("Waiting for data", "%", _percent([epoch.get("waiting") for epoch in history])),
@@ -59,18 +72,17 @@ def draw_curves(history: Sequence[Epoch]) -> list[tuple[str, Markup]]:
     return [(title, chart) for title, chart in charts if chart]
 
 
-def in_words(history: Sequence[Epoch]) -> str:
+def in_words(history: Sequence[Epoch], metric: Metric) -> str:
     """How long a run took, how it ended, and how fast it was."""
     if not history:
         return "No epoch was trained."
     last = history[-1]
     count = f"{len(history)} epoch" + "s" * (len(history) != 1)
-    top1 = (
-        "" if last["val_top1"] is None else f"validation top-1 {fmt.percent(last['val_top1'])} %, "
-    )
+    score = validated(last, metric)
+    scored = "" if score is None else f"validation {metric.name} {fmt.percent(score)} %, "
     told = [
         f"{count} in {fmt.seconds(sum(epoch['seconds'] for epoch in history))}",
-        f"last: loss {fmt.nats(last['train_loss'])}, {top1}"
+        f"last: loss {fmt.nats(last['train_loss'])}, {scored}"
         f"learning rate {last['learning_rate']:.2g}",
         _pace(history),
     ]

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from edgekit.report.document import REFERENCE, Inversion, Outlier, Row
 from edgekit.system.host import int8_dot_product
 from edgekit.system.text import milliseconds, nats, percent, points
+from edgekit.tasks.task import Metric
 
 MIN_CONTROL_AGREEMENT = 0.995
 _INT8_FILE = re.compile(r"w8a8-(?:mixed-)?([a-z]+)(?:-\w+)?")
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[Row], metric: Metric) -> str:
     """Says in one sentence what quantization cost, and whether the photos can tell."""
     by_stage = {row["stage"]: row for row in rows}
     reference = by_stage.get(REFERENCE)
@@ -22,25 +23,26 @@ def verdict(rows: Sequence[Row]) -> str:
     quantized = emitted(rows)
     if quantized is None:
         row = reference or rows[-1]
-        low, high = row["top1_ci95"]
+        low, high = metric.interval(row)
         trained = list(by_stage) == [REFERENCE]
+        name, score = "The trained network" if trained else "fp32", percent(metric.value(row))
         return (
-            f"{'The trained network' if trained else 'fp32'} is right on {percent(row['top1'])} % "
-            f"of {row['n']} photos (95 % interval {percent(low)} to {percent(high)} %)"
+            f"{name} is right on {score} % of {row['n']} photos "
+            f"(95 % interval {percent(low)} to {percent(high)} %)"
             f"{'' if trained else '; nothing was quantized'}."
         )
     row = quantized
     form = row["stage"].rsplit("-", 1)[0]
     name = "int8" if form == "w8a8" else form
     if reference is None or row["drop_pp"] is None:
-        return f"{name} is right on {percent(row['top1'])} % of {row['n']} photos."
+        return f"{name} is right on {percent(metric.value(row))} % of {row['n']} photos."
     drop = row["drop_pp"]
     change = "no drop" if drop == 0 else f"a drop of {points(drop)} points"
     if drop < 0:
         change = f"a gain of {points(-drop)} points"
     return (
-        f"{name} keeps {percent(row['top1'])} % top-1 of fp32's {percent(reference['top1'])} %: "
-        f"{change}{_significance(row)}."
+        f"{name} keeps {percent(metric.value(row))} % {metric.name} of fp32's "
+        f"{percent(metric.value(reference))} %: {change}{_significance(row)}."
     )
 
 
@@ -61,11 +63,14 @@ def _significance(row: Row) -> str:
     return f", more than the noise of {row['n']} photos explains"
 
 
-def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> str | None:
+def diagnose(
+    rows: Sequence[Row], metric: Metric, *, int8_dot_product: bool | None = None
+) -> str | None:
     """Names the cause of a result that would otherwise be blamed on quantization.
 
     Args:
         rows: the rows of one report.
+        metric: of its task.
         int8_dot_product: what `int8_dot_product` says of the machine that measured; asked here
             where it is None.
 
@@ -77,7 +82,7 @@ def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> st
     findings = []
     for stage, control in by_stage.items():
         if reference and stage.startswith("fp32-") and stage != REFERENCE:
-            findings.append(_control(reference, control))
+            findings.append(_control(reference, control, metric))
     for stage, int8 in by_stage.items():
         runtime = _INT8_FILE.fullmatch(stage)
         floating = by_stage.get(f"fp32-{runtime[1]}") if runtime else None
@@ -86,14 +91,15 @@ def diagnose(rows: Sequence[Row], *, int8_dot_product: bool | None = None) -> st
     return "\n".join(filter(None, findings)) or None
 
 
-def _control(reference: Row, control: Row) -> str | None:
-    photos = abs(reference["top1"] - control["top1"]) * control["n"]
+def _control(reference: Row, control: Row, metric: Metric) -> str | None:
+    before, after = metric.value(reference), metric.value(control)
+    photos = abs(before - after) * control["n"]
     agreement = control["agreement"]
     if photos < 1.5 and (agreement is None or agreement >= MIN_CONTROL_AGREEMENT):
         return None
     return (
-        f"{control['stage']} differs from fp32-torch (top-1 {percent(control['top1'])} % against "
-        f"{percent(reference['top1'])} %, agreement {percent(agreement)} %): this is conversion or "
+        f"{control['stage']} differs from fp32-torch ({metric.name} {percent(after)} % against "
+        f"{percent(before)} %, agreement {percent(agreement)} %): this is conversion or "
         "preprocessing, not quantization"
     )
 

@@ -13,13 +13,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.errors import EdgekitError
 from edgekit.system.files import write_bytes
 from edgekit.system.host import Host
 from edgekit.system.paths import StrPath
-from edgekit.tasks.classification.evaluation import Evaluation
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,17 +46,17 @@ class Latency(TypedDict):
 
 
 class Row(TypedDict):
-    """One stage of the model on the validation photos."""
+    """One stage of the model on the validation photos.
+
+    It has more: the task's metric, its interval, and what else the task measures.
+    """
 
     stage: str  # fp32-torch, fp32-tflite, further schemes, w8a8-sim, w8a8-tflite
     runtime: str
     n: int
-    top1: float
-    top5: float  # of min(5, classes) answers: always 1 where there are at most 5 classes
-    top1_ci95: list[float]  # [low, high], Wilson
     agreement: float | None  # fraction of photos with the answer of fp32-torch
-    kl: float | None  # mean KL(softmax(fp32-torch) || softmax(this)) over the photos, nats
-    drop_pp: float | None  # percentage points of top-1 below fp32-torch; positive is worse
+    kl: float | None  # mean divergence of the probabilities from those of fp32-torch, nats
+    drop_pp: float | None  # percentage points of the metric below fp32-torch; positive is worse
     drop_se_pp: float | None  # standard error of drop_pp, paired on the same photos
     size_bytes: int | None
     latency_ms: Latency | None
@@ -82,11 +84,10 @@ class Data(TypedDict):
 
 
 class Epoch(TypedDict):
-    """One pass over the training photos."""
+    """One pass over the training photos; the task's metric has the name ``val_`` and its key."""
 
     epoch: int
     train_loss: float
-    val_top1: float | None
     learning_rate: float
     seconds: float
     images_per_s: NotRequired[float | None]  # over the training steps, without validation
@@ -206,7 +207,7 @@ class Document(TypedDict):
     preprocessing: dict[str, Any]
     training: Training | None
     earlier: NotRequired[list[Training]]  # of a student: its teacher, and the students before it
-    evaluation: NotRequired[Evaluation | None]
+    evaluation: NotRequired[Mapping[str, Any] | None]  # as `edgekit.tasks.task.Page.evaluate`
     quantization: Quantization | None
     targets: list[Target]
     devices: list[Device]  # the int8 file there, and on the host first; empty without --device
@@ -214,11 +215,21 @@ class Document(TypedDict):
     host: Host
 
 
+def task_of(document: Document) -> Task:
+    """The task of a run.
+
+    Raises:
+        UsageError: it is not known.
+    """
+    return find_task(document["preprocessing"].get("task", DEFAULT_TASK))
+
+
 def make_row(
+    task: Task,
     stage: str,
     runtime: str,
-    logits: NDArray[Any],
-    labels: NDArray[Any],
+    outputs: NDArray[Any],
+    labels: Any,
     *,
     reference: NDArray[Any] | None = None,
     size_bytes: int | None = None,
@@ -227,43 +238,22 @@ def make_row(
     """Measures one stage's answers.
 
     Args:
+        task: that they are of.
         stage: which form of the model, for example ``w8a8-tflite``.
         runtime: what ran it, for example ``LiteRT 2.1``.
-        logits: its scores ``[n, classes]`` in any dtype.
-        labels: true class indices ``[n]``.
-        reference: scores of fp32-torch on the same photos, ``[n, classes]``; None where this row
-            is that reference itself or where it was not measured.
+        outputs: what it answered, ``[n, ...]`` in any dtype.
+        labels: of the photos.
+        reference: outputs of fp32-torch on the same photos; None where this row is that reference
+            itself or where it was not measured.
         size_bytes: size of the model file.
         latency: how fast it ran.
 
     Raises:
         UsageError: the arrays do not belong together.
     """
-    from edgekit.tasks.classification import metrics
-
-    correct = metrics.top_k(logits, labels, 1)
-    n, hits = len(correct), int(correct.sum())
-    if stage == REFERENCE:
-        reference = logits
-    agreement = divergence = drop = error = None
-    if reference is not None and n:
-        agreement = metrics.agreement(reference.argmax(axis=1), logits.argmax(axis=1))
-        divergence = metrics.kl_divergence(reference, logits)
-        drop, error = metrics.paired_drop(metrics.top_k(reference, labels, 1), correct)
-    return Row(
-        stage=stage,
-        runtime=runtime,
-        n=n,
-        top1=hits / n if n else 0.0,
-        top5=float(metrics.top_k(logits, labels, 5).mean()) if n else 0.0,
-        top1_ci95=list(metrics.wilson_interval(hits, n)),
-        agreement=agreement,
-        kl=divergence,
-        drop_pp=None if drop is None else 100 * drop,
-        drop_se_pp=None if error is None else 100 * error,
-        size_bytes=size_bytes,
-        latency_ms=latency,
-    )
+    figures = task.measure(outputs, labels, outputs if stage == REFERENCE else reference)
+    measured = {"size_bytes": size_bytes, "latency_ms": latency}
+    return cast(Row, {"stage": stage, "runtime": runtime, "n": len(outputs), **figures, **measured})
 
 
 def summarize_ranges(tensors: Mapping[str, Mapping[str, Any]]) -> RangeSummary:
@@ -337,11 +327,10 @@ class Timing(TypedDict):
 
 
 class Accuracy(TypedDict):
-    """A model's answers on a device."""
+    """A model's answers on a device; with the task's metric, None where photos have no label."""
 
     delegate: str
     n: int  # photos
-    top1: float | None  # None where the photos have no class
     agreement: float | None  # share of photos with the host's answer
     differing: int | None  # photos whose outputs are not the host's
     largest_difference: float | None  # of an output, in steps of its scale (LSB); of a float as is

@@ -7,12 +7,13 @@ import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgekit.report.diagnosis import verdict
-from edgekit.report.document import Document, Row, write_text
+from edgekit.report.document import Document, Row, task_of, write_text
 from edgekit.system import text as fmt
 from edgekit.system.paths import StrPath
+from edgekit.tasks.task import Example, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,34 +26,13 @@ THUMBNAIL = 192  # pixels; twice the size on the page, for dense screens
 FOLDER = Path(__file__).parent
 
 
-class Miss(NamedTuple):
-    """A photo that fp32 got right and int8 wrong."""
-
-    pixels: NDArray[np.uint8]  # [height, width, 3], RGB
-    name: str
-    truth: str
-    expected: str  # the answer of fp32
-    got: str  # the answer of int8
-
-
-class WorstPhoto(NamedTuple):
-    """A photo with a high loss under its class."""
-
-    pixels: NDArray[np.uint8]  # [height, width, 3], RGB
-    name: str
-    truth: str
-    answer: str
-    probability: float  # of the answer, 0 to 1
-    loss: float  # nats
-
-
 def write_html(
     document: Document,
     path: StrPath,
     *,
-    photos: Sequence[Miss] = (),
+    photos: Sequence[Example] = (),
     total: int | None = None,
-    worst: Sequence[WorstPhoto] = (),
+    worst: Sequence[Example] = (),
 ) -> None:
     """Writes the report as one self-contained page, whole or not at all.
 
@@ -74,23 +54,24 @@ def write_html(
 
 
 def render(
-    document: Document, photos: Sequence[Miss], total: int, worst: Sequence[WorstPhoto] = ()
+    document: Document, photos: Sequence[Example], total: int, worst: Sequence[Example] = ()
 ) -> str:
     """Returns the page; see `write_html`."""
     from edgekit.report.curves import draw_run
     from edgekit.report.plots import accuracy_plot
     from edgekit.report.snippet import python_snippet
 
-    rows, training = document["rows"], document["training"]
+    task, rows, training = task_of(document), document["rows"], document["training"]
     return (
-        _environment()
+        _environment(task)
         .get_template("report.html.j2")
         .render(
             doc=document,
-            verdict=verdict(rows),
-            accuracy=accuracy_plot(rows) if len(rows) > 1 else "",
-            training=draw_run(training) if training else None,
-            earlier=[draw_run(run) for run in document.get("earlier", [])],
+            metric=task.metric,
+            verdict=verdict(rows, task.metric),
+            accuracy=accuracy_plot(rows, task.metric) if len(rows) > 1 else "",
+            training=draw_run(training, task.metric) if training else None,
+            earlier=[draw_run(run, task.metric) for run in document.get("earlier", [])],
             evaluation=document.get("evaluation"),
             timing=timing(rows),
             photos=[(miss, thumbnail(miss.pixels)) for miss in photos[:MAX_PHOTOS]],
@@ -104,11 +85,11 @@ def render(
 
 
 @functools.cache  # to compile the templates takes longer than all the rest of a page
-def _environment() -> Environment:
+def _environment(task: Task) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader([FOLDER, task.page.folder]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

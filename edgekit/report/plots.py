@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from edgekit.report.document import REFERENCE, Row
 from edgekit.system.text import percent
+from edgekit.tasks.task import Metric
 
 WIDTH = 460  # user units; the page scales the drawing, so about one unit is one pixel
 CHARACTER = 7  # about the width of one, likewise
@@ -45,14 +46,14 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(i * step, digits) for i in range(first, last + 1)]
 
 
-def accuracy_plot(rows: Sequence[Row]) -> Markup:
-    """Top-1 of each stage with its 95 % interval, and a line at the reference."""
+def accuracy_plot(rows: Sequence[Row], metric: Metric) -> Markup:
+    """The metric of each stage with its 95 % interval, and a line at the reference."""
     longest = max(len(row["stage"]) for row in rows)
     left, right, pitch, top = max(96, 16 + CHARACTER * longest), WIDTH - 56, 30, 8
     bottom = top + pitch * len(rows)
     values = ticks(
-        100 * min(row["top1_ci95"][0] for row in rows),
-        100 * max(row["top1_ci95"][1] for row in rows),
+        100 * min(metric.interval(row)[0] for row in rows),
+        100 * max(metric.interval(row)[1] for row in rows),
     )
     # The intervals may touch 0 or 100, beyond which there is nothing to show.
     values = [value for value in values if 0 <= value <= 100]
@@ -60,24 +61,25 @@ def accuracy_plot(rows: Sequence[Row]) -> Markup:
     marks = [_vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
     for row in rows:
         if row["stage"] == REFERENCE:
-            at = x(100 * row["top1"])
+            at = x(100 * metric.value(row))
             marks.append(f'<path class="reference" d="M{at} {top}V{bottom}"/>')
     for i, row in enumerate(rows):
         y = top + pitch * (i + 0.5)
-        low, high = (x(100 * bound) for bound in row["top1_ci95"])
+        low, high = (x(100 * bound) for bound in metric.interval(row))
         kind = "fp32" if row["stage"].startswith("fp32") else "quantized"
         marks.append(
             f'<text class="name" x="{left - 10}" y="{y + 4}">{escape(row["stage"])}</text>'
             f'<g class="{kind}"><path d="M{low} {y}H{high}M{low} {y - 4}v8M{high} {y - 4}v8"/>'
-            f'<circle cx="{x(100 * row["top1"])}" cy="{y}" r="4"/></g>'
-            f'<text class="value" x="{WIDTH}" y="{y + 4}">{percent(row["top1"])}</text>'
+            f'<circle cx="{x(100 * metric.value(row))}" cy="{y}" r="4"/></g>'
+            f'<text class="value" x="{WIDTH}" y="{y + 4}">{percent(metric.value(row))}</text>'
         )
     spoken = "; ".join(
-        f"{row['stage']} {percent(row['top1'])} % "
-        f"({percent(row['top1_ci95'][0])} to {percent(row['top1_ci95'][1])} %)"
+        f"{row['stage']} {percent(metric.value(row))} % "
+        f"({' to '.join(map(percent, metric.interval(row)))} %)"
         for row in rows
     )
-    return _svg("Top-1 accuracy per stage with 95 % intervals", spoken, bottom + 22, marks)
+    title = f"{metric.title} accuracy per stage with 95 % intervals"
+    return _svg(title, spoken, bottom + 22, marks)
 
 
 def line_chart(

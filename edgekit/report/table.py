@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgekit.report.document import Row
 from edgekit.system import text as fmt
+from edgekit.tasks.task import Column, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-
-class Column(NamedTuple):
-    """One figure of every row; where space is short, the highest ``spare`` goes first."""
-
-    title: str
-    cell: Callable[[Row], str]
-    spare: int = 0
-
-
-def _drop(row: Row) -> str:
-    error = row["drop_se_pp"]
-    return fmt.points(row["drop_pp"]) + (f" ± {fmt.points(error)}" if error else "")
 
 
 def _median(row: Row) -> str:
@@ -37,39 +25,36 @@ def _spread(row: Row) -> str:
     return f"{fmt.milliseconds(latency['p5'])} to {fmt.milliseconds(latency['p95'])}"
 
 
-COLUMNS = (
+NAMES = (
     Column("stage", lambda row: row["stage"]),
     Column("runtime", lambda row: row["runtime"], spare=5),
-    Column("top-1 %", lambda row: fmt.percent(row["top1"])),
-    Column("95 % interval", lambda row: " to ".join(map(fmt.percent, row["top1_ci95"])), spare=4),
-    Column("top-5 %", lambda row: fmt.percent(row["top5"]), spare=3),
-    Column("agrees %", lambda row: fmt.percent(row["agreement"]), spare=1),
-    Column("KL", lambda row: fmt.nats(row["kl"]), spare=1),
-    Column("drop pp", _drop),
+)
+COSTS = (
     Column("size", lambda row: fmt.size(row["size_bytes"]), spare=2),
     Column("median ms", _median),
     Column("p5 to p95", _spread, spare=6),
 )
-COMPARING = ("agrees %", "KL", "drop pp")
 
 
-def result_table(rows: Sequence[Row], console: Console, clean: Callable[[str], str]) -> Table:
+def result_table(
+    task: Task, rows: Sequence[Row], console: Console, clean: Callable[[str], str]
+) -> Table:
     """Lays the rows out with as many columns as the console is wide.
 
-    Top-5 is left out where it is 1 throughout, as it always is with at most 5 classes; of a single
-    row, what compares it with others and what was not measured.
+    Of a single row, what compares it with others and what was not measured is left out.
 
     Args:
+        task: gives the columns between names and costs.
         rows: one per stage.
         console: where the table will be printed.
         clean: makes a cell fit for the console's encoding.
     """
-    columns = [c for c in COLUMNS if c.title != "top-5 %" or any(row["top5"] < 1 for row in rows)]
+    columns = [c for c in (*NAMES, *task.page.columns, *COSTS) if c.is_known(rows)]
     if len(rows) == 1:
         columns = [
             column
             for column in columns
-            if column.title not in COMPARING and column.cell(rows[0]) != fmt.NOTHING
+            if not column.compares and column.cell(rows[0]) != fmt.NOTHING
         ]
     table = _table(columns, rows, clean)
     boundless = console.options.update(max_width=1000)
@@ -87,7 +72,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], clean: Callable[[str]
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        left = column.title in ("stage", "runtime")
+        left = column in NAMES
         table.add_column(
             column.title, justify="left" if left else "right", no_wrap=True, overflow="crop"
         )

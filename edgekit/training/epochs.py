@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from edgekit.tasks.task import Metric
 from edgekit.training.world import World
 
 
@@ -17,9 +20,8 @@ class Epoch:
 
     Attributes:
         epoch: counted from 1.
-        train_loss: mean loss over the epoch's photos; cross-entropy with label smoothing, unless
-            the trainer has another.
-        val_top1: of the averaged weights, a fraction; None for an epoch without validation.
+        train_loss: mean loss over the epoch's photos, of the task or of the trainer.
+        val_score: the task's metric of the averaged weights; None for an epoch without validation.
         learning_rate: of the last step.
         seconds: wall time, with validation.
         images_per_s: photos of all processes per second of the training steps.
@@ -29,12 +31,21 @@ class Epoch:
 
     epoch: int
     train_loss: float
-    val_top1: float | None
+    val_score: float | None
     learning_rate: float
     seconds: float
     images_per_s: float | None = None
     waiting: float | None = None
     resolution: int | None = None
+
+    def to_record(self, metric: Metric) -> dict[str, Any]:
+        """JSON values, in which the score has the metric's name."""
+        return metric.to_record(asdict(self))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], metric: Metric) -> Epoch:
+        """Reads what `to_record` gave."""
+        return cls(**metric.from_record(record))
 
 
 @dataclass

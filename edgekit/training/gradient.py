@@ -60,7 +60,7 @@ class Gradient:
         Args:
             loss_of: mean loss of inputs and targets.
             inputs: float NCHW, of this process.
-            targets: labels or probabilities, likewise.
+            targets: labels, or what was mixed, likewise.
 
         Returns:
             Mean loss of this process's photos, a scalar.
@@ -77,12 +77,16 @@ class Gradient:
         return total
 
     def find_micro_batch(
-        self, loss_of: Callable[[Tensor, Tensor], Tensor], resolution: int
+        self,
+        loss_of: Callable[[Tensor, Tensor], Tensor],
+        blank: Callable[[int, int, torch.device], Tensor],
+        resolution: int,
     ) -> None:
         """Takes as many photos at once as the device's memory is enough for.
 
         Args:
             loss_of: as for `backward`.
+            blank: targets of so many photos of a side; see `edgekit.tasks.task.Learning`.
             resolution: the largest side of the run, in pixels.
         """
         world, device = self.engine.world, self.engine.device
@@ -92,9 +96,9 @@ class Gradient:
         def attempt(photos: int) -> None:
             inputs = torch.zeros(photos, 3, resolution, resolution, device=device)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-            labels = torch.zeros(photos, dtype=torch.int64, device=device)
+            targets = blank(photos, resolution, device)
             with self._unshared():
-                loss_of(inputs, labels).backward()  # type: ignore[no-untyped-call]
+                loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
 
         self.network.train()
         self.micro_batch = world.least(largest_fitting(count, attempt))

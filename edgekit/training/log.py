@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,11 @@ from edgekit.system.files import write_bytes
 from edgekit.training.outputs import TABLE
 
 if TYPE_CHECKING:
+    from edgekit.tasks.task import Metric
     from edgekit.training.epochs import Epoch
 
 COLUMNS = (
-    "epoch", "train_loss", "val_top1", "learning_rate", "seconds", "images_per_s", "waiting",
+    "epoch", "train_loss", "val_score", "learning_rate", "seconds", "images_per_s", "waiting",
     "resolution",
 )  # fmt: skip
 
@@ -51,6 +51,7 @@ class TrainingLog:
         start_step: the first step that will be run, counted from 0.
         history: the epochs before it; ``history.csv`` is cut to these.
         warn: told that the log cannot be written.
+        metric: what the score of an epoch is called.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class TrainingLog:
         start_step: int,
         history: Sequence[Epoch],
         warn: Callable[[str], None],
+        metric: Metric,
     ) -> None:
-        self.folder, self._warn = folder, warn
+        self.folder, self._warn, self._metric = folder, warn, metric
         self._history = list(history)
         self._last_step = start_step - 1
         self._written = self._flushed = -math.inf
@@ -115,7 +117,7 @@ class TrainingLog:
         self._scalars(
             {
                 "epoch/train_loss": epoch.train_loss,
-                "epoch/val_top1": epoch.val_top1,
+                f"epoch/val_{self._metric.key}": epoch.val_score,
                 "epoch/images_per_s": epoch.images_per_s,
                 "epoch/waiting": epoch.waiting,
                 "epoch/resolution": epoch.resolution,
@@ -160,9 +162,10 @@ class TrainingLog:
     def _write_history(self) -> None:
         # Written anew each time: a table of epochs is small, and so it is whole after any crash.
         file = io.StringIO()
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        columns = self._metric.to_record(dict.fromkeys(COLUMNS))
+        table = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(epoch) for epoch in self._history)
+        table.writerows(epoch.to_record(self._metric) for epoch in self._history)
         try:
             write_bytes(self.folder / TABLE, file.getvalue().encode())
         except OSError as error:

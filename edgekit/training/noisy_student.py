@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from edgekit.data.image_set import JoinedPhotos, PhotoSet
 from edgekit.errors import EdgekitError
@@ -20,6 +19,8 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.predict import predict
 from edgekit.networks.torch_network import Network
 from edgekit.system.files import read_json
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Learning, Metric
 from edgekit.training.distributed import Task, lead
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch
@@ -38,22 +39,25 @@ class PseudoLabels:
 
     Attributes:
         photos: indices into the unlabelled photos, int64 [n]; some may stand there repeatedly.
-        targets: probabilities of the classes, float32 [n, classes].
+        targets: probabilities, float32 [n, ...].
     """
 
     photos: npt.NDArray[np.int64]
     targets: npt.NDArray[np.float32]
 
 
-def choose(logits: npt.NDArray[np.float32], recipe: StudentRecipe) -> PseudoLabels:
+def choose(
+    logits: npt.NDArray[np.float32], recipe: StudentRecipe, learning: Learning
+) -> PseudoLabels:
     """Takes the photos that the teacher is sure of, as many of each class.
 
     Args:
-        logits: the teacher's, float32 [n, classes].
+        logits: the teacher's, float32 [n, ...].
         recipe: its confidence, balance and soft labels.
+        learning: of the task.
     """
-    probabilities = torch.from_numpy(logits).softmax(1).numpy()
-    answers, sureness = probabilities.argmax(1), probabilities.max(1)
+    probabilities = learning.probabilities(logits)
+    answers, sureness = learning.confidence(probabilities)
     sure = np.flatnonzero(sureness >= recipe.confidence)
     photos = sure[np.argsort(-sureness[sure], kind="stable")]
     if recipe.balance and len(photos):
@@ -63,7 +67,7 @@ def choose(logits: npt.NDArray[np.float32], recipe: StudentRecipe) -> PseudoLabe
         photos = np.concatenate([np.resize(group, max(size, 1)) for group in groups])
     targets = probabilities[photos]
     if not recipe.soft:
-        targets = np.eye(logits.shape[1], dtype=np.float32)[answers[photos]]
+        targets = learning.targets(answers[photos], logits.shape[1])
     return PseudoLabels(photos.astype(np.int64), targets.astype(np.float32))
 
 
@@ -112,7 +116,8 @@ def teach(
         raise TypeError(f"{type(recipe).__name__} is no recipe of a student")
     task = replace(lessons.task, recipe=lessons.teacher)
     graph, history = _learn(task, folder / "teacher", "teacher", engine, progress, warn)
-    earlier = [_described("teacher", history, lessons.teacher)]
+    metric = find_task(task.preprocessing.task).metric
+    earlier = [_described("teacher", history, lessons.teacher, metric)]
     for number in range(1, recipe.iterations + 1):
         name = "student" if recipe.iterations == 1 else f"student {number}"
         own = folder / f"student-{number}"
@@ -121,7 +126,7 @@ def teach(
         task = _student_task(replace(lessons.task, graph=begin), lessons.unlabelled, labels, recipe)
         graph, history = _learn(task, own, name, engine, progress, warn)
         if number < recipe.iterations:
-            earlier.append(_described(name, history, recipe))
+            earlier.append(_described(name, history, recipe, metric))
     return graph, history, earlier
 
 
@@ -130,7 +135,8 @@ def _student_task(
 ) -> Task:
     """The labelled photos as often as asked for, and the pseudo-labelled ones."""
     labelled = (task.train,) * recipe.labelled_repeats
-    known = np.eye(labels.targets.shape[1], dtype=np.float32)[task.train.labels]
+    purpose = find_task(task.preprocessing.task)
+    known = purpose.learning.targets(purpose.labels(task.train), labels.targets.shape[1])
     return replace(
         task,
         train=JoinedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),
@@ -162,7 +168,7 @@ def _pseudo_labels(
         fresh = path.with_suffix(".next.npy")
         np.save(fresh, logits, allow_pickle=False)
         fresh.replace(path)
-    labels = choose(logits, recipe)
+    labels = choose(logits, recipe, find_task(lessons.task.preprocessing.task).learning)
     if not len(labels.photos):
         raise EdgekitError(
             f"the teacher is sure of none of the {len(logits)} unlabelled photos",
@@ -182,21 +188,22 @@ def _learn(
 ) -> tuple[Graph, list[Epoch]]:
     """Trains a network, unless it lies in its folder already."""
     folder.mkdir(exist_ok=True)
+    metric = find_task(task.preprocessing.task).metric
     if (folder / HISTORY).exists():
-        history = [Epoch(**epoch) for epoch in read_json(folder / HISTORY)]
+        history = [Epoch.from_record(epoch, metric) for epoch in read_json(folder / HISTORY)]
         return Graph.load(folder / GRAPH), history
 
     def advance(done: int, total: int, note: str) -> None:
         progress(f"train {name}", done, total, note)
 
     graph, history = lead(task, folder, engine, advance=advance, warn=warn)
-    keep(folder, graph, history)
+    keep(folder, graph, history, metric)
     return graph, history
 
 
-def _described(name: str, history: list[Epoch], recipe: Recipe) -> dict[str, Any]:
+def _described(name: str, history: list[Epoch], recipe: Recipe, metric: Metric) -> dict[str, Any]:
     return {
         "name": name,
-        "history": [asdict(epoch) for epoch in history],
+        "history": [epoch.to_record(metric) for epoch in history],
         "recipe": asdict(recipe),
     }

@@ -13,11 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from edgekit.data.augmentation.augment import Augmentation
-from edgekit.data.augmentation.mixing import mix
 from edgekit.data.batches import Part, TrainBatch, train_batches
 from edgekit.data.cache import CachedPhotos
 from edgekit.data.image_set import PhotoSet
@@ -28,7 +25,7 @@ from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.predict import predict, to_input
 from edgekit.networks.torch_device import autocast, make_deterministic, place
 from edgekit.networks.torch_network import GraphModule, Network
-from edgekit.tasks.classification.metrics import top_k
+from edgekit.tasks.registry import find_task
 from edgekit.training.average import Average
 from edgekit.training.checkpoint import Checkpoints, State, read
 from edgekit.training.engine import Engine
@@ -58,11 +55,11 @@ class Trainer:
         graph: the network to start from.
         train: photos to learn from.
         val: photos to watch, if any.
-        preprocessing: how a photo becomes an input.
+        preprocessing: how a photo becomes an input, and what the network is for.
         recipe: everything that decides the weights.
         folder: where checkpoints and logs lie; a checkpoint found there is resumed.
         engine: what it computes on and how.
-        targets: float32 [n, classes], probabilities to learn in place of the photos' labels.
+        targets: float32 [n, ...], probabilities to learn in place of the photos' labels.
         advance: told about progress.
         warn: told what else is to be known.
 
@@ -92,7 +89,7 @@ class Trainer:
             side = math.ceil(preprocessing.resolution / math.sqrt(recipe.min_crop_area))
             self.train = CachedPhotos(train, engine.cache_bytes, side)
         self.preprocessing, self.recipe, self.folder = preprocessing, recipe, folder
-        self.targets = targets
+        self.task, self.targets = find_task(preprocessing.task), targets
         self.advance = advance or (lambda done, total, note: None)
         self.warn = warn or (lambda text: None)
         self.checkpoints = Checkpoints(folder, self.warn)
@@ -130,12 +127,11 @@ class Trainer:
 
         Args:
             inputs: float NCHW.
-            targets: labels, int64 [n], or probabilities, float [n, classes].
+            targets: labels, or probabilities, float [n, ...].
         """
         with autocast(self.device, self.engine.precision):
             logits = self.gradient.forward(inputs)
-        smoothing = self.recipe.label_smoothing
-        return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        return self.task.learning.loss(logits.float(), targets, self.recipe.label_smoothing)
 
     def run(self) -> tuple[Graph, list[Epoch]]:
         """Trains to the end and returns the averaged network and the history.
@@ -146,7 +142,8 @@ class Trainer:
         """
         self._resume()
         if self.device.type == "cuda" and self.engine.micro_batch is None:
-            self.gradient.find_micro_batch(self.loss, self.preprocessing.resolution)
+            blank = self.task.learning.blank
+            self.gradient.find_micro_batch(self.loss, blank, self.preprocessing.resolution)
         with Interrupts() as self.interrupts, self._open_log() as self.log:
             for epoch in range(len(self.history), self.recipe.epochs):
                 difficulty = self.recipe.stage(epoch, self.preprocessing.resolution)
@@ -217,8 +214,8 @@ class Trainer:
 
     def _note(self, epoch: int) -> str:
         note = f"epoch {epoch + 1}/{self.recipe.epochs}"
-        if self.history and self.history[-1].val_top1 is not None:
-            note += f"  val {self.history[-1].val_top1:.3f}"
+        if self.history and self.history[-1].val_score is not None:
+            note += f"  val {self.history[-1].val_score:.3f}"
         return f"{note}  {self.meter.images_per_s:.0f} img/s  {self.meter.waiting:.0%} waiting"
 
     def _asked_to_stop(self) -> bool:
@@ -238,7 +235,7 @@ class Trainer:
                 share=(self.world.rank, self.world.size),
                 start=self.meter.at.step,
             ),
-            augmentation=Augmentation(
+            augmentation=self.task.learning.augmentation(
                 crop_area=(recipe.min_crop_area, 1.0),
                 flip=recipe.flip,
                 policy=recipe.policy,
@@ -269,12 +266,11 @@ class Trainer:
         inputs = to_input(batch.pixels, self.preprocessing, self.device)
         targets = self._targets(batch)
         if difficulty.mixup or difficulty.cutmix:
-            if not targets.is_floating_point():
-                targets = F.one_hot(targets, len(self.preprocessing.labels)).float()
             generator = torch.Generator().manual_seed(torch.initial_seed())
-            inputs, targets = mix(
+            inputs, targets = self.task.learning.mix(
                 inputs,
                 targets,
+                len(self.preprocessing.labels),
                 mixup=difficulty.mixup,
                 cutmix=difficulty.cutmix,
                 generator=generator,
@@ -291,19 +287,18 @@ class Trainer:
         return torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
 
     def _validate(self) -> float | None:
-        """Top-1 of the averaged weights; each photo is seen by one process."""
+        """The task's metric of the averaged weights; each photo is seen by one process."""
         if self.val is None:
             return None
         self._follow_first()
         current = {name: t.clone() for name, t in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.values)
-        mine = self.val.subset(list(self.world.part(len(self.val))))
-        right = 0.0
-        if len(mine):
-            logits = predict(self.network, mine, self.preprocessing, device=self.device)
-            right = float(top_k(logits, mine.labels, 1).sum())
+        part = list(self.world.part(len(self.val)))
+        mine = self.val.subset(part or [0])  # a process without photos has a tally of none
+        logits = predict(self.network, mine, self.preprocessing, device=self.device)
+        tally = self.task.tally(logits[: len(part)], self.task.labels(mine)[: len(part)])
         self.network.load_state_dict(current)
-        return self.world.total(right)[0] / len(self.val)
+        return self.task.score(self.world.total(*tally))
 
     def _follow_first(self) -> None:
         """Statistics are each process's own; those of the first one count."""
@@ -314,7 +309,9 @@ class Trainer:
         if not self.world.leads:
             return _NoLog()
         start = len(self.history) * self.steps_per_epoch + self.meter.at.step
-        return TrainingLog(self.folder, asdict(self.recipe), start, self.history, self.warn)
+        return TrainingLog(
+            self.folder, asdict(self.recipe), start, self.history, self.warn, self.task.metric
+        )
 
     def _save(self) -> None:
         self.meter.gather(self.world)
@@ -327,7 +324,7 @@ class Trainer:
                 "scaler": self.gradient.scaler.state_dict(),
                 "average": self.average.values,
                 "updates": self.average.updates,
-                "history": [asdict(epoch) for epoch in self.history],
+                "history": [epoch.to_record(self.task.metric) for epoch in self.history],
                 "position": asdict(self.meter.at),
             }
         )
@@ -343,7 +340,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradient.scaler.load_state_dict(state["scaler"])
         self.average.load(state["average"], state["updates"])
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        metric = self.task.metric
+        self.history = [Epoch.from_record(epoch, metric) for epoch in state["history"]]
         position = Position(**state["position"])
         # The first process has the loss of all.
         self.meter = Meter(position if self.world.leads else replace(position, loss=0.0))

@@ -31,9 +31,8 @@ from edgekit.targets.deploy.record import Check, Deployed
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.devices.hosts import Host, LocalHost
 from edgekit.targets.devices.open import open_host
-from edgekit.tasks.classification import device_program
+from edgekit.tasks.registry import find_task
 
-CLASSIFY = Path(device_program.__file__)
 CHECK_S = 120.0  # how long the first answer of a device may take
 
 # What runtimes say on stderr would otherwise get into the middle of the answer.
@@ -138,7 +137,7 @@ def _files(source: Source, description: Description, expected: Expected) -> File
     files: dict[str, Path | bytes] = {
         source.path.name: source.path,
         "labels.txt": labels_text(description.labels).encode("utf-8", "replace"),
-        "classify.py": CLASSIFY,
+        "classify.py": find_task(description.preprocessing.task).device_program,
         "check.ppm": ppm(expected.pixels),
     }
     record = description.record | {"files": [*files, "README.md", RECORD]}

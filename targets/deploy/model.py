@@ -205,7 +205,7 @@ def _labels(source: Source, metadata: Metadata) -> tuple[tuple[str, ...], str | 
 
 
 def _feeding(source: Source, metadata: Metadata) -> dict[str, Any]:
-    """How the input is fed, in the terms of `deploy_classify.feeding_table`."""
+    """How the input is fed, in the terms of `device_program.feeding_table`."""
     image = source.image
     table = feed_table(image, source.path, source.normalization)
     record: dict[str, Any] = {"dtype": image.dtype}

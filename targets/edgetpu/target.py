@@ -73,7 +73,6 @@ class EdgeTPUTarget(Target):
         """Finds what the compiler refuses (errors) or leaves on the CPU; predicts its mapping."""
         from edgekit.converters.tflite import file as tflite_file
         from edgekit.targets.edgetpu.mapping import check_and_predict
-        from edgekit.targets.schemes import examination
 
         path = Path(path)
         model = model or tflite_file.read(path)
@@ -84,7 +83,7 @@ class EdgeTPUTarget(Target):
                 hint=f"edgekit inspect {path}",
             )
         findings, prediction = check_and_predict(model)
-        return examination(path, model, findings, prediction)
+        return Examination(path, model, tuple(findings), prediction)
 
     def command(self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S) -> list[str]:
         """Returns the compiler's command line."""

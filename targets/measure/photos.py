@@ -28,6 +28,7 @@ from edgekit.system.threads import ordered_map
 from edgekit.targets.classify import preparation
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
+from edgekit.tasks.registry import find_task
 
 if TYPE_CHECKING:
     pass
@@ -122,7 +123,8 @@ def _classes(
         if not metadata.labels and not metadata.labels_problem and len(names) == count:
             return names, None
         cause = labels.note or metadata.labels_problem or f"{path.name} has no labels"
-        return None, f"no top-1: {cause}; {len(names)} folders for {count} classes"
+        name = find_task(preparation(metadata, 1).task).metric.name
+        return None, f"no {name}: {cause}; {len(names)} folders for {count} classes"
     known = [canonical(name) for name in labels.names]
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -12,6 +12,7 @@ from edgekit.networks.graph import Graph
 from edgekit.pipeline import auto_quantize as climbing
 from edgekit.pipeline import post_training as workshop
 from edgekit.pipeline.auto_quantize import Ladder, Rung, describe_climb, held_out
+from edgekit.tasks.classification.task import TASK
 
 #: A network of few and narrow layers, which TensorFlow converts in a second.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
@@ -165,11 +166,11 @@ def test_the_next_rung_starts_from_the_best_that_is_int8_throughout():
 
 def test_photos_that_chose_are_not_held_out():
     fp32, int8 = np.eye(4)[[0, 1, 2, 3]], np.eye(4)[[0, 1, 0, 3]]
-    found = held_out({"chosen_on": [0, 1]}, fp32, int8, np.arange(4))
+    found = held_out(TASK, {"chosen_on": [0, 1]}, fp32, int8, np.arange(4))
     assert found["n"] == 2
     assert found["drop_pp"] == 50
     assert found["agreement"] == 0.5
-    assert held_out({"chosen_on": [0, 1, 2, 3]}, fp32, int8, np.arange(4)) is None
+    assert held_out(TASK, {"chosen_on": [0, 1, 2, 3]}, fp32, int8, np.arange(4)) is None
 
 
 def test_a_climb_in_words():

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgekit.report import Document, Latency, Miss, Row, WorstPhoto, evaluate_answers
+from edgekit.report import Document, Latency, Row
 from edgekit.report.document import Accuracy, Timing
+from edgekit.tasks.classification.evaluation import evaluate_answers
+from edgekit.tasks.classification.page import Miss, WorstPhoto
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 

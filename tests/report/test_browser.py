@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.report import Document, Miss, WorstPhoto, write_html
+from edgekit.report import Document, write_html
+from edgekit.tasks.classification.page import Miss, WorstPhoto
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

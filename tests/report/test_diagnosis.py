@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edgekit.report import Document, Row, diagnose, int8_dot_product, verdict
+from edgekit.tasks.classification.task import TASK
 
 
 def change(document: Document, stage: str, **values: Any) -> list[Row]:
@@ -46,26 +47,26 @@ def change(document: Document, stage: str, **values: Any) -> list[Row]:
     ],
 )
 def test_verdict(document: Document, changes: dict[str, Any], sentence: str) -> None:
-    assert verdict(change(document, "w8a8-tflite", **changes)) == sentence
+    assert verdict(change(document, "w8a8-tflite", **changes), TASK.metric) == sentence
 
 
 def test_verdict_without_int8(document: Document) -> None:
-    assert verdict(document["rows"][:2]) == (
+    assert verdict(document["rows"][:2], TASK.metric) == (
         "fp32 is right on 93.07 % of 736 photos (95 % interval 91.20 to 94.70 %); "
         "nothing was quantized."
     )
-    assert verdict(document["rows"][:1]) == (
+    assert verdict(document["rows"][:1], TASK.metric) == (
         "The trained network is right on 93.07 % of 736 photos (95 % interval 91.20 to 94.70 %)."
     )
-    assert verdict([]) == "Nothing was measured."
+    assert verdict([], TASK.metric) == "Nothing was measured."
     document["rows"][-1]["stage"] = "w8-dynamic-tflite"
-    assert verdict(document["rows"]).startswith("w8-dynamic keeps")
+    assert verdict(document["rows"], TASK.metric).startswith("w8-dynamic keeps")
 
 
 def test_nothing_is_odd(document: Document) -> None:
-    assert diagnose(document["rows"], int8_dot_product=False) is None
-    assert diagnose([]) is None
-    assert diagnose(document["rows"][2:]) is None
+    assert diagnose(document["rows"], TASK.metric, int8_dot_product=False) is None
+    assert diagnose([], TASK.metric) is None
+    assert diagnose(document["rows"][2:], TASK.metric) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_nothing_is_odd(document: Document) -> None:
     ],
 )
 def test_the_float_control(document: Document, changes: dict[str, Any], found: bool) -> None:
-    text = diagnose(change(document, "fp32-tflite", **changes), int8_dot_product=True)
+    text = diagnose(change(document, "fp32-tflite", **changes), TASK.metric, int8_dot_product=True)
     assert ("conversion or preprocessing, not quantization" in (text or "")) == found
 
 
@@ -95,13 +96,13 @@ def test_slow_int8(document: Document, known: bool, reason: str) -> None:
     latency = document["rows"][-1]["latency_ms"]
     assert latency
     rows = change(document, "w8a8-tflite", latency_ms={**latency, "median": 14.2})
-    text = diagnose(rows, int8_dot_product=known)
+    text = diagnose(rows, TASK.metric, int8_dot_product=known)
     assert text
     assert "int8 is slower than fp32 on this host (median 14.2 ms against 9.62 ms)" in text
     assert reason in text
-    assert diagnose(rows) is not None  # this machine's own processor is asked
+    assert diagnose(rows, TASK.metric) is not None  # this machine's own processor is asked
     change(document, "fp32-tflite", top1=0.5)
-    both = diagnose(rows, int8_dot_product=known)
+    both = diagnose(rows, TASK.metric, int8_dot_product=known)
     assert both
     assert len(both.splitlines()) == 2
 
@@ -121,23 +122,25 @@ def test_slow_int8_of_another_runtime(
     assert fast["latency_ms"]
     slow: Any = {**fast, "stage": stage, "latency_ms": {**fast["latency_ms"], "median": 99.0}}
     rows: Any = [*document["rows"], {**fast, "stage": floating}, slow]
-    text = diagnose(rows, int8_dot_product=True)
+    text = diagnose(rows, TASK.metric, int8_dot_product=True)
     assert text
     assert f"{stage} is slower than {floating}" in text
     assert reason in text
-    assert diagnose(rows[:-2], int8_dot_product=True) is None
+    assert diagnose(rows[:-2], TASK.metric, int8_dot_product=True) is None
 
 
 def test_a_float_file_of_any_runtime_is_a_control(document: Document) -> None:
     wrong: Any = {**document["rows"][1], "stage": "fp32-onnx", "top1": 0.5, "agreement": 0.5}
-    text = diagnose([*document["rows"], wrong])
+    text = diagnose([*document["rows"], wrong], TASK.metric)
     assert text
     assert "fp32-onnx differs from fp32-torch" in text
 
 
 def test_the_verdict_is_on_the_int8_file_of_tflite(document: Document) -> None:
     other: Any = {**document["rows"][-1], "stage": "w8a8-onnx", "drop_pp": 9.0}
-    assert verdict([*document["rows"], other]) == verdict(document["rows"])
+    assert verdict([*document["rows"], other], TASK.metric) == verdict(
+        document["rows"], TASK.metric
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.report import Document, make_row, write_json
 from edgekit.report.document import WORST, summarize_ranges
 from edgekit.tasks.classification.metrics import kl_divergence, wilson_interval
+from edgekit.tasks.classification.task import TASK
 
 LABELS = np.array([0, 1, 2, 3])
 REFERENCE = np.eye(4, 7)  # right on every photo
@@ -28,7 +29,9 @@ QUANTIZED = np.array(
 
 
 def test_make_row() -> None:
-    row = make_row("w8a8-tflite", "LiteRT", QUANTIZED, LABELS, reference=REFERENCE, size_bytes=7)
+    row = make_row(
+        TASK, "w8a8-tflite", "LiteRT", QUANTIZED, LABELS, reference=REFERENCE, size_bytes=7
+    )
     assert row["n"] == 4
     assert row["top1"] == 0.5
     assert row["top5"] == 0.75
@@ -42,21 +45,21 @@ def test_make_row() -> None:
 
 
 def test_the_reference_row_agrees_with_itself() -> None:
-    row = make_row("fp32-torch", "torch", REFERENCE, LABELS)
+    row = make_row(TASK, "fp32-torch", "torch", REFERENCE, LABELS)
     assert (row["top1"], row["agreement"], row["kl"]) == (1, 1, 0)
     assert (row["drop_pp"], row["drop_se_pp"]) == (0, 0)
 
 
 def test_without_a_reference_nothing_is_compared() -> None:
-    row = make_row("w8a8-tflite", "LiteRT", QUANTIZED, LABELS)
+    row = make_row(TASK, "w8a8-tflite", "LiteRT", QUANTIZED, LABELS)
     assert row["agreement"] is row["kl"] is row["drop_pp"] is row["drop_se_pp"] is None
 
 
 def test_rows_of_nothing_and_of_other_photos() -> None:
-    nothing = make_row("fp32-torch", "torch", REFERENCE[:0], LABELS[:0])
+    nothing = make_row(TASK, "fp32-torch", "torch", REFERENCE[:0], LABELS[:0])
     assert (nothing["n"], nothing["top1"], nothing["top1_ci95"]) == (0, 0.0, [0.0, 1.0])
     with pytest.raises(UsageError):
-        make_row("w8a8-tflite", "LiteRT", QUANTIZED, LABELS, reference=REFERENCE[:3])
+        make_row(TASK, "w8a8-tflite", "LiteRT", QUANTIZED, LABELS, reference=REFERENCE[:3])
 
 
 def test_write_json_round_trips(tmp_path: Path, document: Document) -> None:

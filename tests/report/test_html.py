@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.report import Document, Miss, WorstPhoto, evaluate_answers, write_html
+from edgekit.report import Document, write_html
 from edgekit.report.html import render
+from edgekit.tasks.classification.evaluation import evaluate_answers
+from edgekit.tasks.classification.page import Miss, WorstPhoto
 
 EVIL = "<script>alert(1)</script>"
 LATENCY = dict.fromkeys(("init", "first", "median", "p5", "p95", "n", "threads"), 1)

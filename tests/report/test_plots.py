@@ -11,6 +11,7 @@ import pytest
 
 from edgekit.report import Document
 from edgekit.report.plots import WIDTH, accuracy_plot, line_chart, ticks
+from edgekit.tasks.classification.task import TASK
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def parts(svg: str, tag: str) -> list[ET.Element]:
 
 
 def test_accuracy_plot(document: Document) -> None:
-    svg = accuracy_plot(document["rows"])
+    svg = accuracy_plot(document["rows"], TASK.metric)
     dots = [float(dot.attrib["cx"]) for dot in parts(svg, "circle")]
     assert dots[0] == dots[1] > dots[2] > dots[3]
     grid = {
@@ -57,7 +58,9 @@ def test_accuracy_at_the_ends(document: Document) -> None:
     rows = document["rows"][:2]
     rows[0].update(top1=1.0, top1_ci95=[0.9948, 1.0])
     rows[1].update(top1=0.0, top1_ci95=[0.0, 0.0052])
-    values = [float(x) for x in re.findall(r'class="tick"[^>]*>([^<]+)', accuracy_plot(rows))]
+    values = [
+        float(x) for x in re.findall(r'class="tick"[^>]*>([^<]+)', accuracy_plot(rows, TASK.metric))
+    ]
     assert (min(values), max(values)) == (0, 100)
 
 
@@ -78,7 +81,7 @@ def test_long_curves_stay_small() -> None:
 
 def test_a_long_name_has_room(document):
     document["rows"][-1]["stage"] = "w8a8-mixed-tflite"
-    page = str(accuracy_plot(document["rows"]))
+    page = str(accuracy_plot(document["rows"], TASK.metric))
     at = float(re.search(r'class="name" x="([0-9.]+)"', page)[1])
     assert at >= 7 * len("w8a8-mixed-tflite")
 

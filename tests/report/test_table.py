@@ -8,11 +8,12 @@ from rich.console import Console
 
 from edgekit.report import Document
 from edgekit.report.table import result_table
+from edgekit.tasks.classification.task import TASK
 
 
 def drawn(document: Document) -> str:
     console = Console(file=io.StringIO(), width=200)
-    console.print(result_table(document["rows"], console, str))
+    console.print(result_table(TASK, document["rows"], console, str))
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 

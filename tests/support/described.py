@@ -9,6 +9,7 @@ from edgekit.converters.tflite import container
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.about import About, describe
 from edgekit.converters.tflite.file import METADATA_NAME
+from edgekit.tasks.classification.task import EMBEDDING, LOGITS
 
 
 def embed(model: Path | bytes, **about: Any) -> bytes:
@@ -21,7 +22,8 @@ def embed(model: Path | bytes, **about: Any) -> bytes:
     data = model if isinstance(model, bytes) else Path(model).read_bytes()
     parsed = tflite_file.parse(data)
     image, scores = parsed.tensors[parsed.inputs[0]], parsed.tensors[parsed.outputs[0]]
-    parts = describe(About(**about), image, scores)
+    outputs = (LOGITS if about["labels"] else EMBEDDING,)
+    parts = describe(About(outputs=outputs, **about), image, scores)
     return container.pack(
         attach(data[: container.flatbuffer_size(data)], parts.metadata), parts.files
     )

@@ -39,6 +39,7 @@ def networks() -> Iterator[tuple[str, bytes]]:
     from edgekit.networks.passes import absorb_normalization, prepare
     from edgekit.targets.edgetpu.passes import prepare as prepare_for_edgetpu
     from edgekit.targets.edgetpu.passes import split_large_means
+    from edgekit.tasks.classification.task import LOGITS
 
     tiny = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
     yield "tiny", embed(TinyModel().pack(), **_about(tiny))
@@ -58,7 +59,9 @@ def networks() -> Iterator[tuple[str, bytes]]:
             io = written.options.get("io", "float32")
             if (written.scheme, io) not in ENDS:
                 continue
-            contents = convert(written.graph, **written.options, about=About(**_about(record)))
+            contents = convert(
+                written.graph, **written.options, about=About(outputs=(LOGITS,), **_about(record))
+            )
             yield f"{name}-{written.scheme}-{io}", contents
 
 

@@ -18,6 +18,7 @@ from edgekit.report import Row
 from edgekit.report.table import result_table
 from edgekit.system.console import Console, NullConsole, safe, sign_of_life
 from edgekit.system.text import NOTHING
+from edgekit.tasks.classification.task import TASK
 
 
 class Clock:
@@ -185,7 +186,7 @@ def exercise(console: Console) -> None:
     console.footer(["edgekit"])
     console.warn("beware")
     console.error(UsageError("broken"))
-    console.table(partial(result_table, rows()))
+    console.table(partial(result_table, TASK, rows()))
 
 
 def test_quiet_keeps_warnings_errors_and_results() -> None:
@@ -203,7 +204,7 @@ def test_null_console_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 def test_default_streams_are_those_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
     console.note("to stderr")
-    console.table(partial(result_table, rows()))
+    console.table(partial(result_table, TASK, rows()))
     out, err = capsys.readouterr()
     assert err == "to stderr\n"
     assert out.startswith("stage")
@@ -211,7 +212,7 @@ def test_default_streams_are_those_of_the_moment(capsys: pytest.CaptureFixture[s
 
 def test_table_in_a_pipe_is_whole_and_plain() -> None:
     out = Stream()
-    Console(out=out).table(partial(result_table, rows()))
+    Console(out=out).table(partial(result_table, TASK, rows()))
     head, reference, int8 = out.text.splitlines()
     assert head.split("  ")[0] == "stage"
     assert "top-5" not in head  # 1 throughout
@@ -231,7 +232,7 @@ def test_table_in_a_pipe_is_whole_and_plain() -> None:
 def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     out = Stream(terminal=True)
-    Console(out=out).table(partial(result_table, rows(top5=0.99)))
+    Console(out=out).table(partial(result_table, TASK, rows(top5=0.99)))
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.text).splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) <= columns
@@ -243,7 +244,7 @@ def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) 
 
 def test_markup_is_text() -> None:
     out = Stream()
-    Console(out=out).table(partial(result_table, rows(runtime="[red]x[/red] :smile:")))
+    Console(out=out).table(partial(result_table, TASK, rows(runtime="[red]x[/red] :smile:")))
     assert "[red]x[/red] :smile:" in out.text
 
 
@@ -258,7 +259,7 @@ def test_terminals_without_utf8(clock: Clock, encoding: str, terminal: bool) -> 
             clock.now += 1
         stage.detail = "ß"
     console.warn("Gänseblümchen/猫.jpg")
-    console.table(partial(result_table, rows()))
+    console.table(partial(result_table, TASK, rows()))
     assert "[1/1] train ? ... 4x4  5.0 s" in err.text
     assert "?.jpg" in err.text
     assert "0.27 " in out.text
@@ -287,7 +288,7 @@ def test_prints_inside_a_stage_stay_on_stdout(capsys: pytest.CaptureFixture[str]
     console = Console(err=err)
     with console.stage(1, 1, "evaluate"):
         print("a result")
-        console.table(partial(result_table, rows()))
+        console.table(partial(result_table, TASK, rows()))
     out = capsys.readouterr().out
     assert out.startswith("a result\nstage")
     assert "a result" not in err.text

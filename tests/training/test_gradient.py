@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.torch_network import Network
+from edgekit.tasks.classification.task import TASK
 from edgekit.training.engine import Engine
 from edgekit.training.gradient import Gradient, largest_fitting
 from edgekit.training.recompute import Recomputing
@@ -175,7 +176,7 @@ def test_the_search_leaves_nothing_behind_but_the_size(room, found):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return value
 
-    gradient.find_micro_batch(loss, SIDE)
+    gradient.find_micro_batch(loss, TASK.learning.blank, SIDE)
     assert gradient.micro_batch == found
     assert all(parameter.grad is None for parameter in gradient.network.parameters())
     torch.testing.assert_close(gradient.network.state_dict(), before, rtol=0, atol=0)
@@ -191,7 +192,7 @@ def test_the_search_trains_so_that_it_takes_the_memory_of_training():
         modes.append({module.training for module in gradient.network.modules()})
         return loss_of(gradient)(x, y)
 
-    gradient.find_micro_batch(loss, SIDE)
+    gradient.find_micro_batch(loss, TASK.learning.blank, SIDE)
     assert modes == [{True}]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from edgekit.tasks.classification.task import TASK
 from edgekit.training import log as log_module
 from edgekit.training.epochs import Epoch
 from edgekit.training.log import TrainingLog
@@ -85,7 +86,7 @@ def refuse(text: str) -> None:
 
 def test_writes_what_tensorboard_reads(tmp_path: Path, clock: list[float]) -> None:
     folder = tmp_path / "run" / "log"
-    with TrainingLog(folder, HYPERPARAMETERS, 0, [], refuse) as log:
+    with TrainingLog(folder, HYPERPARAMETERS, 0, [], refuse, TASK.metric) as log:
         for step in range(10):
             log.step(step, 2.0 - step / 10, 1e-3, 100.0, 0.25)
             clock[0] += 0.5
@@ -113,7 +114,7 @@ def test_writes_what_tensorboard_reads(tmp_path: Path, clock: list[float]) -> No
 
 
 def test_can_be_watched_while_it_is_written(tmp_path: Path, clock: list[float]) -> None:
-    with TrainingLog(tmp_path, {}, 0, [], refuse) as log:
+    with TrainingLog(tmp_path, {}, 0, [], refuse, TASK.metric) as log:
         for step in range(7):
             log.step(step, 1.0, 1e-3, 100.0, 0.0)
             clock[0] += 2
@@ -122,7 +123,7 @@ def test_can_be_watched_while_it_is_written(tmp_path: Path, clock: list[float]) 
 
 
 def test_the_table_has_a_line_per_epoch(tmp_path: Path) -> None:
-    with TrainingLog(tmp_path, {}, 0, [], refuse) as log:
+    with TrainingLog(tmp_path, {}, 0, [], refuse, TASK.metric) as log:
         assert table(tmp_path) == []
         for epoch in EPOCHS:
             log.epoch(epoch)
@@ -136,7 +137,7 @@ def test_the_table_has_a_line_per_epoch(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
-    with TrainingLog(tmp_path, {}, 0, [], refuse) as log:
+    with TrainingLog(tmp_path, {}, 0, [], refuse, TASK.metric) as log:
         log.step(0, float("nan"), 1e-3, 100.0, 0.0)  # a GPU's first loss is not read yet
         log.epoch(EPOCHS[2])
     events = read_events(tmp_path)
@@ -146,14 +147,14 @@ def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on(tmp_path: Path, clock: list[float]) -> None:
-    with TrainingLog(tmp_path, {}, 0, [], refuse) as log:
+    with TrainingLog(tmp_path, {}, 0, [], refuse, TASK.metric) as log:
         for step in range(24):  # ten steps an epoch; the checkpoint is of step 15
             log.step(step, 1.0, 1e-3, 100.0, 0.0)
             clock[0] += 3
             if step % 10 == 9:
                 log.epoch(EPOCHS[step // 10])
     assert len(table(tmp_path)) == 2
-    with TrainingLog(tmp_path, {}, 15, EPOCHS[:1], refuse) as log:
+    with TrainingLog(tmp_path, {}, 15, EPOCHS[:1], refuse, TASK.metric) as log:
         assert [line["epoch"] for line in table(tmp_path)] == ["1"]
         log.step(15, 0.5, 1e-3, 100.0, 0.0)
         log.epoch(EPOCHS[1])
@@ -196,7 +197,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(
     told: list[str] = []
     monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: FullDisk(room))
     monkeypatch.setattr(log_module, "write_bytes", full)
-    with TrainingLog(tmp_path, HYPERPARAMETERS, 0, [], told.append) as log:
+    with TrainingLog(tmp_path, HYPERPARAMETERS, 0, [], told.append, TASK.metric) as log:
         for step in range(20):
             log.step(step, 1.0, 1e-3, 100.0, 0.0)
             clock[0] += 3
@@ -211,7 +212,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told: list[str] = []
-    with TrainingLog(tmp_path / "file" / "log", {}, 0, [], told.append) as log:
+    with TrainingLog(tmp_path / "file" / "log", {}, 0, [], told.append, TASK.metric) as log:
         log.step(0, 1.0, 1e-3, 100.0, 0.0)
         log.epoch(EPOCHS[0])
     assert len(told) == 1

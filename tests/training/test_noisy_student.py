@@ -11,6 +11,7 @@ from edgekit.data.synthetic import LABELS, SyntheticPhotos
 from edgekit.errors import EdgekitError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.graph import Graph
+from edgekit.tasks.classification.task import TASK
 from edgekit.training import noisy_student as student
 from edgekit.training.distributed import Task
 from edgekit.training.engine import Engine
@@ -31,7 +32,8 @@ def answers(*pairs, classes=3):
 
 
 def chosen(logits, **recipe):
-    return choose(logits, StudentRecipe(**{"epochs": 1, "balance": False} | recipe))
+    given = StudentRecipe(**{"epochs": 1, "balance": False} | recipe)
+    return choose(logits, given, TASK.learning)
 
 
 def test_what_the_teacher_is_sure_of_is_taken_the_surest_first():

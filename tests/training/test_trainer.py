@@ -219,7 +219,7 @@ def test_the_loss_falls(tmp_path):
     ).run()
     assert history[-1].train_loss < 0.75 * history[0].train_loss
     assert [epoch.epoch for epoch in history] == list(range(1, 13))
-    assert all(0 <= epoch.val_top1 <= 1 for epoch in history)
+    assert all(0 <= epoch.val_score <= 1 for epoch in history)
 
 
 def test_a_diverged_run_names_the_batch_and_keeps_the_last_good_checkpoint(tmp_path):

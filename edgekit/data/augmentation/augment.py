@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,20 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise ValueError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
+
+    def apply(
+        self,
+        load: Callable[[Shrink], Image.Image],
+        label: Any,
+        preprocessing: Preprocessing,
+        rng: np.random.Generator,
+    ) -> tuple[npt.NDArray[np.uint8], Any]:
+        """Varies an image and its label together; see `augment`.
+
+        Here a label stays as it is. Where it has a place in the image (a mask, boxes), a task has
+        an `Augmentation` of its own.
+        """
+        return augment(load, preprocessing, self, rng), label
 
 
 def augment(

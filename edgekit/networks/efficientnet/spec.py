@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from edgekit.errors import UsageError, did_you_mean
 
@@ -190,6 +190,9 @@ class ModelSpec:
         interpolation: how photos are resized.
         crop: side of the centre square over a photo's shorter side, in evaluation.
     """
+
+    #: What all variants of the family are for; a package of `edgekit.tasks`.
+    task: ClassVar[str] = "classification"
 
     name: str
     width: float

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.schemes import FP16, MIXED, W8A8, scheme_of
 from edgekit.pipeline.selection import choosing_half
 from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
@@ -26,6 +25,7 @@ from edgekit.system.console import Progress
 from edgekit.system.host import installed
 from edgekit.system.text import size
 from edgekit.targets.files import Form, Source
+from edgekit.tasks.registry import find_task
 from edgekit.training.outputs import GRAPH
 
 
@@ -186,13 +186,12 @@ def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: s
     from edgekit.converters.tflite.about import About
     from edgekit.converters.tflite.write import write
 
-    classifies = isinstance(graph.nodes[-1], FullyConnected)
+    said = find_task(preprocessing.task).describe(graph, preprocessing.labels)
     about = About(
         name=f"EfficientNet-{graph.name.capitalize()} {scheme}",
-        description=f"Image classifier, {graph.classes} classes; the output is logits."
-        if classifies
-        else f"Image embedding of {graph.classes} numbers, for a classifier of one's own.",
-        labels=preprocessing.labels if classifies else (),
+        description=said.text,
+        labels=said.labels,
+        outputs=said.outputs,
         preprocessing=preprocessing,
         author="edgekit",
     )

@@ -84,5 +84,5 @@ class TrainQuantized(Requantized):
             advance=partial(progress, "train int8"),
         )
         graph, history = trainer.run()
-        keep(folder, graph, history)
-        return f"val top-1 {history[-1].val_top1:.3f}"
+        keep(folder, graph, history, trainer.task.metric)
+        return f"val {trainer.task.metric.name} {history[-1].val_score:.3f}"

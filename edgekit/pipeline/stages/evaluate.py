@@ -19,9 +19,10 @@ from edgekit.pipeline.stages.convert import ModelFile
 from edgekit.pipeline.stages.quantize import QuantizedNetwork
 from edgekit.pipeline.stages.train import Train
 from edgekit.pipeline.stages.weights import Weights
-from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, with_input_of
+from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, read_task, with_input_of
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
+from edgekit.tasks.task import Task
 from edgekit.training.outputs import GRAPH
 
 #: Validation photos on which kernels are compared.
@@ -50,7 +51,7 @@ class EvaluateTorch(Stage):
         preprocessing = read_preprocessing(of(self.trained.weights))
         network = Network(Graph.load(of(self.trained) / GRAPH))
         logits = _predict(network, photos, preprocessing, self.device, progress)
-        return _keep_logits(folder, logits, photos.labels)
+        return _keep_logits(folder, read_task(of(self.trained.weights)), logits, photos)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,12 +73,13 @@ class EvaluateSimulation(Stage):
         from edgekit.calibration.simulate import Simulation
 
         original = self.quantized.original
-        photos = original.splits(of).val
+        photos, task = original.splits(of).val, original.task(of)
         preprocessing = with_input_of(of(self.quantized.calibrated), original.preprocessing(of))
         network = Simulation(Graph.load(of(self.quantized) / GRAPH))
         outputs = _predict(network, photos, preprocessing, self.device, progress)
-        logits = classify(outputs, of(original.trained)) if original.head == "none" else outputs
-        return _keep_logits(folder, logits, photos.labels)
+        if original.head == "none":
+            outputs = classify(outputs, of(original.trained), task)
+        return _keep_logits(folder, task, outputs, photos)
 
 
 def _predict(
@@ -132,7 +134,7 @@ class EvaluateFile(OnFile):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         original = self.converted.original
-        photos = original.splits(of).val
+        photos, task = original.splits(of).val, original.task(of)
         if self.kernels == "builtin":
             photos = photos.subset(spread_photos(len(photos)))
         advance = partial(progress, "evaluate")
@@ -140,8 +142,8 @@ class EvaluateFile(OnFile):
         path = of(self.converted) / self.converted.file
         logits = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
         if original.head == "none":
-            logits = classify(logits, of(original.trained))
-        return _keep_logits(folder, logits, photos.labels)
+            logits = classify(logits, of(original.trained), task)
+        return _keep_logits(folder, task, logits, photos)
 
 
 def spread_photos(count: int) -> list[int]:
@@ -179,19 +181,14 @@ def run_file(
     return np.concatenate(outputs)
 
 
-def classify(embeddings: NDArray[Any], model: Path) -> NDArray[Any]:
-    """Logits from embeddings, by the trained network's own float classifier."""
-    graph = Graph.load(model / GRAPH)
-    head = graph.node_weights(graph.nodes[-1])
-    logits: NDArray[Any] = embeddings @ head["kernel"] + head["bias"]
-    return logits
+def classify(features: NDArray[Any], model: Path, task: Task) -> NDArray[Any]:
+    """Outputs from features, by the trained network's own float head."""
+    return task.head.apply(Graph.load(model / GRAPH), features)
 
 
-def _keep_logits(folder: Path, logits: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    from edgekit.tasks.classification.metrics import top_k
-
+def _keep_logits(folder: Path, task: Task, logits: NDArray[Any], photos: PhotoSet) -> str:
     np.save(folder / LOGITS, logits.astype(np.float32))
-    return f"top-1 {top_k(logits, labels, 1).mean():.4f}"
+    return f"{task.metric.name} {task.score(task.tally(logits, task.labels(photos))):.4f}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

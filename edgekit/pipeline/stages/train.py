@@ -17,9 +17,11 @@ from edgekit.pipeline.engine import deciding, make_engine
 from edgekit.pipeline.stage import UNHASHED, FolderOf, Stage, hashed_as
 from edgekit.pipeline.stages.data import Data
 from edgekit.pipeline.stages.weights import Weights
-from edgekit.runs import EARLIER, UNLABELLED, read_preprocessing, read_splits, to_convert
+from edgekit.runs import EARLIER, UNLABELLED, read_preprocessing, read_splits, read_task, to_convert
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 from edgekit.training.outputs import GRAPH, TABLE, keep
 from edgekit.training.recipe import Recipe, StudentRecipe
 
@@ -57,13 +59,13 @@ class Train(Stage):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        from edgekit.training.distributed import Task, lead
+        from edgekit.training import distributed
         from edgekit.training.noisy_student import Lessons, teach
 
         data, weights, recipe = of(self.data), of(self.weights), self.recipe
         engine = make_engine(self.engine, self.world)
         splits = read_splits(data)
-        task = Task(
+        task = distributed.Task(
             Graph.load(weights / GRAPH),
             splits.train,
             splits.val,
@@ -78,9 +80,10 @@ class Train(Stage):
             shutil.copy(folder / f"student-{recipe.iterations}" / TABLE, folder / TABLE)
         else:
             advance = partial(progress, "train")
-            graph, history = lead(task, folder, engine, advance=advance, warn=self.warn)
-        keep(folder, graph, history)
-        return f"val top-1 {history[-1].val_top1:.3f}"
+            graph, history = distributed.lead(task, folder, engine, advance=advance, warn=self.warn)
+        metric = find_task(task.preprocessing.task).metric
+        keep(folder, graph, history, metric)
+        return f"val {metric.name} {history[-1].val_score:.3f}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ class FloatNetwork:
 
     def graph(self, of: FolderOf) -> Graph:
         """The network."""
-        return to_convert(of(self.trained), self.head)
+        return to_convert(of(self.trained), self.head, self.task(of))
+
+    def task(self, of: FolderOf) -> Task:
+        """What it is for."""
+        return read_task(of(self.trained.weights))
 
     def splits(self, of: FolderOf) -> Splits:
         """The photos of the run."""

@@ -184,6 +184,7 @@ class Weights(Stage):
             splits.labels,
             crop_fraction=self.crop or spec.crop,
             interpolation=spec.interpolation,
+            task=spec.task,
         )
         write_json(folder / PREPROCESSING, preprocessing.to_dict())
         return detail

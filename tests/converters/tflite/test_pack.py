@@ -12,6 +12,7 @@ from edgekit.converters.tflite.write import write
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected, Mean
+from edgekit.tasks.classification.task import LOGITS
 
 SIDE, WIDE = 8, 24_000
 RUN = """
@@ -56,7 +57,9 @@ def test_a_network_beyond_2_gb_runs(tmp_path):
     shapes = {"input": (SIDE, SIDE, 3), "pool": (3,), "wide": (WIDE,), "square": (WIDE,)}
     graph = Graph("wide", "input", tuple(nodes), {**shapes, "logits": (2,)}, weights)
     record = Preprocessing(SIDE, (127.0,) * 3, (128.0,) * 3, ("a", "b"))
-    about = About(name="n", description="d", labels=("a", "b"), preprocessing=record)
+    about = About(
+        name="n", description="d", labels=("a", "b"), preprocessing=record, outputs=(LOGITS,)
+    )
     path, answers = tmp_path / "wide.tflite", tmp_path / "answers.npy"
     assert write(graph, path, about=about) > 2**31
     subprocess.run([sys.executable, "-c", RUN, path, answers], check=True, capture_output=True)

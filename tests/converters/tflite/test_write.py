@@ -32,6 +32,7 @@ from edgekit.parity.executions import trace
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.inspection.inspect import inspect_file
+from edgekit.tasks.classification.task import LOGITS
 
 SIZE, CLASSES = 48, 6
 
@@ -335,7 +336,7 @@ def test_weights_behind_the_flatbuffer_give_the_same_answers(tmp_path, quantized
     graph = int8_graph("b0")[0] if quantized else float_graph("b0")
     labels = tuple("abcdef")
     record = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, labels)
-    about = About(name="n", description="d", labels=labels, preprocessing=record)
+    about = About(name="n", description="d", labels=labels, preprocessing=record, outputs=(LOGITS,))
     answers, models = [], []
     for number, most in enumerate((10**9, 1000)):
         path = tmp_path / f"{number}.tflite"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.report import evaluate_answers, worst_photos
+from edgekit.tasks.classification.evaluation import evaluate_answers, worst_photos
 
 NAMES = ["cat", "dog", "emu"]
 #           cat  dog  emu

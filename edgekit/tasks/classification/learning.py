@@ -1,0 +1,69 @@
+"""How a classifier learns: cross-entropy with labels, divergence from a teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.augmentation.mixing import mix
+from edgekit.tasks.task import Learning
+
+
+class ClassificationLearning(Learning):
+    """Targets are class indices, int64 [n], or probabilities, float [n, classes]."""
+
+    augmentation = Augmentation  # a class stays what it is, however the image is varied
+
+    def blank(self, count: int, side: int, device: torch.device) -> Tensor:
+        """The first class for each."""
+        return torch.zeros(count, dtype=torch.int64, device=device)
+
+    def targets(self, labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
+        """One-hot, float32 [n, classes]."""
+        found: NDArray[np.float32] = np.eye(classes, dtype=np.float32)[labels]
+        return found
+
+    def mix(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        classes: int,
+        *,
+        mixup: float,
+        cutmix: float,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs, and the probability of each class, float [n, classes]."""
+        if not targets.is_floating_point():
+            targets = F.one_hot(targets, classes).float()
+        return mix(inputs, targets, mixup=mixup, cutmix=cutmix, generator=generator)
+
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+
+    def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """KL(softmax(wanted) || softmax(outputs)): Hinton et al. 2015, at temperature 1."""
+        return F.kl_div(
+            outputs.log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True
+        )
+
+    def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the classes, float32 [n, classes]."""
+        found: NDArray[np.float32] = torch.from_numpy(outputs).softmax(1).numpy()
+        return found
+
+    def confidence(
+        self, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The likeliest class."""
+        return probabilities.argmax(1), probabilities.max(1)
+
+
+LEARNING = ClassificationLearning()

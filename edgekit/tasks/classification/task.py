@@ -1,0 +1,113 @@
+"""Image classification: one class for each image, from a score per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.networks.edit import replace_head, without_classifier
+from edgekit.networks.nodes import FullyConnected
+from edgekit.tasks.classification import metrics
+from edgekit.tasks.classification.page import ClassificationPage
+from edgekit.tasks.classification.rows import measure
+from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Task
+
+if TYPE_CHECKING:
+    from edgekit.data.image_set import PhotoSet
+    from edgekit.networks.graph import Graph
+
+LOGITS = Output("logit", "A logit per class.")
+EMBEDDING = Output("embedding", "The photo as a vector, for a classifier of one's own.")
+
+
+class Classifier(Head):
+    """One fully connected layer from the embedding to a logit per class."""
+
+    def is_on(self, graph: Graph) -> bool:
+        """Whether the last layer is fully connected."""
+        return isinstance(graph.nodes[-1], FullyConnected)
+
+    def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
+        """The network with a fresh classifier; raises TypeError where it has none."""
+        return replace_head(graph, classes, seed)
+
+    def remove(self, graph: Graph) -> Graph:
+        """The network up to the embedding, [head channels]."""
+        return without_classifier(graph)
+
+    def apply(self, graph: Graph, features: NDArray[Any]) -> NDArray[Any]:
+        """Logits [n, classes] from embeddings [n, channels]."""
+        head = graph.node_weights(graph.nodes[-1])
+        logits: NDArray[Any] = features @ head["kernel"] + head["bias"]
+        return logits
+
+
+class Classification(Task):
+    """Outputs are logits [n, classes], labels class indices int64 [n]."""
+
+    name = "classification"
+    metric = Metric("top1", "top-1", "Top-1")
+    head = Classifier()
+    page = ClassificationPage()
+    device_program = Path(__file__).with_name("device_program.py")
+
+    @property
+    def learning(self) -> Learning:
+        """Cross-entropy."""
+        from edgekit.tasks.classification.learning import LEARNING
+
+        return LEARNING
+
+    def labels(self, photos: PhotoSet) -> NDArray[np.int64]:
+        """Class indices, int64 [n]."""
+        return photos.labels
+
+    def decode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """The class of the highest score, int64 [n]; of ties the lower index."""
+        answers: NDArray[np.int64] = outputs.argmax(axis=1)
+        return answers
+
+    def tally(self, outputs: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
+        """How many are right, of how many."""
+        return float(metrics.top_k(outputs, labels, 1).sum()), len(labels)
+
+    def score(self, tally: Sequence[float]) -> float:
+        """Share of right answers."""
+        right, count = tally
+        return right / count if count else float("nan")
+
+    def measure(
+        self,
+        outputs: NDArray[Any],
+        labels: NDArray[np.int64],
+        reference: NDArray[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Top-1 with Wilson's interval, top-5, and what was lost against the reference."""
+        return {**measure(outputs, labels, reference)}
+
+    def compare(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Closeness:
+        """By the answers and the probabilities of the classes."""
+        return Closeness(
+            metrics.agreement(self.decode(reference), self.decode(outputs)),
+            metrics.kl_divergence(reference, outputs),
+            metrics.expected_drop(reference, outputs),
+        )
+
+    def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """KL of the classes' probabilities, image by image."""
+        return metrics.kl_by_photo(reference, outputs)
+
+    def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
+        """Of a classifier, or of an embedding where the head was removed."""
+        if self.head.is_on(graph):
+            text = f"Image classifier, {graph.classes} classes; the output is logits."
+            return Description(text, tuple(labels), (LOGITS,))
+        text = f"Image embedding of {graph.classes} numbers, for a classifier of one's own."
+        return Description(text, (), (EMBEDDING,))
+
+
+TASK = Classification()

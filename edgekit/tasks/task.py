@@ -1,0 +1,316 @@
+"""The contract of a task: everything that differs between what networks are for.
+
+Three kinds of values go through it:
+
+- *Outputs*: what a network answers to n images, an array [n, ...] of any real dtype. Of a network
+  with several outputs (the levels of a detector) a structured array [n] with a named field for
+  each, so that it is saved, joined and indexed by image like any other.
+- *Labels*: what is known of n images, indexed by image: class indices int64 [n], masks
+  uint8 [n, height, width], an object array [n] of boxes.
+- *Targets*: a batch of labels as the loss takes it, a torch tensor, or another form of it (mixed
+  or of a teacher) that the same loss takes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from edgekit.data.augmentation.augment import Augmentation
+    from edgekit.data.image_set import PhotoSet
+    from edgekit.data.preprocessing import Preprocessing
+    from edgekit.networks.graph import Graph
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The figure that a task is judged by, a fraction; higher is better.
+
+    Attributes:
+        key: in records: a row has it as ``key`` and ``key_ci95``, an epoch as ``val_key``.
+        name: in a sentence.
+        title: of a chart.
+    """
+
+    key: str
+    name: str
+    title: str
+
+    def value(self, row: Mapping[str, object]) -> float:
+        """Of a row of the report."""
+        return cast(float, row[self.key])
+
+    def interval(self, row: Mapping[str, object]) -> tuple[float, float]:
+        """Of a row of the report: where the true figure is with a probability of 95 %."""
+        low, high = cast("Sequence[float]", row[f"{self.key}_ci95"])
+        return low, high
+
+    def to_record(self, values: Record) -> dict[str, Any]:
+        """The values with ``score`` in their names replaced by `key`, as files hold them."""
+        return {name.replace("score", self.key): value for name, value in values.items()}
+
+    def from_record(self, record: Record) -> dict[str, Any]:
+        """Reads what `to_record` gave."""
+        return {name.replace(self.key, "score"): value for name, value in record.items()}
+
+
+class Closeness(NamedTuple):
+    """How near outputs are to a reference's on the same images; no label is needed.
+
+    Attributes:
+        agreement: share of equal answers; NaN where n is 0.
+        kl: mean over the images of the divergence of their probabilities, in nats.
+        expected_drop: of the metric, as the reference's own probabilities let expect.
+    """
+
+    agreement: float
+    kl: float
+    expected_drop: float
+
+
+class Output(NamedTuple):
+    """An output of a file, in words for whoever reads its metadata."""
+
+    name: str
+    description: str
+
+
+class Description(NamedTuple):
+    """What a file's metadata say of a network.
+
+    Attributes:
+        text: what it is for, a sentence.
+        labels: names of the classes in the order of the output; none where it has no head.
+        outputs: in the order of the network's.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+
+class Column(NamedTuple):
+    """One figure of every row; where space is short, the highest ``spare`` goes first."""
+
+    title: str
+    cell: Callable[[Any], str]
+    spare: int = 0
+    compares: bool = False  # with other rows: a single one does not have it
+    is_known: Callable[[Sequence[Any]], bool] = bool  # whether these rows have anything to show
+
+
+class Example(Protocol):
+    """An image that the page shows; what else it has, the task's own template knows."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8 [height, width, 3], RGB."""
+
+
+class Head(ABC):
+    """The layers at the end of a Graph that only this task has."""
+
+    @abstractmethod
+    def is_on(self, graph: Graph) -> bool:
+        """Whether the network ends with a head."""
+
+    @abstractmethod
+    def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
+        """The network with a freshly drawn head for so many classes."""
+
+    @abstractmethod
+    def remove(self, graph: Graph) -> Graph:
+        """The network up to its features."""
+
+    @abstractmethod
+    def apply(self, graph: Graph, features: NDArray[Any]) -> NDArray[Any]:
+        """Outputs of a network's own head, in float, from features [n, ...]."""
+
+
+class Learning(ABC):
+    """How a network learns the task; in torch."""
+
+    #: How an image is varied together with its label.
+    augmentation: type[Augmentation]
+
+    @abstractmethod
+    def blank(self, count: int, side: int, device: torch.device) -> Tensor:
+        """Targets of so many images, of any value: for a step that only tries the memory."""
+
+    @abstractmethod
+    def targets(self, labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
+        """Labels in the form that `mix` and `probabilities` give; float32 [n, ...]."""
+
+    @abstractmethod
+    def mix(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        classes: int,
+        *,
+        mixup: float,
+        cutmix: float,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Mixes the images of a batch and their targets, as `edgekit.data.augmentation.mixing`.
+
+        Args:
+            inputs: float [n, channels, height, width].
+            targets: labels, or what was mixed before.
+            classes: how many there are.
+            mixup: alpha of mixup; 0 is off.
+            cutmix: alpha of cutmix; 0 is off.
+            generator: all of chance.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """Mean loss of a batch, a scalar; ``smoothing`` is the share of a target spread evenly."""
+
+    @abstractmethod
+    def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Mean divergence of outputs from a teacher's on the same images, a scalar."""
+
+    @abstractmethod
+    def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A teacher's outputs as targets, float32 [n, ...]."""
+
+    @abstractmethod
+    def confidence(
+        self, probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """For each image the label that probabilities name, and how probable that is, [n] each."""
+
+
+class Page(ABC):
+    """What is shown of the task in the terminal and in ``report.html``.
+
+    Attributes:
+        folder: has ``page.html.j2`` with the macros ``heads``, ``cells``, ``note``, ``note_few``,
+            ``answers`` and ``lost``; see that of classification.
+    """
+
+    folder: Path
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[Column, ...]:
+        """Of the table of rows, between the runtime and the size."""
+
+    @abstractmethod
+    def evaluate(
+        self, stage: str, outputs: NDArray[Any], labels: Any, names: Sequence[str]
+    ) -> Record:
+        """More of one row's answers, in JSON values; the report's ``evaluation``."""
+
+    @abstractmethod
+    def hardest(
+        self, outputs: NDArray[Any], photos: PhotoSet, preprocessing: Preprocessing, count: int
+    ) -> Sequence[Example]:
+        """The images with the highest loss, the highest first."""
+
+    @abstractmethod
+    def lost(
+        self,
+        reference: NDArray[Any],
+        outputs: NDArray[Any],
+        photos: PhotoSet,
+        preprocessing: Preprocessing,
+        count: int,
+    ) -> tuple[Sequence[Example], int]:
+        """Images that only the reference answers rightly: the first ones, and how many."""
+
+
+class Task(ABC):
+    """A task; it has no state, so that one object serves every run.
+
+    Attributes:
+        name: of its package, in records and in tables.
+        metric: what it is judged by.
+        head: its layers.
+        page: its part of the report.
+        device_program: a file that runs on a device, alone, with a model beside it.
+    """
+
+    name: str
+    metric: Metric
+    head: Head
+    page: Page
+    device_program: Path
+
+    @property
+    @abstractmethod
+    def learning(self) -> Learning:
+        """Its training; imports torch."""
+
+    @abstractmethod
+    def labels(self, photos: PhotoSet) -> Any:
+        """The labels of all images of a set, indexed by image."""
+
+    @abstractmethod
+    def decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Answers [n, ...] in the form of labels: classes, masks, boxes after suppression."""
+
+    @abstractmethod
+    def tally(self, outputs: NDArray[Any], labels: Any) -> tuple[float, ...]:
+        """Sums over images from which `score` is computed; processes add theirs up."""
+
+    @abstractmethod
+    def score(self, tally: Sequence[float]) -> float:
+        """The metric, a fraction, from sums of `tally`."""
+
+    @abstractmethod
+    def measure(
+        self, outputs: NDArray[Any], labels: Any, reference: NDArray[Any] | None = None
+    ) -> dict[str, Any]:
+        """The figures of a row.
+
+        Args:
+            outputs: of n images.
+            labels: of the same.
+            reference: outputs of the float network; None where there are none.
+
+        Returns:
+            The metric and its interval under the names of `Metric`; ``agreement``, ``kl``,
+            ``drop_pp`` (points of the metric lost, paired on the same images) and ``drop_se_pp``
+            (its standard error), which are None without a reference; and the task's own figures.
+
+        Raises:
+            UsageError: the arrays do not belong together.
+        """
+
+    @abstractmethod
+    def compare(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Closeness:
+        """How near outputs are to a reference's.
+
+        Raises:
+            UsageError: the shapes differ.
+        """
+
+    @abstractmethod
+    def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite.
+
+        Raises:
+            UsageError: the shapes differ.
+        """
+
+    @abstractmethod
+    def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
+        """What a file of the network says of itself.
+
+        Args:
+            graph: with a head or without.
+            labels: names of the classes.
+        """
