@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.calibration.histogram import BINS, Histogram
+from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.networks.graph import Graph
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
+from edgekit.tasks.registry import find_task
 
 
 def weigh(
@@ -28,6 +30,7 @@ def weigh(
     histograms: Mapping[str, Histogram],
     batches: Iterable[NDArray[np.float32]],
     *,
+    task: str = DEFAULT_TASK,
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Histogram]:
@@ -37,14 +40,15 @@ def weigh(
         graph: the float network, prepared (`edgekit.networks.passes.prepare`).
         histograms: of its tensors; they give the bins and the extremes.
         batches: network inputs, float32 NHWC; no labels.
-        seed: of the classes that are drawn.
+        task: what the network is for.
+        seed: of the answers that are drawn.
         device: torch device.
 
     Returns:
         Histograms with the same bins. A tensor that no gradient reaches keeps its counts.
     """
     network = place(Network(graph), device).eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
+    generator, learning = torch.Generator().manual_seed(seed), find_task(task).learning
     counts = {name: np.zeros(BINS) for name in histograms}
     for batch in batches:
         seen: dict[str, Tensor] = {}
@@ -56,9 +60,7 @@ def weigh(
             return y
 
         x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device).requires_grad_(True)
-        log_p = network.run(x, tap).log_softmax(1)
-        drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).to(device)
-        log_p.gather(1, drawn).sum().backward()  # type: ignore[no-untyped-call]
+        learning.drawn(network.run(x, tap), generator).backward()  # type: ignore[no-untyped-call]
         for name, y in seen.items():
             if y.grad is not None:
                 counts[name] += _count(y.detach(), y.grad.square(), histograms[name])

@@ -10,20 +10,19 @@ those of `edgekit.training.trainer.Trainer`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from edgekit.calibration.quantized_network import QuantizedNetwork
-from edgekit.data.image_set import PhotoSet
-from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import GraphModule, Network
 from edgekit.system.paths import StrPath
+from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import QatRecipe
 from edgekit.training.trainer import Trainer
 
@@ -33,11 +32,9 @@ class QuantizedTrainer(Trainer):
 
     Args:
         teacher: the float network, prepared as the student is.
-        student: with `QuantParams` on every tensor and weight.
-        train: photos to learn from; their labels are needed if the recipe gives them a share.
-        val: photos to watch, if any.
-        preprocessing: with the normalization of the prepared network's own input.
-        recipe: everything else.
+        job: with a graph that has `QuantParams` on every tensor and weight, the normalization of
+            the prepared network's own input, and a `QatRecipe`. The photos' labels are needed if
+            that gives them a share.
         folder: where the checkpoint lies; one found there is resumed.
         **rest: as for `Trainer`.
 
@@ -50,21 +47,17 @@ class QuantizedTrainer(Trainer):
     def __init__(
         self,
         teacher: Graph,
-        student: Graph,
-        train: PhotoSet,
-        val: PhotoSet | None,
-        preprocessing: Preprocessing,
-        recipe: QatRecipe,
+        job: TrainingJob,
         folder: StrPath,
         **rest: Any,
     ) -> None:
         folder = Path(folder)
-        if recipe.label_share and (train.labels < 0).any():
+        if cast(QatRecipe, job.recipe).label_share and (job.train.labels < 0).any():
             raise UsageError(
                 "some photos have no label to learn from",
                 hint="`edgekit build --distill-only` learns from the float network instead",
             )
-        super().__init__(student, train, val, preprocessing, recipe, folder, **rest)
+        super().__init__(job, folder, **rest)
         self.teacher = place(Network(teacher), self.device).eval()
 
     def make_network(self, graph: Graph) -> GraphModule:

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.calibration.ranges import sqnr_db
+from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Flatten, WeightedNode
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, reals
 from edgekit.networks.torch_network import Network
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Learning
 
 #: Told how much of how much is done.
 Advance = Callable[[int, int], None]
@@ -65,6 +68,7 @@ def measure(
     graph: Graph,
     batches: Sequence[NDArray[np.float32]],
     *,
+    task: str = DEFAULT_TASK,
     exact: int = 20,
     seed: int = 0,
     advance: Advance | None = None,
@@ -74,6 +78,7 @@ def measure(
     Args:
         graph: with float weights, and `QuantParams` on every tensor and weight.
         batches: network inputs, float32 NHWC; a batch of 8 at 224 px takes about 2 GB.
+        task: what the network is for.
         exact: for how many tensors of the highest estimate the cost is measured too.
         seed: of the random directions.
         advance: told how many batches of how many are done; both passes count.
@@ -81,7 +86,7 @@ def measure(
     Returns:
         The costliest first.
     """
-    probe = _Probe(graph, seed)
+    probe = _Probe(graph, find_task(task).learning, seed)
     total = 2 * len(batches) if exact else len(batches)
     for done, batch in enumerate(batches, 1):
         probe.estimate(_photos(batch))
@@ -127,8 +132,9 @@ class _Sums:
 class _Probe(Network):
     """The float network beside one with rounded weights."""
 
-    def __init__(self, graph: Graph, seed: int) -> None:
+    def __init__(self, graph: Graph, learning: Learning, seed: int) -> None:
         super().__init__(graph)
+        self.learning = learning
         rounded = {name: reals(array, graph.quant[name]) for name, array in graph.weights.items()}
         self.rounded = Network(replace(graph, weights=rounded))
         self.eval().requires_grad_(False)
@@ -172,11 +178,8 @@ class _Probe(Network):
                 self._watch(f"activation {node.name}", y, self._error(node.name, y))
         logits = values.pop(self.graph.output)
         values.clear()
-        p = logits.detach().softmax(1)
         for left in reversed(range(PROBES)):
-            signs = torch.randint(0, 2, p.shape, generator=self.generator) * 2.0 - 1
-            direction = p.sqrt() * signs
-            direction -= p * direction.sum(1, keepdim=True)
+            direction = self.learning.direction(logits.detach(), self.generator)
             torch.autograd.backward(logits, direction, retain_graph=left > 0)
 
     def _watch(self, name: str, y: Tensor, error: Tensor) -> None:
@@ -197,7 +200,6 @@ class _Probe(Network):
         values = {self.graph.input: x}
         for node in self.graph.nodes:
             values[node.name] = self.run_node(node, [values[name] for name in node.inputs])
-        log_p = values[self.graph.output].double().log_softmax(1)
         found = []
         for cost in costs:
             name = cost.name.removesuffix("/kernel") if cost.kind == "weight" else cost.name
@@ -206,8 +208,8 @@ class _Probe(Network):
                 changed = self.rounded.run_node(node, [values[name] for name in node.inputs])
             else:
                 changed = values[name] + self._error(name, values[name])
-            log_q = self._resume(values, name, changed).double().log_softmax(1)
-            found.append(float((log_p.exp() * (log_p - log_q)).sum()))
+            outputs = self._resume(values, name, changed)
+            found.append(self.learning.divergence(values[self.graph.output], outputs))
         return np.array(found)
 
     def _resume(self, values: dict[str, Tensor], name: str, changed: Tensor) -> Tensor:

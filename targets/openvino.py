@@ -99,19 +99,15 @@ def _trained_form(options: BuildOptions) -> Form:
     on_calibration = options.distill_only and options.calibration is not None
 
     def write(source: Source, folder: Path) -> str:
-        from edgekit.converters.openvino.nncf_qat import Photos, train_nncf
+        from edgekit.converters.openvino.nncf_qat import train_nncf
         from edgekit.converters.openvino.write import save
+        from edgekit.training.job import TrainingJob
 
         splits = source.splits
         train = splits.calibration if on_calibration else splits.train
+        job = TrainingJob(source.graph, train, splits.val, source.preprocessing, recipe)
         trained = train_nncf(
-            source.graph,
-            Photos(train, splits.val, source.calibration()),
-            preprocessing=source.preprocessing,
-            recipe=recipe,
-            io=source.io,
-            folder=folder,
-            advance=source.advance,
+            job, source.calibration(), io=source.io, folder=folder, advance=source.advance
         )
         save(trained, folder / f"{_NNCF_STEM}.xml")
         return _size(folder, _NNCF_STEM)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from edgekit.converters.openvino.write import (
     openvino,
     swishes,
 )
-from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
@@ -36,7 +34,8 @@ from edgekit.networks.nodes import DepthwiseConv2D, FullyConnected, Node, Spatia
 from edgekit.networks.predict import to_input
 from edgekit.networks.torch_network import ACTIVATIONS, GraphModule, Network
 from edgekit.system.paths import StrPath
-from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE, QatRecipe
+from edgekit.training.job import TrainingJob
+from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE
 from edgekit.training.trainer import Advance
 
 #: The recipe counts in integer steps, NNCF learns plain values: what a fine-tuning takes instead.
@@ -44,27 +43,10 @@ _PLAIN_RATE = LEARNING_RATES["adamw"][True] / QAT_LEARNING_RATE
 _HOOKS = "__nncf_hooks."  # what NNCF adds to a network: its ranges
 
 
-@dataclass(frozen=True)
-class Photos:
-    """What a training takes.
-
-    Attributes:
-        train: photos to learn from; their labels are needed if the recipe gives them a share.
-        val: photos to watch, if any.
-        calibration: uint8 batches [n, height, width, 3], of which the first ranges are.
-    """
-
-    train: PhotoSet
-    val: PhotoSet | None
-    calibration: Iterable[NDArray[np.uint8]]
-
-
 def train_nncf(
-    graph: Graph,
-    photos: Photos,
+    job: TrainingJob,
+    calibration: Iterable[NDArray[np.uint8]],
     *,
-    preprocessing: Preprocessing,
-    recipe: QatRecipe,
     io: str,
     folder: StrPath,
     advance: Advance | None = None,
@@ -72,10 +54,9 @@ def train_nncf(
     """Quantizes a float network with NNCF (preset MIXED), trains it, and converts it.
 
     Args:
-        graph: float and prepared (`edgekit.networks.passes.prepare`).
-        photos: to learn from, to watch, and for the first ranges.
-        preprocessing: of the weights.
-        recipe: of `QuantizedTrainer`; 0 epochs train nothing.
+        job: with a float and prepared graph (`edgekit.networks.passes.prepare`), the preprocessing
+            of the weights, and the recipe of `QuantizedTrainer`; 0 epochs train nothing.
+        calibration: uint8 batches [n, height, width, 3], of which the first ranges are.
         io: type of the input, as for `edgekit.converters.openvino.write.convert`.
         folder: where the checkpoint lies while it trains; one found there is resumed.
         advance: told about progress.
@@ -90,8 +71,9 @@ def train_nncf(
     """
     folder = Path(folder)
     openvino()
-    quantized = _quantize(graph, photos.calibration, preprocessing)
-    trainer = _NncfTrainer(quantized, graph, photos, preprocessing, recipe, folder, advance)
+    graph, preprocessing = job.graph, job.preprocessing
+    quantized = _quantize(graph, calibration, preprocessing)
+    trainer = _NncfTrainer(quantized, job, folder, advance)
     model = _convert(trainer.learn(), graph)
     if io == "uint8":
         model = normalize_inside(openvino(), model, preprocessing)
@@ -107,16 +89,12 @@ class _NncfTrainer(QuantizedTrainer):
     def __init__(
         self,
         quantized: Any,
-        graph: Graph,
-        photos: Photos,
-        preprocessing: Preprocessing,
-        recipe: QatRecipe,
+        job: TrainingJob,
         folder: Path,
         advance: Advance | None,
     ) -> None:
         self._quantized = quantized
-        sets = photos.train, photos.val
-        super().__init__(graph, graph, *sets, preprocessing, recipe, folder, advance=advance)
+        super().__init__(job.graph, job, folder, advance=advance)
 
     def make_network(self, graph: Graph) -> GraphModule:
         """The network that NNCF has quantized."""

@@ -140,10 +140,11 @@ def describe(
     for key, value in said.items():
         if value is not None:
             model.set_rt_info(value, ["edgekit", key])
-    if not labels:
+    model_type = find_task(preprocessing.task).model_type
+    if not labels or not model_type:
         return
     info = {
-        "model_type": "Classification",
+        "model_type": model_type,
         "labels": " ".join("_".join(label.split()) for label in labels),
         "resize_type": "crop",
         "reverse_input_channels": "True",

@@ -34,6 +34,7 @@ def command(
     """Show which tensors and layers lose most when each alone is quantized."""
     from edgekit.calibration.sensitivity import measure
     from edgekit.report.plots import cost_plot, standalone
+    from edgekit.runs import open_run
     from edgekit.system.console import Console
     from edgekit.system.files import write_bytes, write_json
 
@@ -46,6 +47,7 @@ def command(
         costs = measure(
             graph,
             batches,
+            task=open_run(run).preprocessing.task,
             exact=top,
             advance=lambda done, total: console.progress("passes", done, total),
         )

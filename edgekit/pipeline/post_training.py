@@ -192,6 +192,7 @@ class Workshop:
         from edgekit.calibration.qat import QuantizedTrainer
         from edgekit.networks.torch_device import pick_device
         from edgekit.training.engine import Engine
+        from edgekit.training.job import TrainingJob
         from edgekit.training.recipe import TEACHER_ALONE, QatRecipe
 
         batch = min(DISTILLATION_BATCH, len(self.photos))
@@ -205,11 +206,7 @@ class Workshop:
         )
         trainer = QuantizedTrainer(
             best.graph,
-            best.quantized,
-            self.photos,
-            None,
-            self.preprocessing,
-            recipe,
+            TrainingJob(best.quantized, self.photos, None, self.preprocessing, recipe),
             self.scratch,
             engine=Engine(device=pick_device(self.device)),
             advance=partial(self.progress, "distil"),
@@ -262,6 +259,7 @@ class Workshop:
         costs = measure(
             quantized,
             batches,
+            task=self.preprocessing.task,
             exact=0,
             seed=self.seed,
             advance=lambda done, total: self.progress("find the costliest", done, total),
@@ -279,7 +277,8 @@ class Workshop:
         from edgekit.calibration.importance import weigh
 
         batches = self.batches(WEIGHING_PHOTOS)
-        weighed = weigh(graph, histograms, batches, seed=self.seed, device=self.device)
+        task = self.preprocessing.task
+        weighed = weigh(graph, histograms, batches, task=task, seed=self.seed, device=self.device)
         ranges = ptq.choose_ranges(weighed, "mse") | self._fixed(graph)
         return self.correct_biases(Candidate(graph, ptq.quantize(graph, ranges)))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from edgekit.report.document import REFERENCE, Inversion, Outlier, Row
+from edgekit.runtimes.open import RUNTIMES
 from edgekit.system.host import int8_dot_product
 from edgekit.system.text import milliseconds, nats, percent, points
 from edgekit.tasks.task import Metric
@@ -115,11 +116,8 @@ def _speed(control: Row, int8: Row, dot_product: bool | None) -> str | None:
         False: "because the host CPU has no int8 dot-product instructions (VNNI or dotprod)",
         None: "and whether the host CPU has int8 dot-product instructions is not known",
     }[known]
-    if known and int8["stage"].endswith("-onnx"):
-        reason = (
-            "because its weights are uint8, which ONNX Runtime multiplies exactly on every CPU, "
-            "but more slowly than int8 where there are int8 dot-product instructions"
-        )
+    own = next((r.slow_int8 for r in RUNTIMES.values() if int8["stage"].endswith(r.name)), None)
+    reason = own if known and own else reason
     plain = int8["stage"] == "w8a8-tflite"
     names = ("int8", "fp32") if plain else (int8["stage"], control["stage"])
     medians = [f"{milliseconds(ms['median'])} ms" for ms in (int8_ms, fp32_ms)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.report.document import Document
+from edgekit.report.document import Document, task_of
 from edgekit.runs import model_file
 
 MAX_INLINE_LABELS = 20
@@ -65,13 +65,13 @@ def python_snippet(document: Document) -> str | None:
     It runs the TFLite file, or the trained weights where there is no other file.
     """
     paths = [file["path"] for file in document["files"]]
-    model = model_file(paths)
+    model, answer = model_file(paths), task_of(document).page.answer
     record: dict[str, Any] = document["preprocessing"]
     if not record:
         return None
     if model is None:
         graph = next((path for path in paths if path.endswith(".graph")), None)
-        return graph and _weights_snippet(graph, document["output"])
+        return graph and _weights_snippet(graph, document["output"], answer)
     labels = document["data"]["labels"]
     int8 = document["quantization"]
     inline = len(labels) <= MAX_INLINE_LABELS
@@ -80,7 +80,7 @@ def python_snippet(document: Document) -> str | None:
     return TEMPLATE.format(
         imports="import json\n\n" if classifies and not inline else "",
         labels=names if classifies else "",
-        answer="print(LABELS[scores.argmax()])" if classifies else "print(scores)  # embedding",
+        answer=answer.format(labels="LABELS") if classifies else "print(scores)  # embedding",
         crop=record["crop_fraction"],
         size=record["resolution"],
         interpolation=record["interpolation"].upper(),
@@ -90,8 +90,8 @@ def python_snippet(document: Document) -> str | None:
     )
 
 
-def _weights_snippet(graph: str, output: str) -> str:
-    answer = "print(preprocessing.labels[scores.argmax()])"
+def _weights_snippet(graph: str, output: str, answer: str) -> str:
+    answer = answer.format(labels="preprocessing.labels")
     if output != "logits":
         answer = "print(scores)  # embedding"
     return WEIGHTS.format(graph=graph, answer=answer)

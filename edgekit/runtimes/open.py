@@ -40,6 +40,7 @@ class Runtime:
         load: loads what is then not imported yet, such as the kernels.
         unfed: opens a file that takes no photo; returns None for the others.
         takes: keywords of ``classifier`` beside those that all have.
+        slow_int8: why int8 may be slower than float on a CPU with int8 dot products.
     """
 
     ending: str
@@ -55,6 +56,7 @@ class Runtime:
     load: str | None = None
     unfed: str | None = None
     takes: tuple[str, ...] = ()
+    slow_int8: str | None = None
 
     def use(self, reference: str) -> Callable[..., Any]:
         """Imports what ``module:function`` names.
@@ -122,6 +124,8 @@ RUNTIMES = {
             describe=f"{_DESCRIBE}:describe_onnx",
             extra="onnx",
             imports=("onnxruntime", "onnx"),
+            slow_int8="because its weights are uint8, which ONNX Runtime multiplies exactly on "
+            "every CPU, but more slowly than int8 where there are int8 dot-product instructions",
         ),
     )
 }

@@ -183,6 +183,21 @@ class Learning(ABC):
         """Mean divergence of outputs from a teacher's on the same images, a scalar."""
 
     @abstractmethod
+    def divergence(self, wanted: Tensor, outputs: Tensor) -> float:
+        """The same in float64, summed over the images."""
+
+    @abstractmethod
+    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Log-probability of answers drawn from outputs' own probabilities, summed; a scalar.
+
+        Its squared gradients are, in the mean, the diagonal of the Fisher information.
+        """
+
+    @abstractmethod
+    def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """A root of the Fisher information of outputs, times random signs; of their shape."""
+
+    @abstractmethod
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """A teacher's outputs as targets, float32 [n, ...]."""
 
@@ -197,11 +212,15 @@ class Page(ABC):
     """What is shown of the task in the terminal and in ``report.html``.
 
     Attributes:
-        folder: has ``page.html.j2`` with the macros ``heads``, ``cells``, ``note``, ``note_few``,
-            ``answers`` and ``lost``; see that of classification.
+        folder: has ``page.html.j2`` with the macros ``heads``, ``cells``, ``note``,
+            ``note_alone``, ``note_labels``, ``dots``, ``answers`` and ``lost``; see that of
+            classification.
+        answer: Python that prints the answer in ``scores``, the output for one image, where
+            ``{labels}`` are the names of the classes.
     """
 
     folder: Path
+    answer: str
 
     @property
     @abstractmethod
@@ -240,6 +259,7 @@ class Task(ABC):
         metric: what it is judged by.
         head: its layers.
         page: its part of the report.
+        model_type: the word of OpenVINO's Model API for it; empty where it has none.
         device_program: a file that runs on a device, alone, with a model beside it.
     """
 
@@ -247,6 +267,7 @@ class Task(ABC):
     metric: Metric
     head: Head
     page: Page
+    model_type: str
     device_program: Path
 
     @property

@@ -9,38 +9,24 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import photos_from_dict
 from edgekit.networks.graph import Graph
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch
-from edgekit.training.recipe import Recipe
+from edgekit.training.job import TrainingJob
 from edgekit.training.recipe_files import KINDS
 from edgekit.training.trainer import Advance, Trainer
 from edgekit.training.world import World
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is to be trained; see `Trainer`."""
-
-    graph: Graph
-    train: PhotoSet
-    val: PhotoSet | None
-    preprocessing: Preprocessing
-    recipe: Recipe
-    targets: npt.NDArray[np.float32] | None = None
-
-
 def lead(
-    task: Task,
+    job: TrainingJob,
     folder: Path,
     engine: Engine,
     *,
@@ -49,8 +35,8 @@ def lead(
 ) -> tuple[Graph, list[Epoch]]:
     """Trains, together with all processes that `follow`; returns what `Trainer.run` does."""
     if not engine.world.alone:
-        _send(task, engine.world)
-    return _trainer(task, folder, engine, advance, warn).run()
+        _send(job, engine.world)
+    return Trainer(job, folder, engine=engine, advance=advance, warn=warn).run()
 
 
 def dismiss(world: World) -> None:
@@ -65,54 +51,33 @@ def follow(engine: Engine, warn: Callable[[str], None] | None = None) -> None:
         graph, targets = (engine.world.receive(number + i) for i in (1, 2))
         number += 3
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-            task = _unpack(header, graph, targets, Path(folder))
-            _trainer(task, Path(folder), engine, None, warn).run()
+            job = _unpack(header, graph, targets, Path(folder))
+            Trainer(job, Path(folder), engine=engine, warn=warn).run()
 
 
-def _trainer(
-    task: Task,
-    folder: Path,
-    engine: Engine,
-    advance: Advance | None,
-    warn: Callable[[str], None] | None,
-) -> Trainer:
-    return Trainer(
-        task.graph,
-        task.train,
-        task.val,
-        task.preprocessing,
-        task.recipe,
-        folder,
-        engine=engine,
-        targets=task.targets,
-        advance=advance,
-        warn=warn,
-    )
-
-
-def _send(task: Task, world: World) -> None:
-    kind = next(name for name, kind in KINDS.items() if kind is type(task.recipe))
+def _send(job: TrainingJob, world: World) -> None:
+    kind = next(name for name, kind in KINDS.items() if kind is type(job.recipe))
     header = {
-        "train": task.train.to_dict(),
-        "val": task.val.to_dict() if task.val else None,
-        "preprocessing": task.preprocessing.to_dict(),
+        "train": job.train.to_dict(),
+        "val": job.val.to_dict() if job.val else None,
+        "preprocessing": job.preprocessing.to_dict(),
         "kind": kind,
-        "recipe": asdict(task.recipe),
+        "recipe": asdict(job.recipe),
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        task.graph.save(Path(folder) / "graph")
+        job.graph.save(Path(folder) / "graph")
         graph = (Path(folder) / "graph").read_bytes()
     targets = io.BytesIO()
-    if task.targets is not None:
-        np.save(targets, task.targets, allow_pickle=False)
+    if job.targets is not None:
+        np.save(targets, job.targets, allow_pickle=False)
     for contents in (json.dumps(header).encode(), graph, targets.getvalue()):
         world.send(contents)
 
 
-def _unpack(header: bytes, graph: bytes, targets: bytes, folder: Path) -> Task:
+def _unpack(header: bytes, graph: bytes, targets: bytes, folder: Path) -> TrainingJob:
     values = json.loads(header)
     (folder / "graph").write_bytes(graph)
-    return Task(
+    return TrainingJob(
         graph=Graph.load(folder / "graph"),
         train=photos_from_dict(values["train"]),
         val=photos_from_dict(values["val"]) if values["val"] else None,

@@ -21,9 +21,10 @@ from edgekit.networks.torch_network import Network
 from edgekit.system.files import read_json
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Learning, Metric
-from edgekit.training.distributed import Task, lead
+from edgekit.training.distributed import lead
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch
+from edgekit.training.job import TrainingJob
 from edgekit.training.outputs import GRAPH, HISTORY, keep
 from edgekit.training.recipe import Recipe, StudentRecipe
 
@@ -54,7 +55,7 @@ def choose(
     Args:
         logits: the teacher's, float32 [n, ...].
         recipe: its confidence, balance and soft labels.
-        learning: of the task.
+        learning: of the job.
     """
     probabilities = learning.probabilities(logits)
     answers, sureness = learning.confidence(probabilities)
@@ -76,13 +77,13 @@ class Lessons:
     """Everything that teaching needs.
 
     Attributes:
-        task: the labelled photos, and the network that the first teacher starts from; its recipe
+        job: the labelled photos, and the network that the first teacher starts from; its recipe
             is the student's.
         teacher: recipe of the first teacher.
         unlabelled: photos whose labels, if any, are not looked at.
     """
 
-    task: Task
+    job: TrainingJob
     teacher: Recipe
     unlabelled: PhotoSet
 
@@ -111,34 +112,34 @@ def teach(
     Raises:
         EdgekitError: the teacher is sure of no photo.
     """
-    start, recipe = lessons.task.graph, lessons.task.recipe
+    start, recipe = lessons.job.graph, lessons.job.recipe
     if not isinstance(recipe, StudentRecipe):
         raise TypeError(f"{type(recipe).__name__} is no recipe of a student")
-    task = replace(lessons.task, recipe=lessons.teacher)
-    graph, history = _learn(task, folder / "teacher", "teacher", engine, progress, warn)
-    metric = find_task(task.preprocessing.task).metric
+    job = replace(lessons.job, recipe=lessons.teacher)
+    graph, history = _learn(job, folder / "teacher", "teacher", engine, progress, warn)
+    metric = find_task(job.preprocessing.task).metric
     earlier = [_described("teacher", history, lessons.teacher, metric)]
     for number in range(1, recipe.iterations + 1):
         name = "student" if recipe.iterations == 1 else f"student {number}"
         own = folder / f"student-{number}"
         labels = _pseudo_labels(graph, lessons, recipe, own, engine, progress)
         begin = graph if recipe.start == "teacher" else start
-        task = _student_task(replace(lessons.task, graph=begin), lessons.unlabelled, labels, recipe)
-        graph, history = _learn(task, own, name, engine, progress, warn)
+        job = _student_job(replace(lessons.job, graph=begin), lessons.unlabelled, labels, recipe)
+        graph, history = _learn(job, own, name, engine, progress, warn)
         if number < recipe.iterations:
             earlier.append(_described(name, history, recipe, metric))
     return graph, history, earlier
 
 
-def _student_task(
-    task: Task, unlabelled: PhotoSet, labels: PseudoLabels, recipe: StudentRecipe
-) -> Task:
+def _student_job(
+    job: TrainingJob, unlabelled: PhotoSet, labels: PseudoLabels, recipe: StudentRecipe
+) -> TrainingJob:
     """The labelled photos as often as asked for, and the pseudo-labelled ones."""
-    labelled = (task.train,) * recipe.labelled_repeats
-    purpose = find_task(task.preprocessing.task)
-    known = purpose.learning.targets(purpose.labels(task.train), labels.targets.shape[1])
+    labelled = (job.train,) * recipe.labelled_repeats
+    task = find_task(job.preprocessing.task)
+    known = task.learning.targets(task.labels(job.train), labels.targets.shape[1])
     return replace(
-        task,
+        job,
         train=JoinedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),
         targets=np.concatenate([known] * recipe.labelled_repeats + [labels.targets]),
     )
@@ -161,14 +162,14 @@ def _pseudo_labels(
         logits = predict(
             Network(graph),
             lessons.unlabelled,
-            lessons.task.preprocessing,
+            lessons.job.preprocessing,
             device=engine.device,
             advance=lambda done, total: progress("label", done, total, ""),
         )
         fresh = path.with_suffix(".next.npy")
         np.save(fresh, logits, allow_pickle=False)
         fresh.replace(path)
-    labels = choose(logits, recipe, find_task(lessons.task.preprocessing.task).learning)
+    labels = choose(logits, recipe, find_task(lessons.job.preprocessing.task).learning)
     if not len(labels.photos):
         raise EdgekitError(
             f"the teacher is sure of none of the {len(logits)} unlabelled photos",
@@ -179,7 +180,7 @@ def _pseudo_labels(
 
 
 def _learn(
-    task: Task,
+    job: TrainingJob,
     folder: Path,
     name: str,
     engine: Engine,
@@ -188,7 +189,7 @@ def _learn(
 ) -> tuple[Graph, list[Epoch]]:
     """Trains a network, unless it lies in its folder already."""
     folder.mkdir(exist_ok=True)
-    metric = find_task(task.preprocessing.task).metric
+    metric = find_task(job.preprocessing.task).metric
     if (folder / HISTORY).exists():
         history = [Epoch.from_record(epoch, metric) for epoch in read_json(folder / HISTORY)]
         return Graph.load(folder / GRAPH), history
@@ -196,7 +197,7 @@ def _learn(
     def advance(done: int, total: int, note: str) -> None:
         progress(f"train {name}", done, total, note)
 
-    graph, history = lead(task, folder, engine, advance=advance, warn=warn)
+    graph, history = lead(job, folder, engine, advance=advance, warn=warn)
     keep(folder, graph, history, metric)
     return graph, history
 

@@ -10,15 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from edgekit.data.batches import Part, TrainBatch, train_batches
 from edgekit.data.cache import CachedPhotos
-from edgekit.data.image_set import PhotoSet
-from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected
@@ -31,9 +28,10 @@ from edgekit.training.checkpoint import Checkpoints, State, read
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch, Meter, Position
 from edgekit.training.gradient import Gradient
+from edgekit.training.job import TrainingJob
 from edgekit.training.log import TrainingLog
 from edgekit.training.optimizers import make_optimizer
-from edgekit.training.recipe import Difficulty, Recipe
+from edgekit.training.recipe import Difficulty
 from edgekit.training.signals import Interrupts
 
 #: Told the steps done, the steps in all, and a few words on how it goes.
@@ -52,14 +50,9 @@ class Trainer:
     same weights, and one that goes on with another number of processes sees the same batches.
 
     Args:
-        graph: the network to start from.
-        train: photos to learn from.
-        val: photos to watch, if any.
-        preprocessing: how a photo becomes an input, and what the network is for.
-        recipe: everything that decides the weights.
+        job: everything that decides the weights.
         folder: where checkpoints and logs lie; a checkpoint found there is resumed.
         engine: what it computes on and how.
-        targets: float32 [n, ...], probabilities to learn in place of the photos' labels.
         advance: told about progress.
         warn: told what else is to be known.
 
@@ -69,41 +62,36 @@ class Trainer:
 
     def __init__(
         self,
-        graph: Graph,
-        train: PhotoSet,
-        val: PhotoSet | None,
-        preprocessing: Preprocessing,
-        recipe: Recipe,
+        job: TrainingJob,
         folder: Path,
         *,
         engine: Engine | None = None,
-        targets: npt.NDArray[np.float32] | None = None,
         advance: Advance | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.engine = engine = engine or Engine()
         self.world, self.device = engine.world, engine.device
-        self.train, self.val = train, val
+        self.train, self.val = job.train, job.val
+        self.preprocessing, self.recipe, self.folder = job.preprocessing, job.recipe, folder
         if engine.cache_bytes:
             # The smallest crop then still has the input's resolution.
-            side = math.ceil(preprocessing.resolution / math.sqrt(recipe.min_crop_area))
-            self.train = CachedPhotos(train, engine.cache_bytes, side)
-        self.preprocessing, self.recipe, self.folder = preprocessing, recipe, folder
-        self.task, self.targets = find_task(preprocessing.task), targets
+            side = math.ceil(job.preprocessing.resolution / math.sqrt(job.recipe.min_crop_area))
+            self.train = CachedPhotos(job.train, engine.cache_bytes, side)
+        self.task, self.targets = find_task(job.preprocessing.task), job.targets
         self.advance = advance or (lambda done, total, note: None)
         self.warn = warn or (lambda text: None)
         self.checkpoints = Checkpoints(folder, self.warn)
-        self.batch_size = min(recipe.batch_size, len(train))
+        self.batch_size = min(job.recipe.batch_size, len(job.train))
         if self.world.size > self.batch_size:
             raise UsageError(
                 f"a batch of {self.batch_size} is too small for {self.world.size} processes"
             )
-        self.steps_per_epoch = len(train) // self.batch_size
-        self.steps = recipe.epochs * self.steps_per_epoch
-        self.network = place(self.make_network(graph), self.device)
+        self.steps_per_epoch = len(job.train) // self.batch_size
+        self.steps = job.recipe.epochs * self.steps_per_epoch
+        self.network = place(self.make_network(job.graph), self.device)
         self.gradient = Gradient(self.network, engine, self.batch_size, self.warn)
         self.optimizer = self.make_optimizer()
-        self.average = Average(self.network, recipe.ema_decay)
+        self.average = Average(self.network, job.recipe.ema_decay)
         self.history: list[Epoch] = []
         self.meter = Meter()
 

@@ -17,6 +17,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.passes import prepare
 from edgekit.networks.torch_network import Network
 from edgekit.training.checkpoint import CHECKPOINT
+from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import QatRecipe
 
 SIZE, CLASSES = 32, 10
@@ -44,13 +45,17 @@ def pair():
 
 def trainer(pair, folder, *, epochs=4, photos=PHOTOS, advance=None, **recipe):
     folder.mkdir(exist_ok=True)
+    teacher, student = pair
     recipe = {"scale_rate": 0.05, "learning_rate": 0.1, "label_share": 0.0, **recipe}
     return QuantizedTrainer(
-        *pair,
-        photos,
-        None,
-        PREPROCESSING,
-        QatRecipe(epochs=epochs, batch_size=8, ema_decay=0.9, min_crop_area=0.9, **recipe),
+        teacher,
+        TrainingJob(
+            student,
+            photos,
+            None,
+            PREPROCESSING,
+            QatRecipe(epochs=epochs, batch_size=8, ema_decay=0.9, min_crop_area=0.9, **recipe),
+        ),
         folder,
         advance=advance,
     )

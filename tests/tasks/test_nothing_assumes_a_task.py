@@ -12,12 +12,10 @@ WORDS = re.compile(
 OWN = "edgekit.tasks.classification"
 #: Where such a word stands elsewhere, and why it is right there.
 EXCEPTIONS = {
-    "edgekit.calibration.importance": "draws a class from the answers, for the Fisher information",
-    "edgekit.calibration.sensitivity": "the same, and the divergence from the answers",
     "edgekit.cli.models": "published figures of ImageNet",
     "edgekit.networks.efficientnet.catalog": "published figures of ImageNet",
     "edgekit.cli.parity": "the heading of a table",
-    "edgekit.options.build": "help texts",
+    "edgekit.options.quantization": "help texts",
     "edgekit.pipeline.train": "a public property of `edgekit.train`'s result",
 }
 

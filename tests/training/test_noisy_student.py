@@ -13,9 +13,9 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.graph import Graph
 from edgekit.tasks.classification.task import TASK
 from edgekit.training import noisy_student as student
-from edgekit.training.distributed import Task
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch
+from edgekit.training.job import TrainingJob
 from edgekit.training.noisy_student import Lessons, choose, teach
 from edgekit.training.recipe import Recipe, StudentRecipe
 
@@ -90,14 +90,14 @@ TEACHER = Recipe(epochs=1, batch_size=8, seed=3)
 def lessons(**recipe):
     """Twenty labelled photos, and thirty others."""
     spec = narrow("lite0")
-    task = Task(
+    job = TrainingJob(
         build_graph(spec, classes=CLASSES, resolution=SIDE, seed=0),
         TRAIN,
         SyntheticPhotos(10, 0, "val", SIDE),
         Preprocessing(SIDE, spec.mean, spec.std, LABELS, crop_fraction=1.0),
         StudentRecipe(**{"epochs": 1, "batch_size": 8} | recipe),
     )
-    return Lessons(task, TEACHER, UNLABELLED)
+    return Lessons(job, TEACHER, UNLABELLED)
 
 
 class School:
@@ -230,7 +230,7 @@ def test_a_teacher_that_is_sure_of_nothing_ends_the_run(school, tmp_path):
 
 def test_only_a_students_recipe_can_be_taught(tmp_path):
     asked = lessons()
-    plain = replace(asked, task=replace(asked.task, recipe=TEACHER))
+    plain = replace(asked, job=replace(asked.job, recipe=TEACHER))
     with pytest.raises(TypeError, match="Recipe"):
         teach(plain, tmp_path, Engine(), print)
 

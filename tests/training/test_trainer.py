@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.training.checkpoint import CHECKPOINT, PREVIOUS
 from edgekit.training.engine import Engine
+from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import Recipe
 from edgekit.training.trainer import Trainer, bn_momentum
 
@@ -32,14 +33,16 @@ def trainer(folder, *, epochs=2, advance=None, engine=None, targets=None, **reci
     labels = tuple("abcdefghij")
     folder.mkdir(exist_ok=True)
     return Trainer(
-        build_graph(SPEC, classes=10, resolution=SIZE, seed=0),
-        train,
-        val,
-        Preprocessing(SIZE, SPEC.mean, SPEC.std, labels, crop_fraction=1.0),
-        Recipe(**{"epochs": epochs, "batch_size": 16} | recipe),
+        TrainingJob(
+            build_graph(SPEC, classes=10, resolution=SIZE, seed=0),
+            train,
+            val,
+            Preprocessing(SIZE, SPEC.mean, SPEC.std, labels, crop_fraction=1.0),
+            Recipe(**{"epochs": epochs, "batch_size": 16} | recipe),
+            targets,
+        ),
         folder,
         engine=engine or Engine(precision="fp32"),
-        targets=targets,
         advance=advance,
     )
 

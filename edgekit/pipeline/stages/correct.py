@@ -70,15 +70,18 @@ class TrainQuantized(Requantized):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         from edgekit.calibration.qat import QuantizedTrainer
+        from edgekit.training.job import TrainingJob
 
         splits = self.original.splits(of)
         trainer = QuantizedTrainer(
             Graph.load(of(self.calibrated) / GRAPH),
-            Graph.load(of(self.quantized) / GRAPH),
-            splits.calibration if self.on_calibration else splits.train,
-            splits.val,
-            with_input_of(of(self.calibrated), self.original.preprocessing(of)),
-            self.recipe,
+            TrainingJob(
+                Graph.load(of(self.quantized) / GRAPH),
+                splits.calibration if self.on_calibration else splits.train,
+                splits.val,
+                with_input_of(of(self.calibrated), self.original.preprocessing(of)),
+                self.recipe,
+            ),
             folder,
             engine=make_engine(self.engine),
             advance=partial(progress, "train int8"),

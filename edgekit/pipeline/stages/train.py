@@ -59,13 +59,14 @@ class Train(Stage):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        from edgekit.training import distributed
+        from edgekit.training.distributed import lead
+        from edgekit.training.job import TrainingJob
         from edgekit.training.noisy_student import Lessons, teach
 
         data, weights, recipe = of(self.data), of(self.weights), self.recipe
         engine = make_engine(self.engine, self.world)
         splits = read_splits(data)
-        task = distributed.Task(
+        job = TrainingJob(
             Graph.load(weights / GRAPH),
             splits.train,
             splits.val,
@@ -74,14 +75,14 @@ class Train(Stage):
         )
         if isinstance(recipe, StudentRecipe) and self.teacher:
             unlabelled = photos_from_dict(read_json(data / UNLABELLED))
-            lessons = Lessons(task, self.teacher, unlabelled)
+            lessons = Lessons(job, self.teacher, unlabelled)
             graph, history, earlier = teach(lessons, folder, engine, progress, self.warn)
             write_json(folder / EARLIER, earlier)
             shutil.copy(folder / f"student-{recipe.iterations}" / TABLE, folder / TABLE)
         else:
             advance = partial(progress, "train")
-            graph, history = distributed.lead(task, folder, engine, advance=advance, warn=self.warn)
-        metric = find_task(task.preprocessing.task).metric
+            graph, history = lead(job, folder, engine, advance=advance, warn=self.warn)
+        metric = find_task(job.preprocessing.task).metric
         keep(folder, graph, history, metric)
         return f"val {metric.name} {history[-1].val_score:.3f}"
 

@@ -54,6 +54,24 @@ class ClassificationLearning(Learning):
             outputs.log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True
         )
 
+    def divergence(self, wanted: Tensor, outputs: Tensor) -> float:
+        """The same in float64, summed over the images."""
+        log_p, log_q = (logits.double().log_softmax(1) for logits in (wanted, outputs))
+        return float((log_p.exp() * (log_p - log_q)).sum())
+
+    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Of one class for each image."""
+        log_p = outputs.log_softmax(1)
+        drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator)
+        return log_p.gather(1, drawn.to(outputs.device)).sum()
+
+    def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Of diag(p) - p pᵀ, float [n, classes]."""
+        p = outputs.softmax(1)
+        signs = torch.randint(0, 2, p.shape, generator=generator) * 2.0 - 1
+        direction = p.sqrt() * signs
+        return direction - p * direction.sum(1, keepdim=True)
+
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of the classes, float32 [n, classes]."""
         found: NDArray[np.float32] = torch.from_numpy(outputs).softmax(1).numpy()

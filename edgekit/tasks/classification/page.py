@@ -44,6 +44,7 @@ class ClassificationPage(Page):
     """Top-1 with its interval, the confusion of classes, and photos that were answered wrongly."""
 
     folder = Path(__file__).parent
+    answer = "print({labels}[scores.argmax()])"
 
     @property
     def columns(self) -> tuple[Column, ...]:

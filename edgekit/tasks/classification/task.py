@@ -53,6 +53,7 @@ class Classification(Task):
     metric = Metric("top1", "top-1", "Top-1")
     head = Classifier()
     page = ClassificationPage()
+    model_type = "Classification"
     device_program = Path(__file__).with_name("device_program.py")
 
     @property

@@ -18,7 +18,7 @@ from tiny_openvino import float_graph
 
 from edgekit.converters.openvino import file as openvino_file
 from edgekit.converters.openvino.nncf import quantize_nncf
-from edgekit.converters.openvino.nncf_qat import Photos, train_nncf
+from edgekit.converters.openvino.nncf_qat import train_nncf
 from edgekit.converters.openvino.write import convert, openvino, save
 from edgekit.data.batches import eval_batches
 from edgekit.data.preprocessing import Preprocessing
@@ -28,6 +28,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.passes import prepare
 from edgekit.training.checkpoint import CHECKPOINT
+from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import QatRecipe, Recipe
 from edgekit.training.trainer import Trainer
 
@@ -64,10 +65,8 @@ def made(graph, folder, *, epochs=0, photos=None, io="uint8", **recipe):
     side = graph.shapes[graph.input][0]
     recipe = {"batch_size": 8, "ema_decay": 0.9, "min_crop_area": 0.9, **recipe}
     return train_nncf(
-        graph,
-        Photos(photos, None, pixels_of(photos)),
-        preprocessing=record(side),
-        recipe=QatRecipe(epochs=epochs, **recipe),
+        TrainingJob(graph, photos, None, record(side), QatRecipe(epochs=epochs, **recipe)),
+        pixels_of(photos),
         io=io,
         folder=folder,
     )
@@ -140,10 +139,8 @@ def test_as_many_kernels_run_in_8_bits_as_those_of_quantize_nncf(quantized, untr
 def test_training_needs_photos(tmp_path):
     with pytest.raises(UsageError, match="calibration photos"):
         train_nncf(
-            float_graph(),
-            Photos(shapes(8), None, []),
-            preprocessing=record(),
-            recipe=QatRecipe(epochs=1),
+            TrainingJob(float_graph(), shapes(8), None, record(), QatRecipe(epochs=1)),
+            [],
             io="uint8",
             folder=tmp_path,
         )
@@ -158,7 +155,8 @@ def test_training_does_not_lose_against_quantizing(tmp_path):
         epochs=20, learning_rate=6e-3, ema_decay=0.9, min_crop_area=0.7, drop_connect=False
     )
     (tmp_path / "float").mkdir()
-    trained, _ = Trainer(start, photos, None, record(side), recipe, tmp_path / "float").run()
+    job = TrainingJob(start, photos, None, record(side), recipe)
+    trained, _ = Trainer(job, tmp_path / "float").run()
     graph = prepare(trained)
     calibration = pixels_of(photos.subset(range(64)))
     source = convert(graph, preprocessing=record(side))

@@ -27,11 +27,12 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
 from edgekit.targets.classify import classify
 from edgekit.targets.deploy import deploy as deploying
-from edgekit.targets.deploy.deploy import CLASSIFY, deploy
+from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.deploy.model import find_source, labels_text
 from edgekit.targets.deploy.templates import c_string, kotlin_string, markdown_code
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.measure.isolated import Effort
+from edgekit.tasks.classification.task import TASK
 
 LABELS = ("daisy", "rose", "tulip", "poppy", "aster")
 PREPROCESSING = Preprocessing(SIZE, (127.0,) * 3, (128.0,) * 3, LABELS)
@@ -237,8 +238,8 @@ def test_without_pillow_and_opencv_only_the_own_size_is_read(tmp_path):
 
 @pytest.mark.parametrize("minor", [9, 10, 11])
 def test_the_program_is_python_3_9(minor):
-    ast.parse(CLASSIFY.read_text(), feature_version=(3, minor))
-    assert "edgekit." not in CLASSIFY.read_text()
+    ast.parse(TASK.device_program.read_text(), feature_version=(3, minor))
+    assert "edgekit." not in TASK.device_program.read_text()
 
 
 def test_the_file_is_found(tmp_path):
