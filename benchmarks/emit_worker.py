@@ -23,12 +23,12 @@ Write = Callable[[Any, Path], None]
 def edgekit() -> Write:
     """Edgekit's own writer."""
     from edgekit.converters.tflite.file import schema
-    from edgekit.converters.tflite.write import write
+    from edgekit.converters.tflite.write import write_tflite
 
     schema()
 
     def emit(graph: Any, out: Path) -> None:
-        write(graph, out, io="int8" if graph.quant else "float32")
+        write_tflite(graph, out, io="int8" if graph.quant else "float32")
 
     return emit
 

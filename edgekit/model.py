@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgekit.converters.weights.load import load_weights
-from edgekit.data.images import decode
+from edgekit.data.images import decode_image
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
@@ -98,7 +98,7 @@ class Model(nn.Module):
 
     def photo(self, photo: StrPath | Image.Image) -> Tensor:
         """Prepares a photo as in evaluation: float [1, 3, resolution, resolution]."""
-        image = photo if isinstance(photo, Image.Image) else decode(photo)
+        image = photo if isinstance(photo, Image.Image) else decode_image(photo)
         preprocessing = self.preprocessing
         device = next(self.parameters()).device
         return to_input(preprocessing.pixels(image)[np.newaxis], preprocessing, device)

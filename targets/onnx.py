@@ -10,7 +10,7 @@ from edgekit.converters.classifier import onnx_problem
 from edgekit.converters.findings import ERROR, WARNING
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import OnnxModel
-from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.package import package_onnx
 from edgekit.options.build import BuildOptions
 from edgekit.system.extras import require
 from edgekit.system.files import write_bytes
@@ -51,7 +51,7 @@ class OnnxTarget(Target):
 
 def _form(row: str, scheme: str, batch: int | None) -> Form:
     def write(source: Source, folder: Path) -> str:
-        contents = package(
+        contents = package_onnx(
             source.graph,
             preprocessing=source.preprocessing,
             scheme=scheme,

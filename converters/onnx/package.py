@@ -17,7 +17,7 @@ AUTHOR = "edgekit"
 RECORD_KEY, LABELS_KEY = "edgekit", "labels"
 
 
-def package(
+def package_onnx(
     graph: Graph,
     *,
     preprocessing: Preprocessing,

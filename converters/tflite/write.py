@@ -54,7 +54,7 @@ def convert(
     return stream.getvalue()
 
 
-def write(
+def write_tflite(
     graph: Graph,
     path: StrPath,
     *,

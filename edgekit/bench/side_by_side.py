@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from edgekit import errors
-from edgekit.data.images import UnreadableImageError, decode
+from edgekit.data.images import UnreadableImageError, decode_image
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.runtimes.open import RUNTIMES
 from edgekit.system import processes as child
@@ -120,7 +120,7 @@ class Settings:
             raise UsageError("rounds, seconds, threads and timeout must be numbers above 0")
         if self.photo is not None:
             try:
-                decode(self.photo)
+                decode_image(self.photo)
             except UnreadableImageError as error:
                 raise UsageError(f"{self.photo} cannot be read", cause=error.reason) from error
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from edgekit.data.images import Pixels, decode
+from edgekit.data.images import Pixels, decode_image
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import draw
 from edgekit.errors import EdgekitError, UsageError
@@ -86,7 +86,7 @@ def load(
     after = _resident()
     about = read_about(path)
     if photo is not None:
-        model.set_input(model.feed(_pixels(decode(Path(photo)), model, about.preprocessing)))
+        model.set_input(model.feed(_pixels(decode_image(Path(photo)), model, about.preprocessing)))
     return model, {
         "runtime": model.runtime,
         "scheme": about.scheme,

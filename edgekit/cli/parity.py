@@ -27,12 +27,14 @@ def parity(
 ) -> None:
     """Compare a network's float and int8 forms, end to end and operator by operator."""
     from edgekit.errors import GateError
-    from edgekit.parity.compare import compare
+    from edgekit.parity.compare import compare_executions
     from edgekit.system.console import CONTROLS, Console
 
     console = Console()
     with console.stage(1, 1, "parity"):
-        found = compare(path, float_file=float_file, photos=photos, progress=console.progress)
+        found = compare_executions(
+            path, float_file=float_file, photos=photos, progress=console.progress
+        )
     if json:
         from json import dumps
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgekit.data.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode
+from edgekit.data.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode_image
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 from edgekit.system.quoting import quote_path, unquote_path
@@ -142,7 +142,7 @@ class HashedPhotos:
             UsageError: the file has vanished or was damaged since it was scanned.
         """
         try:
-            return decode(self.places[index].read_bytes(), shrink)
+            return decode_image(self.places[index].read_bytes(), shrink)
         except (OSError, UnreadableImageError) as error:
             raise UsageError(
                 f"the photo {self.names[index]} cannot be read any more",

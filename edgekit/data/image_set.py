@@ -34,7 +34,7 @@ class PhotoSet(Protocol):
         """Returns one photo: mode RGB, upright, in memory.
 
         It is of full size, or smaller where ``shrink`` was asked and allows it (see
-        `edgekit.data.images.decode`); it need not be asked.
+        `edgekit.data.images.decode_image`); it need not be asked.
         """
 
     def digest(self) -> str:

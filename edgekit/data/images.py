@@ -51,7 +51,7 @@ class UnreadableImageError(Exception):
         self.reason = reason
 
 
-def decode(source: StrPath | bytes, shrink: Shrink | None = None) -> Image.Image:
+def decode_image(source: StrPath | bytes, shrink: Shrink | None = None) -> Image.Image:
     """Decodes a JPEG, PNG, WebP or BMP image.
 
     Args:
@@ -155,7 +155,7 @@ def _reason(error: Exception, data: bytes) -> str:
 def decode_photo(photo: StrPath) -> Image.Image:
     """Reads a photo that the user named; raises UsageError where it cannot be read."""
     try:
-        return decode(Path(photo))
+        return decode_image(Path(photo))
     except UnreadableImageError as error:
         raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
 

@@ -70,7 +70,7 @@ class Preprocessing:
         then a copy, and not a blur by half a pixel.
 
         Args:
-            image: of any size and mode; what `edgekit.data.images.decode` gives.
+            image: of any size and mode; what `edgekit.data.images.decode_image` gives.
 
         Returns:
             uint8 [resolution, resolution, 3], RGB.

@@ -127,7 +127,7 @@ class Parity(TypedDict):
     ok: bool
 
 
-def compare(
+def compare_executions(
     path: StrPath,
     *,
     float_file: StrPath | None = None,

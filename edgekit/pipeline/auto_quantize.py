@@ -281,9 +281,9 @@ class _Judge:
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
-        from edgekit.converters.tflite.write import write
+        from edgekit.converters.tflite.write import write_tflite
 
-        write(graph, self.file, io="uint8")
+        write_tflite(graph, self.file, io="uint8")
         advance = partial(self.progress, f"evaluate {name}")
         logits = self.classify(
             run_file(self.file, self.photos, self.preprocessing, self.threads, advance)

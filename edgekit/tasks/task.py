@@ -163,15 +163,9 @@ class Learning(ABC):
         cutmix: float,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Mixes the images of a batch and their targets, as `edgekit.data.augmentation.mixing`.
+        """Mixes images [n, channels, height, width] of a batch, and their targets.
 
-        Args:
-            inputs: float [n, channels, height, width].
-            targets: labels, or what was mixed before.
-            classes: how many there are.
-            mixup: alpha of mixup; 0 is off.
-            cutmix: alpha of cutmix; 0 is off.
-            generator: all of chance.
+        See `edgekit.data.augmentation.mixing.mix`; ``classes`` is how many there are.
         """
 
     @abstractmethod
@@ -313,25 +307,12 @@ class Task(ABC):
 
     @abstractmethod
     def compare(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Closeness:
-        """How near outputs are to a reference's.
-
-        Raises:
-            UsageError: the shapes differ.
-        """
+        """How near outputs are to a reference's; raises UsageError where the shapes differ."""
 
     @abstractmethod
     def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite.
-
-        Raises:
-            UsageError: the shapes differ.
-        """
+        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite."""
 
     @abstractmethod
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
-        """What a file of the network says of itself.
-
-        Args:
-            graph: with a head or without.
-            labels: names of the classes.
-        """
+        """What a file of the network says of itself; ``labels`` are the names of the classes."""

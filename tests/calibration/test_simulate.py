@@ -15,7 +15,7 @@ from edgekit.calibration.quantize import collect, fixed_ranges, quantize
 from edgekit.calibration.quantized_network import QuantizedNetwork
 from edgekit.calibration.simulate import Simulation, round_by_photo
 from edgekit.converters.tflite.file import parse
-from edgekit.converters.tflite.write import write
+from edgekit.converters.tflite.write import write_tflite
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import AveragePool2D
@@ -108,7 +108,7 @@ def test_the_simulation_predicts_litert(name, make, share, tmp_path):
     """In the built-in kernels: what XNNPACK makes of float activations is its own affair."""
     graph = pooled(name)
     made = make(graph)
-    write(made, tmp_path / "model.tflite")
+    write_tflite(made, tmp_path / "model.tflite")
     record = Preprocessing(SIDE, (MEAN,) * 3, (STD,) * 3, ())
     file = LiteRT(tmp_path / "model.tflite", preprocessing=record, kernels="builtin")
     found = file.run(pixels())

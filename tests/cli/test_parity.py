@@ -21,7 +21,7 @@ def path(tmp_path):
 @pytest.fixture
 def faulty(monkeypatch):
     """Makes the next comparison find that an operator is off and a scale is wrong."""
-    honest = parity.compare
+    honest = parity.compare_executions
 
     def compare(*args, **options):
         found = honest(*args, **options)

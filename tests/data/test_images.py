@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.data.images import EXTENSIONS, UnreadableImageError, check, decode, to_rgb
+from edgekit.data.images import EXTENSIONS, UnreadableImageError, check, decode_image, to_rgb
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
@@ -49,10 +49,10 @@ def assert_two_halves(image: Image.Image, tolerance: int = 12) -> None:
 )
 def test_formats(tmp_path: Path, kind: str, options: dict[str, Any]) -> None:
     data = encode(two_halves(), kind, **options)
-    assert_two_halves(decode(data))
+    assert_two_halves(decode_image(data))
     file = tmp_path / "photo"
     file.write_bytes(data)
-    assert_two_halves(decode(file))
+    assert_two_halves(decode_image(file))
     check(file)
 
 
@@ -78,7 +78,7 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(scene.transpose(turn) if turn is not None else scene, kind, exif=exif, quality=95)
-    image = decode(data)
+    image = decode_image(data)
     assert_two_halves(image)
     assert min(np.asarray(image)[3, 4]) > 230
 
@@ -89,10 +89,10 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_jpeg_is_decoded_smaller(times: int, size: tuple[int, int], mode: str) -> None:
     data = encode(two_halves(75, 53).convert(mode), "JPEG", quality=95)
-    image = decode(data, lambda stored: times)
+    image = decode_image(data, lambda stored: times)
     assert (image.mode, image.size) == ("RGB", size)
     if times == 1:
-        assert image.tobytes() == decode(data).tobytes()
+        assert image.tobytes() == decode_image(data).tobytes()
     pixels = np.asarray(image).astype(int)
     expected = np.asarray(two_halves().convert(mode).convert("RGB")).astype(int)
     assert abs(pixels[2, 1] - expected[2, 1]).max() <= 12
@@ -102,7 +102,7 @@ def test_a_jpeg_is_decoded_smaller(times: int, size: tuple[int, int], mode: str)
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (7, 7), (15, 9), (641, 479)])
 @pytest.mark.parametrize("times", [1, 2, 4, 8])
 def test_a_smaller_photo_is_never_smaller_than_allowed(size: tuple[int, int], times: int) -> None:
-    image = decode(encode(Image.new("RGB", size), "JPEG"), lambda stored: times)
+    image = decode_image(encode(Image.new("RGB", size), "JPEG"), lambda stored: times)
     assert image.width >= -(-size[0] // times)
     assert image.height >= -(-size[1] // times)
 
@@ -120,11 +120,11 @@ def test_shrink_is_told_the_upright_size_once(orientation: int, kind: str) -> No
         asked.append(stored)
         return 2
 
-    image = decode(data, shrink)
+    image = decode_image(data, shrink)
     assert asked == [(48, 32)]
     assert image.size == ((24, 16) if kind == "JPEG" else (48, 32))
     if kind != "JPEG":
-        assert image.tobytes() == decode(data).tobytes()
+        assert image.tobytes() == decode_image(data).tobytes()
     assert abs(np.asarray(image).astype(int)[4, 2] - RED).max() <= 12
 
 
@@ -133,17 +133,19 @@ def test_an_error_of_shrink_is_not_the_photos() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        decode(encode(two_halves(), "JPEG"), shrink)
+        decode_image(encode(two_halves(), "JPEG"), shrink)
 
 
 def test_broken_exif_does_not_spoil_a_photo() -> None:
-    assert_two_halves(decode(encode(two_halves(), "JPEG", quality=95, exif=b"Exif\0\0garbage!")))
+    assert_two_halves(
+        decode_image(encode(two_halves(), "JPEG", quality=95, exif=b"Exif\0\0garbage!"))
+    )
 
 
 def test_cmyk_jpeg() -> None:
     data = encode(two_halves().convert("CMYK"), "JPEG", quality=95)
     assert b"Adobe" in data  # PIL writes the marker, and with it inverted values, as Photoshop does
-    assert_two_halves(decode(data))
+    assert_two_halves(decode_image(data))
 
 
 def test_grey_of_every_depth() -> None:
@@ -152,13 +154,13 @@ def test_grey_of_every_depth() -> None:
     eight = Image.fromarray(ramp)
     sixteen = Image.fromarray(ramp.astype(np.uint16) * 257)
     for image in (eight, sixteen, eight.convert("LA")):
-        np.testing.assert_array_equal(np.asarray(decode(encode(image, "PNG"))), expected)
-    one = decode(encode(Image.fromarray(ramp > 127), "PNG"))
+        np.testing.assert_array_equal(np.asarray(decode_image(encode(image, "PNG"))), expected)
+    one = decode_image(encode(Image.fromarray(ramp > 127), "PNG"))
     np.testing.assert_array_equal(np.asarray(one), (expected > 127) * np.uint8(255))
 
 
 def test_palette() -> None:
-    assert_two_halves(decode(encode(two_halves().quantize(8), "PNG")))
+    assert_two_halves(decode_image(encode(two_halves().quantize(8), "PNG")))
 
 
 def transparent_left(mode: str) -> bytes:
@@ -178,21 +180,21 @@ def _index_of_left() -> int:
 
 @pytest.mark.parametrize("mode", ["PNG", "WEBP", "P", "RGB"])
 def test_transparency_is_white(mode: str) -> None:
-    image = decode(transparent_left(mode))
+    image = decode_image(transparent_left(mode))
     assert image.mode == "RGB"
     assert image.getpixel((8, 16)) == (255, 255, 255)
     assert abs(np.array(image.getpixel((40, 16))) - BLUE).max() <= 12
 
 
 def test_half_transparency_is_mixed_with_white() -> None:
-    image = decode(encode(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
+    image = decode_image(encode(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
     assert image.getpixel((1, 1)) == (127, 127, 127)
 
 
 def test_first_frame_of_an_animation() -> None:
     frames = [two_halves(), Image.new("RGB", (48, 32))]
     data = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    assert_two_halves(decode(data))
+    assert_two_halves(decode_image(data))
 
 
 def test_to_rgb_keeps_rgb() -> None:
@@ -221,7 +223,7 @@ def noise() -> Image.Image:
 def test_unreadable(tmp_path: Path, data: bytes, reason: str) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(data)
-    for read in (decode, check):
+    for read in (decode_image, check):
         with pytest.raises(UnreadableImageError, match=reason) as caught:
             read(file)
         assert caught.value.path == file
@@ -229,13 +231,13 @@ def test_unreadable(tmp_path: Path, data: bytes, reason: str) -> None:
         with pytest.raises(UnreadableImageError, match=reason):
             read(data)
     with pytest.raises(UnreadableImageError, match=reason):
-        decode(data, lambda stored: 8)
+        decode_image(data, lambda stored: 8)
 
 
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(noise(), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    for read in (decode, check):
+    for read in (decode_image, check):
         with pytest.raises(UnreadableImageError, match="more than 2,000 pixels"):
             read(data)
 
@@ -243,7 +245,7 @@ def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["missing.jpg", "."])
 def test_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnreadableImageError, match="directory"):
-        decode(tmp_path / name)
+        decode_image(tmp_path / name)
 
 
 def test_extensions_are_lower_case_suffixes() -> None:

@@ -22,7 +22,7 @@ from edgekit.data.splits import Splits
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
-from edgekit.parity.compare import compare, compare_subject
+from edgekit.parity.compare import compare_executions, compare_subject
 from edgekit.parity.executions import Subject
 from edgekit.system.files import write_json
 
@@ -208,7 +208,7 @@ def run_folder(lite0, tmp_path_factory) -> Path:
 
 
 def test_a_run_is_compared_on_its_own_photos(run_folder, lite0):
-    found = compare(run_folder, photos=3)
+    found = compare_executions(run_folder, photos=3)
     assert found["ok"]
     assert (found["source"], found["photos"]) == ("shapes", 3)
     assert found["executions"] == [
@@ -224,7 +224,7 @@ def test_a_run_is_compared_on_its_own_photos(run_folder, lite0):
 
 
 def test_a_file_alone_is_compared_with_its_float_file(lite0):
-    found = compare(lite0.file, float_file=lite0.float_file, photos=2)
+    found = compare_executions(lite0.file, float_file=lite0.float_file, photos=2)
     assert found["ok"]
     assert found["executions"][0] == "tflite float"
     assert len(found["tensors"]) == len(lite0.quantized.nodes)
@@ -233,15 +233,15 @@ def test_a_file_alone_is_compared_with_its_float_file(lite0):
 
 def test_what_cannot_be_compared_is_refused(lite0, tmp_path):
     with pytest.raises(UsageError, match="not an int8 model"):
-        compare(lite0.float_file)
+        compare_executions(lite0.float_file)
     with pytest.raises(UsageError, match="0 photos"):
-        compare(lite0.file, photos=0)
+        compare_executions(lite0.file, photos=0)
     with pytest.raises(UsageError, match="holds no finished run"):
-        compare(tmp_path)
+        compare_executions(tmp_path)
     with pytest.raises(UsageError, match="a float file of its own"):
-        compare(tmp_path, float_file=lite0.float_file)
+        compare_executions(tmp_path, float_file=lite0.float_file)
     with pytest.raises(UsageError, match="cannot read"):
-        compare(tmp_path / "absent.tflite")
+        compare_executions(tmp_path / "absent.tflite")
 
 
 @pytest.fixture(scope="module", params=["lite0", "v2-b0"])
@@ -273,7 +273,7 @@ def real_run(request, tmp_path_factory) -> Path:
 @pytest.mark.slow
 @needs("shared", SHARED.is_dir())
 def test_trained_networks_are_simulated_exactly_and_their_faults_are_found(real_run):
-    found = compare(real_run, photos=8)
+    found = compare_executions(real_run, photos=8)
     assert found["ok"], found["differences"][:3]
     pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
     assert pairs["integer simulation", "tflite builtin"]["mean_lsb"] == 0
@@ -290,7 +290,7 @@ def test_trained_networks_are_simulated_exactly_and_their_faults_are_found(real_
         plant = Plant(faithful, graph)
         tensor = fault(plant, node)
         path.write_bytes(plant.pack())
-        found = compare(real_run, photos=1)
+        found = compare_executions(real_run, photos=1)
         assert [d["tensor"] for d in found["differences"]] == [tensor]
         if fault is not no_activation:
             assert found["first"]["tensor"] == node
@@ -300,7 +300,7 @@ def test_scores_without_a_batch_are_refused(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(reshaped(5).pack())
     with pytest.raises(UsageError, match="photo by photo"):
-        compare(path)
+        compare_executions(path)
 
 
 @pytest.mark.parametrize(
@@ -315,5 +315,5 @@ def test_what_is_no_classifier_is_refused(tmp_path, tiny, says):
     path = tmp_path / "m.tflite"
     path.write_bytes(tiny.pack())
     with pytest.raises(UsageError, match="not an image classifier") as caught:
-        compare(path)
+        compare_executions(path)
     assert says in caught.value.cause

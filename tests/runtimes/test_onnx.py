@@ -10,7 +10,7 @@ from pooled import MEAN, STD, plain, quantized
 from pooled import pixels as photos
 from tiny_onnx import SIZE, WEIGHTS, conditional, outside, scores, tiny
 
-from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.package import package_onnx
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.runtimes import onnx as runtime_onnx
@@ -45,7 +45,7 @@ def test_our_own_files_say_how_they_are_fed(save):
     graph = quantized(plain("b0"))
     answers = []
     for io in ("uint8", "float32"):
-        path = save(package(graph, preprocessing=OURS, scheme="w8a8-static", io=io))
+        path = save(package_onnx(graph, preprocessing=OURS, scheme="w8a8-static", io=io))
         model: Classifier = OnnxRuntime(path)
         assert (model.path, model.side) == (path, 64)
         assert model.runtime == f"ONNX Runtime {onnxruntime.__version__}"
@@ -57,14 +57,14 @@ def test_our_own_files_say_how_they_are_fed(save):
 
 
 def test_bytes_are_fed_as_they_are(save):
-    contents = package(plain("b0"), preprocessing=OURS, scheme="fp32", io="uint8")
+    contents = package_onnx(plain("b0"), preprocessing=OURS, scheme="fp32", io="uint8")
     fed = OnnxRuntime(save(contents)).feed(photos(1)[0])
     np.testing.assert_array_equal(fed, photos(1))
     assert fed.dtype == np.uint8
 
 
 def test_the_files_own_record_goes_before_the_one_that_is_given(save):
-    path = save(package(plain("b0"), preprocessing=OURS, scheme="fp32"))
+    path = save(package_onnx(plain("b0"), preprocessing=OURS, scheme="fp32"))
     fed = OnnxRuntime(path, preprocessing=RECORD).feed(photos(1)[0])
     np.testing.assert_array_equal(fed, nchw(photos(1), OURS))
 

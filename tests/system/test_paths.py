@@ -14,7 +14,7 @@ from narrow import make_narrow
 from PIL import Image
 
 import edgekit
-from edgekit.data.images import decode
+from edgekit.data.images import decode_image
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import SPECS
 
@@ -80,5 +80,5 @@ def test_photos_networks_and_weights_are_read_by_any_name(kind, tmp_path, monkey
         np.testing.assert_array_equal(loaded.graph.weights[name], array)
         np.testing.assert_array_equal(model.graph.weights[name], array)
     Image.new("RGB", (40, 30), (9, 8, 7)).save(tmp_path / "photo.png")
-    assert decode(kind(tmp_path / "photo.png")).size == (40, 30)
+    assert decode_image(kind(tmp_path / "photo.png")).size == (40, 30)
     assert model.photo(kind(tmp_path / "photo.png")).shape == (1, 3, 32, 32)

@@ -6,7 +6,7 @@ from pooled import MEAN, STD, plain, quantized
 from tiny_onnx import conditional, tiny
 
 from edgekit.calibration.mixed import keep_float
-from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.package import package_onnx
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.targets.onnx import OnnxTarget
@@ -29,13 +29,13 @@ def check(tmp_path, contents):
 @pytest.mark.parametrize("mixed", [True, False])
 def test_our_own_files_have_no_findings_and_nothing_to_compile(tmp_path, int8, mixed, io):
     graph = keep_float(int8, [int8.nodes[2].name]) if mixed else int8
-    contents = package(graph, preprocessing=RECORD, scheme="w8a8-static", io=io)
+    contents = package_onnx(graph, preprocessing=RECORD, scheme="w8a8-static", io=io)
     assert check(tmp_path, contents) == []
     assert OnnxTarget().compile(OnnxTarget().examine(tmp_path / "model.onnx"), tmp_path) is None
 
 
 def test_int8_weights_are_warned_of(tmp_path, int8):
-    contents = package(int8, preprocessing=RECORD, scheme="w8a8-static", weights="int8")
+    contents = package_onnx(int8, preprocessing=RECORD, scheme="w8a8-static", weights="int8")
     assert check(tmp_path, contents) == [("warning", "exact-everywhere")]
 
 

@@ -10,7 +10,7 @@ import pytest
 import edgekit
 from edgekit.cli import run as command
 from edgekit.data import synthetic
-from edgekit.parity.compare import compare
+from edgekit.parity.compare import compare_executions
 from edgekit.runtimes.open import open_classifier
 
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1, "compile": False}
@@ -87,7 +87,7 @@ def test_the_files_run_where_they_were_put(run, role, name):
 
 
 def test_parity_takes_them_as_executions(run):
-    found = compare(run.folder, photos=3)
+    found = compare_executions(run.folder, photos=3)
     assert {"openvino float", "openvino int8", "openvino int8 by nncf", "onnx int8"} <= {
         *found["executions"]
     }

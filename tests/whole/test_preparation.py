@@ -13,7 +13,7 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import AveragePool2D, Mean
 from edgekit.networks.quantization import scale_owners
 from edgekit.options.build import BuildOptions
-from edgekit.parity.compare import compare
+from edgekit.parity.compare import compare_executions
 from edgekit.pipeline.plan import make_plan
 from edgekit.system.console import Console
 from edgekit.targets import registry
@@ -43,7 +43,7 @@ def test_the_edge_tpu_s_file_has_a_pool_and_agrees_with_its_network(tmp_path, he
     output = read(run.files["w8a8-static"])
     assert output.tensors[output.outputs[0]].shape == (1, 1280 if head == "none" else 10)
     assert run.document["targets"][0]["status"] == "ready"
-    found = compare(run.folder, photos=3)
+    found = compare_executions(run.folder, photos=3)
     assert found["ok"]
     # Every tensor has its float counterpart in the network as the target wanted it.
     assert "pool_average" in {tensor["tensor"] for tensor in found["tensors"]}

@@ -184,7 +184,7 @@ class ConvertForm(ModelFile):
 def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: str, io: str) -> str:
     """Writes a file with its metadata, reads it back and proves that it is of its scheme."""
     from edgekit.converters.tflite.about import About
-    from edgekit.converters.tflite.write import write
+    from edgekit.converters.tflite.write import write_tflite
 
     said = find_task(preprocessing.task).describe(graph, preprocessing.labels)
     about = About(
@@ -196,7 +196,7 @@ def _convert(folder: Path, graph: Graph, preprocessing: Preprocessing, scheme: s
         author="edgekit",
     )
     path = folder / MODEL
-    written = write(graph, path, io=io, half=scheme == FP16, about=about)
+    written = write_tflite(graph, path, io=io, half=scheme == FP16, about=about)
     if broken := _faults(path, scheme):
         raise EdgekitError(f"the {scheme} file breaks the scheme", cause="; ".join(broken[:3]))
     return size(written)

@@ -21,11 +21,9 @@ class ClassificationLearning(Learning):
     augmentation = Augmentation  # a class stays what it is, however the image is varied
 
     def blank(self, count: int, side: int, device: torch.device) -> Tensor:
-        """The first class for each."""
         return torch.zeros(count, dtype=torch.int64, device=device)
 
     def targets(self, labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
-        """One-hot, float32 [n, classes]."""
         found: NDArray[np.float32] = np.eye(classes, dtype=np.float32)[labels]
         return found
 
@@ -39,13 +37,11 @@ class ClassificationLearning(Learning):
         cutmix: float,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Inputs, and the probability of each class, float [n, classes]."""
         if not targets.is_floating_point():
             targets = F.one_hot(targets, classes).float()
         return mix(inputs, targets, mixup=mixup, cutmix=cutmix, generator=generator)
 
     def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """Cross-entropy."""
         return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
 
     def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
@@ -55,12 +51,10 @@ class ClassificationLearning(Learning):
         )
 
     def divergence(self, wanted: Tensor, outputs: Tensor) -> float:
-        """The same in float64, summed over the images."""
         log_p, log_q = (logits.double().log_softmax(1) for logits in (wanted, outputs))
         return float((log_p.exp() * (log_p - log_q)).sum())
 
     def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Of one class for each image."""
         log_p = outputs.log_softmax(1)
         drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator)
         return log_p.gather(1, drawn.to(outputs.device)).sum()
@@ -73,14 +67,12 @@ class ClassificationLearning(Learning):
         return direction - p * direction.sum(1, keepdim=True)
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the classes, float32 [n, classes]."""
         found: NDArray[np.float32] = torch.from_numpy(outputs).softmax(1).numpy()
         return found
 
     def confidence(
         self, probabilities: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The likeliest class."""
         return probabilities.argmax(1), probabilities.max(1)
 
 

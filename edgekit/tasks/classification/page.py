@@ -48,19 +48,16 @@ class ClassificationPage(Page):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Top-1, top-5, and what was lost."""
         return COLUMNS
 
     def evaluate(
         self, stage: str, outputs: NDArray[Any], labels: Any, names: Sequence[str]
     ) -> Evaluation:
-        """Which classes are confused."""
         return evaluate_answers(stage, outputs, labels, names)
 
     def hardest(
         self, outputs: NDArray[Any], photos: PhotoSet, preprocessing: Preprocessing, count: int
     ) -> list[WorstPhoto]:
-        """The photos of the highest cross-entropy."""
         names = preprocessing.labels
         return [
             WorstPhoto(
@@ -82,7 +79,6 @@ class ClassificationPage(Page):
         preprocessing: Preprocessing,
         count: int,
     ) -> tuple[list[Miss], int]:
-        """Photos whose class only the reference finds."""
         truth, names = photos.labels, preprocessing.labels
         lost = np.flatnonzero(top_k(reference, truth, 1) & ~top_k(outputs, truth, 1))
         misses = [

@@ -26,17 +26,7 @@ class Figures(TypedDict):
 def measure(
     logits: NDArray[Any], labels: NDArray[Any], reference: NDArray[Any] | None = None
 ) -> Figures:
-    """Measures one stage's answers.
-
-    Args:
-        logits: its scores ``[n, classes]`` in any dtype.
-        labels: true class indices ``[n]``.
-        reference: scores of fp32-torch on the same photos, ``[n, classes]``; None where it was
-            not measured.
-
-    Raises:
-        UsageError: the arrays do not belong together.
-    """
+    """The figures of logits [n, classes] and labels [n]; see `edgekit.tasks.task.Task.measure`."""
     from edgekit.tasks.classification import metrics
 
     correct = metrics.top_k(logits, labels, 1)

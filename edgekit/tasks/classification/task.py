@@ -28,15 +28,12 @@ class Classifier(Head):
     """One fully connected layer from the embedding to a logit per class."""
 
     def is_on(self, graph: Graph) -> bool:
-        """Whether the last layer is fully connected."""
         return isinstance(graph.nodes[-1], FullyConnected)
 
     def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
-        """The network with a fresh classifier; raises TypeError where it has none."""
         return replace_head(graph, classes, seed)
 
     def remove(self, graph: Graph) -> Graph:
-        """The network up to the embedding, [head channels]."""
         return without_classifier(graph)
 
     def apply(self, graph: Graph, features: NDArray[Any]) -> NDArray[Any]:
@@ -58,13 +55,11 @@ class Classification(Task):
 
     @property
     def learning(self) -> Learning:
-        """Cross-entropy."""
         from edgekit.tasks.classification.learning import LEARNING
 
         return LEARNING
 
     def labels(self, photos: PhotoSet) -> NDArray[np.int64]:
-        """Class indices, int64 [n]."""
         return photos.labels
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
@@ -77,7 +72,6 @@ class Classification(Task):
         return float(metrics.top_k(outputs, labels, 1).sum()), len(labels)
 
     def score(self, tally: Sequence[float]) -> float:
-        """Share of right answers."""
         right, count = tally
         return right / count if count else float("nan")
 
@@ -91,7 +85,6 @@ class Classification(Task):
         return {**measure(outputs, labels, reference)}
 
     def compare(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Closeness:
-        """By the answers and the probabilities of the classes."""
         return Closeness(
             metrics.agreement(self.decode(reference), self.decode(outputs)),
             metrics.kl_divergence(reference, outputs),
@@ -99,11 +92,9 @@ class Classification(Task):
         )
 
     def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """KL of the classes' probabilities, image by image."""
         return metrics.kl_by_photo(reference, outputs)
 
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
-        """Of a classifier, or of an embedding where the head was removed."""
         if self.head.is_on(graph):
             text = f"Image classifier, {graph.classes} classes; the output is logits."
             return Description(text, tuple(labels), (LOGITS,))

@@ -13,7 +13,7 @@ from tiny_tflite import TinyModel
 from edgekit.calibration.mixed import keep_float
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import End, OnnxModel, check, parse, read
-from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.package import package_onnx
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 
@@ -41,7 +41,7 @@ def save(tmp_path):
 @pytest.mark.parametrize("scheme", ["fp32", "w8a8-static", "mixed"])
 @pytest.mark.parametrize("io", ["uint8", "float32"])
 def test_our_own_files_are_described(save, scheme, io):
-    contents = package(graph_of(scheme), preprocessing=RECORD, scheme=scheme, io=io)
+    contents = package_onnx(graph_of(scheme), preprocessing=RECORD, scheme=scheme, io=io)
     model = read(save(contents))
     shape = (1, 64, 64, 3) if io == "uint8" else (1, 3, 64, 64)
     assert model.scheme == scheme

@@ -18,7 +18,7 @@ import torch
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.simulate import Simulation
-from edgekit.converters.onnx.package import package
+from edgekit.converters.onnx.package import package_onnx
 from edgekit.converters.onnx.write import WEIGHT_TYPES, clips, convert
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
@@ -328,7 +328,7 @@ def test_an_activation_that_rounding_does_not_do_is_kept():
 @pytest.mark.parametrize("io", ["uint8", "float32"])
 def test_a_package_says_what_an_application_needs(io):
     graph = float_graph("b0")
-    contents = package(graph, preprocessing=RECORD, scheme="fp32", io=io)
+    contents = package_onnx(graph, preprocessing=RECORD, scheme="fp32", io=io)
     said = {p.key: p.value for p in onnx.load_model_from_string(contents).metadata_props}
     ways = {"uint8": ("uint8", "NHWC"), "float32": ("float32", "NCHW")}
     assert Preprocessing.from_dict(json.loads(said["edgekit"])) == RECORD.of_input(*ways[io])
@@ -336,12 +336,12 @@ def test_a_package_says_what_an_application_needs(io):
     assert said["name"] == "EfficientNet-B0 fp32"
     assert said["description"] == "Image classifier, 5 classes; the output is logits."
     assert said["author"] == "edgekit"
-    assert contents == package(graph, preprocessing=RECORD, scheme="fp32", io=io)
+    assert contents == package_onnx(graph, preprocessing=RECORD, scheme="fp32", io=io)
 
 
 def test_the_record_of_an_int8_file_has_the_normalization_that_it_was_left():
     graph, mean, std = int8_graph("b0")
-    contents = package(graph, preprocessing=RECORD, scheme="w8a8-static")
+    contents = package_onnx(graph, preprocessing=RECORD, scheme="w8a8-static")
     said = {p.key: p.value for p in onnx.load_model_from_string(contents).metadata_props}
     record = Preprocessing.from_dict(json.loads(said["edgekit"]))
     assert (record.mean, record.layout) == ((mean,) * 3, "NCHW")
@@ -350,7 +350,7 @@ def test_the_record_of_an_int8_file_has_the_normalization_that_it_was_left():
 
 def test_an_embedding_has_no_labels():
     graph = without_classifier(float_graph("b0"))
-    contents = package(graph, preprocessing=RECORD, scheme="fp32")
+    contents = package_onnx(graph, preprocessing=RECORD, scheme="fp32")
     said = {p.key: p.value for p in onnx.load_model_from_string(contents).metadata_props}
     assert json.loads(said["labels"]) == []
     assert "Image embedding of" in said["description"]
@@ -359,7 +359,7 @@ def test_an_embedding_has_no_labels():
 def test_labels_of_another_network_are_refused():
     record = replace(RECORD, labels=("a", "b"))
     with pytest.raises(UsageError, match="labels do not fit"):
-        package(float_graph("b0"), preprocessing=record, scheme="fp32")
+        package_onnx(float_graph("b0"), preprocessing=record, scheme="fp32")
 
 
 @pytest.mark.parametrize(

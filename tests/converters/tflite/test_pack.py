@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.converters.tflite.about import About
 from edgekit.converters.tflite.metadata import read_metadata
-from edgekit.converters.tflite.write import write
+from edgekit.converters.tflite.write import write_tflite
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected, Mean
@@ -61,7 +61,7 @@ def test_a_network_beyond_2_gb_runs(tmp_path):
         name="n", description="d", labels=("a", "b"), preprocessing=record, outputs=(LOGITS,)
     )
     path, answers = tmp_path / "wide.tflite", tmp_path / "answers.npy"
-    assert write(graph, path, about=about) > 2**31
+    assert write_tflite(graph, path, about=about) > 2**31
     subprocess.run([sys.executable, "-c", RUN, path, answers], check=True, capture_output=True)
     np.testing.assert_array_equal(np.load(answers), [15, -23])
     assert read_metadata(path).labels == ("a", "b")

@@ -17,7 +17,7 @@ from edgekit.converters.tflite.checks import check_int8
 from edgekit.converters.tflite.file import parse
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.converters.tflite.operators import OPERATORS
-from edgekit.converters.tflite.write import convert, write
+from edgekit.converters.tflite.write import convert, write_tflite
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.edit import without_classifier
@@ -340,7 +340,7 @@ def test_weights_behind_the_flatbuffer_give_the_same_answers(tmp_path, quantized
     answers, models = [], []
     for number, most in enumerate((10**9, 1000)):
         path = tmp_path / f"{number}.tflite"
-        size = write(graph, path, about=about, most_inline=most)
+        size = write_tflite(graph, path, about=about, most_inline=most)
         assert size == path.stat().st_size
         models.append(parse(path.read_bytes()))
         assert read_metadata(path).labels == labels
@@ -357,7 +357,7 @@ def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path):
     graph = float_graph("lite0")
     bad = {**graph.weights, "head/bias": graph.weights["head/bias"] + np.float32(1e5)}
     with pytest.raises(EdgekitError):
-        write(graph.with_weights(bad), path, half=True)
+        write_tflite(graph.with_weights(bad), path, half=True)
     assert path.read_bytes() == b"before"
     assert [*tmp_path.iterdir()] == [path]
 
