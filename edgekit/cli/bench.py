@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json, Std
 from edgekit.targets import registry
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def command(
             metavar="R,G,B",
         ),
     ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="A photo is fed as (pixel - mean) / std.", metavar="R,G,B")
-    ] = None,
+    std: Std = None,
     delegate: Annotated[
         list[str] | None,
         typer.Option(help=f"On devices: none, xnnpack, {registry.DEFAULT}, gpu. [xnnpack]"),
@@ -74,7 +73,7 @@ def command(
         typer.Option(help="Folder for what OpenVINO compiles, to load faster.", metavar="DIR"),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a file may hang.")] = 60.0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Save the JSON document.", metavar="FILE")
     ] = None,

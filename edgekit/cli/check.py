@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekit.cli.options import Json, TargetName
 from edgekit.targets import registry
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 def check(
     file: Annotated[Path, typer.Argument(help="A .tflite file, edgekit's or another's.")],
-    target: Annotated[
-        str, typer.Option(help="Where it shall run.", metavar="NAME")
-    ] = registry.DEFAULT,
+    target: TargetName = registry.DEFAULT,
     min_mapped: Annotated[
         float | None,
         typer.Option(
@@ -32,7 +31,7 @@ def check(
     operators: Annotated[
         bool, typer.Option("--operators", help="List every operator, not kinds of them.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Predict which operators of a file a target runs, what will fit, and what to change."""
     from edgekit.errors import UsageError

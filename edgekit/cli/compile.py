@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.from_options import add_compiler_options
+from edgekit.cli.options import Json, TargetName
 from edgekit.errors import CompileError, UsageError
 from edgekit.targets import registry
 
@@ -25,9 +26,7 @@ def command(
     files: Annotated[
         list[Path], typer.Argument(help="Quantized .tflite files; several share the cache.")
     ],
-    target: Annotated[
-        str, typer.Option(help="Where it shall run.", metavar="NAME")
-    ] = registry.DEFAULT,
+    target: TargetName = registry.DEFAULT,
     out: Annotated[
         Path | None, typer.Option(help="Where results go; else beside the first file.")
     ] = None,
@@ -44,7 +43,7 @@ def command(
             "--bisect", help="Find the operator at which the compiler begins to fail on the file."
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
     given: dict[str, Any] | None = None,
 ) -> int:
     """Compile quantized files for a target, and verify what its compiler made.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekit.cli.options import Json, Std
+
 if TYPE_CHECKING:
     from edgekit.targets.deploy.record import Deployed
 
@@ -36,14 +38,12 @@ def command(
             metavar="R,G,B",
         ),
     ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="A photo is fed as (pixel - mean) / std.", metavar="R,G,B")
-    ] = None,
+    std: Std = None,
     benchmark_binary: Annotated[
         Path | None,
         typer.Option(help="benchmark_model, to try the model on a phone.", metavar="FILE"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Put a model and a program that runs it on a device, or into sources for an Android app."""
     import sys

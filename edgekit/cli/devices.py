@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli.options import Json
+
 
 def command(
     urls: Annotated[
@@ -15,7 +17,7 @@ def command(
     timeout: Annotated[
         float, typer.Option(help="Seconds that each may take to answer.", min=0)
     ] = 3.0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List the devices that answer: this machine, phones over adb, hosts of ~/.ssh/config."""
     import sys

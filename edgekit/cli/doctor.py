@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekit.cli.options import Json
+
 if TYPE_CHECKING:
     from edgekit.targets.doctor.examine import Facts, Missing, Python
 
@@ -23,7 +25,7 @@ def command(
         str | None,
         typer.Option(help="The device's Python. [the first that fits]", metavar="PATH"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what a device is, which Pythons it has, and what it lacks to run models.
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json
+
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="A .tflite, .onnx or .xml file, of edgekit or not.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Show a model file's types, operators, labels, preprocessing and faults."""
     from edgekit.system.console import CONTROLS

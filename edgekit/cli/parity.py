@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekit.cli.options import Json
+
 if TYPE_CHECKING:
     from edgekit.parity.compare import NoiseFloor, OperatorResult, Pair, Parity
 
@@ -23,7 +25,7 @@ def parity(
         Path | None, typer.Option("--float", help="Beside a file: its float .tflite file.")
     ] = None,
     photos: Annotated[int, typer.Option("--photos", help="Photos that run end to end.")] = 16,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Compare a network's float and int8 forms, end to end and operator by operator."""
     from edgekit.errors import GateError

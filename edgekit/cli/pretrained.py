@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli.options import Json
+
 
 def list_weights(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List the official ImageNet weights: size, hash, licence, and whether they are cached."""
     from dataclasses import asdict

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from edgekit.cli.options import Json
 from edgekit.errors import CompileError, UsageError
 from edgekit.targets import registry
 
@@ -24,7 +25,7 @@ def command(
         list[str],
         typer.Argument(help="Compiler logs or captured output, or runs' folders; - for stdin."),
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> int:
     """Show what {title}'s compiler wrote, or again the table of a run.
 

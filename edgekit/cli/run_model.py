@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json
 from edgekit.targets import registry
 
 _LIBRARY = registry.find(registry.DEFAULT).delegate
@@ -41,7 +42,7 @@ def command(
     top: Annotated[int, typer.Option("--top", help="Classes shown per photo.")] = 5,
     repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Classify photos with a .tflite file on this host, and measure it."""
     from edgekit.data.normalization import parse_normalization

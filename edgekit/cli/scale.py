@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def command(
         float, typer.Option(help="How far alpha x beta^2 x gamma^2 may be from 2.")
     ] = 0.1,
     limit: Annotated[int, typer.Option(help="Most candidates to show; 0 for all.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Search for ways of scaling a variant to a budget of multiply-accumulates."""
     from edgekit.networks.efficientnet.scaling import search

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def command(
     top: Annotated[
         int, typer.Option(help="For how many tensors the cost is measured, not only estimated.")
     ] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Show which tensors and layers lose most when each alone is quantized."""
     from edgekit.calibration.sensitivity import measure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.options import Json
 from edgekit.options.training import SOURCES
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ RESOLUTION = Annotated[
         "--resolution", min=32, max=2048, help="Input in pixels. [by model]", show_default=False
     ),
 ]
-JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command("import")
@@ -66,7 +66,7 @@ def import_weights(
     classes: CLASSES = None,
     resolution: RESOLUTION = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
-    json: JSON = False,
+    json: Json = False,
 ) -> None:
     """Read weights strictly and write them as a network of edgekit's own."""
     from edgekit.converters.weights.load import load_weights
@@ -104,7 +104,7 @@ def verify(
         Path | None,
         typer.Option(help="An .npz with input_nhwc and the logits to expect.", show_default=False),
     ] = None,
-    json: JSON = False,
+    json: Json = False,
 ) -> int:
     """Read weights strictly, run the network, and compare its logits with the original's."""
     from edgekit.converters.weights.load import load_weights

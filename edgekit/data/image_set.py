@@ -48,7 +48,7 @@ class PhotoSet(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedPhotos:
+class ConcatenatedPhotos:
     """Several sets as one; a `edgekit.data.image_set.PhotoSet`.
 
     Attributes:
@@ -88,10 +88,10 @@ class JoinedPhotos:
         """Returns a SHA-256 over names, labels and contents, in hex."""
         return hashlib.sha256(" ".join(part.digest() for part in self.parts).encode()).hexdigest()
 
-    def subset(self, indices: Sequence[int]) -> JoinedPhotos:
+    def subset(self, indices: Sequence[int]) -> ConcatenatedPhotos:
         """Returns the photos at these indices, in this order: a part for each run of one set."""
         runs = groupby(map(self._place, indices), key=itemgetter(0))
-        return JoinedPhotos(
+        return ConcatenatedPhotos(
             tuple(self.parts[part].subset([within for _, within in run]) for part, run in runs)
         )
 
@@ -102,6 +102,6 @@ class JoinedPhotos:
     @classmethod
     def from_dict(
         cls, record: Mapping[str, Any], read: Callable[[Mapping[str, Any]], PhotoSet]
-    ) -> JoinedPhotos:
+    ) -> ConcatenatedPhotos:
         """Reads what `to_dict` wrote; ``read`` makes a part of its record."""
         return cls(tuple(read(part) for part in record["parts"]))

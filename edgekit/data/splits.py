@@ -27,7 +27,7 @@ from edgekit.data.folders import (
     printable,
     scan,
 )
-from edgekit.data.image_set import JoinedPhotos, PhotoSet
+from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
 from edgekit.data.shards import ShardPhotos, find_shards
 from edgekit.data.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
@@ -104,7 +104,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], PhotoSet]] = {
     "files": FilePhotos.from_dict,
     "shards": ShardPhotos.from_dict,
     "shapes": synthetic.SyntheticPhotos.from_dict,
-    "joined": lambda record: JoinedPhotos.from_dict(record, photos_from_dict),
+    "joined": lambda record: ConcatenatedPhotos.from_dict(record, photos_from_dict),
 }
 
 

@@ -112,9 +112,9 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
 
 
 def _subject_of_run(folder: Path) -> Subject:
-    from edgekit.networks.edit import without_classifier
     from edgekit.networks.graph import Graph
     from edgekit.networks.schemes import FP32, W8A8
+    from edgekit.tasks.registry import find_task
 
     run = open_run(folder)
     file = {scheme: folder / f"{run.name}-{scheme}.tflite" for scheme in (FP32, W8A8)}
@@ -123,7 +123,7 @@ def _subject_of_run(folder: Path) -> Subject:
             f"{folder} holds no file that is int8 throughout",
             cause="some of its layers are kept in float, which the integer simulation cannot run",
         )
-    graph = Graph.load(folder / f"{run.name}.graph")
+    graph, task = Graph.load(folder / f"{run.name}.graph"), find_task(run.preprocessing.task)
     # A repair may have given the channels other scales.
     repaired = run.has("repair", runs.FLOAT)
     reference = run.graph("repair", runs.FLOAT) if repaired else run.graph("calibrate")
@@ -134,7 +134,7 @@ def _subject_of_run(folder: Path) -> Subject:
         splits.val,
         splits.source,
         file[FP32],
-        without_classifier(graph) if run.head == "none" else graph,
+        task.head.remove(graph) if run.head == "none" else graph,
         Graph.load(folder / f"{run.name}-{W8A8}.graph"),
         reference,
         {

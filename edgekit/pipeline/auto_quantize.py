@@ -1,6 +1,6 @@
-"""``--quantize auto``: climbs a ladder of repairs, and stops at the first rung within the budget.
+"""``--quantize auto``: one repair after the other, up to the first that keeps the budget.
 
-Each rung's emitted file is judged on one half of the validation photos. The other half takes no
+Each one's emitted file is measured on one half of the validation photos. The other half takes no
 part in the choice, so that the report can say what the choice is worth on photos that it never saw.
 """
 
@@ -19,34 +19,34 @@ from numpy.typing import NDArray
 
 from edgekit.data.image_set import PhotoSet
 from edgekit.networks.graph import Graph
-from edgekit.pipeline.post_training import Candidate, Folders, Workshop
+from edgekit.pipeline.post_training import Algorithms, Candidate, Folders
 from edgekit.pipeline.selection import choosing_half
 from edgekit.pipeline.stage import UNHASHED, FolderOf, Outcome
 from edgekit.pipeline.stages.evaluate import classify, run_file
 from edgekit.pipeline.stages.quantize import Requantized
-from edgekit.runs import FLOAT, LADDER, MODEL, read_preprocessing, read_splits, read_task
+from edgekit.runs import FLOAT, MODEL, SEARCH, read_preprocessing, read_splits, read_task
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
 from edgekit.tasks.task import Metric, Task
 from edgekit.training.outputs import GRAPH
 
-Repair = Callable[[Workshop, Candidate], Candidate]
+Repair = Callable[[Algorithms, Candidate], Candidate]
 
-#: From the bottom. Each takes the best int8 network so far.
-RUNGS: tuple[tuple[str, Repair], ...] = (
-    ("ranges", lambda workshop, best: best),
-    ("importance and biases", Workshop.weigh_ranges),
-    ("equalization", Workshop.equalize),
-    ("learned rounding", Workshop.learn_rounding),
-    ("distillation", Workshop.distil),
+#: In this order. Each takes the best int8 network so far.
+REPAIRS: tuple[tuple[str, Repair], ...] = (
+    ("ranges", lambda algorithms, best: best),
+    ("importance and biases", Algorithms.weigh_ranges),
+    ("equalization", Algorithms.equalize),
+    ("learned rounding", Algorithms.learn_rounding),
+    ("distillation", Algorithms.distil),
 )
-#: Activations that the last rungs keep in float.
+#: Activations that the last ones keep in float.
 MIXED = (2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
-class Rung:
-    """What one rung of the ladder gave on the photos that choose.
+class Trial:
+    """What one repair gave on the photos that choose.
 
     Attributes:
         name: what was done.
@@ -70,74 +70,74 @@ class Rung:
 
 
 @dataclass
-class Ladder:
-    """The climb, as ``ladder.json`` keeps it.
+class Search:
+    """What was tried, as ``search.json`` keeps it.
 
     Attributes:
         max_drop: the budget in percentage points.
         chosen_on: indices of the validation photos that chose.
-        rungs: in the order of the climb.
-        chosen: name of the rung that was taken, so far.
+        trials: in their order.
+        chosen: name of the one that was taken, so far.
         met: whether it keeps the budget.
-        base: place of the best rung that is int8 throughout; the next ones start from it.
-        skipped: why rungs were left out.
+        base: place of the best one that is int8 throughout; the next ones start from it.
+        skipped: why repairs were left out.
     """
 
     max_drop: float
     chosen_on: list[int]
-    rungs: list[Rung] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
     chosen: str = ""
     met: bool = False
     base: int = -1
     skipped: list[str] = field(default_factory=list)
 
     def to_record(self, metric: Metric) -> dict[str, Any]:
-        """JSON values, in which a rung's score has the metric's name."""
-        rungs = [metric.to_record(asdict(rung)) for rung in self.rungs]
-        return {**vars(self), "rungs": rungs}
+        """JSON values, in which a trial's score has the metric's name."""
+        trials = [metric.to_record(asdict(trial)) for trial in self.trials]
+        return {**vars(self), "trials": trials}
 
     @property
     def best(self) -> int:
-        """Place of the chosen rung."""
-        return [rung.name for rung in self.rungs].index(self.chosen)
+        """Place of the chosen trial."""
+        return [trial.name for trial in self.trials].index(self.chosen)
 
-    def add(self, rung: Rung, *, int8: bool) -> None:
-        """Notes what a rung gave, and whether it is the best so far."""
-        least = min((other.kl for other in self.rungs), default=np.inf)
-        self.rungs.append(rung)
-        if rung.met or rung.kl < least:
-            self.chosen, self.met = rung.name, rung.met
-        if int8 and (self.base < 0 or rung.kl < self.rungs[self.base].kl):
-            self.base = len(self.rungs) - 1
+    def add(self, trial: Trial, *, int8: bool) -> None:
+        """Notes what a repair gave, and whether it is the best so far."""
+        least = min((other.kl for other in self.trials), default=np.inf)
+        self.trials.append(trial)
+        if trial.met or trial.kl < least:
+            self.chosen, self.met = trial.name, trial.met
+        if int8 and (self.base < 0 or trial.kl < self.trials[self.base].kl):
+            self.base = len(self.trials) - 1
 
 
-def read_ladder(outcomes: Mapping[str, Outcome]) -> dict[str, Any] | None:
-    """The climb of ``--quantize auto``, as ``ladder.json`` keeps it; None where there was none."""
-    path = outcomes["repair"].folder / LADDER if "repair" in outcomes else None
+def read_search(outcomes: Mapping[str, Outcome]) -> dict[str, Any] | None:
+    """The search of ``--quantize auto``, as ``search.json`` keeps it; None where there was none."""
+    path = outcomes["repair"].folder / SEARCH if "repair" in outcomes else None
     return read_json(path) if path and path.exists() else None
 
 
-def describe_climb(ladder: dict[str, Any] | None) -> list[str]:
-    """A line per rung: what it gave, and what it took."""
-    if ladder is None:
+def describe_search(search: dict[str, Any] | None) -> list[str]:
+    """A line per trial: what it gave, and what it took."""
+    if search is None:
         return []
     lines = [
-        f"  {rung['name']}: drop {rung['drop_pp']:.2f} pp (expected {rung['expected_pp']:.2f}), "
-        f"agrees {100 * rung['agreement']:.2f} %, KL {rung['kl']:.4f}, {rung['seconds']:.1f} s"
-        for rung in ladder["rungs"]
+        f"  {trial['name']}: drop {trial['drop_pp']:.2f} pp (expected {trial['expected_pp']:.2f}), "
+        f"agrees {100 * trial['agreement']:.2f} %, KL {trial['kl']:.4f}, {trial['seconds']:.1f} s"
+        for trial in search["trials"]
     ]
     return [
-        f"on the {len(ladder['chosen_on'])} validation photos that choose:",
+        f"on the {len(search['chosen_on'])} validation photos that choose:",
         *lines,
-        *(f"  left out: {text}" for text in ladder["skipped"]),
+        *(f"  left out: {text}" for text in search["skipped"]),
     ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Climb(Requantized):
-    """Climbs until the budget holds; keeps the first rung that does, else the best.
+class SearchWithinBudget(Requantized):
+    """Repairs until the budget holds; keeps the first trial that does, else the best.
 
-    An interrupted climb goes on at the rung where it stopped.
+    An interrupted search goes on at the trial where it stopped.
 
     Attributes:
         max_drop: the budget in percentage points.
@@ -151,7 +151,7 @@ class Climb(Requantized):
     device: str = field(metadata=UNHASHED)
     threads: int = field(metadata=UNHASHED)
 
-    title = "climb to the budget"
+    title = "search within the budget"
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
@@ -159,74 +159,78 @@ class Climb(Requantized):
 
         folders, head = self.quantized.folders(of), self.original.head
         seed = self.original.trained.data.seed
-        workshop = Workshop(folders, folder, self.device, seed, progress, thorough=True)
+        algorithms = Algorithms(folders, folder, self.device, seed, progress, thorough=True)
         metric = read_task(folders.weights).metric
-        ladder = _resume(folder, read_splits(folders.data).val, self.max_drop, seed, metric)
-        judge = _Judge(folder, folders, head, ladder, self.device, self.threads, progress)
-        rungs = list(RUNGS)
+        search = _resume(folder, read_splits(folders.data).val, self.max_drop, seed, metric)
+        evaluator = _Evaluator(folder, folders, head, search, self.device, self.threads, progress)
+        repairs = list(REPAIRS)
         if self.mixed:
-            rungs += [
-                (f"{k} tensors in float", partial(Workshop.keep_float, count=k)) for k in MIXED
+            repairs += [
+                (f"{k} tensors in float", partial(Algorithms.keep_float, count=k)) for k in MIXED
             ]
-        ladder.skipped = (
+        search.skipped = (
             ["mixed precision: a target takes int8 throughout"] if not self.mixed else []
         )
         if head == "none":
-            rungs = [(name, repair) for name, repair in rungs if repair is not Workshop.distil]
-            ladder.skipped.append("distillation: an embedding has no answers to learn")
-        for place, (name, repair) in enumerate(rungs):
-            if ladder.met:
+            repairs = [
+                (name, repair) for name, repair in repairs if repair is not Algorithms.distil
+            ]
+            search.skipped.append("distillation: an embedding has no answers to learn")
+        for place, (name, repair) in enumerate(repairs):
+            if search.met:
                 break
-            if place < len(ladder.rungs):
+            if place < len(search.trials):
                 continue
             began = time.perf_counter()
-            base = Candidate.load(_kept(folder, ladder.base)) if ladder.rungs else workshop.start()
-            candidate = repair(workshop, base)
+            base = (
+                Candidate.load(_kept(folder, search.base)) if search.trials else algorithms.start()
+            )
+            candidate = repair(algorithms, base)
             seconds = time.perf_counter() - began
             candidate.save(_kept(folder, place))
             int8 = not is_mixed(candidate.quantized)
-            ladder.add(judge(name, candidate.quantized, seconds), int8=int8)
-            write_json(folder / LADDER, ladder.to_record(metric))
-            _tidy(folder, {ladder.best, ladder.base})
-        return _finish(folder, ladder)
+            search.add(evaluator(name, candidate.quantized, seconds), int8=int8)
+            write_json(folder / SEARCH, search.to_record(metric))
+            _tidy(folder, {search.best, search.base})
+        return _finish(folder, search)
 
 
 def _resume(
     folder: Path, validation: PhotoSet, max_drop: float, seed: int, metric: Metric
-) -> Ladder:
-    """The climb that an interruption left, or a new one."""
-    if (folder / LADDER).exists():
-        record = read_json(folder / LADDER)
-        rungs = [Rung(**metric.from_record(rung)) for rung in record["rungs"]]
-        return Ladder(**{**record, "rungs": rungs})
-    return Ladder(max_drop, choosing_half(len(validation), seed))
+) -> Search:
+    """The search that an interruption left, or a new one."""
+    if (folder / SEARCH).exists():
+        record = read_json(folder / SEARCH)
+        trials = [Trial(**metric.from_record(trial)) for trial in record["trials"]]
+        return Search(**{**record, "trials": trials})
+    return Search(max_drop, choosing_half(len(validation), seed))
 
 
 def _kept(folder: Path, place: int) -> Path:
-    return folder / f"rung-{place}"
+    return folder / f"trial-{place}"
 
 
 def _tidy(folder: Path, needed: set[int]) -> None:
-    """Removes the networks that no later rung starts from."""
-    for path in folder.glob("rung-*"):
+    """Removes the networks that no later trial starts from."""
+    for path in folder.glob("trial-*"):
         if path not in {_kept(folder, place) for place in needed}:
             shutil.rmtree(path)
 
 
-def _finish(folder: Path, ladder: Ladder) -> str:
+def _finish(folder: Path, search: Search) -> str:
     from edgekit.training.checkpoint import Checkpoints
 
-    best = Candidate.load(_kept(folder, ladder.best))
+    best = Candidate.load(_kept(folder, search.best))
     best.quantized.save(folder / GRAPH)
     best.graph.save(folder / FLOAT)
     _tidy(folder, set())
     Checkpoints(folder).remove()
-    return f"{ladder.chosen}{'' if ladder.met else ', which misses the budget'}"
+    return f"{search.chosen}{'' if search.met else ', which misses the budget'}"
 
 
 def held_out(
     task: Task,
-    ladder: Mapping[str, Any],
+    search: Mapping[str, Any],
     reference: NDArray[Any],
     outputs: NDArray[Any],
     labels: Any,
@@ -235,7 +239,7 @@ def held_out(
 
     Args:
         task: of the run.
-        ladder: as ``ladder.json`` keeps it.
+        search: as ``search.json`` keeps it.
         reference: outputs of fp32 on all validation photos, [n, ...].
         outputs: those of the file.
         labels: of the photos.
@@ -244,7 +248,7 @@ def held_out(
         ``n``, the metric, ``drop_pp``, ``drop_se_pp``, ``agreement`` and ``kl``; None where all
         photos chose.
     """
-    rest = np.setdiff1d(np.arange(len(labels)), ladder["chosen_on"])
+    rest = np.setdiff1d(np.arange(len(labels)), search["chosen_on"])
     if not len(rest):
         return None
     figures = task.measure(outputs[rest], labels[rest], reference[rest])
@@ -252,7 +256,7 @@ def held_out(
     return {"n": len(rest), **{name: figures[name] for name in names}}
 
 
-class _Judge:
+class _Evaluator:
     """Measures emitted files on the validation photos that choose."""
 
     def __init__(
@@ -260,7 +264,7 @@ class _Judge:
         folder: Path,
         folders: Folders,
         head: str,
-        ladder: Ladder,
+        search: Search,
         device: str,
         threads: int,
         progress: Progress,
@@ -270,17 +274,17 @@ class _Judge:
         from edgekit.networks.torch_network import Network
 
         self.file = folder / MODEL
-        self.photos: PhotoSet = read_splits(folders.data).val.subset(ladder.chosen_on)
+        self.photos: PhotoSet = read_splits(folders.data).val.subset(search.chosen_on)
         self.preprocessing = read_preprocessing(folders.weights)
         self.task = read_task(folders.weights)
         self.classify: Callable[[NDArray[Any]], NDArray[Any]] = lambda outputs: outputs
         if head == "none":
             self.classify = partial(classify, model=folders.model, task=self.task)
-        self.max_drop, self.threads, self.progress = ladder.max_drop, threads, progress
+        self.max_drop, self.threads, self.progress = search.max_drop, threads, progress
         network = Network(Graph.load(folders.model / GRAPH))
         self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
 
-    def __call__(self, name: str, graph: Graph, seconds: float) -> Rung:
+    def __call__(self, name: str, graph: Graph, seconds: float) -> Trial:
         from edgekit.converters.tflite.write import write_tflite
 
         write_tflite(graph, self.file, io="uint8")
@@ -293,7 +297,7 @@ class _Judge:
         scores = [task.score(task.tally(found, labels)) for found in (self.wanted, logits)]
         drop, near = 100 * (scores[0] - scores[1]), task.compare(self.wanted, logits)
         expected = 100 * near.expected_drop
-        return Rung(
+        return Trial(
             name,
             seconds,
             scores[1],

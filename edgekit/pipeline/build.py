@@ -15,7 +15,7 @@ from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageEr
 from edgekit.networks.efficientnet.catalog import known_risk
 from edgekit.networks.schemes import FINE_TO_COARSE, W8A8, scheme_of
 from edgekit.options.build import BuildOptions
-from edgekit.pipeline.auto_quantize import describe_climb, read_ladder
+from edgekit.pipeline.auto_quantize import describe_search, read_search
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.run_folder import RUNS, choose_folder, opened, translated
 from edgekit.pipeline.stage import StageStore
@@ -171,7 +171,7 @@ class _Build(StageRun):
                     self.console.warn(text)
                 self._quantized(folder)
             case "repair":
-                for text in describe_climb(read_ladder(self.outcomes)):
+                for text in describe_search(read_search(self.outcomes)):
                     self.console.note(text)
                 self._quantized(folder)
             case "qat":

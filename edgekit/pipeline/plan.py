@@ -10,7 +10,7 @@ from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.schemes import FP32, W8A8
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import make_qat_recipe, make_recipe, make_teacher
-from edgekit.pipeline.auto_quantize import Climb
+from edgekit.pipeline.auto_quantize import SearchWithinBudget
 from edgekit.pipeline.engine import share_of_cores
 from edgekit.pipeline.stage import Stage
 from edgekit.pipeline.stages.convert import (
@@ -215,7 +215,9 @@ def _repair(
     device = options.torch_device
     if options.quantize == "auto":
         budget = options.budget or 0.0
-        return Climb(quantized=ranges, max_drop=budget, mixed=mixed, device=device, threads=threads)
+        return SearchWithinBudget(
+            quantized=ranges, max_drop=budget, mixed=mixed, device=device, threads=threads
+        )
     if options.quantize == "ranges":
         return ranges
     kept, source = options.keep_float, options.bias_from

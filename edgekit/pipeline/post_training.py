@@ -73,7 +73,7 @@ class Candidate:
         return cls(Graph.load(folder / "float.graph"), Graph.load(folder / "quantized.graph"))
 
 
-class Workshop:
+class Algorithms:
     """The repairs. All fitting is on the calibration photos; no validation photo is seen.
 
     Args:
@@ -99,7 +99,7 @@ class Workshop:
         self.folders, self.scratch = folders, scratch
         self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
         self.thorough = thorough
-        #: Every later network of a climb that is int8 in part starts from the same one.
+        #: Every later network of a search that is int8 in part starts from the same one.
         self.costliest: list[str] = []
         self.photos = read_splits(folders.data).calibration
         self.preprocessing = with_input_of(folders.calibration, read_preprocessing(folders.weights))

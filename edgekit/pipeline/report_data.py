@@ -19,7 +19,7 @@ from edgekit.options.build import BuildOptions
 from edgekit.options.fields import option_name
 from edgekit.options.quantization import SCHEMES
 from edgekit.options.recipes import make_qat_recipe
-from edgekit.pipeline.auto_quantize import held_out, read_ladder
+from edgekit.pipeline.auto_quantize import held_out, read_search
 from edgekit.pipeline.findings import (
     find_inversions,
     find_outliers,
@@ -168,7 +168,7 @@ def collect_document(
         "float_layers": in_float,
         "method": options.ranges,
         "repair": options.quantize,
-        "ladder": judged(outcomes, splits),
+        "search": judged(outcomes, splits),
         "noise_floor": noise_floor(outcomes),
         "outliers": outliers,
         "inversions": inversions,
@@ -186,13 +186,13 @@ def collect_document(
 def check_budget(document: Document, budget: float | None) -> GateError | None:
     """Says by how much the int8 file misses the budget, if it does.
 
-    With a ladder, the photos that chose decide; the others stand in the report.
+    With a search, the photos that chose decide; the others stand in the report.
     """
-    ladder = document["quantization"]["ladder"] if document["quantization"] else None
+    search = document["quantization"]["search"] if document["quantization"] else None
     row = emitted(document["rows"])
     drop, loses = (row["drop_pp"] if row else None), "loses"
-    if ladder is not None:
-        chosen = next(rung for rung in ladder["rungs"] if rung["name"] == ladder["chosen"])
+    if search is not None:
+        chosen = next(trial for trial in search["trials"] if trial["name"] == search["chosen"])
         drop = max(chosen["drop_pp"], chosen["expected_pp"])
         loses = "loses" if drop == chosen["drop_pp"] else "is expected to lose"
     if budget is None or drop is None or drop <= budget:
@@ -202,7 +202,7 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
         f"int8 {loses} {drop:.2f} points of {name}, and {budget:g} are allowed",
         cause=f"that is {drop - budget:.2f} too many; the best model and the report are kept",
         hint="--quantize auto, more calibration photos, or a larger --max-drop"
-        if ladder is None
+        if search is None
         else "more calibration photos, or a larger --max-drop",
     )
 
@@ -220,13 +220,13 @@ def kept_in_float(outcomes: Outcomes) -> list[str]:
 
 
 def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
-    """The climb of ``--quantize auto``, and what its choice gives on the photos held out."""
-    ladder = read_ladder(outcomes)
-    if ladder is not None:
+    """The search of ``--quantize auto``, and what its choice gives on the photos held out."""
+    search = read_search(outcomes)
+    if search is not None:
         fp32, int8 = (read_logits(outcomes, row) for row in ("fp32-torch", "w8a8-tflite"))
         task = _task(outcomes)
-        ladder["held_out"] = held_out(task, ladder, fp32, int8, task.labels(splits.val))
-    return ladder
+        search["held_out"] = held_out(task, search, fp32, int8, task.labels(splits.val))
+    return search
 
 
 def noise_floor(outcomes: Outcomes) -> NoiseFloor:

@@ -163,7 +163,7 @@ class Quantization(RangeSummary):
     float_layers: list[str]  # operators that mixed precision keeps in float
     method: str  # mse, percentile, minmax, moving-average, entropy, auto
     repair: str  # ranges (none), ptq (biases corrected), qat, auto
-    ladder: dict[str, Any] | None  # of auto: what every rung gave on the photos that chose
+    search: dict[str, Any] | None  # of auto: what every trial gave on the photos that chose
     qat: Training | None  # of qat: its epochs
     noise_floor: NoiseFloor  # a smaller difference between two int8 models says nothing
     outliers: NotRequired[list[Outlier]]  # files beyond the noise of the other forms

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.data.image_set import JoinedPhotos, PhotoSet
+from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
 from edgekit.errors import EdgekitError
 from edgekit.networks.graph import Graph
 from edgekit.networks.predict import predict
@@ -140,7 +140,7 @@ def _student_job(
     known = task.learning.targets(task.labels(job.train), labels.targets.shape[1])
     return replace(
         job,
-        train=JoinedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),
+        train=ConcatenatedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),
         targets=np.concatenate([known] * recipe.labelled_repeats + [labels.targets]),
     )
 

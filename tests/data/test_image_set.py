@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edgekit.data.image_set import JoinedPhotos
+from edgekit.data.image_set import ConcatenatedPhotos
 from edgekit.data.synthetic import SyntheticPhotos
 
 SIDE = 32
@@ -18,7 +18,7 @@ PLACES = [(part, index) for part in PARTS for index in range(len(part))]
 
 
 def joined(parts=PARTS):
-    return JoinedPhotos(tuple(parts))
+    return ConcatenatedPhotos(tuple(parts))
 
 
 def assert_are(photos, places):
@@ -77,7 +77,7 @@ def test_shrinking_is_asked_of_the_part():
 
 def test_a_record_makes_the_same_set_again():
     record = json.loads(json.dumps(joined().to_dict()))
-    again = JoinedPhotos.from_dict(record, SyntheticPhotos.from_dict)
+    again = ConcatenatedPhotos.from_dict(record, SyntheticPhotos.from_dict)
     assert_are(again, PLACES)
     assert again.digest() == joined().digest()
 

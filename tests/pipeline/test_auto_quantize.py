@@ -9,51 +9,51 @@ import edgekit
 from edgekit.data import synthetic
 from edgekit.errors import GateError
 from edgekit.networks.graph import Graph
-from edgekit.pipeline import auto_quantize as climbing
-from edgekit.pipeline import post_training as workshop
-from edgekit.pipeline.auto_quantize import Ladder, Rung, describe_climb, held_out
+from edgekit.pipeline import auto_quantize as searching
+from edgekit.pipeline import post_training as algorithms
+from edgekit.pipeline.auto_quantize import Search, Trial, describe_search, held_out
 from edgekit.tasks.classification.task import TASK
 
 #: A network of few and narrow layers, which TensorFlow converts in a second.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
 SMALL |= {"width": 0.1, "depth": 0.1}
-INT8 = [name for name, _ in climbing.RUNGS]
+INT8 = [name for name, _ in searching.REPAIRS]
 
 
 @pytest.fixture(autouse=True)
 def little_work(monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN_COUNT", 64)
     monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
-    monkeypatch.setattr(workshop, "DISTILLATION_STEPS", 2)
-    monkeypatch.setattr(workshop, "ROUNDING_STEPS", 2)
-    monkeypatch.setattr(climbing, "MIXED", (2,))
+    monkeypatch.setattr(algorithms, "DISTILLATION_STEPS", 2)
+    monkeypatch.setattr(algorithms, "ROUNDING_STEPS", 2)
+    monkeypatch.setattr(searching, "MIXED", (2,))
 
 
 @pytest.fixture
 def strict(monkeypatch):
-    """No rung meets the budget."""
-    judge = climbing._Judge.__call__
+    """No trial meets the budget."""
+    evaluator = searching._Evaluator.__call__
 
     def judged(self, name, graph, seconds):
-        rung = judge(self, name, graph, seconds)
-        return Rung(**{**vars(rung), "drop_pp": 7.5, "met": False})
+        trial = evaluator(self, name, graph, seconds)
+        return Trial(**{**vars(trial), "drop_pp": 7.5, "met": False})
 
-    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    monkeypatch.setattr(searching._Evaluator, "__call__", judged)
 
 
 def test_it_stops_where_the_budget_holds(tmp_path):
     run = edgekit.build("lite0", quantize="auto", max_drop=100, out=tmp_path / "out", **SMALL)
-    ladder = run.document["quantization"]["ladder"]
-    assert [rung["name"] for rung in ladder["rungs"]] == ["ranges"]
-    assert ladder["met"]
+    search = run.document["quantization"]["search"]
+    assert [trial["name"] for trial in search["trials"]] == ["ranges"]
+    assert search["met"]
     assert run.problem is None
     # Half of the photos choose; the others are measured without having had a say.
-    assert len(ladder["chosen_on"]) == ladder["held_out"]["n"] == 20
+    assert len(search["chosen_on"]) == search["held_out"]["n"] == 20
     assert run.document["rows"][-1]["n"] == 40
-    folder = next((tmp_path / "out" / "stages").glob("climb*"))
+    folder = next((tmp_path / "out" / "stages").glob("search*"))
     assert sorted(path.name for path in folder.iterdir()) == [
         "float.graph",
-        "ladder.json",
+        "search.json",
         "model.graph",
         "stage.json",
     ]
@@ -64,36 +64,36 @@ def test_no_rung_within_the_budget_keeps_the_best_and_ends_with_5(tmp_path, stri
         "lite0", quantize="auto", targets=["tflite", "edgetpu"], out=tmp_path / "out",
         compile=False, **SMALL,
     )  # fmt: skip
-    ladder = run.document["quantization"]["ladder"]
-    # The Edge TPU takes no layer in float, so that the last rungs are left out, and said to be.
-    assert [rung["name"] for rung in ladder["rungs"]] == INT8
-    assert "mixed precision" in ladder["skipped"][0]
-    assert not ladder["met"]
-    best = min(ladder["rungs"], key=lambda rung: rung["kl"])
-    assert ladder["chosen"] == best["name"]
+    search = run.document["quantization"]["search"]
+    # The Edge TPU takes no layer in float, so that the last ones are left out, and said to be.
+    assert [trial["name"] for trial in search["trials"]] == INT8
+    assert "mixed precision" in search["skipped"][0]
+    assert not search["met"]
+    best = min(search["trials"], key=lambda trial: trial["kl"])
+    assert search["chosen"] == best["name"]
     assert isinstance(run.problem, GateError)
     assert run.problem.exit_code == 5
     assert "loses 7.50 points" in run.problem.message
     assert "7.20 too many" in run.problem.cause
     assert run.files["w8a8-static"].exists()
-    assert not list((tmp_path / "out" / "stages").glob("climb*/checkpoint*"))
+    assert not list((tmp_path / "out" / "stages").glob("search*/checkpoint*"))
     assert json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(name in page for name in INT8)
 
 
 def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
-    judge = climbing._Judge.__call__
+    evaluator = searching._Evaluator.__call__
 
     def judged(self, name, graph, seconds):
-        rung = judge(self, name, graph, seconds)
-        return Rung(**{**vars(rung), "met": name.endswith("in float")})
+        trial = evaluator(self, name, graph, seconds)
+        return Trial(**{**vars(trial), "met": name.endswith("in float")})
 
-    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    monkeypatch.setattr(searching._Evaluator, "__call__", judged)
     run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
-    ladder = run.document["quantization"]["ladder"]
-    assert [rung["name"] for rung in ladder["rungs"]] == [*INT8, "2 tensors in float"]
-    assert ladder["chosen"] == "2 tensors in float"
+    search = run.document["quantization"]["search"]
+    assert [trial["name"] for trial in search["trials"]] == [*INT8, "2 tensors in float"]
+    assert search["chosen"] == "2 tensors in float"
     assert run.document["quantization"]["scheme"] == "w8a8-mixed"
     assert [row["stage"] for row in run.rows][-2:] == ["w8a8-mixed-sim", "w8a8-mixed-tflite"]
     assert run.files["w8a8-mixed"].name.endswith("-w8a8-mixed.tflite")
@@ -101,38 +101,38 @@ def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
     assert any("mixed precision" in text for text in run.document["warnings"])
 
 
-def test_an_interrupted_climb_goes_on_where_it_stopped(tmp_path, strict, monkeypatch):
+def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, strict, monkeypatch):
     options = {"quantize": "auto", "out": tmp_path / "out", **SMALL}
     tried = []
 
-    def judged(self, name, graph, seconds, judge=climbing._Judge.__call__):
+    def judged(self, name, graph, seconds, evaluator=searching._Evaluator.__call__):
         tried.append(name)
         if tried.count("equalization") == 1 and name == "equalization":
             raise KeyboardInterrupt
-        return judge(self, name, graph, seconds)
+        return evaluator(self, name, graph, seconds)
 
-    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    monkeypatch.setattr(searching._Evaluator, "__call__", judged)
     with pytest.raises(KeyboardInterrupt):
         edgekit.build("lite0", **options)
     run = edgekit.build("lite0", **options)
     assert tried == [*INT8[:3], *INT8[2:], "2 tensors in float"]
-    names = [rung["name"] for rung in run.document["quantization"]["ladder"]["rungs"]]
+    names = [trial["name"] for trial in run.document["quantization"]["search"]["trials"]]
     assert names == [*INT8, "2 tensors in float"]
 
 
 def test_an_equalized_network_is_compared_with_its_own_float_self(tmp_path, monkeypatch):
-    judge = climbing._Judge.__call__
+    evaluator = searching._Evaluator.__call__
 
     def judged(self, name, graph, seconds):
-        rung = judge(self, name, graph, seconds)
-        return Rung(**{**vars(rung), "met": name == "equalization"})
+        trial = evaluator(self, name, graph, seconds)
+        return Trial(**{**vars(trial), "met": name == "equalization"})
 
-    monkeypatch.setattr(climbing._Judge, "__call__", judged)
+    monkeypatch.setattr(searching._Evaluator, "__call__", judged)
     run = edgekit.build("lite0", quantize="auto", out=tmp_path / "out", **SMALL)
     from edgekit.parity.executions import find_subject
 
     subject = find_subject(run.folder)
-    kept = Graph.load(next((run.folder / "stages").glob("climb*")) / "float.graph")
+    kept = Graph.load(next((run.folder / "stages").glob("search*")) / "float.graph")
     plain = Graph.load(next((run.folder / "stages").glob("calibrate*")) / "model.graph")
     same = [np.array_equal(a, subject.reference.weights[n]) for n, a in kept.weights.items()]
     assert all(same)
@@ -144,24 +144,24 @@ def test_an_embedding_is_judged_by_the_networks_classifier(tmp_path):
     run = edgekit.build(
         "lite0", quantize="auto", max_drop=100, head="none", out=tmp_path / "out", **SMALL
     )
-    ladder = run.document["quantization"]["ladder"]
-    assert 0 <= ladder["rungs"][0]["agreement"] <= 1
-    assert ladder["skipped"] == ["distillation: an embedding has no answers to learn"]
+    search = run.document["quantization"]["search"]
+    assert 0 <= search["trials"][0]["agreement"] <= 1
+    assert search["skipped"] == ["distillation: an embedding has no answers to learn"]
 
 
-def rung(name, kl, met=False):
-    return Rung(name, 1.25, 0.9, 0.5, 0.25, 0.975, kl, met)
+def trial(name, kl, met=False):
+    return Trial(name, 1.25, 0.9, 0.5, 0.25, 0.975, kl, met)
 
 
 def test_the_next_rung_starts_from_the_best_that_is_int8_throughout():
-    ladder = Ladder(0.3, [1, 2, 3])
+    search = Search(0.3, [1, 2, 3])
     for name, kl, int8 in (("a", 0.03, True), ("b", 0.01, True), ("c", 0.02, True)):
-        ladder.add(rung(name, kl), int8=int8)
-    assert (ladder.base, ladder.best, ladder.chosen) == (1, 1, "b")
-    ladder.add(rung("d in float", 0.005), int8=False)
-    assert (ladder.base, ladder.best) == (1, 3)
-    ladder.add(rung("e in float", 0.006, met=True), int8=False)
-    assert (ladder.base, ladder.chosen, ladder.met) == (1, "e in float", True)
+        search.add(trial(name, kl), int8=int8)
+    assert (search.base, search.best, search.chosen) == (1, 1, "b")
+    search.add(trial("d in float", 0.005), int8=False)
+    assert (search.base, search.best) == (1, 3)
+    search.add(trial("e in float", 0.006, met=True), int8=False)
+    assert (search.base, search.chosen, search.met) == (1, "e in float", True)
 
 
 def test_photos_that_chose_are_not_held_out():
@@ -173,15 +173,15 @@ def test_photos_that_chose_are_not_held_out():
     assert held_out(TASK, {"chosen_on": [0, 1, 2, 3]}, fp32, int8, np.arange(4)) is None
 
 
-def test_a_climb_in_words():
-    ladder = {
+def test_a_search_in_words():
+    search = {
         "chosen_on": [1, 2, 3],
-        "rungs": [vars(rung("ranges", 0.0123))],
+        "trials": [vars(trial("ranges", 0.0123))],
         "skipped": ["mixed precision: a target takes int8 throughout"],
     }
-    assert describe_climb(ladder) == [
+    assert describe_search(search) == [
         "on the 3 validation photos that choose:",
         "  ranges: drop 0.50 pp (expected 0.25), agrees 97.50 %, KL 0.0123, 1.2 s",
         "  left out: mixed precision: a target takes int8 throughout",
     ]
-    assert describe_climb(None) == []
+    assert describe_search(None) == []

@@ -146,7 +146,7 @@ DOCUMENT = Document(
         "float_layers": [],
         "method": "mse",
         "repair": "ptq",
-        "ladder": None,
+        "search": None,
         "qat": None,
         "noise_floor": {"n": 100, "agreement": 0.98, "kl": 0.0021},
         "methods": {"mse": 62, "fixed": 2},

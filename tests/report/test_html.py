@@ -182,24 +182,24 @@ def test_keeps_the_old_report_when_it_cannot_write(tmp_path: Path, document: Doc
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_climb_is_a_table_with_the_photos_that_were_held_out(document):
-    rung = {"seconds": 1.5, "top1": 0.9, "drop_pp": 0.61, "agreement": 0.97}
-    rung |= {"kl": 0.0234, "expected_pp": 0.25}
+def test_a_search_is_a_table_with_the_photos_that_were_held_out(document):
+    trial = {"seconds": 1.5, "top1": 0.9, "drop_pp": 0.61, "agreement": 0.97}
+    trial |= {"kl": 0.0234, "expected_pp": 0.25}
     document["quantization"]["repair"] = "auto"
-    document["quantization"]["ladder"] = {
+    document["quantization"]["search"] = {
         "max_drop": 0.3,
         "chosen_on": list(range(400)),
         "chosen": "bias <correction>",
         "met": True,
-        "rungs": [
-            {**rung, "name": "ranges", "met": False},
-            {**rung, "name": "bias <correction>", "met": True},
+        "trials": [
+            {**trial, "name": "ranges", "met": False},
+            {**trial, "name": "bias <correction>", "met": True},
         ],
         "skipped": ["mixed precision: a target takes int8 throughout"],
-        "held_out": {**rung, "n": 399, "drop_se_pp": 0.4},
+        "held_out": {**trial, "n": 399, "drop_se_pp": 0.4},
     }
     page = render(document, [], 0)
-    assert "The climb to a drop of 0.30 points" in page
+    assert "The search for a drop of at most 0.30 points" in page
     assert "<strong>bias &lt;correction&gt;</strong>" in page
     assert page.count("missed") == 1
     assert "399 other photos" in page

@@ -7,11 +7,13 @@ from command_line import PACKAGE, sources
 
 WORDS = re.compile(
     r"top[-_ ]?[15]\b|top1|top_k|\.(log_)?softmax\(|cross_entropy|CrossEntropy|one_hot|Confusion"
-    r"|tasks\.classification"
+    r"|tasks\.classification|replace_head|without_classifier"
 )
 OWN = "edgekit.tasks.classification"
 #: Where such a word stands elsewhere, and why it is right there.
 EXCEPTIONS = {
+    "edgekit.converters.weights.load": "published weights are those of classifiers",
+    "edgekit.networks.edit": "takes off and puts on a fully connected layer, for the task",
     "edgekit.cli.models": "published figures of ImageNet",
     "edgekit.networks.efficientnet.catalog": "published figures of ImageNet",
     "edgekit.cli.parity": "the heading of a table",

@@ -75,7 +75,7 @@ def edgekit_photos(run):
     return read_splits(next((run.folder / "stages").glob("data-*"))).val
 
 
-def test_a_climb_to_three_tenths_of_a_point(tmp_path):
+def test_a_search_to_three_tenths_of_a_point(tmp_path):
     run = edgekit.build("v2-b0", quantize="auto", max_drop=0.3, out=tmp_path / "out", **OPTIONS)
     assert run.problem is None
     row = run.rows[-1]

@@ -8,6 +8,7 @@ import pytest
 
 import edgekit
 from edgekit.converters.tflite.file import read
+from edgekit.converters.tflite.scheme import scheme
 from edgekit.data import synthetic
 from edgekit.errors import GateError, UsageError
 from edgekit.networks.schemes import scheme_of
@@ -16,7 +17,6 @@ from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.stages.schemes import FROM_INT8, MakeScheme
 from edgekit.runs import open_run
 from edgekit.system.console import NullConsole
-from edgekit.targets.inspection.inspect import scheme
 
 #: A network of few and narrow layers.
 SMALL = {"resolution": 32, "epochs": 0, "calibration_count": 16, "threads": 1}
@@ -47,7 +47,7 @@ def test_biases_are_corrected_unless_ranges_alone_are_asked_for(built, tmp_path)
     }.items():
         graphs[quantize] = run.graph
         assert run.document["quantization"]["repair"] == quantize
-        assert run.document["quantization"]["ladder"] is None
+        assert run.document["quantization"]["search"] is None
     bare, corrected = graphs["ranges"], graphs["ptq"]
     assert corrected.quant == bare.quant
     moved = [n for n, a in bare.weights.items() if not np.array_equal(a, corrected.weights[n])]
@@ -199,7 +199,7 @@ def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp
         ({}, "photos", "correct biases"),
         ({"bias_from": "statistics"}, "statistics", "correct biases"),
         ({"quantize": "qat", "bias_from": "statistics"}, "statistics", "correct biases"),
-        ({"quantize": "auto"}, "photos", "climb to the budget"),
+        ({"quantize": "auto"}, "photos", "search within the budget"),
     ],
 )
 def test_other_schemes_start_before_the_training_in_8_bits(options, source, needs):
@@ -226,19 +226,19 @@ def test_an_equalized_network_is_calibrated_again(bare, tmp_path):
     assert after["logits"].scale[0] == pytest.approx(2 * before["logits"].scale[0], rel=1e-3)
 
 
-def test_the_kernels_of_a_climb_are_those_of_every_scheme(bare, tmp_path):
-    climbed = edgekit.Graph.load(of(bare, "quantize") / "model.graph")
+def test_the_kernels_of_a_search_are_those_of_every_scheme(bare, tmp_path):
+    searched = edgekit.Graph.load(of(bare, "quantize") / "model.graph")
     kernel = "head/kernel"
-    up = climbed.weights[kernel] + np.asarray(climbed.quant[kernel].scale, np.float32)
-    climbed.with_weights({**climbed.weights, kernel: up}).save(tmp_path / "model.graph")
+    up = searched.weights[kernel] + np.asarray(searched.quant[kernel].scale, np.float32)
+    searched.with_weights({**searched.weights, kernel: up}).save(tmp_path / "model.graph")
     shutil.copy(of(bare, "calibrate") / "model.graph", tmp_path / "float.graph")
     for name in FROM_INT8:
         found = make(with_network(bare, tmp_path), tmp_path / "out", name)
         np.testing.assert_array_equal(found.weights[kernel], up)
-        assert found.quant[kernel] == climbed.quant[kernel]
+        assert found.quant[kernel] == searched.quant[kernel]
 
 
-def test_a_budget_is_a_gate_without_a_ladder_too(built, tmp_path, monkeypatch):
+def test_a_budget_is_a_gate_without_a_search_too(built, tmp_path, monkeypatch):
     shutil.copytree(built.folder, tmp_path / "out")
     from edgekit.pipeline import report_data as results
 

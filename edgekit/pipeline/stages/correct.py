@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgekit.networks.graph import Graph
 from edgekit.options.training import EngineOptions
 from edgekit.pipeline.engine import deciding, make_engine
-from edgekit.pipeline.post_training import Workshop
+from edgekit.pipeline.post_training import Algorithms
 from edgekit.pipeline.stage import UNHASHED, FolderOf, hashed_as
 from edgekit.pipeline.stages.quantize import Requantized
 from edgekit.runs import with_input_of
@@ -39,12 +39,12 @@ class CorrectBiases(Requantized):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        workshop = Workshop(self.quantized.folders(of), folder, self.device, 0, progress)
-        best = workshop.start()
+        algorithms = Algorithms(self.quantized.folders(of), folder, self.device, 0, progress)
+        best = algorithms.start()
         if self.keep_float:
-            best = workshop.keep_float(best, self.keep_float)
+            best = algorithms.keep_float(best, self.keep_float)
         else:
-            best = workshop.correct_biases_from(self.source, best, self.original.head)
+            best = algorithms.correct_biases_from(self.source, best, self.original.head)
         best.quantized.save(folder / GRAPH)
         mixed = f", {self.keep_float} tensors in float" if self.keep_float else ""
         return f"{len(best.quantized.nodes)} layers{mixed}"

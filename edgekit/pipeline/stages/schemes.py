@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekit.networks.schemes import W8_DYNAMIC, W8A16
-from edgekit.pipeline.post_training import Candidate, Workshop
+from edgekit.pipeline.post_training import Algorithms, Candidate
 from edgekit.pipeline.stage import UNHASHED, FolderOf
 from edgekit.pipeline.stages.quantize import Requantized
 from edgekit.system.console import Progress
 from edgekit.training.outputs import GRAPH
 
 #: The schemes that are made from the int8 network.
-FROM_INT8: dict[str, Callable[[Workshop, Candidate], Candidate]] = {
-    W8A16: Workshop.with_int16_activations,
-    W8_DYNAMIC: Workshop.with_float_activations,
+FROM_INT8: dict[str, Callable[[Algorithms, Candidate], Candidate]] = {
+    W8A16: Algorithms.with_int16_activations,
+    W8_DYNAMIC: Algorithms.with_float_activations,
 }
 
 
@@ -42,10 +42,10 @@ class MakeScheme(Requantized):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         folders = self.quantized.folders(of)
-        workshop = Workshop(folders, folder, self.device, 0, progress, thorough=self.thorough)
-        made = FROM_INT8[self.scheme](workshop, workshop.start())
+        algorithms = Algorithms(folders, folder, self.device, 0, progress, thorough=self.thorough)
+        made = FROM_INT8[self.scheme](algorithms, algorithms.start())
         if self.source:
-            made = workshop.correct_biases_from(self.source, made, self.original.head)
+            made = algorithms.correct_biases_from(self.source, made, self.original.head)
         made.quantized.save(folder / GRAPH)
         kernels = sum(name.endswith("/kernel") for name in made.quantized.quant)
         return f"{kernels} int8 kernels{', corrected biases' if self.source else ''}"
