@@ -256,7 +256,7 @@ class Target(ABC):
         """
         raise NotImplementedError
 
-    def source_of(self, path: Path) -> Path | None:
+    def source_of(self, path: StrPath) -> Path | None:
         """Returns the file that a compiled one was made from, where it is beside it."""
         return None
 

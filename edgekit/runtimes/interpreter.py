@@ -73,7 +73,7 @@ class Kernels:
         return {i: np.asarray(self._interpreter.get_tensor(i)) for i in sorted(written)}
 
 
-def trace_graph(path: Path, graph: Graph) -> Trace:
+def trace_graph(path: StrPath, graph: Graph) -> Trace:
     """Runs a .tflite file with LiteRT's built-in kernels, every tensor kept."""
     from edgekit.converters.tflite.matching import match
 

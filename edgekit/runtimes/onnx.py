@@ -204,7 +204,7 @@ def has_vnni() -> bool:
         return False
 
 
-def trace_graph(path: Path, graph: Graph) -> Trace:
+def trace_graph(path: StrPath, graph: Graph) -> Trace:
     """Runs a .onnx file with every tensor of the network among its outputs."""
     import onnx
 

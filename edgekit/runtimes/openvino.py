@@ -201,7 +201,7 @@ def _settings(device: str, threads: int, cache: Path | None) -> dict[str, Any]:
     return settings
 
 
-def trace_graph(path: Path, graph: Graph) -> Trace:
+def trace_graph(path: StrPath, graph: Graph) -> Trace:
     """Runs an IR with every tensor of the network among its outputs."""
     classifier = OpenVINO(path)
 

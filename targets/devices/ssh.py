@@ -278,7 +278,9 @@ class SSHHost:
             while now() - heard < timeout_s:
                 if now() - beaten >= BEAT_S:
                     beaten = now()
-                    process.stdin.write("\n")
+                    # The program may have ended, with lines of it still to be read.
+                    with contextlib.suppress(BrokenPipeError):
+                        process.stdin.write("\n")
                     beat()
                 await asyncio.wait({reading, saying}, timeout=BEAT_S, return_when="FIRST_COMPLETED")
                 if saying.done() and (more := saying.result()):

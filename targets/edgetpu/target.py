@@ -138,8 +138,9 @@ class EdgeTPUTarget(Target):
             replace(one, predicted=e.prediction.mapped) if e.prediction else one for one, e in pairs
         ]
 
-    def source_of(self, path: Path) -> Path | None:
+    def source_of(self, path: StrPath) -> Path | None:
         """Returns the file beside a compiled one whose name the compiler has lengthened."""
+        path = Path(path)
         source = path.with_name(path.stem.removesuffix(ENDING) + ".tflite")
         return source if path.stem.endswith(ENDING) and source.is_file() else None
 

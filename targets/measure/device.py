@@ -27,7 +27,7 @@ from edgekit.targets.doctor import examine as doctor
 from edgekit.targets.doctor.examine import Facts, Python
 from edgekit.targets.measure.isolated import CHILD, Delegate, check_python_has, failure, raw_outputs
 from edgekit.targets.measure.journal import Journal
-from edgekit.targets.measure.throttling import evaluator
+from edgekit.targets.measure.throttling import find_throttling
 
 Progress = Callable[[str, int, int], None]
 LATENCY, PHOTOS = "latency", "photos"
@@ -193,7 +193,7 @@ def figures(message: dict[str, Any]) -> dict[str, Any]:
         "memory_bytes": result["memory"],
         "runtime_memory_bytes": result["base_memory"],
         "sensors": sensors,
-        "throttled": evaluator(sensors, warm),
+        "throttled": find_throttling(sensors, warm),
     }
 
 

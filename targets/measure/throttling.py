@@ -20,7 +20,7 @@ SLOWED = 1.2  # of the first runs' median; less is noise
 MIN_RUNS = 12
 
 
-def evaluator(sensors: dict[str, Any], runs: Sequence[float]) -> list[str]:
+def find_throttling(sensors: dict[str, Any], runs: Sequence[float]) -> list[str]:
     """Returns the signs of throttling in words; none where there are none, or no sensors.
 
     Args:

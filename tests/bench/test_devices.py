@@ -242,6 +242,7 @@ def test_methods_that_are_none(tmp_path, python, name, says):
         choose_method(python, tmp_path / name)
 
 
+@pytest.mark.slow  # targets/measure has two devices at once
 def test_a_device_that_is_away_does_not_stop_the_others(path, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.ssh
     data = photos_in(tmp_path / "data", "abcde")
@@ -332,6 +333,7 @@ def test_outputs_that_are_no_numbers_are_no_answers():
     assert (found["agreement"], found["differing"], found["largest_difference"]) == (0.5, 1, None)
 
 
+@pytest.mark.slow  # cli/test_bench_devices measures classifiers
 def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
     path = tmp_path / "map.tflite"
     path.write_bytes(ending_in("gated").pack())

@@ -151,7 +151,7 @@ def test_files_are_measured_and_bad_ones_named(tmp_path, started):
         ("crash.onnx", "killed by SIGKILL while it loaded", EdgekitError),
         ("late-crash.onnx", "killed by SIGKILL while it ran", EdgekitError),
         pytest.param("hang.onnx", "hung while it loaded", EdgekitError, marks=pytest.mark.slow),
-        ("late-hang.onnx", "hung while it ran", EdgekitError),
+        pytest.param("late-hang.onnx", "hung while it ran", EdgekitError, marks=pytest.mark.slow),
         ("refuse.onnx", "refuse.onnx needs more", MissingToolError),
         ("late-refuse.onnx", "late-refuse.onnx needs more", MissingToolError),
     ],

@@ -20,6 +20,7 @@ def emit():
         yield emit
 
 
+@pytest.mark.slow  # writes in processes of their own
 def test_ours_and_one_that_is_missing_are_in_one_table(emit, tmp_path, capsys):
     path = tmp_path / "figures.json"
     bare = tmp_path / "bare"  # a Python that has numpy, safetensors and no litert-torch

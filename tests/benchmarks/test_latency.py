@@ -18,6 +18,7 @@ def main(monkeypatch):
     return latency.main
 
 
+@pytest.mark.slow  # measures
 def test_pairs_are_measured_and_saved(main, tmp_path, capsys):
     ours, theirs, out = (tmp_path / name for name in ("o.tflite", "t.tflite", "out.json"))
     for path in (ours, theirs):

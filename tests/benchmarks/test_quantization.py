@@ -53,6 +53,7 @@ def test_ours_and_a_peer_are_in_one_table(run):
         assert text in said.out
 
 
+@pytest.mark.slow  # quantizes
 def test_a_tool_that_is_missing_or_fails_costs_no_other_its_figures(run, quantization, monkeypatch):
     def broken(subject):
         raise ValueError("no such range")

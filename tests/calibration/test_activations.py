@@ -26,7 +26,11 @@ from edgekit.networks.quantization import integers, is_mixed, reals, scale_owner
 from edgekit.networks.schemes import scheme_of
 from edgekit.networks.torch_network import Network
 
-NAMES = ["b0", "lite0", "es"]
+NAMES = [
+    "lite0",
+    pytest.param("b0", marks=pytest.mark.slow),
+    pytest.param("es", marks=pytest.mark.slow),
+]
 INPUTS = pooled.inputs(24)
 BATCH = torch.from_numpy(INPUTS).permute(0, 3, 1, 2)
 

@@ -40,7 +40,10 @@ def mean_error(graph, other, tensor):
     return float((z - y).mean(axes).abs().mean() / y.std())
 
 
-@pytest.mark.parametrize("name", ["lite0", "b0", "es", "v2-b0"])
+@pytest.mark.parametrize(
+    "name",
+    ["lite0", *(pytest.param(name, marks=pytest.mark.slow) for name in ("b0", "es", "v2-b0"))],
+)
 def test_the_mean_error_is_taken_out(name):
     graph = prepare(build_graph(narrow(name), classes=CLASSES, resolution=SIZE, seed=2))
     bare = quantized(graph, cut=0.6)  # every tensor is clipped, so that its mean is off

@@ -58,7 +58,7 @@ def changed(graph, name, index, value):
     return graph.with_weights({**graph.weights, name: array})
 
 
-@pytest.mark.parametrize("name", ["lite0", "b0"])
+@pytest.mark.parametrize("name", ["lite0", pytest.param("b0", marks=pytest.mark.slow)])
 def test_a_sound_network_is_not_warned_of(name):
     assert run(*prepared(name), pixels()) == []
 
@@ -94,6 +94,7 @@ def test_an_activation_of_a_million_is_named(method, tmp_path):
     assert "'block1a_project' reaches 1e+06" in large
 
 
+@pytest.mark.slow  # black photos are the harder case
 def test_one_photo_is_enough_for_a_file(tmp_path):
     run(*prepared("b0"), pixels(1), tmp_path)
     assert "only 1 calibration photo:" in check_photos(1, plain=0)[0]

@@ -128,6 +128,7 @@ def test_the_simulation_gets_nearer_to_float_the_more_is_kept(pair):
     assert errors[-1] < 0.2 * errors[0]
 
 
+@pytest.mark.slow  # test_bias has the correction
 def test_biases_of_a_mixed_graph_are_corrected(pair):
     graph, _ = pair
     _, quantized = networks(graph.name, cut=0.6)  # every tensor is clipped: its mean is off

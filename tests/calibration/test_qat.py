@@ -83,6 +83,7 @@ def test_bad_ranges_are_repaired_and_the_scheme_stays(pair, tmp_path):
     assert len(moved) > 0.9 * len(free)
 
 
+@pytest.mark.slow  # training/test_trainer has the same of a float run
 def test_an_interrupted_run_ends_with_the_same_integers(pair, tmp_path):
     whole, _ = trainer(pair, tmp_path / "a").run()
 

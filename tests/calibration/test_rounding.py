@@ -47,6 +47,7 @@ def error(graph, quantized):
     return float((found - wanted).square().mean() / wanted.var())
 
 
+@pytest.mark.slow  # learns; the kernels themselves are below
 @pytest.mark.parametrize("name", ["lite0", pytest.param("b0", marks=pytest.mark.slow)])
 def test_coarse_kernels_lose_less(name):
     graph = prepare(build_graph(narrow(name), classes=CLASSES, resolution=SIZE, seed=2))

@@ -43,6 +43,7 @@ def case():
     return graph, batches, measure(graph, batches, exact=1000)
 
 
+@pytest.mark.slow
 def test_every_tensor_and_kernel_is_measured(case):
     graph, _, costs = case
     tensors = [cost.name for cost in costs if cost.kind == "activation"]

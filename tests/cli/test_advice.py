@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from command_line import commands, commands_of, options, sources, texts
 
 #: What follows the program's name in a sentence, and is no command.
@@ -89,10 +88,10 @@ def _wrong(module: str, text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("module", sources())
-def test_every_command_and_option_that_a_text_names_exists(module):
+def test_every_command_and_option_that_a_text_names_exists():
     wrong = [
-        f"{sources()[module].name}:{line}: {text!r}: {problem}"
+        f"{module}:{line}: {text!r}: {problem}"
+        for module in sources()
         for line, text in texts(module)
         for problem in _wrong(module, text)
     ]

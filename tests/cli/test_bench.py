@@ -168,7 +168,9 @@ def test_a_normalization_is_for_devices(capsys):
     assert "add --device URL" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [[], ["--mean", "127", "--std", "128"]])
+@pytest.mark.parametrize(
+    "option", [[], pytest.param(["--mean", "127", "--std", "128"], marks=pytest.mark.slow)]
+)
 def test_a_float_file_on_devices_needs_a_normalization(tmp_path, capsys, option):
     path = tmp_path / "float.tflite"
     path.write_bytes(float_io().pack())

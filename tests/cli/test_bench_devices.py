@@ -126,6 +126,7 @@ def binary(tmp_path):
     return path
 
 
+@pytest.mark.slow  # tests/targets/measure/benchmark_model has what runs there
 def test_over_adb_with_benchmark_model(phone, model, photos, binary, capsys):
     document = measured(
         capsys, model, "--device", phone.url, "--data", photos, "--benchmark-binary", binary
@@ -134,6 +135,7 @@ def test_over_adb_with_benchmark_model(phone, model, photos, binary, capsys):
     assert document["devices"][1]["how"].startswith("benchmark_model ")
 
 
+@pytest.mark.slow  # targets/measure/benchmark_model has the message
 def test_a_binary_for_another_processor(phone, model, binary, capsys):
     data = bytearray(binary.read_bytes())
     data[18:20] = (183).to_bytes(2, "little")  # e_machine: aarch64

@@ -31,7 +31,7 @@ def faulty(monkeypatch):
         found["ok"] = False
         return found
 
-    monkeypatch.setattr(parity, "compare", compare)
+    monkeypatch.setattr(parity, "compare_executions", compare)
 
 
 def test_json_is_one_document_and_the_file_is_faithful(path, capsys):

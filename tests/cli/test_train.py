@@ -129,6 +129,7 @@ def test_a_build_goes_on_from_a_training(alone, photos, capsys):
     assert [line for line in lines if "] train  cached" in line]
 
 
+@pytest.mark.slow  # training/test_world has what they tell each other
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_learn_what_one_does(alone, photos, tmp_path, processes):
     out = tmp_path / "run"
@@ -155,6 +156,7 @@ def stopped(process, out):
     return process.communicate(timeout=60)
 
 
+@pytest.mark.slow  # tests/training/test_trainer.py sends the signals to a trainer
 def test_a_terminated_run_is_saved_and_ends_with_the_same_weights(alone, photos, tmp_path):
     out = tmp_path / "run"
     words = arguments(photos, out, *STILL, "--save-minutes", "0.0001")

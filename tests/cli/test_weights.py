@@ -212,12 +212,14 @@ def test_verify_fails_where_keras_differs(tmp_path, capsys, monkeypatch):
 
 @needs("tensorflow")
 @needs("shared", SHARED.is_dir())
+@pytest.mark.slow  # TensorFlow; the others verify files that need none
 def test_verify_a_checkpoint_of_the_full_width_names_what_differs(capsys):
     folder = SHARED / "tf1" / "efficientnet-lite0-w0.5-c10"
     assert run(["weights", "verify", str(folder), "--model", "lite0"]) == 2
     assert "not those of lite0" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # TensorFlow; converters/weights/test_tf1 reads it
 @needs("tensorflow")
 @needs("shared", SHARED.is_dir())
 @pytest.mark.parametrize(("more", "code"), [([], 0), (["--no-ema"], 5)])

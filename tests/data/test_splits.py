@@ -434,6 +434,7 @@ def test_few_calibration_photos_asked_for(photos: Path) -> None:
         load_splits(photos, None, None, calibration_count=3)
 
 
+@pytest.mark.slow  # reads real photos
 @needs_shared
 def test_shared_lists() -> None:
     splits = load_splits(

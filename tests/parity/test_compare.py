@@ -83,6 +83,7 @@ def test_a_faithful_file_is_the_simulation(subject):
     assert found["noise_floor"]["mean_lsb"] == max(pair["mean_lsb"] for pair in spread)
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_network_has_its_ratio(subject):
     tensors = run(subject, 1)["tensors"]
     assert {t["tensor"] for t in tensors} == {

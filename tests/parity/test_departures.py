@@ -26,7 +26,7 @@ PHOTOS = np.random.default_rng(3).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.
 PLACES = ["block3a_expand", "logits"]
 
 
-@pytest.fixture(scope="module", params=["b0", "lite0"])
+@pytest.fixture(scope="module", params=[pytest.param("b0", marks=pytest.mark.slow), "lite0"])
 def graph(request) -> Graph:
     return quantized(request.param)[1]
 

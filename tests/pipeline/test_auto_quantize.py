@@ -53,8 +53,8 @@ def test_it_stops_where_the_budget_holds(tmp_path):
     folder = next((tmp_path / "out" / "stages").glob("search*"))
     assert sorted(path.name for path in folder.iterdir()) == [
         "float.graph",
-        "search.json",
         "model.graph",
+        "search.json",
         "stage.json",
     ]
 
@@ -82,6 +82,7 @@ def test_no_rung_within_the_budget_keeps_the_best_and_ends_with_5(tmp_path, stri
     assert all(name in page for name in INT8)
 
 
+@pytest.mark.slow  # calibration/test_mixed has the repair, whole/test_repair a build of it
 def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
     evaluator = searching._Evaluator.__call__
 
@@ -101,6 +102,7 @@ def test_mixed_precision_is_the_last_rung_and_named(tmp_path, monkeypatch):
     assert any("mixed precision" in text for text in run.document["warnings"])
 
 
+@pytest.mark.slow  # pipeline/test_stage has what a stage finds of an interrupted attempt
 def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, strict, monkeypatch):
     options = {"quantize": "auto", "out": tmp_path / "out", **SMALL}
     tried = []
@@ -120,6 +122,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, strict, monkey
     assert names == [*INT8, "2 tensors in float"]
 
 
+@pytest.mark.slow  # calibration/test_equalize has its parts
 def test_an_equalized_network_is_compared_with_its_own_float_self(tmp_path, monkeypatch):
     evaluator = searching._Evaluator.__call__
 

@@ -147,6 +147,7 @@ def test_a_planted_inversion_is_in_the_report(few_photos, tmp_path, monkeypatch)
     assert text in (run.folder / "report.html").read_text()
 
 
+@pytest.mark.slow  # parity/test_departures plants them too
 def test_a_planted_fault_is_in_the_report_with_its_operator(sound, tmp_path, monkeypatch):
     def broken(graph):
         """The network that the OpenVINO file is written from: a bias is not the others'."""

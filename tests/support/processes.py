@@ -5,6 +5,7 @@ At the end it says how much memory each process took.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -93,6 +94,15 @@ class Worker:
         """Puts the longest modules first, in every process alike."""
         ranks = {f"tests/{name}.py": rank for rank, name in enumerate(LONGEST)}
         items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+    def pytest_collection(self) -> None:
+        """Spares the collector of garbage what is collected here: it lives as long as this."""
+        gc.disable()
+
+    def pytest_collection_finish(self) -> None:
+        """See `pytest_collection`."""
+        gc.freeze()
+        gc.enable()
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from edgetpu_packages import compiled
 from foreign_files import FOREIGN
+from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
 from edgekit.converters.onnx import file as onnx_file
@@ -35,5 +36,5 @@ def test_a_custom_operator_of_another_is_no_compilation():
 
 
 def test_other_formats_say_it_themselves():
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
     assert describe_scheme(onnx_file.read(FOREIGN / "external.onnx")) == "fp32"

@@ -44,6 +44,7 @@ def test_rmsprop_updates_each_parameter_by_its_own_gradient():
     assert torch.equal(together[2], start[2])  # it had no gradient
 
 
+@pytest.mark.slow  # imports TensorFlow
 def test_rmsprop_equals_tensorflow_itself():
     tf = pytest.importorskip("tensorflow", reason=NEEDS["tensorflow"].reason)
     start, gradients = [1.0, -2.0], [[0.3, -0.1], [0.1, 0.4], [-0.2, 0.2]]

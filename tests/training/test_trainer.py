@@ -189,6 +189,7 @@ def test_a_run_in_bfloat16_learns_as_much_but_not_the_same(tmp_path):
     assert all(array.dtype == np.float32 for array in half.weights.values())
 
 
+@pytest.mark.slow  # data/test_cache has the limit
 def test_kept_photos_are_the_same_whatever_room_there_is(tmp_path):
     much, _ = trainer(tmp_path / "a", epochs=2, engine=Engine(cache_bytes=2**30)).run()
     little, _ = trainer(tmp_path / "b", epochs=2, engine=Engine(cache_bytes=40_000)).run()
@@ -211,6 +212,7 @@ def test_seeds_differ(tmp_path):
     assert not same(one, other)
 
 
+@pytest.mark.slow  # cli/test_train looks at a run
 def test_the_loss_falls(tmp_path):
     _, history = trainer(
         tmp_path / "a",

@@ -289,6 +289,7 @@ echo 'Operator                       Count      Status'
     assert done.files["edgetpu"].name in {entry["path"] for entry in done.document["files"]}
 
 
+@pytest.mark.slow  # cli/test_bench_devices measures the same way
 def test_devices_stand_in_the_report_and_one_that_is_gone_ends_with_4(
     run, photos, tmp_path, monkeypatch
 ):

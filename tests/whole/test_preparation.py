@@ -51,6 +51,7 @@ def test_the_edge_tpu_s_file_has_a_pool_and_agrees_with_its_network(tmp_path, he
     assert agreement["torch float", "tflite float"]["mean_lsb"] < 0.01
 
 
+@pytest.mark.slow  # targets/edgetpu/test_passes has the rewrite
 def test_a_gated_network_keeps_its_means_where_maps_are_small(tmp_path):
     said = io.StringIO()
     console = Console(err=said)
@@ -66,6 +67,7 @@ def test_a_gated_network_keeps_its_means_where_maps_are_small(tmp_path):
     assert AveragePool2D not in kinds
 
 
+@pytest.mark.slow
 def test_a_build_for_tflite_alone_is_as_it_was(tmp_path):
     run = edgekit.build("lite0", out=tmp_path / "out", **SMALL)
     names = operators(run.files["w8a8-static"])

@@ -41,7 +41,8 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(
-    scope="module", params=["uint8", pytest.param("int8", marks=pytest.mark.slow), "float32"]
+    scope="module",
+    params=["uint8", *(pytest.param(io, marks=pytest.mark.slow) for io in ("int8", "float32"))],
 )
 def run(request, built, tmp_path_factory):
     """The same with another input: of a copy, only what depends on it is done again."""

@@ -93,6 +93,7 @@ def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(built, tmp_pa
     assert not list((tmp_path / "out" / "stages").glob("train-w8a8*/checkpoint*"))
 
 
+@pytest.mark.slow  # converters/tflite/test_mixed has the file
 def test_layers_in_float_make_a_file_of_another_name(tmp_path):
     class Listening(NullConsole):
         def note(self, text):

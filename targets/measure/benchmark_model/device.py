@@ -29,7 +29,7 @@ from edgekit.targets.measure.device import (
 )
 from edgekit.targets.measure.isolated import raw_outputs
 from edgekit.targets.measure.journal import Journal
-from edgekit.targets.measure.throttling import evaluator
+from edgekit.targets.measure.throttling import find_throttling
 
 SENSE_S = 2.0  # between two looks at the sensors, each a program that is started there
 
@@ -145,7 +145,7 @@ def _collect(measured: Measured, steps: Sequence[Step], job: Job, journal: Journ
             measured.latency[step] = message["result"] | {
                 "runtime_memory_bytes": None,
                 "sensors": sensors,
-                "throttled": evaluator(sensors, ()),
+                "throttled": find_throttling(sensors, ()),
             }
         else:
             found = journal.outputs[step.name]

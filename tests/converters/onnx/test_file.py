@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from edgekit.errors import UsageError
 RECORD = Preprocessing(64, (MEAN,) * 3, (STD,) * 3, tuple("abcdef"))
 
 
+@functools.cache
 def graph_of(scheme):
     graph = plain("b0")
     if scheme == "fp32":
@@ -39,7 +41,7 @@ def save(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "w8a8-static", "mixed"])
-@pytest.mark.parametrize("io", ["uint8", "float32"])
+@pytest.mark.parametrize("io", ["uint8", pytest.param("float32", marks=pytest.mark.slow)])
 def test_our_own_files_are_described(save, scheme, io):
     contents = package_onnx(graph_of(scheme), preprocessing=RECORD, scheme=scheme, io=io)
     model = read(save(contents))

@@ -124,7 +124,15 @@ def assert_follows(found: np.ndarray, graph: Graph, pixels: np.ndarray, steps: f
     assert np.median(np.abs(found - wanted).mean(1)) < steps * scale
 
 
-@pytest.fixture(scope="module", params=["b0", "lite0", "lite0 symmetric", "v2-b0"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "b0",
+        "lite0",
+        pytest.param("lite0 symmetric", marks=pytest.mark.slow),
+        pytest.param("v2-b0", marks=pytest.mark.slow),
+    ],
+)
 def int8(request):
     graph, mean, std = int8_graph(request.param)
     return graph, mean, std, convert(graph, io="uint8")
@@ -224,7 +232,7 @@ def test_onnx_runtime_computes_all_of_it_on_integers(int8, tmp_path):
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
 @pytest.mark.parametrize("rewrite", [lambda graph: graph, pool_globally])
-@pytest.mark.parametrize("name", ["b0", "lite0 symmetric"])
+@pytest.mark.parametrize("name", ["b0", pytest.param("lite0 symmetric", marks=pytest.mark.slow)])
 def test_every_operator_reads_dequantized_tensors_and_is_quantized(name, rewrite, io):
     """Compilers of integer processors (Qualcomm's QNN) take no operator that lacks one."""
     graph, *_ = int8_graph(name, rewrite=rewrite)
@@ -262,6 +270,7 @@ def test_nothing_in_a_file_is_unused(quantized, io):
     assert {node.name for node in graph.nodes} <= {*written}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["classifier", "none"])
 @pytest.mark.parametrize("name", ["b0", "lite0"])
 def test_pools_keep_their_scale(name, head):

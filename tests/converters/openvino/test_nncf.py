@@ -28,6 +28,7 @@ def run(compiled, photos):
     return np.concatenate([compiled(photo[None])[0].copy() for photo in photos])
 
 
+@pytest.mark.slow
 def test_the_same_photos_give_the_same_file_in_any_batches(tmp_path):
     one = quantize_nncf(model(), [PIXELS])
     two = quantize_nncf(model(), [PIXELS[:5], PIXELS[5:]])
@@ -42,6 +43,7 @@ def test_the_same_photos_give_the_same_file_in_any_batches(tmp_path):
     assert read.preprocessing == RECORD.of_input("uint8")
 
 
+@pytest.mark.slow  # whole/test_files_of_targets has a build's
 @pytest.mark.parametrize("fast", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_answers_stay_near_those_of_the_float_model(fast):
     source = model("float32")

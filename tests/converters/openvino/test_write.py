@@ -112,7 +112,9 @@ def test_a_float_model_computes_what_the_network_computes(name, io):
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])
-@pytest.mark.parametrize("name", ["b0", "lite0 symmetric", "v2-b0"])
+@pytest.mark.parametrize(
+    "name", ["b0", "lite0 symmetric", pytest.param("v2-b0", marks=pytest.mark.slow)]
+)
 def test_an_int8_model_computes_what_the_graph_rounded_at_its_kernels_computes(name, io):
     graph = int8_graph(name)
     inputs = quantized_input(graph)

@@ -224,7 +224,7 @@ def test_reading_imports_no_framework(tmp_path):
     path = tmp_path / "tiny.tflite"
     path.write_bytes(TinyModel().pack())
     code = (
-        "import sys; from edgekit.converters import tflite_file; tflite_file.read(sys.argv[1]);"
+        "import sys; from edgekit.converters.tflite import file; file.read(sys.argv[1]);"
         "print({m.split('.')[0] for m in sys.modules} & {'torch', 'tensorflow'})"
     )
     out = subprocess.run(

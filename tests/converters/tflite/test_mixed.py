@@ -14,6 +14,7 @@ from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, q
 from edgekit.calibration.simulate import Simulation
 from edgekit.converters.tflite.checks import check_int8, check_mixed
 from edgekit.converters.tflite.file import parse
+from edgekit.converters.tflite.scheme import scheme
 from edgekit.converters.tflite.write import convert
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
@@ -24,7 +25,6 @@ from edgekit.networks.quantization import float_nodes, integers
 from edgekit.networks.torch_network import Network
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.edgetpu.rules import unmapped
-from edgekit.targets.inspection.inspect import scheme
 
 SIZE, CLASSES = 32, 6
 RECORD = Preprocessing(64, (127.0,) * 3, (128.0,) * 3, ())
@@ -64,7 +64,7 @@ class Case:
             return network.eval()(self.batch).numpy()
 
 
-@pytest.fixture(scope="module", params=["lite0", "b0"])
+@pytest.fixture(scope="module", params=["lite0", pytest.param("b0", marks=pytest.mark.slow)])
 def case(request):
     return Case(request.param)
 

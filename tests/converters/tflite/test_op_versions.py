@@ -39,6 +39,7 @@ def every_scheme():
     return [written for graph in graphs for written in in_every_scheme(graph, kept)]
 
 
+@pytest.mark.slow  # `make test-legacy` runs them
 def test_tensorflow_2_5_knows_every_operator_of_every_scheme(every_scheme):
     seen = {name: set() for name in SCHEMES}
     for written in every_scheme:

@@ -77,7 +77,9 @@ def run(contents, inputs):
     return np.array(outputs), result["quantization"]
 
 
-@pytest.fixture(scope="module", params=["b0", "lite0", "lite0 symmetric"])
+@pytest.fixture(
+    scope="module", params=["b0", "lite0", pytest.param("lite0 symmetric", marks=pytest.mark.slow)]
+)
 def int8(request):
     graph, mean, std = int8_graph(request.param)
     return request.param, graph, mean, std, convert(graph, io="uint8")
@@ -209,6 +211,7 @@ def test_raw_pixels_go_in(int8):
     assert (source.scale, source.zero_point) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_normalization_in_front_takes_raw_pixels():
     graph, _, _ = int8_graph("b0", "depthwise")
     contents = convert(graph, io="uint8")

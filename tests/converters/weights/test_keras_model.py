@@ -95,9 +95,7 @@ FILES = {"keras": "w.keras", "legacy": "w.h5", "weights": "w.weights.h5"}
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=[pytest.mark.slow] * (name in ("b0", "odd"))) for name in MODELS
-    ],
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "nested")) for name in MODELS],
 )
 def saved(request, tmp_path_factory):
     """A model in all forms of file."""

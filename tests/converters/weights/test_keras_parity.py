@@ -42,7 +42,7 @@ def build(name, *, full=False):
     return model, pixels, np.asarray(model(pixels, training=False))
 
 
-@pytest.fixture(scope="module", params=["b0", "v2-b0"])
+@pytest.fixture(scope="module", params=["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
 def small(request):
     return request.param, *build(request.param)
 

@@ -17,7 +17,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS
-from edgekit.options import build as options
+from edgekit.options import training as options
 
 LITE0 = SPECS["lite0"]
 

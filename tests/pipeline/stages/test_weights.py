@@ -35,6 +35,7 @@ def weights(spec, start, resolution):
     return Weights(data=data, spec=SPECS[spec], resolution=resolution, crop=None, start=start)
 
 
+@pytest.mark.slow  # converters/weights/test_padding has the guess
 @needs_shared
 @pytest.mark.parametrize(
     ("name", "source"),

@@ -29,6 +29,7 @@ def test_it_answers_as_the_host_does(phone, model):
     assert said.endswith("(largest difference 0)")
 
 
+@pytest.mark.slow  # deploy/test_deploy has the same of a device
 def test_another_answer_is_an_error(phone, model, monkeypatch):
     here = measuring.measure
 

@@ -340,6 +340,7 @@ def test_hosts_of_an_openssh_configuration(tmp_path):
     assert doctor_devices.configured(tmp_path / "absent") == []
 
 
+@pytest.mark.slow  # waits for the slowest
 def test_devices_are_asked_at_the_same_time(server, monkeypatch):
     monkeypatch.setattr("edgekit.targets.devices.adb.attached", list)
     (server.home / ".ssh/config").write_text(

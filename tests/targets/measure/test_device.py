@@ -107,6 +107,7 @@ def wait(condition, seconds=20):
     return condition()
 
 
+@pytest.mark.slow  # the next ones break off as well
 def test_a_server_that_dies_costs_only_the_step_that_ran(server, job, cache):
     """The first latency is kept, and the device cleans up by itself."""
     job = replace(job, runs=30_000, threads=(1, 2))
@@ -152,8 +153,12 @@ def test_photos_go_on_with_the_first_that_is_missing(server, job, monkeypatch):
 @pytest.mark.parametrize(
     ("switch", "says"),
     [
-        ("CRASH", "the runtime was killed by SIGSEGV while loading the delegate"),
-        # These two on this machine: test_runner.py.
+        # On this machine: test_isolated.py.
+        pytest.param(
+            "CRASH",
+            "the runtime was killed by SIGSEGV while loading the delegate",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "HANG",
             "the runtime hung while loading the delegate and was stopped",
@@ -223,6 +228,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(server, job):
     assert on(server.url, job).problems == []
 
 
+@pytest.mark.slow  # waits for it
 def test_a_silent_connection_ends_the_agent(server, job, tmp_path, monkeypatch):
     """Where the network is cut nothing is closed: only the signs of life cease."""
     monkeypatch.setattr("edgekit.targets.devices.ssh.BEAT_S", 1e9)
@@ -234,6 +240,7 @@ def test_a_silent_connection_ends_the_agent(server, job, tmp_path, monkeypatch):
     assert device.agents(server) == []
 
 
+@pytest.mark.slow  # waits; bench/test_devices has several
 def test_two_devices_at_once(server, job):
     found = {}
     threads = [

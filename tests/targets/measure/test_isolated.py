@@ -95,7 +95,12 @@ def test_the_library_is_loaded_with_its_options_and_the_model_answers(
             EdgekitError,
             "by SIGSEGV while loading the delegate\ncause: the stand-in was",
         ),
-        ("HANG", DeviceError, "hung while loading the delegate and was stopped after 1.5 s"),
+        pytest.param(
+            "HANG",
+            DeviceError,
+            "hung while loading the delegate and was stopped after 1.5 s",
+            marks=pytest.mark.slow,
+        ),
         ("NO_DEVICE", DeviceError, "no Edge TPU could be opened (usb)\ncause: Failed to load"),
         ("NO_ENTRY", UsageError, "is not the Edge TPU's library"),
         ("TOO_OLD", MissingToolError, "--min-runtime-version 13"),

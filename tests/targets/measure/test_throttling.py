@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.targets.measure.throttling import judge
+from edgekit.targets.measure.throttling import find_throttling
 
 STEADY = [0.01] * 30
 VOLTAGE, CAPPED, THROTTLED, SOFT = (
@@ -110,4 +110,4 @@ def clocks(*during):
     ],
 )
 def test_words(seen, runs, words):
-    assert judge(seen, runs) == words
+    assert find_throttling(seen, runs) == words
