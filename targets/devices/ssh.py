@@ -278,9 +278,12 @@ class SSHHost:
             while now() - heard < timeout_s:
                 if now() - beaten >= BEAT_S:
                     beaten = now()
-                    # The program may have ended, with lines of it still to be read.
-                    with contextlib.suppress(BrokenPipeError):
+                    try:
                         process.stdin.write("\n")
+                    except BrokenPipeError:
+                        # A program that has ended may still have lines to be read.
+                        if self._connections[-1].is_closed():
+                            raise
                     beat()
                 await asyncio.wait({reading, saying}, timeout=BEAT_S, return_when="FIRST_COMPLETED")
                 if saying.done() and (more := saying.result()):
