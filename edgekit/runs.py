@@ -140,8 +140,12 @@ def with_input_of(calibration: Path, preprocessing: Preprocessing) -> Preprocess
 
 
 def to_convert(model: Path, head: str, task: Task) -> Graph:
-    """The trained network, without its head where the files shall end before it."""
-    graph = Graph.load(model / GRAPH)
+    """The trained network of a stage; see `as_converted`."""
+    return as_converted(Graph.load(model / GRAPH), head, task)
+
+
+def as_converted(graph: Graph, head: str, task: Task) -> Graph:
+    """A trained network as files have it: without its head where they shall end before it."""
     return task.head.remove(graph) if head == "none" else graph
 
 

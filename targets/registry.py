@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.targets.base import Target
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from edgekit.converters.tflite.file import TFLiteModel
 
 GROUP = "edgekit.targets"
@@ -32,7 +34,7 @@ DEFAULT = COMPILERS[0]
 
 def names() -> list[str]:
     """Returns the names of all targets, ours first."""
-    return list(_known())
+    return [*OWN, *_others()]
 
 
 def find(name: str) -> Target:
@@ -42,22 +44,23 @@ def find(name: str) -> Target:
         UsageError: there is none of that name.
         EdgekitError: the package that announces it cannot be used.
     """
-    known = _own() if name in OWN else _known()  # ours without a look at what is installed
-    if name not in known:
-        raise UsageError(f"unknown target '{name}'", hint=did_you_mean(name, known))
-    entry = known[name]
+    entry = None if name in OWN else _others().get(name)
+    if name not in OWN and entry is None:
+        raise UsageError(f"unknown target '{name}'", hint=did_you_mean(name, names()))
+    source = _source(entry) if entry else OWN[name]
     try:
-        target = entry.load()()
+        target = (entry.load() if entry else resolve_name(OWN[name]))()
     except Exception as error:  # another package's code: whatever it raises is its own fault
         raise EdgekitError(
-            f"target '{name}' cannot be loaded from {_source(entry)}",
+            f"target '{name}' cannot be loaded from {source}",
             cause=f"{type(error).__name__}: {error}",
             hint="install that package again, or remove it",
         ) from error
     if not isinstance(target, Target):
         raise EdgekitError(
-            f"target '{name}' of {_source(entry)} is no target",
-            cause=f"{entry.value} is not a subclass of edgekit.targets.base.Target",
+            f"target '{name}' of {source} is no target",
+            cause=f"{entry.value if entry else source} is not a subclass of "
+            "edgekit.targets.base.Target",
         )
     return target
 
@@ -76,14 +79,12 @@ def compiled_for(model: TFLiteModel) -> Target | None:
     return next((t for t in usable() if t.custom_operator in model.custom_codes), None)
 
 
-def _own() -> dict[str, EntryPoint]:
-    return {name: EntryPoint(name, value, GROUP) for name, value in OWN.items()}
+def _others() -> dict[str, EntryPoint]:
+    """What other packages announce; a look at all that is installed."""
+    from importlib.metadata import entry_points  # it takes a seventh of the program's start
 
-
-def _known() -> dict[str, EntryPoint]:
-    own = _own()
-    others = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
-    return own | dict(sorted(others.items()))
+    found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in OWN}
+    return dict(sorted(found.items()))
 
 
 def _source(entry: EntryPoint) -> str:

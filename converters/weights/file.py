@@ -13,6 +13,7 @@ import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.nodes import Array, Shape
+from edgekit.system.paths import StrPath
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class WeightFile:
         Raises:
             UsageError: it is damaged, or holds NaN or infinity.
         """
-        with _reading(self.path):
+        with reading(self.path):
             array = np.asarray(self.fetch(name), dtype=np.float32)
         if not np.isfinite(array).all():
             raise UsageError(f"{self.path} holds NaN or infinity", cause=f"in {name}")
@@ -64,7 +65,7 @@ class WeightFile:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: StrPath) -> Iterator[None]:
     """Turns what the readers raise over a damaged file into one error for the user."""
     try:
         yield

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.converters.weights.file import WeightFile, _reading
+from edgekit.converters.weights.file import WeightFile, reading
+from edgekit.converters.weights.hdf5 import open_hdf5, open_keras
+from edgekit.converters.weights.torch_checkpoint import check_archive, open_torch
 from edgekit.errors import UsageError
 from edgekit.networks.nodes import Array
 from edgekit.system.extras import import_optional, require
@@ -66,7 +68,7 @@ def open_weights(path: StrPath, *, limit: int, advice: Advice = PYTHON) -> Itera
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:
-        with _reading(path):
+        with reading(path):
             file = _open(path, stack, limit, advice)
         if not file.shapes:
             raise UsageError(f"the weights file {path} holds no tensors")
@@ -74,9 +76,6 @@ def open_weights(path: StrPath, *, limit: int, advice: Advice = PYTHON) -> Itera
 
 
 def _open(path: Path, stack: contextlib.ExitStack, limit: int, advice: Advice) -> WeightFile:
-    from edgekit.converters.weights.hdf5 import open_hdf5, open_keras
-    from edgekit.converters.weights.torch_checkpoint import check_archive, open_torch
-
     checkpoint = find_checkpoint(path)
     if checkpoint is not None:
         return _open_checkpoint(checkpoint)
@@ -138,7 +137,7 @@ def check_reader(path: StrPath) -> None:
         UsageError: as for `find_checkpoint`.
         MissingToolError: it is a TensorFlow checkpoint, and TensorFlow is not installed.
     """
-    if find_checkpoint(Path(path)) is not None:
+    if find_checkpoint(path) is not None:
         require("tensorflow", "tensorflow", what=_CHECKPOINT)
 
 

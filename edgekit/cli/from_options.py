@@ -43,10 +43,7 @@ def command_from_options(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
             for name, kind in (("json_output", JSON), ("quiet", QUIET))
         ]
-        call.__doc__, call.__module__ = function.__doc__, function.__module__
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return call
+        return _with_parameters(call, function, parameters)
 
     return decorate
 
@@ -74,6 +71,13 @@ def add_compiler_options(function: Callable[..., int]) -> Callable[..., int]:
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in (*own[:place], *added, *own[place:])
     ]
+    return _with_parameters(call, function, parameters)
+
+
+def _with_parameters(
+    call: Callable[..., int], function: Callable[..., int], parameters: list[inspect.Parameter]
+) -> Callable[..., int]:
+    """Shows ``call`` to typer as ``function``, with these parameters."""
     call.__doc__, call.__module__ = function.__doc__, function.__module__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from edgekit.calibration.sensitivity import Cost
     from edgekit.networks.graph import Graph
+    from edgekit.runs import FinishedRun
 
 SCHEMA_VERSION = 1
 #: Photos per pass: every tensor of the network is kept for each of them.
@@ -43,12 +44,13 @@ def command(
         if value < least:
             raise UsageError(f"--{name} must be at least {least}, not {value}")
     console = Console()
-    graph, batches = read_run(run, photos)
+    finished = open_run(run)
+    graph, batches = read_run(finished, photos)
     with console.stage(1, 1, "sensitivity") as stage:
         costs = measure(
             graph,
             batches,
-            task=open_run(run).preprocessing.task,
+            task=finished.preprocessing.task,
             exact=top,
             advance=lambda done, total: console.progress("passes", done, total),
         )
@@ -69,21 +71,20 @@ def command(
     )
 
 
-def read_run(folder: Path, photos: int) -> tuple[Graph, list[NDArray[np.float32]]]:
+def read_run(finished: FinishedRun, photos: int) -> tuple[Graph, list[NDArray[np.float32]]]:
     """The quantized network of a finished build, and the first calibration photos as it sees them.
 
     Raises:
-        UsageError: the folder holds no finished build.
+        UsageError: its stages are gone.
     """
     import numpy as np
 
-    from edgekit import runs
     from edgekit.data.batches import eval_batches
     from edgekit.data.image_set import PhotoSet
+    from edgekit.runs import CALIBRATION
 
-    finished = runs.open_run(folder)
     splits, graph = finished.splits(), finished.graph("quantize")
-    record = finished.read("calibrate", runs.CALIBRATION)
+    record = finished.read("calibrate", CALIBRATION)
     mean, std = np.float32(record["input_mean"]), np.float32(record["input_std"])
 
     def read(chosen: PhotoSet) -> Iterator[NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from edgekit.system.paths import StrPath
 Shrink = Callable[[tuple[int, int]], int]
 """Told a photo's width and height; says how many times smaller it may be decoded: 1, 2, 4 or 8."""
 
+Pixels = npt.NDArray[np.uint8]
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib"})
 """Suffixes (lower case) of the files in a folder that are taken for photos."""
 
@@ -158,6 +159,3 @@ def decode_photo(photo: StrPath) -> Image.Image:
         return decode_image(Path(photo))
     except UnreadableImageError as error:
         raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
-
-
-Pixels = npt.NDArray[np.uint8]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import Array, Node, Shape, _node_from_json
+from edgekit.networks.nodes import Array, Node, Shape, node_from_json
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 
@@ -144,7 +144,7 @@ class Graph:
             return cls(
                 name=header["name"],
                 input=header["input"],
-                nodes=tuple(_node_from_json(item) for item in header["nodes"]),
+                nodes=tuple(node_from_json(item) for item in header["nodes"]),
                 shapes={name: tuple(shape) for name, shape in header["shapes"].items()},
                 weights=weights,
                 quant={name: _quant_from_json(item) for name, item in header["quant"].items()},

@@ -210,6 +210,6 @@ def row_of(
     return table[kind]
 
 
-def _node_from_json(item: dict[str, Any]) -> Node:
+def node_from_json(item: dict[str, Any]) -> Node:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
     return NODE_TYPES[fields.pop("op")](**fields)

@@ -13,7 +13,7 @@ from edgekit.training.recipe import refuse
 HEADS = ("classifier", "none")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ModelOptions:
     """The variant, scaled."""
 
@@ -52,7 +52,7 @@ class ModelOptions:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class DataOptions:
     """The photos, and their size for the network."""
 

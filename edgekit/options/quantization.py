@@ -19,7 +19,7 @@ QUANTIZERS = ("ours", "nncf", "nncf-full")
 BIAS_SOURCES = ("photos", "statistics")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class QuantizationOptions:
     """The targets, and how the network is quantized for them."""
 
@@ -108,7 +108,7 @@ class QuantizationOptions:
         return 0.3 if self.max_drop is None and self.quantize == "auto" else self.max_drop
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class FileOptions:
     """The files, and what compiles them."""
 

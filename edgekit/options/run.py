@@ -9,7 +9,7 @@ from edgekit.options.fields import option
 from edgekit.training.recipe import refuse
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class DeviceOptions:
     """The devices that the int8 file is measured on."""
 
@@ -31,7 +31,7 @@ class DeviceOptions:
         refuse({"--benchmark-binary needs --device": not alone})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RunOptions:
     """The run: its folder, its seed, its threads, and what it reuses."""
 

@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SOURCES = ("auto", "edgekit", "keras", "timm", "timm-tf", "torchvision", "lukemelas", "tf1")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class TrainingOptions:
     """What training starts from, and its recipe."""
 
@@ -60,7 +60,7 @@ class TrainingOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class AugmentationOptions:
     """What keeps training from learning single photos; `Recipe` checks the values."""
 
@@ -95,7 +95,7 @@ class AugmentationOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class StudentOptions:
     """Photos without classes, and the students that learn from them."""
 
@@ -123,7 +123,7 @@ class StudentOptions:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class EngineOptions:
     """What training computes on and how."""
 

@@ -134,7 +134,7 @@ def _subject_of_run(folder: Path) -> Subject:
         splits.val,
         splits.source,
         file[FP32],
-        task.head.remove(graph) if run.head == "none" else graph,
+        runs.as_converted(graph, run.head, task),
         Graph.load(folder / f"{run.name}-{W8A8}.graph"),
         reference,
         {

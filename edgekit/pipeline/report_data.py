@@ -288,13 +288,13 @@ def write_results(
     document: Document, options: BuildOptions, plan: Plan, outcomes: Outcomes, folder: Path
 ) -> dict[str, Path]:
     """Writes ``report.json``, ``report.html`` and ``manifest.json``; returns their paths."""
-    paths = {name: folder / name for name in ("report.json", "report.html", "manifest.json")}
-    write_report(document, paths["report.json"])
+    paths = {name: folder / name for name in (runs.REPORT, "report.html", runs.MANIFEST)}
+    write_report(document, paths[runs.REPORT])
     splits = runs.read_splits(outcomes["data"].folder)
     misses, total = find_misses(outcomes, splits) if document["quantization"] else ([], 0)
     worst = find_worst(outcomes, splits)
     write_html(document, paths["report.html"], photos=misses, total=total, worst=worst)
-    write_json(paths["manifest.json"], make_manifest(document, options, plan, outcomes, splits))
+    write_json(paths[runs.MANIFEST], make_manifest(document, options, plan, outcomes, splits))
     return paths
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import UsageError, did_you_mean
@@ -64,11 +65,10 @@ class Runtime:
         Raises:
             MissingToolError: the runtime is not installed.
         """
-        module, _, name = reference.partition(":")
         try:
-            found: Callable[..., Any] = getattr(import_module(module), name)
+            found: Callable[..., Any] = resolve_name(reference)
         except ModuleNotFoundError as error:
-            raise missing(self.extra, module, error) from error
+            raise missing(self.extra, reference, error) from error
         return found
 
     def load_libraries(self) -> None:

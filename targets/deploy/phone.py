@@ -15,6 +15,8 @@ from edgekit.targets.deploy.deploy import tolerance
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.devices.open import open_host
 from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.method import choose_method
+from edgekit.targets.measure.photos import load_photos, make_job
 
 
 def on_phone(
@@ -35,10 +37,6 @@ def on_phone(
         A function of the model's path. It raises EdgekitError where the phone answers otherwise
         than this host, and DeviceError where it cannot be reached.
     """
-    binary = Path(binary) if binary is not None else None
-    from edgekit.targets.measure.method import choose_method
-    from edgekit.targets.measure.photos import load_photos, make_job
-
     method = choose_method(python, binary)
 
     def check(model: Path) -> str:

@@ -9,6 +9,8 @@ from edgekit.data.folders import printable
 from edgekit.errors import UsageError
 from edgekit.targets.devices.hosts import Host, LocalHost
 
+HOST = "local:"
+
 
 @contextmanager
 def open_host(url: str | None) -> Iterator[Host]:
@@ -22,7 +24,7 @@ def open_host(url: str | None) -> Iterator[Host]:
         UsageError: it is no URL of that kind.
         DeviceError: the host cannot be used.
     """
-    if url is None or url == "local:":
+    if url is None or url == HOST:
         yield LocalHost()
         return
     if url.startswith("adb:"):
@@ -35,9 +37,6 @@ def open_host(url: str | None) -> Iterator[Host]:
 
     with SSHHost(parse_url(url)) as host:
         yield host
-
-
-HOST = "local:"
 
 
 def check_url(url: str) -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 from edgekit.targets.devices.hosts import Host
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.device import Job, Measured, Progress
-
-if TYPE_CHECKING:
-    pass
-
 
 Method = Callable[[Host, Job, Progress], Measured]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,6 @@ from edgekit.targets.classify import preparation
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
 from edgekit.tasks.registry import find_task
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
