@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekit.converters.findings import ERROR, Finding
-from edgekit.errors import CompileError
+from edgekit.errors import CompileError, UsageError
 
 if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load nothing heavy
     from edgekit.converters.tflite.file import TFLiteModel
@@ -23,9 +23,11 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.system.paths import StrPath
     from edgekit.targets.delegates import DelegateLibrary
     from edgekit.targets.devices.hosts import Host
+    from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
     from edgekit.targets.logs import LogReader
     from edgekit.targets.prediction import Prediction
+    from edgekit.targets.toolchains.toolchain import Toolchain
 
 __all__ = [
     "Compiled",
@@ -79,6 +81,7 @@ class Compiled:
         lines: all of it for a person, a line each.
         summary: the same in one line.
         predicted: how many operators our check expected it to map; None where it was not asked.
+        chip: what it needs there, as far as the compiler says it.
     """
 
     source: Path
@@ -90,6 +93,7 @@ class Compiled:
     lines: tuple[str, ...]
     summary: str
     predicted: int | None = None
+    chip: ChipFigures | None = None
 
     @property
     def model(self) -> Path:
@@ -140,8 +144,12 @@ class Target(ABC):
         inspected_schemes: of .tflite files that ``edgekit inspect`` shows its findings on.
         custom_operator: what its compiler leaves in a .tflite file in the place of all that it
             maps; a file that holds one is compiled for the target.
-        compiler_options: a frozen dataclass of `option` fields, with which `compile_files` is
-            called; None where ``edgekit compile`` is not for it.
+        about: a line for ``edgekit targets``: the chips.
+        takes: the files that it takes, in words.
+        toolchains: makers' tools that it uses, the one that compiles first.
+        compiler_options: a frozen dataclass of `option` fields; None where it has none. They are
+            options of ``edgekit compile`` and ``check``, and of a build by ``--target-option``.
+        compiles: whether `compile_files` is for it.
         delegate: what hands a compiled file's operators to it; ``--delegate`` calls it like the
             target.
     """
@@ -152,10 +160,24 @@ class Target(ABC):
     prepares: ClassVar[bool] = False
     inspected_schemes: ClassVar[tuple[str, ...]] = ()
     custom_operator: ClassVar[str | None] = None
+    about: ClassVar[str] = ""
+    takes: ClassVar[str] = "int8 .tflite"
+    toolchains: ClassVar[tuple[Toolchain, ...]] = ()
     compiler_options: ClassVar[type[Any] | None] = None
+    compiles: ClassVar[bool] = False
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
     about_check: ClassVar[str] = ""
+
+    def __init__(self, options: Any = None) -> None:
+        """Makes the target.
+
+        Args:
+            options: of the class `compiler_options`; its defaults unless given.
+        """
+        self.options = (
+            self.compiler_options() if options is None and self.compiler_options else options
+        )
 
     @property
     def title(self) -> str:
@@ -213,6 +235,24 @@ class Target(ABC):
             MissingToolError: what writes or runs them is not installed.
         """
         return ()
+
+    def executions(self, options: BuildOptions) -> tuple[Execution, ...]:
+        """Returns how the chip's own arithmetic runs files of a build, a row of the report each.
+
+        Nothing is demanded of a toolchain here: a build leaves out those whose toolchain is not
+        installed, and says so.
+        """
+        return ()
+
+    def estimate(self, path: StrPath) -> ChipFigures:
+        """Returns what a file needs on the chip, by its compiler or its runtime.
+
+        Raises:
+            UsageError: nothing can say it for this target.
+            MissingToolError: what says it is not installed.
+            CompileError: the file does not suit the target.
+        """
+        raise UsageError(f"nothing estimates what a file needs on the target {self.name}")
 
     def command(
         self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S

@@ -20,6 +20,7 @@ from edgekit.data.splits import Splits
 from edgekit.networks.graph import Graph
 from edgekit.runtimes.open import find_runtime
 from edgekit.system.host import installed
+from edgekit.targets.toolchains.toolchain import Toolchain
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Form:
         quantized: whether it is written from the quantized network, else from the float one.
         write: writes ``stem + suffix`` files into a folder; returns a detail for the terminal.
         reads: what else decides its contents, as JSON values.
+        toolchain: that writes it; None where edgekit's own environment does.
+        is_hosted: whether a runtime of this host runs it; else an `Execution` of the target does.
     """
 
     row: str
@@ -65,6 +68,8 @@ class Form:
     quantized: bool
     write: Callable[[Source, Path], str]
     reads: tuple[tuple[str, Any], ...] = ()
+    toolchain: Toolchain | None = None
+    is_hosted: bool = True
 
     @property
     def file(self) -> str:
@@ -79,11 +84,15 @@ class Form:
 
     @property
     def package(self) -> str:
-        """The distribution of its runtime."""
+        """The distribution of its runtime, or of what writes it."""
+        if not self.is_hosted and self.toolchain is not None:
+            return self.toolchain.package
         return find_runtime(self.file).package
 
     @property
     def runtime_version(self) -> str:
         """The runtime and its installed version."""
+        if not self.is_hosted and self.toolchain is not None:
+            return f"{self.toolchain.title} {self.toolchain.version}"
         runtime = find_runtime(self.file)
         return f"{runtime.title} {installed(runtime.package)}"

@@ -27,6 +27,8 @@ class OnnxTarget(Target):
     """Takes the .onnx file in QDQ form as it is; nothing is compiled."""
 
     name = "onnx"
+    about = "any processor with ONNX Runtime"
+    takes = "int8 .onnx (QDQ)"
     scheme = "w8a8-static"
     accepts_mixed = True
 

@@ -29,6 +29,8 @@ class OpenVINOTarget(Target):
     """Takes the int8 IR as it is; the device compiles it when it is loaded."""
 
     name = "openvino"
+    about = "Intel processors, GPUs and NPUs"
+    takes = "int8 .xml (IR)"
     scheme = "w8a8-static"
     accepts_mixed = True
 

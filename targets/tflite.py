@@ -30,6 +30,7 @@ class TFLiteTarget(Target):
     """Takes the int8 file as it is; nothing is compiled."""
 
     name = "tflite"
+    about = "any device with LiteRT or TensorFlow Lite: phones, Raspberry Pi, hosts"
     scheme = "w8a8-static"
     accepts_mixed = True
     inspected_schemes = ("w8a8-static", "mixed")

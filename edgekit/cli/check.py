@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.from_options import add_compiler_options
 from edgekit.cli.options import Json, TargetName
 from edgekit.targets import registry
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from edgekit.targets.prediction import Prediction
 
 
+@add_compiler_options
 def check(
     file: Annotated[Path, typer.Argument(help="A .tflite file, edgekit's or another's.")],
     target: TargetName = registry.DEFAULT,
@@ -32,13 +34,14 @@ def check(
         bool, typer.Option("--operators", help="List every operator, not kinds of them.")
     ] = False,
     json: Json = False,
+    given: dict[str, Any] | None = None,
 ) -> None:
     """Predict which operators of a file a target runs, what will fit, and what to change."""
     from edgekit.errors import UsageError
     from edgekit.system.console import CONTROLS
     from edgekit.targets.schemes import describe_scheme, scheme_of
 
-    found = registry.find(target)
+    found = registry.find(target, given)
     examined = found.examine(file)
     prediction = examined.prediction
     if min_mapped is not None and prediction is None:

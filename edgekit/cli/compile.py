@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +53,13 @@ def command(
     from edgekit.targets.devices.open import open_host
 
     found = registry.find(target)
-    options = _options(found, given or {})
+    if not found.compiles:
+        raise UsageError(
+            f"edgekit compile is not for the target {target}",
+            cause="its files need no compiler, or `edgekit build` runs it",
+            hint=f"edgekit build --target {target}",
+        )
+    options = registry.find(target, given).options
     if bisect and len(files) != 1:
         raise UsageError("--bisect takes one file", hint="edgekit compile --bisect FILE")
     folder = files[0].parent if out is None else out
@@ -77,18 +82,6 @@ def command(
     else:  # names may come from the file, and a terminal would obey control characters in them
         print("\n".join(lines).translate(CONTROLS))
     return CompileError.exit_code if bisect and outcome.fails else 0
-
-
-def _options(target: Target, given: dict[str, Any]) -> Any:
-    """What is given, as the target's own options."""
-    if target.compiler_options is None:
-        raise UsageError(
-            f"edgekit compile is not for the target {target.name}",
-            cause="its files need no compiler, or `edgekit build` runs it",
-            hint=f"edgekit build --target {target.name}",
-        )
-    known = {item.name for item in fields(target.compiler_options)}
-    return target.compiler_options(**{name: given[name] for name in known & given.keys()})
 
 
 def _compare(made: Sequence[Compiled], console: Console) -> None:

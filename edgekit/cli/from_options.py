@@ -48,25 +48,31 @@ def command_from_options(
     return decorate
 
 
-def add_compiler_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Gives ``edgekit compile`` the options of our targets' compilers, after ``out``.
+def add_compiler_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Gives a command the options of our targets' compilers, after ``target``.
 
-    The function gets their values by name, as ``given``.
+    The function gets those that are given by the names of their fields, as ``given``; the others
+    are the target's own defaults.
     """
-    kinds = [kind for name in registry.COMPILERS if (kind := registry.find(name).compiler_options)]
-    fields = {item.name: item for kind in kinds for item in dataclasses.fields(kind)}
-    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
+    found: dict[str, list[tuple[str, dataclasses.Field[Any], Any]]] = {}
+    for name in registry.COMPILERS:
+        kind = registry.find(name).compiler_options
+        hints = get_type_hints(kind) if kind is not None else {}
+        for item in registry.option_fields(kind):
+            found.setdefault(item.name, []).append((name, item, hints[item.name]))
 
-    def call(**values: Any) -> int:
-        given = {name: values.pop(name) for name in fields}
-        for name, item in fields.items():
-            if separator := item.metadata["separator"]:
-                given[name] = tuple(given[name].split(separator)) if given[name] else ()
+    def call(**values: Any) -> int | None:
+        given = {}
+        for name, declared in found.items():
+            value, separator = values.pop(name), declared[0][1].metadata["separator"]
+            if value is not None:
+                several = separator and (tuple(value.split(separator)) if value else ())
+                given[name] = several if separator else value
         return function(**values, given=given)
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
-    place = [parameter.name for parameter in own].index("out") + 1
-    added = [_compiler_parameter(item, hints[name]) for name, item in fields.items()]
+    place = [parameter.name for parameter in own].index("target") + 1
+    added = [_compiler_parameter(declared) for declared in found.values()]
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in (*own[:place], *added, *own[place:])
@@ -75,8 +81,8 @@ def add_compiler_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 def _with_parameters(
-    call: Callable[..., int], function: Callable[..., int], parameters: list[inspect.Parameter]
-) -> Callable[..., int]:
+    call: Callable[..., Any], function: Callable[..., Any], parameters: list[inspect.Parameter]
+) -> Callable[..., Any]:
     """Shows ``call`` to typer as ``function``, with these parameters."""
     call.__doc__, call.__module__ = function.__doc__, function.__module__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -84,17 +90,29 @@ def _with_parameters(
     return call
 
 
-def _compiler_parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
-    """The option of a field that `edgekit.targets.base.option` declares."""
-    meta, default = item.metadata, item.default
-    if meta["separator"]:
-        hint, default = str | None, None
-    flag = f"--{meta['name'] or item.name.replace('_', '-')}"
-    is_number = isinstance(default, int) and not isinstance(default, bool)
-    settings = {"help": meta["help"], "metavar": meta["metavar"], "show_default": is_number}
-    annotation = Annotated[hint, typer.Option(flag, **settings)]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(item.name, kind, default=default, annotation=annotation)
+def _compiler_parameter(
+    declared: list[tuple[str, dataclasses.Field[Any], Any]],
+) -> inspect.Parameter:
+    """The option of a field that `edgekit.targets.base.option` declares, of one target or more."""
+    _, item, hint = declared[0]
+    texts = {of.metadata["help"]: None for _, of, _ in declared}
+    help_text = (
+        " ".join(f"{name}: {of.metadata['help']}" for name, of, _ in declared)
+        if len(texts) > 1
+        else next(iter(texts))
+    )
+    number = next((of.default for _, of, _ in declared if type(of.default) in (int, float)), None)
+    if number is not None:
+        help_text += f" [{number}]"
+    flag = f"--{registry.option_flag(item)}"
+    kind = hint if hint is bool else str if item.metadata["separator"] else hint
+    annotation = Annotated[
+        kind | None,
+        typer.Option(flag, help=help_text, metavar=item.metadata["metavar"], show_default=False),
+    ]
+    return inspect.Parameter(
+        item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
 
 
 def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 #: Fields that hold several values: the command line's name is the singular.
-REPEATED = ("recipes", "targets", "schemes", "tensor_ranges", "devices")
+REPEATED = ("recipes", "targets", "target_options", "schemes", "tensor_ranges", "devices")
 #: How the command line calls what names photos.
 PHOTOS = "FOLDER|LIST|SHARDS"
 

@@ -26,6 +26,14 @@ class QuantizationOptions:
     targets: tuple[str, ...] = option(
         ("tflite",), "What to build for; may be repeated: {targets}.", "NAME"
     )
+    target_options: tuple[str, ...] = option(
+        (),
+        "An option of a target, as of `edgekit compile`; may be repeated.",
+        "TARGET.OPTION=VALUE",
+    )
+    simulator_limit: int = option(
+        100, "So many validation photos are for chips' simulators, evenly spread.", least=1
+    )
     ranges: str = option(
         "mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.", known=RANGE_METHODS
     )

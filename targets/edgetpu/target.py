@@ -32,7 +32,9 @@ class EdgeTPUTarget(Target):
     prepares = True
     inspected_schemes = ("w8a8-static", "w8a8-static-uint8", "mixed")
     custom_operator = CUSTOM_OP
+    about = "Coral's USB stick, PCIe cards, Dev Boards"
     compiler_options = CompilerOptions
+    compiles = True
     delegate = EdgeTPUDelegate()
     about_check = (
         "For the Edge TPU this is a prediction of what compiler 16.0 will say, by compiled files, "
