@@ -105,7 +105,7 @@ def _compiler_parameter(
     if number is not None:
         help_text += f" [{number}]"
     flag = f"--{registry.option_flag(item)}"
-    kind = hint if hint is bool else str if item.metadata["separator"] else hint
+    kind: Any = str if item.metadata["separator"] else hint
     annotation = Annotated[
         kind | None,
         typer.Option(flag, help=help_text, metavar=item.metadata["metavar"], show_default=False),

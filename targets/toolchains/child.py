@@ -9,12 +9,13 @@ whose values are JSON and whose arrays are numpy's. What it returns goes to FOLD
 exception whose class is called ``Refused`` means that the tool does not take the model.
 """
 
-import importlib.util
 import json
 import os
+import runpy
 import sys
 import threading
 import time
+from typing import Any
 
 PROTOCOL = 1
 
@@ -31,14 +32,12 @@ def main(folder: str) -> None:
         _write(folder, "progress.json", {"done": done, "total": total})
 
     try:
-        spec = importlib.util.spec_from_file_location("worker", job["script"])
-        worker = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(worker)
+        tasks = runpy.run_path(job["script"])["TASKS"]
         arrays = {
             name: np.load(os.path.join(folder, f"{name}.npy"), allow_pickle=False)
             for name in job["arrays"]
         }
-        values, made = worker.TASKS[job["task"]](job["arguments"], arrays, progress)
+        values, made = tasks[job["task"]](job["arguments"], arrays, progress)
         for name, array in made.items():
             np.save(os.path.join(folder, f"made-{name}.npy"), np.ascontiguousarray(array))
         answer = {"values": values, "arrays": list(made)}
@@ -52,7 +51,7 @@ def main(folder: str) -> None:
     _write(folder, "answer.json", answer | {"protocol": PROTOCOL})
 
 
-def _write(folder: str, name: str, value: dict) -> None:
+def _write(folder: str, name: str, value: dict[str, Any]) -> None:
     temporary = os.path.join(folder, f"{name}.tmp")
     with open(temporary, "w", encoding="utf-8") as stream:
         json.dump(value, stream)
