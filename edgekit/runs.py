@@ -38,6 +38,7 @@ FLOAT = "float.graph"
 MODEL = "model.tflite"
 LOGITS = "logits.npy"
 LATENCY = "latency.json"
+CHIP = "chip.json"
 
 
 @dataclass(frozen=True)

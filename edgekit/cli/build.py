@@ -19,7 +19,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     """Build a verified model for one or more targets, and report what each step cost."""
     from edgekit.pipeline.build import run_build
     from edgekit.report.document import task_of
-    from edgekit.report.table import result_table
+    from edgekit.report.table import chips_table, result_table
 
     console = Console(quiet=quiet)
     try:
@@ -34,6 +34,8 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
         print(json.dumps(run.document, indent=2, ensure_ascii=False))
     else:
         console.table(partial(result_table, task_of(run.document), run.rows))
+        if chips := run.document.get("chips"):
+            console.table(partial(chips_table, task_of(run.document), chips))
         if devices := run.document["devices"]:
             from edgekit.cli.bench_devices import table
 

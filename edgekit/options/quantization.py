@@ -125,4 +125,6 @@ class FileOptions:
         "uint8", "Input and output of the int8 file: uint8, int8, float32.", known=IO_TYPES
     )
     compile: bool = option(True, "Run the target's compiler where it has one.")
-    compile_timeout: int = option(180, "Seconds that a compiler may take.", least=1)
+    compile_timeout: int | None = option(
+        None, "Seconds that a compiler may take. [by the target; 180]", least=1
+    )

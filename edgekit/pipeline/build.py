@@ -11,26 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import runs
-from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
+from edgekit.errors import CompileError, EdgekitError, GateError, MissingToolError, UsageError
 from edgekit.networks.efficientnet.catalog import known_risk
 from edgekit.networks.schemes import FINE_TO_COARSE, W8A8, scheme_of
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.auto_quantize import describe_search, read_search
+from edgekit.pipeline.chips import Offer, make_chips, make_offer
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.run_folder import RUNS, choose_folder, opened, translated
-from edgekit.pipeline.stage import StageStore
+from edgekit.pipeline.stage import Outcome, Stage, StageStore
 from edgekit.pipeline.stage_runner import StageRun
 from edgekit.runs import STAGES
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.files import read_json
 from edgekit.targets import registry
-from edgekit.targets.base import Examination, Target
+from edgekit.targets.base import TIMEOUT_S, Compiled, Examination, Target
 from edgekit.training import outputs
 
 if TYPE_CHECKING:
     from edgekit.networks.graph import Graph
     from edgekit.report.document import Device, Document, Row
     from edgekit.report.document import Target as TargetEntry
+
+
+#: Of a target that is not finished, by what kept it from that.
+STATUS = (
+    (MissingToolError, "not compiled"),
+    (CompileError, "rejected"),
+    (GateError, "gate not met"),
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def run_build(options: BuildOptions, console: Console) -> Run:
                 "a build runs in one process",
                 hint="torchrun … -m edgekit train, then edgekit build with the same options",
             )
-    targets = [registry.find(name) for name in options.targets]
+    targets = registry.find_all(options.targets, options.target_options)
     if options.devices:
         from edgekit.targets.devices.open import check_url
         from edgekit.targets.measure.method import choose_method
@@ -114,12 +123,18 @@ def run_build(options: BuildOptions, console: Console) -> Run:
     with translated(options.out or RUNS):
         folder = choose_folder(options)
         store = StageStore(folder / STAGES)
-        forms = [form for target in targets for form in target.forms(options)]
-        plan = make_plan(options, targets=targets, forms=forms, warn=console.warn)
+        offers = [make_offer(target, options) for target in targets]
+        plan = make_plan(
+            options,
+            targets=targets,
+            forms=[form for offer in offers for form in offer.forms],
+            executions=[execution for offer in offers for execution in offer.executions],
+            warn=console.warn,
+        )
     if options.dry_run:
-        return Run(folder, None, planned=_describe(plan, targets, options, store, folder))
+        return Run(folder, None, planned=_describe(plan, offers, options, store, folder))
     with opened(folder, options):
-        return _Build(options, plan, targets, store, folder, console).run()
+        return _Build(options, plan, offers, store, folder, console).run()
 
 
 class _Build(StageRun):
@@ -129,15 +144,17 @@ class _Build(StageRun):
         self,
         options: BuildOptions,
         plan: Plan,
-        targets: Sequence[Target],
+        offers: Sequence[Offer],
         store: StageStore,
         folder: Path,
         console: Console,
     ) -> None:
         # The targets, the devices together, and the report.
-        more = len(targets) + bool(options.devices) + 1
+        more = len(offers) + bool(options.devices) + 1
         super().__init__(options, plan, store, folder, console, more)
-        self.targets = targets
+        self.offers = offers
+        self.failed: dict[str, EdgekitError] = {}  # what makers' tools did not do, by role
+        self.compiled: dict[str, Compiled] = {}
         self.entries: list[TargetEntry] = []
         self.devices: list[Device] = []
         self.problem: EdgekitError | None = None
@@ -150,15 +167,29 @@ class _Build(StageRun):
         if level == "high":
             advice = "" if self.options.quantize == "auto" else "; --quantize auto repairs a loss"
             self.console.note(f"int8 risk of {self.plan.base.spec.name}: high, {reason}{advice}")
-        for target in self.targets:
+        for target in (offer.target for offer in self.offers):
             for text in target.advice(self.plan.base.spec, self.plan.base.resolution):
                 self.console.note(f"{target.name}: {text}")
         self.run_stages()
-        for target in self.targets:
-            self.entries.append(self._target(target))
+        for offer in self.offers:
+            self.entries.append(self._target(offer))
         if self.options.devices:
             self._on_devices()
         return self._report()
+
+    def run_stage(self, index: int, role: str, stage: Stage) -> Outcome | None:
+        """A maker's tool that fails does not end the build; what needs its file is left out."""
+        if not self.plan.needs_tool(role):
+            return super().run_stage(index, role, stage)
+        execution = self.plan.executions.get(role)
+        if execution is not None and execution.of in self.failed:
+            return None
+        try:
+            return super().run_stage(index, role, stage)
+        except EdgekitError as error:
+            self.failed[role] = error
+            self.console.error(error)
+            return None
 
     def hand_out(self, role: str) -> None:
         """Hands out what a stage made as soon as it is there; an interruption keeps it."""
@@ -196,52 +227,70 @@ class _Build(StageRun):
         if earlier not in (None, self.files["quantized"]):
             earlier.unlink(missing_ok=True)
 
-    def _target(self, target: Target) -> TargetEntry:
+    def _target(self, offer: Offer) -> TargetEntry:
         """Checks and compiles for one target; what stops it does not stop the others."""
-        index = len(self.outcomes) + len(self.entries) + 1
+        target = offer.target
+        index = len(self.plan.stages) + len(self.entries) + 1
+        roles = [form.row for form in offer.forms]
+        roles += [f"run {execution.row}" for execution in offer.executions]
+        problems = [*offer.missing, *(self.failed[role] for role in roles if role in self.failed)]
         with self.console.stage(index, self.total, f"target {target.name}") as shown:
             try:
-                entry = self._finish(target)
-            except (MissingToolError, CompileError) as error:
-                self.problem = self.problem or error
-                status = "not compiled" if isinstance(error, MissingToolError) else "rejected"
+                entry = self._finish(offer)
+                if problems:
+                    entry["status"] += ", incomplete"
+            except EdgekitError as error:
+                problems = [error, *(one for one in problems if str(one) != str(error))]
                 entry = {
                     "name": target.name,
-                    "status": status,
-                    "message": " ".join(filter(None, (error.message, error.cause, error.hint))),
+                    "status": next((s for kind, s in STATUS if isinstance(error, kind)), "failed"),
+                    "message": "",
                     "files": [self.files[self.scheme].name],
                 }
+            texts = [" ".join(filter(None, (e.message, e.cause, e.hint))) for e in problems]
+            entry["message"] = "; ".join(filter(None, (entry["message"], *texts)))
+            self.problem = self.problem or next(iter(problems), None)
             shown.detail = entry["status"]
             return entry
 
-    def _finish(self, target: Target) -> TargetEntry:
-        scheme = self.scheme if target.accepts_mixed else target.scheme
-        forms = target.forms(self.options)
-        source = self.files[scheme]
-        checked = [self.files[form.row] for form in forms if form.row.startswith("w8a8")]
+    def _finish(self, offer: Offer) -> TargetEntry:
+        target, options = offer.target, self.options
+        own = [form for form in offer.forms if form.row in self.files]
+        if offer.has_own and not own:
+            failed = [self.failed[form.row] for form in offer.forms if form.row in self.failed]
+            raise next(iter([*offer.missing, *failed]))
+        source = self.files[self.scheme if target.accepts_mixed else target.scheme]
+        checked = [self.files[form.row] for form in own if form.row.startswith("w8a8")]
         examined = {path: self._examine(target, path) for path in checked or [source]}
         entry: TargetEntry = {
             "name": target.name,
             "status": "ready",
             "message": "checked against the target's rules",
-            "files": [self.files[form.row].name for form in forms] or [source.name],
+            "files": [self.files[form.row].name for form in own] or [source.name],
         }
         for one in examined.values():
             if one.prediction is not None:
                 entry["message"] += f"; {one.prediction}"
-        command = target.command(source, self.folder, self.options.compile_timeout)
-        if command is None:
+        if target.compiles and checked:
+            source = checked[0]
+        command = target.command(source, self.folder, options.compile_timeout or TIMEOUT_S)
+        if command is None and not target.compiles:
             return entry
-        if not self.options.compile:
-            entry["message"] += f"; not compiled, as asked; compile with `{shlex.join(command)}`"
+        if not options.compile:
+            by_us = ["edgekit", "compile", source.name, "--target", target.name]
+            line = shlex.join(command or by_us)
+            entry["message"] += f"; not compiled, as asked; compile with `{line}`"
             return entry
         file = examined.get(source) or target.examine(source)
-        compiled = target.compile(file, self.folder, self.options.compile_timeout)
+        limit = {"timeout_s": options.compile_timeout} if options.compile_timeout else {}
+        compiled = target.compile(file, self.folder, **limit)
         if compiled is not None:
+            self.compiled[target.name] = compiled
             self.files[target.name] = compiled.model
             entry["status"] = "compiled"
-            entry["message"] = f"{compiled.mapped} operators mapped, {compiled.on_cpu} on the CPU"
-            entry["files"] = [compiled.model.name, compiled.log.name]
+            entry["message"] = compiled.summary if own else _mapped(compiled)
+            names = [path.name for path in (*compiled.outputs, compiled.log)]
+            entry["files"] = list(dict.fromkeys(names))
         return entry
 
     def _examine(self, target: Target, path: Path) -> Examination:
@@ -280,6 +329,10 @@ class _Build(StageRun):
                 self.options, self.plan, self.outcomes, self.entries, self.folder, self.files
             )
             document["devices"] = self.devices
+            splits = runs.read_splits(self.outcomes["data"].folder)
+            document["chips"] = make_chips(
+                self.offers, self.plan, self.outcomes, self.compiled, splits
+            )
             self.files |= write_results(
                 document, self.options, self.plan, self.outcomes, self.folder
             )
@@ -287,15 +340,19 @@ class _Build(StageRun):
         return Run(self.folder, document, dict(self.files), problem)
 
 
+def _mapped(compiled: Compiled) -> str:
+    return f"{compiled.mapped} operators mapped, {compiled.on_cpu} on the CPU"
+
+
 def _describe(
     plan: Plan,
-    targets: Sequence[Target],
+    offers: Sequence[Offer],
     options: BuildOptions,
     store: StageStore,
     folder: Path,
 ) -> tuple[str, ...]:
     """What a build would do: a line per stage, and the commands of others that it would run."""
-    total = len(plan.stages) + len(targets) + bool(options.devices) + 1
+    total = len(plan.stages) + len(offers) + bool(options.devices) + 1
     lines = [f"{plan.base.spec.name} at {plan.base.resolution} px into {folder}"]
     for index, (role, stage) in enumerate(plan.stages.items(), 1):
         outcome = store.finished(stage) if options.resume else None
@@ -307,10 +364,14 @@ def _describe(
             state += f"  from {start.mirror or start.url}, unless it is in the cache"
         lines.append(f"[{index}/{total}] {stage.name}  {state}")
     model = folder / f"{plan.base.spec.name}-{W8A8}.tflite"
-    for index, target in enumerate(targets, len(plan.stages) + 1):
-        made = target.command(model, folder, options.compile_timeout)
+    for index, offer in enumerate(offers, len(plan.stages) + 1):
+        target = offer.target
+        made = target.command(model, folder, options.compile_timeout or TIMEOUT_S)
         command = made if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"
+        if target.compiles and options.compile and not command:
+            does = "checks the file, runs the compiler"
+        does += "".join(f"; {error.message}: {error.hint}" for error in offer.missing)
         lines.append(f"[{index}/{total}] target {target.name}  {does}")
     if options.devices:
         lines.append(f"[{total - 1}/{total}] devices  {', '.join(options.devices)}")

@@ -58,7 +58,7 @@ def find_outliers(
     outcomes: Outcomes, forms: Sequence[Form], files: Mapping[str, Path], splits: Splits
 ) -> list[Outlier]:
     """The files of a build that are beyond the noise of the others, each with its operator."""
-    written = [form.row for form in forms if form.quantized]
+    written = [form.row for form in forms if form.quantized and form.is_hosted]
     roles = [role for role in (SIMULATION, TFLITE, *written) if f"evaluate {role}" in outcomes]
     divergences = {role: _divergences(outcomes, role) for role in roles}
     found = beyond_noise(divergences)

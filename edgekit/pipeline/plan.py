@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgekit.networks.efficientnet.spec import ModelSpec
@@ -13,6 +13,7 @@ from edgekit.options.recipes import make_qat_recipe, make_recipe, make_teacher
 from edgekit.pipeline.auto_quantize import SearchWithinBudget
 from edgekit.pipeline.engine import share_of_cores
 from edgekit.pipeline.stage import Stage
+from edgekit.pipeline.stages.chips import EvaluateReference, Simulate
 from edgekit.pipeline.stages.convert import (
     ConvertFloat,
     ConvertForm,
@@ -27,6 +28,7 @@ from edgekit.pipeline.stages.schemes import FROM_INT8, MakeScheme
 from edgekit.pipeline.stages.train import FloatNetwork, Train
 from edgekit.pipeline.stages.weights import Start, Weights, find_start
 from edgekit.targets.base import Target
+from edgekit.targets.executions import Execution
 from edgekit.targets.files import Form
 from edgekit.training.recipe import Recipe, StudentRecipe
 
@@ -75,11 +77,18 @@ class Plan:
         base: what the first stages decide.
         stages: by role; see `make_plan` for the roles.
         forms: what the targets have of their own.
+        executions: how chips' own arithmetic runs files, by role.
     """
 
     base: Base
     stages: dict[str, Stage]
     forms: tuple[Form, ...] = ()
+    executions: Mapping[str, Execution] = field(default_factory=dict)
+
+    def needs_tool(self, role: str) -> bool:
+        """Whether a maker's tool does the stage, which may fail without ending the build."""
+        tools = {form.row for form in self.forms if form.toolchain is not None}
+        return role in self.executions or role in tools
 
 
 def make_plan(
@@ -87,6 +96,7 @@ def make_plan(
     *,
     targets: Sequence[Target] = (),
     forms: Sequence[Form] = (),
+    executions: Sequence[Execution] = (),
     warn: Callable[[str], None] | None = None,
 ) -> Plan:
     """Lays out a build without running any of it.
@@ -95,12 +105,14 @@ def make_plan(
     asked for, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
     ``qat``, for each further scheme ``quantize SCHEME`` and SCHEME, ``w8a8``, then ``evaluate ROW``
     and ``bench FILE``; and for each form of a target's own its ROW, ``evaluate ROW`` and
-    ``bench ROW``.
+    ``bench ROW``, where this host runs it. For executions of chips: ``evaluate reference kernels``
+    and ``run ROW``.
 
     Args:
         options: of the build.
         targets: that the files are for.
         forms: what they have of their own.
+        executions: how chips run the files.
         warn: told what training has to say.
 
     Raises:
@@ -145,9 +157,12 @@ def make_plan(
     )
     for form in forms:
         source = finished if form.quantized else network
-        written = ConvertForm(network=source, form=form, io=options.io)
-        stages |= {form.row: written} | _by_name(_measure([written], threads))
-    return Plan(base, stages, tuple(forms))
+        files[form.row] = ConvertForm(network=source, form=form, io=options.io)
+        stages[form.row] = files[form.row]
+        if form.is_hosted:
+            stages |= _by_name(_measure([files[form.row]], threads))
+    simulated = _simulate(executions, files, options.simulator_limit)
+    return Plan(base, stages | simulated, tuple(forms), _roles(executions))
 
 
 def make_training_plan(
@@ -253,6 +268,31 @@ def _measure(files: Iterable[ModelFile], threads: int) -> list[Stage]:
             Bench(converted=file, threads=threads),
         )
     ]
+
+
+def _simulate(
+    executions: Sequence[Execution], files: Mapping[str, ModelFile], limit: int
+) -> dict[str, Stage]:
+    """What chips' own arithmetic makes of files, and the reference that it is held against."""
+    if not executions:
+        return {}
+    reference = EvaluateReference(converted=files["w8a8"], limit=limit)
+    stages: list[Stage] = [reference]
+    for execution in executions:
+        exact = execution.exact and execution.most is None
+        stages.append(
+            Simulate(
+                converted=files[execution.of],
+                execution=execution,
+                limit=min(limit, execution.most or limit),
+                reference=reference if exact else None,
+            )
+        )
+    return _by_name(stages)
+
+
+def _roles(executions: Sequence[Execution]) -> dict[str, Execution]:
+    return {f"run {execution.row}": execution for execution in executions}
 
 
 def _by_name(stages: Iterable[Stage]) -> dict[str, Stage]:

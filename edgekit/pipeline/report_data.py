@@ -247,8 +247,9 @@ def make_rows(
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
     int8 = "w8a8" if scheme == W8A8 else scheme
-    floats = [form for form in forms if form.row.startswith("fp")]
-    integers = [form for form in forms if form not in floats]
+    hosted = [form for form in forms if form.is_hosted]
+    floats = [form for form in hosted if form.row.startswith("fp")]
+    integers = [form for form in hosted if form not in floats]
     rows = []
     for stage, role, runtime, written in (
         ("fp32-torch", "fp32-torch", torch, ()),

@@ -55,12 +55,15 @@ class StageRun:
 
     def run_stages(self) -> None:
         """Runs those that are not finished yet."""
-        for role, stage in self.plan.stages.items():
-            self.outcomes[role] = self._stage(stage)
-            self.hand_out(role)
+        for index, (role, stage) in enumerate(self.plan.stages.items(), 1):
+            outcome = self.run_stage(index, role, stage)
+            if outcome is not None:
+                self.outcomes[role] = outcome
+                self.hand_out(role)
 
-    def _stage(self, stage: Stage) -> Outcome:
-        with self.console.stage(len(self.outcomes) + 1, self.total, stage.name) as shown:
+    def run_stage(self, index: int, role: str, stage: Stage) -> Outcome | None:
+        """Runs one of them, unless it is finished; None where the run goes on without it."""
+        with self.console.stage(index, self.total, stage.name) as shown:
             outcome = self.store.finished(stage) if self.options.resume else None
             if outcome is None:
                 fresh = not self.options.resume

@@ -183,6 +183,25 @@ class Target(TypedDict):
     files: list[str]
 
 
+class Chip(TypedDict):
+    """How a chip's own arithmetic answers, and what the model needs there.
+
+    The photos are a part of the validation photos, evenly spread; ``row`` compares with fp32 on the
+    same ones.
+    """
+
+    target: str
+    runtime: str | None  # what ran it and its version; None where nothing did
+    kind: str | None  # simulator, emulator, reference model, interpreter, runtime
+    row: Row | None
+    same: (
+        float | None
+    )  # share of photos whose outputs equal LiteRT's reference kernels' in all bits
+    agreement_int8: float | None  # share with the answer of the int8 file in those kernels
+    first_difference: str | None  # the first operator that differs from them
+    figures: dict[str, Any]  # as `edgekit.targets.executions.ChipFigures`
+
+
 class OutputFile(TypedDict):
     """One file that the build left behind, its path relative to the report."""
 
@@ -210,6 +229,7 @@ class Document(TypedDict):
     evaluation: NotRequired[Mapping[str, Any] | None]  # as `edgekit.tasks.task.Page.evaluate`
     quantization: Quantization | None
     targets: list[Target]
+    chips: NotRequired[list[Chip]]
     devices: list[Device]  # the int8 file there, and on the host first; empty without --device
     files: list[OutputFile]
     host: Host

@@ -89,8 +89,8 @@ class EdgeTPUTarget(Target):
 
     def command(self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S) -> list[str]:
         """Returns the compiler's command line."""
-        options = CompilerOptions(timeout_s=timeout_s)
-        return options.command([str(Path(path))], str(Path(out_dir)))
+        options = replace(self.options, timeout_s=timeout_s)
+        return list(options.command([str(Path(path))], str(Path(out_dir))))
 
     def compile(
         self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
@@ -101,7 +101,8 @@ class EdgeTPUTarget(Target):
             CompileError: a rule is broken, the compiler failed, or its output is no compiled model.
             MissingToolError: the compiler is not on PATH.
         """
-        (made,) = self._compile([examined], out_dir, CompilerOptions(timeout_s=timeout_s))
+        options = replace(self.options, timeout_s=timeout_s)
+        (made,) = self._compile([examined], out_dir, options)
         return made
 
     def compile_files(

@@ -51,7 +51,7 @@ class EvaluateTorch(Stage):
         preprocessing = read_preprocessing(of(self.trained.weights))
         network = Network(Graph.load(of(self.trained) / GRAPH))
         logits = _predict(network, photos, preprocessing, self.device, progress)
-        return _keep_logits(folder, read_task(of(self.trained.weights)), logits, photos)
+        return keep_logits(folder, read_task(of(self.trained.weights)), logits, photos)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,7 +79,7 @@ class EvaluateSimulation(Stage):
         outputs = _predict(network, photos, preprocessing, self.device, progress)
         if original.head == "none":
             outputs = classify(outputs, of(original.trained), task)
-        return _keep_logits(folder, task, outputs, photos)
+        return keep_logits(folder, task, outputs, photos)
 
 
 def _predict(
@@ -143,7 +143,7 @@ class EvaluateFile(OnFile):
         logits = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
         if original.head == "none":
             logits = classify(logits, of(original.trained), task)
-        return _keep_logits(folder, task, logits, photos)
+        return keep_logits(folder, task, logits, photos)
 
 
 def spread_photos(count: int) -> list[int]:
@@ -186,7 +186,8 @@ def classify(features: NDArray[Any], model: Path, task: Task) -> NDArray[Any]:
     return task.head.apply(Graph.load(model / GRAPH), features)
 
 
-def _keep_logits(folder: Path, task: Task, logits: NDArray[Any], photos: PhotoSet) -> str:
+def keep_logits(folder: Path, task: Task, logits: NDArray[Any], photos: PhotoSet) -> str:
+    """Keeps outputs for photos; returns the metric in words."""
     np.save(folder / LOGITS, logits.astype(np.float32))
     return f"{task.metric.name} {task.score(task.tally(logits, task.labels(photos))):.4f}"
 

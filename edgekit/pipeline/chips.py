@@ -1,0 +1,150 @@
+"""What makers' tools add to a build: which are there, and what each chip made of the photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit import runs
+from edgekit.data.splits import Splits
+from edgekit.errors import EdgekitError
+from edgekit.options.build import BuildOptions
+from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.stage import Outcome
+from edgekit.pipeline.stages.chips import OnPart
+from edgekit.report.document import Chip, make_row
+from edgekit.system.files import read_json
+from edgekit.targets.base import Compiled, Target
+from edgekit.targets.executions import ChipFigures, Execution
+from edgekit.targets.files import Form
+from edgekit.targets.measure.photos import spread
+
+Outcomes = Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a target brings to a build.
+
+    Attributes:
+        target: the target.
+        has_own: whether it takes files of its own, and not the .tflite file.
+        forms: those that can be written.
+        executions: of its chip's arithmetic that can be run.
+        missing: why others cannot, one error for each tool that is not installed.
+    """
+
+    target: Target
+    has_own: bool
+    forms: tuple[Form, ...]
+    executions: tuple[Execution, ...]
+    missing: tuple[EdgekitError, ...] = ()
+
+
+def make_offer(target: Target, options: BuildOptions) -> Offer:
+    """Asks a target what it brings, and leaves out what needs a tool that is not installed.
+
+    Raises:
+        MissingToolError: an extra of edgekit is not installed.
+    """
+    forms, executions = target.forms(options), target.executions(options)
+    tools = [*(form.toolchain for form in forms), *(run.toolchain for run in executions)]
+    needed = [tool for tool in tools if tool is not None]
+    absent = {tool.name: tool.missing() for tool in needed if not tool.is_installed}
+    written = tuple(f for f in forms if f.toolchain is None or f.toolchain.name not in absent)
+    rows = {"w8a8", *(form.row for form in written)}
+    runnable = tuple(e for e in executions if e.toolchain.name not in absent and e.of in rows)
+    return Offer(target, bool(forms), written, runnable, tuple(absent.values()))
+
+
+def make_chips(
+    offers: Sequence[Offer],
+    plan: Plan,
+    outcomes: Outcomes,
+    compiled: Mapping[str, Compiled],
+    splits: Splits,
+) -> list[Chip]:
+    """The report's table of chips: one for each execution, and for a target that has none.
+
+    Args:
+        offers: of the build's targets.
+        plan: of the build.
+        outcomes: of its stages.
+        compiled: what compilers made, by target.
+        splits: the photos.
+    """
+    chips = []
+    for offer in offers:
+        made = compiled.get(offer.target.name)
+        known = made.chip if made is not None and made.chip is not None else None
+        ran = [f"run {execution.row}" for execution in offer.executions]
+        done = [role for role in ran if role in outcomes]
+        for role in done:
+            chips.append(_executed(offer.target.name, role, plan, outcomes, known, splits))
+        if not done and known is not None:
+            chips.append(
+                Chip(
+                    target=offer.target.name,
+                    runtime=None,
+                    kind=None,
+                    row=None,
+                    same=None,
+                    agreement_int8=None,
+                    first_difference=None,
+                    figures=known.to_dict(),
+                )
+            )
+    return chips
+
+
+def _executed(
+    target: str,
+    role: str,
+    plan: Plan,
+    outcomes: Outcomes,
+    compiled: ChipFigures | None,
+    splits: Splits,
+) -> Chip:
+    execution, stage = plan.executions[role], plan.stages[role]
+    assert isinstance(stage, OnPart)  # noqa: S101 - the plan has made it so
+    task = runs.read_task(outcomes["weights"].folder)
+    chosen = spread(len(splits.val), stage.limit)
+    outputs = _outputs(outcomes[role])
+    reference = outcomes["evaluate reference kernels"]
+    whole = spread(len(splits.val), _limit(plan))
+    int8 = _outputs(reference)[[whole.index(k) for k in chosen if k in whole]]
+    row = make_row(
+        task,
+        execution.row,
+        execution.runtime,
+        outputs,
+        task.labels(splits.val.subset(chosen)),
+        reference=_outputs(outcomes["evaluate fp32-torch"])[chosen],
+    )
+    said = read_json(outcomes[role].folder / runs.CHIP)
+    figures = ChipFigures(**said["figures"])
+    comparable = len(int8) == len(outputs)
+    same = comparable and execution.exact
+    return Chip(
+        target=target,
+        runtime=execution.runtime,
+        kind=execution.kind,
+        row=row,
+        same=float((int8 == outputs).all(axis=1).mean()) if same else None,
+        agreement_int8=task.compare(int8, outputs).agreement if comparable else None,
+        first_difference=said["first_difference"],
+        figures=(figures.merged(compiled) if compiled else figures).to_dict(),
+    )
+
+
+def _limit(plan: Plan) -> int:
+    stage = plan.stages["evaluate reference kernels"]
+    assert isinstance(stage, OnPart)  # noqa: S101 - the plan has made it so
+    return stage.limit
+
+
+def _outputs(outcome: Outcome) -> Any:
+    return np.load(outcome.folder / runs.LOGITS, allow_pickle=False)

@@ -1,0 +1,119 @@
+"""The stages that run a file in a chip's own arithmetic, on a part of the validation photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.data.image_set import PhotoSet
+from edgekit.pipeline.stage import FolderOf, hashed_as
+from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_logits, run_file
+from edgekit.runs import CHIP, LOGITS
+from edgekit.system.console import Progress
+from edgekit.system.files import write_json
+from edgekit.targets.executions import Execution
+from edgekit.targets.measure.photos import spread
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OnPart(OnFile):
+    """A stage that runs a file on a part of the validation photos, evenly spread.
+
+    Attributes:
+        limit: how many photos at the most.
+    """
+
+    limit: int
+
+    def photos(self, of: FolderOf) -> PhotoSet:
+        """The photos."""
+        photos = self.converted.original.splits(of).val
+        return photos.subset(spread(len(photos), self.limit))
+
+    def keep(self, folder: Path, outputs: NDArray[Any], of: FolderOf) -> str:
+        """Keeps what the file answered for `photos`; returns a few words on it."""
+        original, photos = self.converted.original, self.photos(of)
+        task = original.task(of)
+        if original.head == "none":
+            outputs = classify(outputs, of(original.trained), task)
+        return f"{keep_logits(folder, task, outputs, photos)} on {len(photos)} photos"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluateReference(OnPart):
+    """The int8 .tflite file in LiteRT's reference kernels, which chips are held against.
+
+    Attributes:
+        threads: of the runtime; the kernels themselves use one.
+    """
+
+    title = "evaluate reference kernels"
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        path = of(self.converted) / self.converted.file
+        preprocessing = self.converted.original.preprocessing(of)
+        advance = partial(progress, "evaluate")
+        outputs = run_file(path, self.photos(of), preprocessing, 1, advance, "reference")
+        return self.keep(folder, outputs, of)
+
+
+def _of_execution(execution: Execution) -> dict[str, Any]:
+    tool = execution.toolchain
+    return {
+        "row": execution.row,
+        "tool": f"{tool.package} {tool.version}",
+        "requirements": tool.digest,
+        **dict(execution.reads),
+    }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Simulate(OnPart):
+    """A file in a chip's own arithmetic.
+
+    Attributes:
+        execution: what runs it.
+        reference: what it is held against where it claims to be exact.
+    """
+
+    execution: Execution = field(metadata=hashed_as(_of_execution))
+    reference: EvaluateReference | None = None
+
+    title = "run {0.execution.row}"
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """None of edgekit's own environment; the execution names its tool."""
+        return ()
+
+    def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
+        """See `Stage.run`."""
+        preprocessing = self.converted.original.preprocessing(of)
+        photos = self.photos(of)
+        pixels = np.stack([preprocessing.pixels(photos.load(k)) for k in range(len(photos))])
+        path = of(self.converted) / self.converted.file
+        answers = self.execution.run(path, pixels, partial(progress, self.execution.kind))
+        difference = None
+        if self.reference is not None:
+            wanted = np.load(of(self.reference) / LOGITS, allow_pickle=False)
+            difference = self._first_difference(path, pixels, wanted, answers.outputs)
+        write_json(
+            folder / CHIP, {"figures": answers.figures.to_dict(), "first_difference": difference}
+        )
+        return self.keep(folder, answers.outputs, of)
+
+    def _first_difference(
+        self,
+        path: Path,
+        pixels: NDArray[np.uint8],
+        wanted: NDArray[Any],
+        outputs: NDArray[Any],
+    ) -> str | None:
+        """The first operator that differs, on the first photo whose answer does."""
+        return None
