@@ -6,7 +6,7 @@ the arrays are in FOLDER as .npy files. The script has a table ``TASKS`` of func
     def task(arguments: dict, arrays: dict, progress: Callable[[int, int], None]) -> (dict, dict)
 
 whose values are JSON and whose arrays are numpy's. What it returns goes to FOLDER/answer.json. An
-exception whose class is called ``Refused`` means that the tool does not take the model.
+exception whose class is called ``RefusedError`` means that the tool does not take the model.
 """
 
 import json
@@ -45,7 +45,7 @@ def main(folder: str) -> None:
         import traceback
 
         traceback.print_exc()
-        kind = "refused" if type(error).__name__ == "Refused" else "failed"
+        kind = "refused" if type(error).__name__.startswith("Refused") else "failed"
         name = "" if kind == "refused" else f"{type(error).__name__}: "
         answer = {"error": kind, "cause": f"{name}{error}"[:2000]}
     _write(folder, "answer.json", answer | {"protocol": PROTOCOL})

@@ -25,6 +25,8 @@ OWNERS_OF_ONE = {
     ("edgekit.runtimes.litert", "--mean"): ("bench", "deploy", "run"),
     ("edgekit.runtimes.litert", "--std"): ("bench", "deploy", "run"),
     ("edgekit.parity.executions", "--float"): ("parity",),
+    ("edgekit.targets.registry", "--target"): ("build",),
+    ("edgekit.targets.registry", "--target-option"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),
 }

@@ -1,6 +1,7 @@
 """The stages of a build: every input is in the key, and nothing else is."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +11,22 @@ from edgekit.pipeline.stage import ENTERS, Stage
 from edgekit.pipeline.stages.data import Sources
 from edgekit.pipeline.stages.train import FloatNetwork
 from edgekit.targets import registry
+from edgekit.targets.executions import Execution
 from edgekit.targets.files import Form
+from edgekit.targets.toolchains.toolchain import Toolchain
 
 SCHEMES = ["fp16", "w8-dynamic", "w8a16-static"]
 FORM = Form("w8a8-x", "w8a8-static", (".onnx",), True, lambda source, folder: "")
 
+TOOL = Toolchain("x", "X", "x", (), "MIT", Path(__file__))
+RUN = Execution("w8a8-y", "w8a8-x", "X 1", "simulator", TOOL, lambda path, pixels, advance: None)
+
 
 def plan(*targets, **options):
     given = {"resolution": 32, "schemes": SCHEMES} | options
-    return make_plan(BuildOptions.make("lite0", **given), targets=targets, forms=[FORM])
+    return make_plan(
+        BuildOptions.make("lite0", **given), targets=targets, forms=[FORM], executions=[RUN]
+    )
 
 
 def stages():
@@ -54,7 +62,7 @@ def changed(value):
             return None
         case FloatNetwork():
             return dataclasses.replace(value, head="none")
-        case Form():
+        case Form() | Execution():
             return dataclasses.replace(value, row="other")
         case Stage():
             return next(other for _, other in variants(value))

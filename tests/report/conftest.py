@@ -166,6 +166,42 @@ DOCUMENT = Document(
         "input_mean": 127.0,
         "input_std": 128.0,
     },
+    chips=[
+        {
+            "target": "npu",
+            "runtime": "NPU reference model 2.1",
+            "kind": "reference model",
+            "row": row("w8a8-npu", 0.93, agreement=0.99, kl=0.004, drop_pp=0.0, drop_se_pp=0.0),
+            "same": 0.99,
+            "agreement_int8": 1.0,
+            "first_difference": "12 CONV_2D, by 1 step",
+            "figures": {
+                "latency_ms": 16.7,
+                "latency_by": "the compiler's estimate for NPU-128",
+                "memory": {"SRAM": 1_474_000, "flash": 2_635_000},
+                "mapped": 63,
+                "on_cpu": 0,
+                "fits": True,
+            },
+        },
+        {
+            "target": "unseen",
+            "runtime": None,
+            "kind": None,
+            "row": None,
+            "same": None,
+            "agreement_int8": None,
+            "first_difference": None,
+            "figures": {
+                "latency_ms": None,
+                "latency_by": None,
+                "memory": {},
+                "mapped": None,
+                "on_cpu": None,
+                "fits": None,
+            },
+        },
+    ],
     devices=[
         {
             "device": "local:",
@@ -260,6 +296,7 @@ def trained(document: Document) -> Document:
         warnings=[],
         quantization=None,
         targets=[],
+        chips=[],
         devices=[],
         files=[
             {"path": "lite0.graph", "sha256": "5a" * 32, "bytes": 13_600_000},

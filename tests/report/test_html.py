@@ -231,7 +231,7 @@ def test_devices_stand_beside_the_host(document):
 
 
 def test_an_old_report_is_drawn_as_ever(document):
-    for field in ("earlier", "evaluation", "devices"):
+    for field in ("earlier", "evaluation", "devices", "chips"):
         del document[field]
     del document["training"]["recipe"]
     for epoch in document["training"]["history"]:
