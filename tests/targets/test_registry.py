@@ -90,3 +90,34 @@ def test_a_broken_plugin_is_named(plugin, line, cause):
     with pytest.raises(EdgekitError, match="fridge-plugin") as caught:
         registry.find("broken")
     assert cause in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("min-runtime-version=13", "min_runtime_version", 13),
+        ("search-delegate=yes", "search_delegate", True),
+        ("intermediate-tensors=a,b", "intermediate_tensors", ("a", "b")),
+        ("compiler=/opt/x=y", "compiler", "/opt/x=y"),
+    ],
+)
+def test_options_of_a_target_are_read_by_their_types(text, field, value):
+    (found,) = registry.find_all(["edgetpu"], [f"edgetpu.{text}"])
+    assert getattr(found.options, field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("edgetpu.timeout", "TARGET.OPTION=VALUE"),
+        ("edgetpu=3", "TARGET.OPTION=VALUE"),
+        ("onnx.opset=13", "is for another target"),
+        ("edgetpu.speed=2", "no option 'speed'"),
+        ("edgetpu.timeout=soon", "takes int"),
+        ("edgetpu.search-delegate=perhaps", "takes bool"),
+        ("edgetpu.min-runtime-version=3", "is not in 10 to 14"),
+    ],
+)
+def test_an_option_that_a_target_does_not_take_is_refused(text, says):
+    with pytest.raises(UsageError, match=says):
+        registry.find_all(["edgetpu"], [text])
