@@ -27,9 +27,11 @@ OWN = {
     "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
+    "qnn": "edgekit.targets.qnn.target:QNNTarget",
+    "rknn": "edgekit.targets.rknn.target:RKNNTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
-COMPILERS = ("edgetpu",)
+COMPILERS = ("edgetpu", "qnn", "rknn")
 #: Of `edgekit check` and `edgekit compile` where none is named.
 DEFAULT = COMPILERS[0]
 
