@@ -9,10 +9,10 @@ from edgekit.targets.npus.mapping import NPUMapping, Operator
 
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 #: A row of its "Network Layer Information Table": ID, OpType, DataType, Target, …, cycles of DDR,
-#: NPU and in all, KB read and written, FullName.
+#: NPU and in all, for some chips the use of their multipliers, KB read and written, FullName.
 _ROW = re.compile(
     r"^D RKNN: \[[\d:.]+\] +\d+ +(?P<kind>\S+) +(?P<dtype>\S+) +(?P<on>NPU|CPU|GPU) +.*? "
-    r"(?:\d+/\d+/(?P<cycles>\d+) +)?(?P<kb>[\d.]+|\\) +(?P<name>\S.*?) *$",
+    r"(?:\d+/\d+/(?P<cycles>\d+) +)?(?:[\d.]+% +)?(?P<kb>[\d.]+|\\) +(?P<name>\S.*?) *$",
     re.MULTILINE,
 )
 _MEMORY = re.compile(r"Total (Internal|Weight) Memory Size: ([\d.]+) ?KB")

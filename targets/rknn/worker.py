@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import os
 import re
 import sys
@@ -50,14 +52,26 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
 
 
 def _build(arguments: dict[str, Any], verbose: bool) -> Any:
+    _print_whole_lines()
     rknn = RKNN(verbose=verbose)
     level = arguments["optimization_level"]
     # The file holds its scales, and takes normalised reals.
     configured = rknn.config(target_platform=arguments["platform"], optimization_level=level)
     _demand(configured, "configuration")
-    _demand(rknn.load_onnx(model=arguments["model"]), "loading")
-    _demand(rknn.build(do_quantization=False), "building")
+    try:
+        _demand(rknn.load_onnx(model=arguments["model"]), "loading")
+        _demand(rknn.build(do_quantization=False), "building")
+    except ValueError as error:  # all that it raises, with a traceback as its text
+        raise RefusedError(str(error).strip().splitlines()[-1]) from error
     return rknn
+
+
+def _print_whole_lines() -> None:
+    """Else an error of the compiler, or of its Python part, lands in a row of its table."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    libc, by_line = ctypes.CDLL(None), 1  # _IOLBF
+    libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, by_line, 0)
 
 
 def _demand(code: int | None, step: str) -> None:
