@@ -56,7 +56,7 @@ def test_a_wheel_holds_every_module_and_template(wheel):
     ):
         for path in (ROOT / folder).rglob("*"):
             if (
-                path.suffix in (".py", ".j2", ".css", ".json", ".toml", ".typed")
+                path.suffix in (".py", ".j2", ".css", ".json", ".toml", ".txt", ".typed")
                 and not path.is_symlink()
             ):
                 assert f"{prefix}/{path.relative_to(ROOT / folder).as_posix()}" in names

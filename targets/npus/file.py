@@ -68,16 +68,28 @@ class Feed:
             UsageError: the file cannot be read, says nothing of its input, or takes something
                 else than normalised reals in NCHW.
         """
-        from edgekit.converters.onnx import file as onnx_file
-        from edgekit.data.preprocessing import Preprocessing
-
-        model = onnx_file.read(path)
-        if model.preprocessing is None:
+        found = cls.find(path)
+        if found is None:
             raise UsageError(
                 f"{path} does not say how a photo is normalised",
                 cause="it has no record of edgekit's",
                 hint="write it with `edgekit build`",
             )
+        return found
+
+    @classmethod
+    def find(cls, path: Path) -> Feed | None:
+        """Reads the record of a file; None where it has none.
+
+        Raises:
+            UsageError: the file cannot be read, or takes something else than normalised reals.
+        """
+        from edgekit.converters.onnx import file as onnx_file
+        from edgekit.data.preprocessing import Preprocessing
+
+        model = onnx_file.read(path)
+        if model.preprocessing is None:
+            return None
         record = Preprocessing.from_dict(model.preprocessing)
         (image,) = model.inputs
         if image.dtype != "float32" or (image.shape or ())[1:2] != (3,):

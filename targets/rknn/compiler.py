@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from edgekit.data.images import Pixels
 from edgekit.system.files import write_bytes
@@ -20,12 +21,16 @@ from edgekit.targets.toolchains.work import Done, Job, run_job
 WORKER = Path(__file__).with_name("worker.py")
 #: Seconds for a photo in the simulator, at the most: Lite0 at 224 px takes 0.04.
 PHOTO_S = 10
+_BYTES = "the bytes of an RGB photo, NHWC; they are normalised inside"
+_REALS = "what the .onnx file takes"
 
 
 def compile_file(
     toolchain: Toolchain, path: Path, out_dir: Path, options: CompilerOptions
 ) -> Compiled:
-    """Compiles a file to ``out_dir/NAME_PLATFORM.rknn``.
+    """Compiles a file to ``out_dir/NAME_PLATFORM.rknn``, which takes the bytes of a photo.
+
+    One whose record is unknown takes what the .onnx file takes.
 
     Raises:
         CompileError: the compiler does not take the model, or maps nothing of it.
@@ -43,8 +48,10 @@ def compile_file(
     write_bytes(log, done.log.encode())
     said = _read(toolchain, done)
     messages = [str(message) for message in said.messages]
+    takes = _REALS if Feed.find(path) is None else _BYTES
     figures = {
         "platform": options.chip,
+        "input": takes,
         "memory_bytes": said.memory,
         "messages": messages,
         "seconds": round(done.values["seconds"], 2),
@@ -55,7 +62,8 @@ def compile_file(
         mapped=said.mapping.mapped,
         on_cpu=len(said.mapping.on_cpu),
     )
-    compiled = make_compiled(path, [output], log, said.mapping, figures, chip, messages)
+    lines = [f"input: {takes}", *messages]
+    compiled = make_compiled(path, [output], log, said.mapping, figures, chip, lines)
     said.mapping.demand(options.min_mapped)
     return compiled
 
@@ -95,22 +103,25 @@ def simulate(
         MissingToolError: the toolchain is not installed.
         EdgekitError: the simulator failed.
     """
-    job = Job(WORKER, "run", _arguments(path, options), Feed.of(path).arrays(pixels))
+    arguments = _arguments(path, options, Feed.of(path))
+    job = Job(WORKER, "run", arguments, {"pixels": pixels})
     limit = options.timeout_s + PHOTO_S * len(pixels)
     done = run_job(toolchain, job, timeout_s=limit, advance=advance)
     return Answers(done.arrays["outputs"])
 
 
 def _compile(toolchain: Toolchain, path: Path, made: Path, options: CompilerOptions) -> Done:
-    arguments = {**_arguments(path, options), "out": str(made.resolve())}
+    arguments = {**_arguments(path, options, Feed.find(path)), "out": str(made.resolve())}
     return run_job(toolchain, Job(WORKER, "compile", arguments), timeout_s=options.timeout_s)
 
 
-def _arguments(path: Path, options: CompilerOptions) -> dict[str, str | int]:
+def _arguments(path: Path, options: CompilerOptions, feed: Feed | None) -> dict[str, Any]:
     return {
         "model": str(path.resolve()),
         "platform": options.chip,
         "optimization_level": options.optimization_level,
+        "mean": list(feed.mean) if feed else None,
+        "std": list(feed.std) if feed else None,
     }
 
 

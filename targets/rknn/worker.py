@@ -43,9 +43,7 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
     _demand(rknn.init_runtime(), "the start of the simulator")
     pixels, outputs = arrays["pixels"], []
     for photo in pixels:
-        fed = (photo.astype(np.float32) - arrays["mean"]) / arrays["std"]
-        fed = np.ascontiguousarray(fed.transpose(2, 0, 1))[None]
-        (answer,) = rknn.inference(inputs=[fed], data_format=["nchw"])
+        (answer,) = rknn.inference(inputs=[photo[None]], data_format=["nhwc"])
         outputs.append(np.asarray(answer, np.float32).reshape(-1))
         progress(len(outputs), len(pixels))
     return {}, {"outputs": np.stack(outputs)}
@@ -54,9 +52,15 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
 def _build(arguments: dict[str, Any], verbose: bool) -> Any:
     _print_whole_lines()
     rknn = RKNN(verbose=verbose)
-    level = arguments["optimization_level"]
-    # The file holds its scales, and takes normalised reals.
-    configured = rknn.config(target_platform=arguments["platform"], optimization_level=level)
+    # With them what is built takes the bytes of a photo; without, what the .onnx file takes.
+    normalization = {
+        f"{short}_values": [arguments[short]] for short in ("mean", "std") if arguments[short]
+    }
+    configured = rknn.config(
+        target_platform=arguments["platform"],
+        optimization_level=arguments["optimization_level"],
+        **normalization,
+    )
     _demand(configured, "configuration")
     try:
         _demand(rknn.load_onnx(model=arguments["model"]), "loading")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from npu_files import skip_without, write
 from pooled import pixels
@@ -49,6 +50,17 @@ def test_a_file_is_made_for_each_chip(tmp_path, platform):
     assert made.figures[0]["messages"]
 
 
+def test_a_file_takes_bytes_where_its_record_is_known(tmp_path):
+    path = write(tmp_path, "lite0")
+    made = compile_file(TOOLCHAIN, path, tmp_path, CompilerOptions())
+    assert made.figures[0]["input"].startswith("the bytes of an RGB photo")
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    bare = compile_file(TOOLCHAIN, path, tmp_path, CompilerOptions())
+    assert bare.figures[0]["input"] == "what the .onnx file takes"
+
+
 def test_fewer_mapped_than_asked_for_is_a_gate(tmp_path):
     path = write(tmp_path, "lite0")
     with pytest.raises(GateError, match="are mapped, not 100 %"):
@@ -68,6 +80,7 @@ def test_what_it_does_not_take_is_told(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"nothing")
     arguments = {"model": str(path), "platform": "rk3588", "optimization_level": 3, "out": "x"}
+    arguments |= {"mean": None, "std": None}
     with pytest.raises(CompileError, match="RKNN-Toolkit2 does not take the model"):
         run_job(TOOLCHAIN, Job(WORKER, "compile", arguments), timeout_s=180)
 
