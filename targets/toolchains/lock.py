@@ -27,6 +27,7 @@ from typing import Any
 import requests
 
 from edgekit.errors import EdgekitError
+from edgekit.targets.toolchains.requirements import canonical
 
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 #: Wheels that a Python of edgekit's may take, on systems that torch has wheels for.
@@ -132,11 +133,6 @@ def lock(
     chosen = {name: row for name, row in sorted(found.items()) if name not in lent}
     with requests.Session() as session:
         return [_locked(name, row, index, session) for name, row in chosen.items()]
-
-
-def canonical(name: str) -> str:
-    """Returns a distribution's name as indexes write it."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _resolve(words: Sequence[str], folder: Path) -> list[dict[str, Any]]:
