@@ -14,6 +14,7 @@ from edgekit.system.download import is_offline
 from edgekit.system.hashing import hash_file
 from edgekit.system.text import size
 from edgekit.targets.toolchains.pip_calls import (
+    HASHED,
     StoppedError,
     own_python,
     pip_of,
@@ -94,7 +95,7 @@ def _fetch_one(
     (folder / "tmp").mkdir(parents=True)
     file, made = folder / "requirements.txt", folder / "made"
     file.write_text(item.line + "\n", "utf-8")
-    command = [*pip, "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command = [*pip, "download", *HASHED]
     command += ["--progress-bar", "off", "-d", str(made), "-r", str(file)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     failure = run_pip(command, folder / "log", environment=environment, stop=stop)

@@ -11,7 +11,7 @@ from edgekit.system import processes
 from edgekit.targets.toolchains.work import child_environment
 
 TIMEOUT_S = 300.0  # the first import of a large package reads all of its files from the disk
-SAYS = "edgekit imports "
+SAYS = "importing the module "
 PROGRAM = f"""
 import importlib, sys
 for name in sys.argv[1:]:

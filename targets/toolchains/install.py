@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from edgekit.errors import EdgekitError, MissingToolError
@@ -23,6 +23,7 @@ from edgekit.targets.toolchains.borrow import lend
 from edgekit.targets.toolchains.fetch import fetch
 from edgekit.targets.toolchains.imports import find_broken
 from edgekit.targets.toolchains.pip_calls import (
+    HASHED,
     StoppedError,
     own_python,
     pip_of,
@@ -33,6 +34,7 @@ from edgekit.targets.toolchains.requirements import Requirement, read_requiremen
 from edgekit.targets.toolchains.toolchain import (
     MARKER,
     Toolchain,
+    partial,
     python_in,
     this_python,
     toolchains_folder,
@@ -129,9 +131,11 @@ def remove(name: str) -> int | None:
     return taken
 
 
-def partial(folder: Path) -> Path:
-    """Where the wheels of an environment are until it is complete."""
-    return folder.with_name(folder.name + ".partial")
+def unused(names: Collection[str]) -> list[str]:
+    """Returns the environments, complete or not, of tools that have none of these names."""
+    folder = toolchains_folder()
+    found = {path.name.removesuffix(".partial") for path in folder.glob("*") if path.is_dir()}
+    return sorted(found - set(names))
 
 
 def disk_bytes(folder: Path) -> int:
@@ -174,9 +178,8 @@ def _install_wheels(
     progress: Progress | None,
 ) -> None:
     python, rest = python_in(toolchain.folder), partial(toolchain.folder)
-    command = [*pip_of(python), "install", "--no-deps", "--require-hashes", "--no-index"]
-    command += ["--only-binary", ":all:", "--find-links", str(wheels)]
-    command += ["-r", str(toolchain.requirements)]
+    command = [*pip_of(python), "install", *HASHED, "--no-index"]
+    command += ["--find-links", str(wheels), "-r", str(toolchain.requirements)]
     stop = threading.Event()
 
     def show() -> None:

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="append",
         default=[],
         metavar="NAME[==VERSION]",
-        help="Taken for installed, as edgekit lends it; pip is given this version for it.",
+        help="Borrowed from edgekit, so not in the file; pip is given this version for it.",
     )
     parser.add_argument(
         "--alone",

@@ -19,6 +19,8 @@ from edgekit.system import processes
 
 CHILD = Path(__file__).with_name("pip_child.py")
 POLL_S = 0.1
+#: Nothing but the files whose hashes are known, and no code of theirs is run.
+HASHED = ("--no-deps", "--require-hashes", "--only-binary", ":all:")
 #: What pip and its libraries print where the index does not answer.
 UNREACHED = re.compile(
     r"NewConnectionError|Max retries exceeded|ConnectTimeout|ReadTimeout|NameResolutionError|"
@@ -28,6 +30,7 @@ UNREACHED = re.compile(
 NO_FILE = re.compile(r"No matching distribution found|Could not find a version")
 WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES|HashMismatch")
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
+STAMP = re.compile(r"^[\d-]+T[\d:,]+\s+")
 GOT = re.compile(r"Got\s+([0-9a-f]{64})")
 
 
@@ -40,10 +43,12 @@ class PipFailure:
     """What pip printed before it failed.
 
     Attributes:
-        text: all of it.
+        text: for people.
+        details: its log, which also says what it went past, such as an index that does not answer.
     """
 
     text: str
+    details: str
 
     @property
     def last_error(self) -> str:
@@ -69,11 +74,11 @@ class PipFailure:
         if WRONG_HASH.search(self.text):
             found = GOT.search(self.text)
             return wrong_hash(what, found[1] if found else "another one")
-        if UNREACHED.search(self.text):
-            lines = [line for line in self.text.splitlines() if UNREACHED.search(line)]
+        lines = [line for line in self.details.splitlines() if UNREACHED.search(line)]
+        if lines:
             return EdgekitError(
                 f"cannot fetch {what}: the package index does not answer",
-                cause=lines[-1].strip()[:500],
+                cause=STAMP.sub("", lines[-1]).strip()[:500],
                 hint=f"look at the network, or at the index in `pip config list`. {again}",
             )
         if NO_FILE.search(self.text):
@@ -141,7 +146,8 @@ def run_pip(
     Raises:
         StoppedError: it was ended so.
     """
-    flags = ["--disable-pip-version-check", "--no-input", "--no-color"]
+    details = log.with_name(log.name + ".details")
+    flags = ["--disable-pip-version-check", "--no-input", "--no-color", "--log", str(details)]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a list, no shell
             [*command, *flags],
@@ -161,7 +167,8 @@ def run_pip(
             processes.stop(process)
     if process.returncode == 0:
         return None
-    return PipFailure(log.read_text("utf-8", errors="replace"))
+    texts = (path.read_text("utf-8", errors="replace") for path in (log, details) if path.exists())
+    return PipFailure(next(texts), next(texts, ""))
 
 
 def own_python() -> Path:

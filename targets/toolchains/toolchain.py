@@ -166,6 +166,11 @@ def _is_found(module: str) -> bool:
         return False
 
 
+def partial(environment: Path) -> Path:
+    """Where the wheels of an environment are until it is complete."""
+    return environment.with_name(environment.name + ".partial")
+
+
 def python_in(environment: Path) -> Path:
     """The Python of an environment."""
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
