@@ -141,10 +141,11 @@ def _resolve(words: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--report", str(report)]
     ran = subprocess.run(  # noqa: S603 - a list, no shell
-        [*command, *words], stdout=sys.stderr, check=False
+        [*command, *words], capture_output=True, text=True, check=False
     )
     if ran.returncode:
-        raise EdgekitError("pip finds no packages that fit together", cause="see what it printed")
+        cause = ran.stderr.strip()[-2000:]
+        raise EdgekitError("pip finds no packages that fit together", cause=cause)
     rows: list[dict[str, Any]] = json.loads(report.read_text("utf-8"))["install"]
     return rows
 

@@ -17,9 +17,9 @@ def make_wheel(folder: Path, name: str, version: str, files: dict[str, str | byt
     stem = f"{canonical(name).replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     members = {
-        **files,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **files,
     }
     members = {k: v.encode() if isinstance(v, str) else v for k, v in members.items()}
     rows = [f"{path},sha256={_digest(body)},{len(body)}" for path, body in members.items()]
