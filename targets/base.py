@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
     from edgekit.targets.logs import LogReader
+    from edgekit.targets.needs import Need
     from edgekit.targets.prediction import Prediction
     from edgekit.targets.toolchains.toolchain import Toolchain
 
@@ -183,6 +184,12 @@ class Target(ABC):
     def title(self) -> str:
         """What messages call it."""
         return self.name
+
+    def needs(self) -> tuple[Need, ...]:
+        """Returns what it needs beyond edgekit itself, for ``edgekit targets``."""
+        from edgekit.targets.needs import of_toolchain
+
+        return tuple(map(of_toolchain, self.toolchains))
 
     def prepare(self, graph: Graph) -> Graph:
         """Rewrites a network as the target wants it, before its ranges are chosen.
