@@ -77,7 +77,7 @@ class Toolchain:
     @property
     def pinned(self) -> str:
         """The version that the requirements ask for."""
-        wanted = re.escape(self.package).replace(r"\-", "[-_.]").replace("_", "[-_.]")
+        wanted = "[-_.]".join(map(re.escape, re.split("[-_.]+", self.package)))
         text = self.requirements.read_text("utf-8")
         found = re.search(rf"^{wanted}==([^\s;\\]+)", text, re.MULTILINE | re.IGNORECASE)
         return found[1] if found else ""
