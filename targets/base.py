@@ -33,6 +33,7 @@ __all__ = [
     "Compiled",
     "Examination",
     "Finding",
+    "Needs",
     "NothingMappedError",
     "Target",
     "option",
@@ -65,6 +66,19 @@ class Examination:
     def refusals(self) -> tuple[Finding, ...]:
         """Why the target does not take the file; empty where it does."""
         return tuple(finding for finding in self.findings if finding.severity == ERROR)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a file asks of a chip and of the program that runs it there, beside a compiler's share.
+
+    Attributes:
+        lines: for a person.
+        values: the same as JSON values, by names of ``edgekit check --json``.
+    """
+
+    lines: tuple[str, ...]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -227,6 +241,10 @@ class Target(ABC):
         Raises:
             UsageError: the file cannot be read, or has been compiled already.
         """
+
+    def needs(self, examined: Examination) -> Needs | None:
+        """Returns what ``edgekit check`` says beside the prediction; None where that is all."""
+        return None
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the files of its own that a build is to write and measure; TFLite's are always.

@@ -27,6 +27,7 @@ OWN = {
     "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
+    "tflm": "edgekit.targets.tflm.target:TFLMTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
 COMPILERS = ("edgetpu",)
