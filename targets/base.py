@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
     from edgekit.targets.delegates import DelegateLibrary
+    from edgekit.targets.deploy.project import Material, Project
     from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
@@ -182,6 +183,8 @@ class Target(ABC):
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
     about_check: ClassVar[str] = ""
+    #: What ``edgekit deploy --help`` says of `project`; empty where it has no sources.
+    about_project: ClassVar[str] = ""
 
     def __init__(self, options: Any = None) -> None:
         """Makes the target.
@@ -311,6 +314,15 @@ class Target(ABC):
             DeviceError: the connection to the host died.
             MissingToolError: the compiler is not there.
             UsageError: a file cannot be read, is compiled already, or shares its name with another.
+        """
+        raise NotImplementedError
+
+    def project(self, material: Material) -> Project:
+        """Writes sources with which a program on the chip runs a model, where it has some.
+
+        Raises:
+            CompileError: the model does not suit the target.
+            MissingToolError: what measures it for the sources is not installed.
         """
         raise NotImplementedError
 

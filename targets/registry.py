@@ -31,6 +31,8 @@ OWN = {
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
 COMPILERS = ("edgetpu",)
+#: Ours that write sources for a chip: each is an option of `edgekit deploy`.
+PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.
 DEFAULT = COMPILERS[0]
 

@@ -14,6 +14,7 @@ from edgekit.targets.tflm.toolchain import TOOLCHAIN
 if TYPE_CHECKING:
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
+    from edgekit.targets.deploy.project import Material, Project
     from edgekit.targets.executions import ChipFigures, Execution
 
 
@@ -25,6 +26,7 @@ class TFLMTarget(Target):
     inspected_schemes = ("w8a8-static",)
     about = "microcontrollers with TFLite Micro: Cortex-M, ESP32, RISC-V"
     toolchains = (TOOLCHAIN,)
+    about_project = "Write C++ sources for TFLite Micro: model, operators, labels, main.cc."
 
     @property
     def title(self) -> str:
@@ -76,3 +78,14 @@ class TFLMTarget(Target):
         path = Path(path)
         allocations = measure_memory(path)
         return ChipFigures(memory=allocations.to_memory(path.stat().st_size))
+
+    def project(self, material: Material) -> Project:
+        """Returns the model as a C array and what a program needs beside it.
+
+        Raises:
+            MissingToolError: the interpreter, which measures the arena, is not installed.
+            CompileError: it does not take the file.
+        """
+        from edgekit.targets.tflm.project import make_project
+
+        return make_project(material)
