@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
     from edgekit.targets.delegates import DelegateLibrary
+    from edgekit.targets.deploy.project import Material, Project
     from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
@@ -34,6 +35,7 @@ __all__ = [
     "Compiled",
     "Examination",
     "Finding",
+    "Needs",
     "NothingMappedError",
     "Target",
     "option",
@@ -66,6 +68,19 @@ class Examination:
     def refusals(self) -> tuple[Finding, ...]:
         """Why the target does not take the file; empty where it does."""
         return tuple(finding for finding in self.findings if finding.severity == ERROR)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a file asks of a chip and of the program that runs it there, beside a compiler's share.
+
+    Attributes:
+        lines: for a person.
+        values: the same as JSON values, by names of ``edgekit check --json``.
+    """
+
+    lines: tuple[str, ...]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,8 @@ class Target(ABC):
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
     about_check: ClassVar[str] = ""
+    #: What ``edgekit deploy --help`` says of `project`; empty where it has no sources.
+    about_project: ClassVar[str] = ""
 
     def __init__(self, options: Any = None) -> None:
         """Makes the target.
@@ -235,6 +252,10 @@ class Target(ABC):
             UsageError: the file cannot be read, or has been compiled already.
         """
 
+    def needs(self, examined: Examination) -> Needs | None:
+        """Returns what ``edgekit check`` says beside the prediction; None where that is all."""
+        return None
+
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the files of its own that a build is to write and measure; TFLite's are always.
 
@@ -300,6 +321,15 @@ class Target(ABC):
             DeviceError: the connection to the host died.
             MissingToolError: the compiler is not there.
             UsageError: a file cannot be read, is compiled already, or shares its name with another.
+        """
+        raise NotImplementedError
+
+    def project(self, material: Material) -> Project:
+        """Writes sources with which a program on the chip runs a model, where it has some.
+
+        Raises:
+            CompileError: the model does not suit the target.
+            MissingToolError: what measures it for the sources is not installed.
         """
         raise NotImplementedError
 

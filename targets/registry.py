@@ -28,9 +28,12 @@ OWN = {
     "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
+    "tflm": "edgekit.targets.tflm.target:TFLMTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
 COMPILERS = ("edgetpu",)
+#: Ours that write sources for a chip: each is an option of `edgekit deploy`.
+PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.
 DEFAULT = COMPILERS[0]
 
