@@ -33,9 +33,9 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
 
 __all__ = [
     "Compiled",
+    "Demand",
     "Examination",
     "Finding",
-    "Needs",
     "NothingMappedError",
     "Target",
     "option",
@@ -71,7 +71,7 @@ class Examination:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Demand:
     """What a file asks of a chip and of the program that runs it there, beside a compiler's share.
 
     Attributes:
@@ -252,7 +252,7 @@ class Target(ABC):
             UsageError: the file cannot be read, or has been compiled already.
         """
 
-    def needs(self, examined: Examination) -> Needs | None:
+    def demand(self, examined: Examination) -> Demand | None:
         """Returns what ``edgekit check`` says beside the prediction; None where that is all."""
         return None
 

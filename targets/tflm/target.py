@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.targets.base import Examination, Needs, Target
+from edgekit.targets.base import Demand, Examination, Target
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ class TFLMTarget(Target):
         model = model or tflite_file.read(path)
         return Examination(Path(path), model, tuple(check(model)))
 
-    def needs(self, examined: Examination) -> Needs:
+    def demand(self, examined: Examination) -> Demand:
         """Returns the operators to register, and the memory as far as it is known."""
-        from edgekit.targets.tflm.needs import find_needs
+        from edgekit.targets.tflm.demand import find_demand
 
-        return find_needs(examined.path, examined.model)
+        return find_demand(examined.path, examined.model)
 
     def executions(self, options: BuildOptions) -> tuple[Execution, ...]:
         """Returns its own interpreter, with reference kernels, on the int8 file."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.errors import CompileError, MissingToolError
-from edgekit.targets.base import Needs
+from edgekit.targets.base import Demand
 from edgekit.targets.tflm.interpreter import measure_memory
 from edgekit.targets.tflm.operators import registrations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 
 
-def find_needs(path: Path, model: TFLiteModel) -> Needs:
+def find_demand(path: Path, model: TFLiteModel) -> Demand:
     """Returns the operators to register, the size of the model and, where known, the arena."""
     methods = registrations(model)
     lines = [f"register {len(methods)} operators, in a MicroMutableOpResolver<{len(methods)}>:"]
@@ -25,11 +25,11 @@ def find_needs(path: Path, model: TFLiteModel) -> Needs:
     except (CompileError, MissingToolError) as error:
         why = ": ".join(filter(None, (error.message, error.cause)))
         lines.append(f"arena: unknown, as {why}" + (f"; {error.hint}" if error.hint else ""))
-        return Needs(tuple(lines), values | {"unknown": why})
+        return Demand(tuple(lines), values | {"unknown": why})
     lines += [
         f"arena: {found.arena:,} bytes, {found.persistent:,} of them persistent and "
         f"{found.shared:,} for activations and scratch memory",
         f"  by TFLite Micro {TOOLCHAIN.version} on this host: a 32-bit chip needs less for "
         "pointers, and optimized kernels need more scratch memory",
     ]
-    return Needs(tuple(lines), values | {"memory": found.to_memory(model.size_bytes)})
+    return Demand(tuple(lines), values | {"memory": found.to_memory(model.size_bytes)})
