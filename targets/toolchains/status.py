@@ -85,6 +85,6 @@ def _state(toolchain: Toolchain) -> str:
 
 def _repair(toolchain: Toolchain, state: str) -> str:
     if state == BESIDE:
-        return f'pip install --force-reinstall "edgekit[{toolchain.extra}]"'
+        return f'pip install --force-reinstall "{toolchain.beside}"'
     name = toolchain.name
     return f"edgekit toolchain remove {name} && edgekit toolchain install {name}"

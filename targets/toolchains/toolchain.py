@@ -47,7 +47,8 @@ class Toolchain:
         licence: by its name.
         requirements: the file with the exact version and the hashes of everything, a closed set.
         note: what may not be redistributed, or else is to be known before installation.
-        extra: of edgekit, where its pins fit beside us; None: it needs its own environment.
+        extra: of edgekit, or ``PACKAGE[EXTRA]`` of another package, where its pins fit beside us;
+            None: it needs its own environment.
         installed_mb: what its environment takes, about.
         download_mb: what is fetched for it, about.
         borrows: packages of edgekit's own environment that it sees too, such as torch.
@@ -83,6 +84,11 @@ class Toolchain:
         wanted = canonical(self.package)
         rows = read_requirements(self.requirements)
         return next((row.version for row in rows if row.name == wanted), "")
+
+    @property
+    def beside(self) -> str:
+        """What pip installs beside edgekit."""
+        return self.extra if self.extra and "[" in self.extra else f"edgekit[{self.extra}]"
 
     @property
     def is_beside_us(self) -> bool:
@@ -153,7 +159,7 @@ class Toolchain:
     def missing(self) -> MissingToolError:
         """The error where it is not installed, with the command that installs it."""
         install = f"edgekit toolchain install {self.name}"
-        extra = f', or pip install "edgekit[{self.extra}]"' if self.extra else ""
+        extra = f', or pip install "{self.beside}"' if self.extra else ""
         return MissingToolError(
             f"{self.title} is not installed", cause=self.outdated, hint=f"{install}{extra}"
         )
