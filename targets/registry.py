@@ -29,9 +29,10 @@ OWN = {
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
     "tflm": "edgekit.targets.tflm.target:TFLMTarget",
+    "ethosu": "edgekit.targets.ethosu.target:EthosUTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
-COMPILERS = ("edgetpu",)
+COMPILERS = ("edgetpu", "ethosu")
 #: Ours that write sources for a chip: each is an option of `edgekit deploy`.
 PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.
