@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from edgekit.targets.needs import Need, of_extra
 
 #: The first with a DequantizeLinear per channel (onnx/docs/Changelog.md).
 OLDEST_OPSET = 13
+
+#: Severity, name, what finds the places and what is wrong there, what to do about it.
+Rule = tuple[str, str, Callable[[OnnxModel], Iterator[tuple[str, str]]], str]
 
 
 class OnnxTarget(Target):
@@ -47,13 +50,21 @@ class OnnxTarget(Target):
         """Finds where the file is not in QDQ form, not safe, or not exact everywhere."""
         path = Path(path)
         model = model or onnx_file.read(path)
-        own = [
-            Finding(severity, rule, where, message, fix)
-            for severity, rule, find, fix in _RULES
-            for where, message in find(model)
-        ]
-        findings = (*onnx_file.check(model), *own)
+        findings = (*classifier_findings(model), *_found(_RULES, model))
         return Examination(path, model, findings)
+
+
+def classifier_findings(model: OnnxModel) -> list[Finding]:
+    """Returns why a file is not a safe int8 classifier in QDQ form."""
+    return [*onnx_file.check(model), *_found(_CLASSIFIER_RULES, model)]
+
+
+def _found(rules: Iterable[Rule], model: OnnxModel) -> list[Finding]:
+    return [
+        Finding(severity, rule, where, message, fix)
+        for severity, rule, find, fix in rules
+        for where, message in find(model)
+    ]
 
 
 def _form(row: str, scheme: str, batch: int | None) -> Form:
@@ -101,10 +112,12 @@ def _saturating(model: OnnxModel) -> Iterator[tuple[str, str]]:
         yield f"constant '{min(stored)}'", message
 
 
-_RULES = (
+_CLASSIFIER_RULES: tuple[Rule, ...] = (
     (ERROR, "scheme", _scheme, "write it with QuantizeLinear and DequantizeLinear (QDQ)"),
     (ERROR, "opset", _opset, f"write it with opset {OLDEST_OPSET} or newer"),
     (ERROR, "one-photo", _ends, "one photo in, one vector of scores out"),
+)
+_RULES: tuple[Rule, ...] = (
     (
         WARNING,
         "exact-everywhere",

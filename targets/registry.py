@@ -30,9 +30,11 @@ OWN = {
     "onnx": "edgekit.targets.onnx:OnnxTarget",
     "tflm": "edgekit.targets.tflm.target:TFLMTarget",
     "ethosu": "edgekit.targets.ethosu.target:EthosUTarget",
+    "qnn": "edgekit.targets.qnn.target:QNNTarget",
+    "rknn": "edgekit.targets.rknn.target:RKNNTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
-COMPILERS = ("edgetpu", "ethosu")
+COMPILERS = ("edgetpu", "ethosu", "qnn", "rknn")
 #: Ours that write sources for a chip: each is an option of `edgekit deploy`.
 PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.

@@ -45,6 +45,8 @@ def check(
     examined = found.examine(file)
     prediction = examined.prediction
     if min_mapped is not None and prediction is None:
+        for tool in found.toolchains:
+            _ = tool.python  # what could say it may only be missing
         raise UsageError(
             f"--min-mapped is not for the target {target}",
             cause="it has no accelerator that operators are mapped to",

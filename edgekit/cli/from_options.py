@@ -53,13 +53,17 @@ def add_compiler_options(function: Callable[..., int | None]) -> Callable[..., i
     """Gives a command the options of our targets' compilers, after ``target``.
 
     The function gets those that are given by the names of their fields, as ``given``; the others
-    are the target's own defaults.
+    are the target's own defaults. What it has a parameter for itself is not added.
     """
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+    names = {parameter.name for parameter in own}
     found: dict[str, list[tuple[str, dataclasses.Field[Any], Any]]] = {}
     for name in registry.COMPILERS:
         kind = registry.find(name).compiler_options
         hints = get_type_hints(kind) if kind is not None else {}
         for item in registry.option_fields(kind):
+            if item.name in names:
+                continue
             found.setdefault(item.name, []).append((name, item, hints[item.name]))
 
     def call(**values: Any) -> int | None:
@@ -71,7 +75,6 @@ def add_compiler_options(function: Callable[..., int | None]) -> Callable[..., i
                 given[name] = several if separator else value
         return function(**values, given=given)
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
     place = [parameter.name for parameter in own].index("target") + 1
     added = [_compiler_parameter(declared) for declared in found.values()]
     parameters = [

@@ -127,7 +127,8 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         plan = make_plan(
             options,
             targets=targets,
-            forms=[form for offer in offers for form in offer.forms],
+            # Two targets may take one and the same.
+            forms=list(dict.fromkeys(form for offer in offers for form in offer.forms)),
             executions=[execution for offer in offers for execution in offer.executions],
             warn=console.warn,
         )
