@@ -35,6 +35,8 @@ def carved(carver, monkeypatch):
     monkeypatch.setattr(Carved, "toolchains", (tool, beside))
     monkeypatch.setitem(registry.OWN, "carved", f"{__name__}:Carved")
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Carved.__module__])
+    known = [registry.find(name) for name in ("edgetpu", "carved")]
+    monkeypatch.setattr(registry, "usable", lambda: iter(known))
     return tool
 
 
