@@ -7,7 +7,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 # Without the closed compiler the demo ends with the file that is ready for it.
 NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile)
 
-.PHONY: demo test test-all test-legacy test-arm64 check format bench clean
+.PHONY: demo test test-all test-legacy test-arm64 test-chips check format bench clean
 
 demo: $(VENV)/runtime
 	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
@@ -20,7 +20,7 @@ test: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(VENV)/dev .venv-device/ready
-	$(BIN)/python -m pytest $(PARALLEL) -m "not legacy and not arm64"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not legacy and not arm64 and not chips"
 
 # The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
 PYTHON38 ?= python3.8
@@ -31,6 +31,12 @@ test-legacy: $(VENV)/dev .venv-legacy/ready
 test-arm64: $(VENV)/dev
 	PYTHON=$(BIN)/python tests/arm64/make_userland.sh .arm64
 	$(BIN)/python -m pytest -m arm64 tests/arm64
+
+# Makers' compilers and simulators, each in an environment of its own: some GB from PyPI.
+TOOLCHAINS = $(CURDIR)/.toolchains
+test-chips: $(VENV)/dev
+	EDGEKIT_TOOLCHAINS=$(TOOLCHAINS) $(BIN)/edgekit toolchain install --all
+	EDGEKIT_TOOLCHAINS=$(TOOLCHAINS) $(BIN)/python -m pytest -m chips
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -45,7 +51,7 @@ bench: $(VENV)/dev .timm/ready
 	for script in $$(grep -l __main__ benchmarks/*.py | grep -v _worker); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .timm .venv-legacy .venv-device .arm64 .arm64.new build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what is here is public; `_HOMES` says the same to Python itself
+    from edgekit import export as export
     from edgekit.converters.findings import Finding as Finding
     from edgekit.converters.onnx.package import package_onnx as package_onnx
     from edgekit.converters.tflite.metadata import read_metadata as read_metadata
@@ -64,6 +65,7 @@ _HOMES = {
     "build_graph": "edgekit.networks.efficientnet.architecture",
     "compare_executions": "edgekit.parity.compare",
     "decode_image": "edgekit.data.images",
+    "export": "edgekit",  # a module
     "find_departure": "edgekit.parity.departures",
     "find_spec": "edgekit.networks.efficientnet.spec",
     "inspect_file": "edgekit.targets.inspection.inspect",
@@ -84,7 +86,10 @@ __all__ = sorted([*_HOMES, "__version__"])
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    if home == __name__:
+        return import_module(f"{home}.{name}")
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -22,15 +22,18 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
     from edgekit.targets.delegates import DelegateLibrary
+    from edgekit.targets.deploy.project import Material, Project
     from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
     from edgekit.targets.logs import LogReader
+    from edgekit.targets.needs import Need
     from edgekit.targets.prediction import Prediction
     from edgekit.targets.toolchains.toolchain import Toolchain
 
 __all__ = [
     "Compiled",
+    "Demand",
     "Examination",
     "Finding",
     "NothingMappedError",
@@ -65,6 +68,19 @@ class Examination:
     def refusals(self) -> tuple[Finding, ...]:
         """Why the target does not take the file; empty where it does."""
         return tuple(finding for finding in self.findings if finding.severity == ERROR)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a file asks of a chip and of the program that runs it there, beside a compiler's share.
+
+    Attributes:
+        lines: for a person.
+        values: the same as JSON values, by names of ``edgekit check --json``.
+    """
+
+    lines: tuple[str, ...]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,8 @@ class Target(ABC):
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
     about_check: ClassVar[str] = ""
+    #: What ``edgekit deploy --help`` says of `project`; empty where it has no sources.
+    about_project: ClassVar[str] = ""
 
     def __init__(self, options: Any = None) -> None:
         """Makes the target.
@@ -183,6 +201,12 @@ class Target(ABC):
     def title(self) -> str:
         """What messages call it."""
         return self.name
+
+    def needs(self) -> tuple[Need, ...]:
+        """Returns what it needs beyond edgekit itself, for ``edgekit targets``."""
+        from edgekit.targets.needs import of_toolchain
+
+        return tuple(map(of_toolchain, self.toolchains))
 
     def prepare(self, graph: Graph) -> Graph:
         """Rewrites a network as the target wants it, before its ranges are chosen.
@@ -227,6 +251,10 @@ class Target(ABC):
         Raises:
             UsageError: the file cannot be read, or has been compiled already.
         """
+
+    def demand(self, examined: Examination) -> Demand | None:
+        """Returns what ``edgekit check`` says beside the prediction; None where that is all."""
+        return None
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the files of its own that a build is to write and measure; TFLite's are always.
@@ -293,6 +321,15 @@ class Target(ABC):
             DeviceError: the connection to the host died.
             MissingToolError: the compiler is not there.
             UsageError: a file cannot be read, is compiled already, or shares its name with another.
+        """
+        raise NotImplementedError
+
+    def project(self, material: Material) -> Project:
+        """Writes sources with which a program on the chip runs a model, where it has some.
+
+        Raises:
+            CompileError: the model does not suit the target.
+            MissingToolError: what measures it for the sources is not installed.
         """
         raise NotImplementedError
 

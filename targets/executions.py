@@ -53,7 +53,8 @@ class Answers:
     """What an execution gave.
 
     Attributes:
-        outputs: reals, float32 [n, outputs].
+        outputs: reals, float32 [n, outputs]: the file's first output, flat whatever its shape is,
+            since a part of a network may end with a map.
         figures: of the chip, as far as running it told them.
     """
 

@@ -18,6 +18,7 @@ from edgekit.system.paths import StrPath
 from edgekit.system.text import size
 from edgekit.targets.base import Examination, Finding, Target
 from edgekit.targets.files import Form, Source
+from edgekit.targets.needs import Need, of_extra
 
 #: The first with a DequantizeLinear per channel (onnx/docs/Changelog.md).
 OLDEST_OPSET = 13
@@ -34,6 +35,10 @@ class OnnxTarget(Target):
     takes = "int8 .onnx (QDQ)"
     scheme = "w8a8-static"
     accepts_mixed = True
+
+    def needs(self) -> tuple[Need, ...]:
+        """Returns the packages that write and run its files."""
+        return (of_extra("onnx", "onnx", "onnxruntime"),)
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the float model and the network's own integers in QDQ form."""

@@ -19,6 +19,7 @@ from edgekit.system.paths import StrPath
 from edgekit.system.text import size
 from edgekit.targets.base import Examination, Finding, Target
 from edgekit.targets.files import Form, Source
+from edgekit.targets.needs import Need, of_extra
 
 _INT8 = ("w8a8-static", "w8a8-mixed")
 _SUFFIXES = (".xml", ".bin")
@@ -33,6 +34,10 @@ class OpenVINOTarget(Target):
     takes = "int8 .xml (IR)"
     scheme = "w8a8-static"
     accepts_mixed = True
+
+    def needs(self) -> tuple[Need, ...]:
+        """Returns the packages that write and run its files."""
+        return (of_extra("openvino", "openvino", "nncf"),)
 
     def forms(self, options: BuildOptions) -> tuple[Form, ...]:
         """Returns the float IRs, the network's own integers, and NNCF's where it is asked for."""

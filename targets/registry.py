@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from edgekit.converters.tflite.file import TFLiteModel
+    from edgekit.targets.toolchains.toolchain import Toolchain
 
 GROUP = "edgekit.targets"
 OWN = {
@@ -27,11 +28,15 @@ OWN = {
     "edgetpu": "edgekit.targets.edgetpu.target:EdgeTPUTarget",
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
+    "tflm": "edgekit.targets.tflm.target:TFLMTarget",
+    "ethosu": "edgekit.targets.ethosu.target:EthosUTarget",
     "qnn": "edgekit.targets.qnn.target:QNNTarget",
     "rknn": "edgekit.targets.rknn.target:RKNNTarget",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
-COMPILERS = ("edgetpu", "qnn", "rknn")
+COMPILERS = ("edgetpu", "ethosu", "qnn", "rknn")
+#: Ours that write sources for a chip: each is an option of `edgekit deploy`.
+PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.
 DEFAULT = COMPILERS[0]
 
@@ -58,8 +63,14 @@ def find(name: str, given: Mapping[str, Any] | None = None) -> Target:
     source = _source(entry) if entry else OWN[name]
     try:
         kind = entry.load() if entry else resolve_name(OWN[name])
-        target = kind(_options(name, kind, given) if given else None)
-    except UsageError:
+        if not (isinstance(kind, type) and issubclass(kind, Target)):
+            raise EdgekitError(
+                f"target '{name}' of {source} is no target",
+                cause=f"{entry.value if entry else source} is not a subclass of "
+                "edgekit.targets.base.Target",
+            )
+        return kind(_options(name, kind, given) if given else None)
+    except EdgekitError:
         raise
     except Exception as error:  # another package's code: whatever it raises is its own fault
         raise EdgekitError(
@@ -67,13 +78,6 @@ def find(name: str, given: Mapping[str, Any] | None = None) -> Target:
             cause=f"{type(error).__name__}: {error}",
             hint="install that package again, or remove it",
         ) from error
-    if not isinstance(target, Target):
-        raise EdgekitError(
-            f"target '{name}' of {source} is no target",
-            cause=f"{entry.value if entry else source} is not a subclass of "
-            "edgekit.targets.base.Target",
-        )
-    return target
 
 
 def find_all(names: Sequence[str], settings: Sequence[str] = ()) -> list[Target]:
@@ -160,6 +164,30 @@ def usable() -> Iterator[Target]:
     for name in names():
         with suppress(EdgekitError):
             yield find(name)
+
+
+def toolchains() -> list[tuple[Toolchain, tuple[str, ...]]]:
+    """Returns all makers' tools by name, each with the names of the targets that use it."""
+    found: dict[str, Toolchain] = {}
+    users: dict[str, list[str]] = {}
+    for target in usable():
+        for toolchain in target.toolchains:
+            found.setdefault(toolchain.name, toolchain)
+            users.setdefault(toolchain.name, []).append(target.name)
+    return [(found[name], tuple(users[name])) for name in sorted(found)]
+
+
+def find_toolchain(name: str) -> Toolchain:
+    """Returns the maker's tool of that name.
+
+    Raises:
+        UsageError: no target uses one of that name.
+    """
+    known = {toolchain.name: toolchain for toolchain, _ in toolchains()}
+    if name not in known:
+        hint = did_you_mean(name, known) if known else "no target that is installed uses any"
+        raise UsageError(f"unknown toolchain '{name}'", hint=hint)
+    return known[name]
 
 
 def compiled_for(model: TFLiteModel) -> Target | None:

@@ -6,7 +6,7 @@ from prerequisites import pytest_terminal_summary, skip_without
 
 __all__ = ["pytest_terminal_summary"]  # a hook
 
-pytest_plugins = ["processes"]
+pytest_plugins = ["processes", "wheels"]
 
 
 @pytest.fixture

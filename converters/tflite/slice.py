@@ -1,11 +1,12 @@
-"""Cuts operators out of a .tflite file, one or the first few, into a file of their own."""
+"""Cuts operators out of a .tflite file into a file of their own: one, the first few, or a path."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from edgekit.converters.tflite.file import MAGIC, parse, schema
+from edgekit.converters.tflite.file import MAGIC, METADATA_NAME, parse, schema
 from edgekit.errors import UsageError
 
 
@@ -64,13 +65,43 @@ class Slicer:
         Raises:
             UsageError: the model has further subgraphs, which its operators may call.
         """
+        steps = self._main().operators[:count]
+        return self._pack(self._part(steps))
+
+    def ending_at(self, index: int) -> bytes:
+        """Returns a file that ends with one operator: it, and all that leads to its inputs.
+
+        Its only output is the operator's first, and it keeps the model's description of the input,
+        so that it is fed as the model is.
+
+        Args:
+            index: of the operator.
+
+        Raises:
+            UsageError: the model has further subgraphs, which its operators may call.
+        """
+        operators = self._main().operators
+        wanted, kept = {index}, []
+        for place in range(index, -1, -1):
+            if place in wanted:
+                kept.append(operators[place])
+                read = set(_given(operators[place].inputs))
+                before = range(place)
+                wanted |= {k for k in before if read & set(_given(operators[k].outputs))}
+        return self._pack(self._part(kept[::-1], operators[index].outputs[:1]), METADATA_NAME)
+
+    def _main(self) -> Any:
         if len(self.model.subgraphs) != 1:
             raise UsageError(
                 "the model cannot be cut",
                 cause=f"it has {len(self.model.subgraphs)} subgraphs that call each other",
             )
-        whole = self.model.subgraphs[0]
-        steps = [copy.copy(operator) for operator in whole.operators[:count]]
+        return self.model.subgraphs[0]
+
+    def _part(self, operators: Sequence[Any], outputs: Iterable[int] | None = None) -> Any:
+        """A graph of these operators; what none of them reads is its output unless it is given."""
+        whole = self._main()
+        steps = [copy.copy(operator) for operator in operators]
         ends = ("inputs", "outputs", "intermediates")  # the last are an LSTM's scales
         lists = {end: [list(_given(getattr(step, end))) for step in steps] for end in ends}
         read = {i for step in lists["inputs"] for i in step}
@@ -81,28 +112,41 @@ class Slicer:
         graph = schema().SubGraphT()
         graph.tensors = [copy.copy(whole.tensors[i]) for i in kept]
         graph.inputs = [place[i] for i in _given(whole.inputs) if i in read]
-        graph.outputs = [place[i] for i in written if i not in read]
+        open_ends = [i for i in written if i not in read]
+        graph.outputs = [place[i] for i in (open_ends if outputs is None else outputs)]
         for end in ends:
             for step, old in zip(steps, lists[end], strict=True):
                 setattr(step, end, [place[i] for i in old])
         graph.operators = steps
-        return self._pack(graph)
+        return graph
 
     def _is_constant(self, tensor: Any) -> bool:
         data = self.model.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
 
-    def _pack(self, graph: Any) -> bytes:
-        """Returns a file with this graph and what it needs of the model's constants and codes."""
+    def _pack(self, graph: Any, *described: str) -> bytes:
+        """Returns a file with this graph and what it needs of the model's constants and codes.
+
+        Args:
+            graph: the graph.
+            described: names of the model's metadata that the file keeps.
+        """
         import flatbuffers
 
         part = schema().ModelT()
-        part.version, part.description, part.metadata = 3, b"", []
-        constants = sorted({t.buffer for t in graph.tensors if self._is_constant(t)})
+        names = [name.encode() for name in described]
+        notes = [note for note in self.model.metadata or () if note.name in names]
+        part.version, part.description = 3, b""
+        part.metadata = [copy.copy(note) for note in notes]
+        constants = sorted(
+            {t.buffer for t in graph.tensors if self._is_constant(t)} | {n.buffer for n in notes}
+        )
         part.buffers = [schema().BufferT(), *(self.model.buffers[i] for i in constants)]
         place = {old: new for new, old in enumerate(constants, start=1)}
         for tensor in graph.tensors:
             tensor.buffer = place.get(tensor.buffer, 0)
+        for note in part.metadata:
+            note.buffer = place[note.buffer]
         codes = sorted({step.opcodeIndex for step in graph.operators})
         part.operatorCodes = [self.model.operatorCodes[code] for code in codes]
         for step in graph.operators:

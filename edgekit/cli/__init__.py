@@ -27,6 +27,8 @@ from edgekit.cli import (
     run_model,
     scale,
     sensitivity,
+    targets,
+    toolchain,
     train,
     weights,
 )
@@ -58,9 +60,11 @@ app.command("report")(report.command)
 app.command("run")(run_model.command)
 app.command("scale")(scale.command)
 app.command("sensitivity")(sensitivity.command)
+app.command("targets")(targets.command)
 app.command("train")(train.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
+app.add_typer(toolchain.app, name="toolchain")
 app.add_typer(weights.app, name="weights")
 
 

@@ -51,6 +51,7 @@ def check(
             f"--min-mapped is not for the target {target}",
             cause="it has no accelerator that operators are mapped to",
         )
+    demand = found.demand(examined)
     if json:
         from dataclasses import asdict
         from json import dumps
@@ -62,11 +63,13 @@ def check(
             "scheme": scheme_of(examined.model),
             "findings": [asdict(finding) for finding in examined.findings],
             **(prediction.to_dict() if prediction else {}),
+            **(demand.values if demand else {}),
         }
         print(dumps(document, indent=2, ensure_ascii=False))
     else:
         lines = [f"{file} for {target}: {describe_scheme(examined.model)}", ""]
         lines += [*prediction.lines(operators), ""] if prediction else []
+        lines += [*demand.lines, ""] if demand else []
         lines += _requirements(examined.findings)
         print("\n".join(lines).translate(CONTROLS))
     if prediction is not None and min_mapped is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.from_options import add_projects
 from edgekit.cli.options import Json, Std
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _DEVICE = "local:, ssh://[user@]host[:port], adb://SERIAL, or adb: for the only phone."
 
 
+@add_projects
 def command(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a .tflite file.", metavar="RUN")],
     device: Annotated[str | None, typer.Option(help=_DEVICE, metavar="URL")] = None,
@@ -44,8 +46,9 @@ def command(
         typer.Option(help="benchmark_model, to try the model on a phone.", metavar="FILE"),
     ] = None,
     json: Json = False,
+    projects: dict[str, Path] | None = None,
 ) -> None:
-    """Put a model and a program that runs it on a device, or into sources for an Android app."""
+    """Put a model and a program that runs it on a device, or into sources for an app or a chip."""
     import sys
 
     from edgekit.data.normalization import parse_normalization
@@ -54,26 +57,57 @@ def command(
     from edgekit.targets.deploy.phone import on_phone
 
     normalization = parse_normalization(mean, std)
-    check = None
-    if device is not None and device.startswith("adb:"):
-        check = on_phone(device, python, benchmark_binary, normalization)
-    with Console().stage(1, 1, f"deploy to {device or 'an Android bundle'}"):
-        done = deploy(
-            run,
-            device,
-            to=to,
-            file=file,
-            python=python,
-            android=android,
-            check=check,
-            normalization=normalization,
-        )
+    where = device or ("sources" if projects else "an Android bundle")
+    with Console().stage(1, 1, f"deploy to {where}"):
+        if projects:
+            others = {
+                "--device": device,
+                "--to": to,
+                "--python": python,
+                "--android": android or None,
+                "--benchmark-binary": benchmark_binary,
+            }
+            done = _project(projects, others, run, file=file, normalization=normalization)
+        else:
+            check = None
+            if device is not None and device.startswith("adb:"):
+                check = on_phone(device, python, benchmark_binary, normalization)
+            done = deploy(
+                run,
+                device,
+                to=to,
+                file=file,
+                python=python,
+                android=android,
+                check=check,
+                normalization=normalization,
+            )
     if json:
         from json import dumps
 
         print(dumps(done.to_dict(), indent=2))
     else:
         print(safe("\n".join(_lines(done)), sys.stdout))
+
+
+def _project(
+    projects: dict[str, Path], others: dict[str, Any], run: Path, **options: Any
+) -> Deployed:
+    """Sources for a chip; ``others`` are what only devices and apps take."""
+    from edgekit.errors import UsageError
+    from edgekit.targets import registry
+    from edgekit.targets.deploy.project import write_project
+
+    flags = [f"--{name}" for name in projects]
+    given = [flag for flag, value in others.items() if value is not None]
+    if len(flags) > 1 or given:
+        raise UsageError(
+            f"{flags[0]} writes a folder on this machine",
+            cause=f"{', '.join([*flags[1:], *given])} is for something else",
+            hint=f"leave {(flags[1:] + given)[0]} out",
+        )
+    ((name, folder),) = projects.items()
+    return write_project(registry.find(name), run, folder, **options)
 
 
 def _lines(done: Deployed) -> list[str]:

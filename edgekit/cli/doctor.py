@@ -10,6 +10,7 @@ from edgekit.cli.options import Json
 
 if TYPE_CHECKING:
     from edgekit.targets.doctor.examine import Facts, Missing, Python
+    from edgekit.targets.toolchains.status import Status
 
 WIDTH = 13  # of the column of names
 
@@ -30,28 +31,30 @@ def command(
     """Say what a device is, which Pythons it has, and what it lacks to run models.
 
     It installs nothing. It ends with 3 where models cannot run there, and names the command that
-    changes that.
+    changes that. Of this machine it also says which makers' tools are installed, and whether they
+    can be imported.
     """
     import sys
 
     from edgekit.system.console import safe
+    from edgekit.targets.devices.hosts import LocalHost
     from edgekit.targets.devices.open import open_host
     from edgekit.targets.doctor import examine as doctor
 
     with open_host(device) as host:
         facts = doctor.examine(host, python)
-        name = host.name
+        name, tools = host.name, doctor.toolchains() if isinstance(host, LocalHost) else []
     missing = doctor.missing(facts)
     if json:
-        _print_json(device, facts, missing)
+        _print_json(device, facts, missing, tools)
     else:
-        lines = _facts(device, facts, doctor.choose_python(facts))
+        lines = [*_facts(device, facts, doctor.choose_python(facts)), *_toolchains(tools)]
         print(safe("\n".join([*lines, *_missing(missing)]), sys.stdout))
     if any(found.needed for found in missing):
         raise doctor.runtime_missing(name, facts)
 
 
-def _print_json(device: str, facts: Facts, missing: list[Missing]) -> None:
+def _print_json(device: str, facts: Facts, missing: list[Missing], tools: list[Status]) -> None:
     from dataclasses import asdict
     from json import dumps
 
@@ -60,6 +63,7 @@ def _print_json(device: str, facts: Facts, missing: list[Missing]) -> None:
         "device": device,
         "facts": facts.to_dict(),
         "missing": [asdict(found) for found in missing],
+        "toolchains": [found.to_dict() for found in tools],
     }
     print(dumps(document, indent=2, ensure_ascii=False))
 
@@ -102,6 +106,18 @@ def _pythons(pythons: tuple[Python, ...], chosen: Python | None) -> list[str]:
         lines.append(f"{mark} {python.path}\n    {python.version}, {', '.join(parts)}")
     note = ["* the one that edgekit uses"] if chosen else []
     return ["pythons", *(lines or ["  none"]), *note]
+
+
+def _toolchains(tools: list[Status]) -> list[str]:
+    from edgekit.targets.toolchains.status import WORDS
+
+    lines = ["", "makers' tools"] if tools else []
+    for found in tools:
+        state = "ready" if found.is_ready else WORDS[found.state]
+        why = f": {found.why}" if found.why else ""
+        lines.append(f"  {found.name} {found.version}, {state}{why}")
+        lines += [f"    {found.command}"] if found.command else []
+    return lines
 
 
 def _missing(missing: list[Missing]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -76,6 +77,33 @@ def add_compiler_options(function: Callable[..., int | None]) -> Callable[..., i
 
     place = [parameter.name for parameter in own].index("target") + 1
     added = [_compiler_parameter(declared) for declared in found.values()]
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in (*own[:place], *added, *own[place:])
+    ]
+    return _with_parameters(call, function, parameters)
+
+
+def add_projects(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Gives a command an option for each target that writes sources, after ``android``.
+
+    The function gets the folders that are given by the names of their targets, as ``projects``.
+    """
+
+    def call(**values: Any) -> int | None:
+        given = {name: values.pop(name) for name in registry.PROJECTS}
+        return function(**values, projects={k: v for k, v in given.items() if v is not None})
+
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+    place = [parameter.name for parameter in own].index("android") + 1
+    added = []
+    for name in registry.PROJECTS:
+        text = registry.find(name).about_project
+        folder = typer.Option(f"--{name}", help=text, metavar="FOLDER", show_default=False)
+        kind = Annotated[Path | None, folder]
+        added.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        )
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in (*own[:place], *added, *own[place:])

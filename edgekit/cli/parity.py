@@ -11,6 +11,7 @@ import typer
 from edgekit.cli.options import Json
 
 if TYPE_CHECKING:
+    from edgekit.parity.chips import ChipDifference, ChipResult
     from edgekit.parity.compare import NoiseFloor, OperatorResult, Pair, Parity
 
 #: Tensors and differences shown to a person; --json has all.
@@ -25,17 +26,27 @@ def parity(
         Path | None, typer.Option("--float", help="Beside a file: its float .tflite file.")
     ] = None,
     photos: Annotated[int, typer.Option("--photos", help="Photos that run end to end.")] = 16,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare a chip's own arithmetic, too; may be repeated.", metavar="NAME"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare a network's float and int8 forms, end to end and operator by operator."""
     from edgekit.errors import GateError
     from edgekit.parity.compare import compare_executions
     from edgekit.system.console import CONTROLS, Console
+    from edgekit.targets import registry
 
+    targets = registry.find_all(target or ())
     console = Console()
     with console.stage(1, 1, "parity"):
         found = compare_executions(
-            path, float_file=float_file, photos=photos, progress=console.progress
+            path,
+            float_file=float_file,
+            photos=photos,
+            targets=targets,
+            progress=console.progress,
         )
     if json:
         from json import dumps
@@ -57,6 +68,7 @@ def parity(
 def _lines(found: Parity) -> Iterator[str]:
     yield f"{found['file']}: {found['photos']} photos, {found['source']}"
     yield from _end_to_end(found)
+    yield from _chips(found["chips"])
     yield from _operators(found["operators"])
     if found["differences"]:
         yield from ("", "the file is not what its network says")
@@ -73,6 +85,25 @@ def _end_to_end(found: Parity) -> Iterator[str]:
     for pair in found["pairs"]:
         yield f"{pair['a']:20} {pair['b']:20} {_figures(pair)}"
     yield f"{'noise floor: the worst pair of int8 forms':41} {_figures(found['noise_floor'])}"
+
+
+def _chips(results: list[ChipResult]) -> Iterator[str]:
+    if results:
+        yield from ("", f"{'against the reference kernels':41} {'bit-equal':>11}")
+    for chip in results:
+        share = f"{chip['equal']} of {chip['photos']}"
+        yield f"{chip['execution']:41} {share:>11}  {chip['runtime']}"
+        if (first := chip["first"]) is not None:
+            yield f"  first operator that differs: {_place(first)}"
+        elif chip["equal"] < chip["photos"]:
+            yield "  no part of the file differs by itself"
+
+
+def _place(first: ChipDifference) -> str:
+    return (
+        f"{first['index']} {first['operator']}, tensor {first['tensor']}, by up to "
+        f"{first['steps']} LSB in {first['differing']} of {first['values']} values"
+    )
 
 
 def _operators(results: list[OperatorResult]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
@@ -21,6 +22,7 @@ from edgekit.converters.tflite.matching import Match, find_differences, intended
 from edgekit.converters.tflite.slice import Slicer
 from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.parity.chips import ChipResult, find_executions, run_chips
 from edgekit.parity.executions import (
     Array,
     Progress,
@@ -35,6 +37,8 @@ from edgekit.parity.integer_kernels import run_operator
 from edgekit.runtimes.interpreter import Kernels, dequantize
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.paths import StrPath
+from edgekit.targets.base import Target
+from edgekit.targets.executions import Execution
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
 
@@ -109,7 +113,8 @@ class Parity(TypedDict):
     """What `compare` found.
 
     ``first`` is the first operator beyond its tolerance. ``tensors`` begin with the worst.
-    ``ok`` says that there are no differences and that every operator is within its tolerance.
+    ``chips`` are those asked for. ``ok`` says that there are no differences and that every operator
+    is within its tolerance.
     """
 
     schema_version: int
@@ -124,6 +129,7 @@ class Parity(TypedDict):
     operators: list[OperatorResult]
     first: OperatorResult | None
     tensors: list[TensorResult]
+    chips: list[ChipResult]
     ok: bool
 
 
@@ -132,6 +138,7 @@ def compare_executions(
     *,
     float_file: StrPath | None = None,
     photos: int = PHOTOS,
+    targets: Sequence[Target] = (),
     progress: Progress | None = None,
 ) -> Parity:
     """Compares the forms of a network with each other.
@@ -140,20 +147,25 @@ def compare_executions(
         path: the folder of a finished build, or an int8 .tflite file.
         float_file: beside a file, the float .tflite file of the same network.
         photos: how many run end to end; the validation photos of the run, or built-in ones.
+        targets: whose own arithmetic is compared, too.
         progress: told how far it is.
 
     Raises:
         UsageError: there is no such run or file, or the file is not an int8 classifier with
-            operators that `edgekit.parity.integer_kernels` has.
-        EdgekitError: LiteRT cannot run the file.
+            operators that `edgekit.parity.integer_kernels` has; nothing runs it for a target.
+        MissingToolError: what runs it for a target is not installed.
+        EdgekitError: LiteRT, or a target's tool, cannot run the file.
     """
     if photos < 1:
         raise UsageError(f"{photos} photos cannot be compared", hint="--photos 16")
+    chips = find_executions(targets)
     subject = find_subject(Path(path), Path(float_file) if float_file else None)
-    return compare_subject(subject, photos, progress or (lambda task, done, total: None))
+    return compare_subject(subject, photos, progress or (lambda task, done, total: None), chips)
 
 
-def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity:
+def compare_subject(
+    subject: Subject, photos: int, progress: Progress, chips: Sequence[Execution] = ()
+) -> Parity:
     """`compare` for what `edgekit.parity.executions.find_subject` found."""
     pixels = _load(subject, photos)
     contents = read_bytes(subject.file)
@@ -169,7 +181,13 @@ def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity
     values = trace(contents, model, [builtin.feed(photo) for photo in pixels[:TRACED]])
     operators = _operators(contents, model, wanted, values, _names(model, found), progress)
     tensors = _tensors(subject, pixels[:TRACED], model, values, found)
-    names, pairs, floor = _end_to_end(subject, wanted, builtin, pixels, progress)
+    simulated: dict[str, Array] = {}
+    of_chips: list[ChipResult] = []
+    if chips:
+        reference = runtime(subject, subject.file, "reference", source.dtype).run(pixels)
+        simulated, of_chips = run_chips(subject.file, chips, pixels, reference, progress)
+        simulated = {"tflite reference": reference, **simulated}
+    names, pairs, floor = _end_to_end(subject, wanted, builtin, pixels, simulated, progress)
     first = next((operator for operator in operators if not operator["ok"]), None)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -184,6 +202,7 @@ def compare_subject(subject: Subject, photos: int, progress: Progress) -> Parity
         "operators": operators,
         "first": first,
         "tensors": tensors,
+        "chips": of_chips,
         "ok": first is None and not differences,
     }
 
@@ -311,7 +330,12 @@ def _computing(model: TFLiteModel) -> list[Operator]:
 
 
 def _end_to_end(
-    subject: Subject, wanted: TFLiteModel, builtin: LiteRT, pixels: Pixels, progress: Progress
+    subject: Subject,
+    wanted: TFLiteModel,
+    builtin: LiteRT,
+    pixels: Pixels,
+    simulated: Mapping[str, Array],
+    progress: Progress,
 ) -> tuple[list[str], list[Pair], NoiseFloor]:
     """Every form on every photo, and each pair of them."""
     floats, integers = executions(subject, wanted, builtin)
@@ -319,6 +343,7 @@ def _end_to_end(
     for number, (name, run) in enumerate((floats | integers).items(), 1):
         outputs[name] = run(pixels).reshape(len(pixels), -1)
         progress("executions", number, len(floats) + len(integers))
+    outputs |= simulated
     step = _output_step(wanted)
     task = find_task(subject.preprocessing.task)
     pairs = [_pair(task, (a, b), outputs, step) for a, b in itertools.combinations(outputs, 2)]

@@ -75,6 +75,11 @@ class Patience:
 PATIENCE = Patience()
 
 
+def is_offline() -> bool:
+    """Whether EDGEKIT_OFFLINE forbids the network."""
+    return os.environ.get("EDGEKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
 def download(
     url: str,
     path: StrPath,
@@ -172,8 +177,15 @@ def _copy(source: Path, part: Part, most: int | None) -> None:
 
 
 @contextmanager
-def locked(path: StrPath, progress: Progress | None = None) -> Iterator[None]:
+def locked(
+    path: StrPath, progress: Progress | None = None, variable: str = "EDGEKIT_CACHE"
+) -> Iterator[None]:
     """Keeps other processes and threads from fetching the same file meanwhile.
+
+    Args:
+        path: of the file.
+        progress: called where another process has to be waited for.
+        variable: of the environment, that names another folder.
 
     Raises:
         EdgekitError: the folder cannot be written to.
@@ -181,7 +193,7 @@ def locked(path: StrPath, progress: Progress | None = None) -> Iterator[None]:
     path = Path(path)
     from filelock import FileLock, Timeout
 
-    with writing(path.parent):
+    with writing(path.parent, variable):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(path.name + ".lock"))
         try:
@@ -197,8 +209,12 @@ def locked(path: StrPath, progress: Progress | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def writing(folder: StrPath) -> Iterator[None]:
+def writing(folder: StrPath, variable: str = "EDGEKIT_CACHE") -> Iterator[None]:
     """Says plainly what is wrong with the disk.
+
+    Args:
+        folder: that is written to.
+        variable: of the environment, that names another one.
 
     Raises:
         EdgekitError: the disk is full, or the folder cannot be written to.
@@ -217,5 +233,5 @@ def writing(folder: StrPath) -> Iterator[None]:
         raise EdgekitError(
             f"cannot write to the folder {folder}",
             cause=cause,
-            hint="name another folder in the environment variable EDGEKIT_CACHE",
+            hint=f"name another folder in the environment variable {variable}",
         ) from error

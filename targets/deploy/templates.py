@@ -11,12 +11,19 @@ from typing import Any
 FOLDER = Path(__file__).with_name("files")
 
 
-def render(name: str, record: dict[str, Any], **more: Any) -> bytes:
-    """Fills a template with the values of ``model.json``."""
+def render(name: str, record: dict[str, Any], folder: Path = FOLDER, **more: Any) -> bytes:
+    """Fills a template with the values of ``model.json``.
+
+    Args:
+        name: of the template.
+        record: what ``model.json`` holds.
+        folder: of the template.
+        more: further values, by name.
+    """
     import jinja2
 
     environment = jinja2.Environment(  # noqa: S701 - sources and Markdown, with filters for names
-        loader=jinja2.FileSystemLoader(FOLDER),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -24,6 +31,7 @@ def render(name: str, record: dict[str, Any], **more: Any) -> bytes:
     )
     environment.filters |= {
         "code": markdown_code,
+        "comment": comment,
         "kotlin": kotlin_string,
         "c": c_string,
         "f32": floats,
@@ -37,6 +45,11 @@ def markdown_code(text: str) -> str:
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     pad = " " if "`" in line else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def comment(text: str) -> str:
+    """A name within a comment of one line, which no backslash continues."""
+    return "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
 
 
 def kotlin_string(text: str) -> str:

@@ -22,6 +22,7 @@ from edgekit.targets.doctor.facts import (
 )
 from edgekit.targets.doctor.missing import Missing, missing, runtime_missing
 from edgekit.targets.doctor.script import CODE, make_script
+from edgekit.targets.toolchains.status import Status, status
 
 __all__ = [
     "Facts",
@@ -32,6 +33,7 @@ __all__ = [
     "look",
     "missing",
     "runtime_missing",
+    "toolchains",
 ]
 
 SCRIPT_S = 30.0
@@ -67,6 +69,11 @@ def examine(host: Host, python: str | None = None) -> Facts:
         else:
             found = (_asked_for(host, folder, python, (said.get("home") or [""])[0]),)
         return replace(make_facts(said), pythons=found)
+
+
+def toolchains() -> list[Status]:
+    """Looks at all makers' tools, and imports those that are installed."""
+    return [status(toolchain, imported=True) for toolchain, _ in registry.toolchains()]
 
 
 def _ask(host: Host, folder: str, timeout_s: float) -> Said:

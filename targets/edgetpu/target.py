@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgekit.system.paths import StrPath
     from edgekit.targets.devices.hosts import Host
     from edgekit.targets.logs import LogReader
+    from edgekit.targets.needs import Need
 
 
 class EdgeTPUTarget(Target):
@@ -46,6 +47,12 @@ class EdgeTPUTarget(Target):
     def title(self) -> str:
         """What messages call it."""
         return self.delegate.title
+
+    def needs(self) -> tuple[Need, ...]:
+        """Returns Google's compiler."""
+        from edgekit.targets.needs import of_program
+
+        return (of_program(self.options.compiler),)
 
     def prepare(self, graph: Graph) -> Graph:
         """Divides means over large maps; gives Lite and EdgeTPU networks the pool of Google's."""

@@ -38,7 +38,7 @@ def read_trace(trace: Mapping[str, Any], by: str) -> NPUMapping:
         counts = {"graphs": int(trace["summary"]["qnn_subgraphs"])}
     except (KeyError, TypeError, ValueError) as error:
         raise EdgekitError(
-            f"{by} wrote a list of operators that edgekit cannot read",
+            f"{by} wrote a list of operators that cannot be read",
             cause=f"{type(error).__name__}: {error}",
         ) from error
     return NPUMapping(by, mapped, left, counts)

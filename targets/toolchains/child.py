@@ -12,6 +12,7 @@ exception whose class is called ``RefusedError`` means that the tool does not ta
 import json
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -59,9 +60,11 @@ def _write(folder: str, name: str, value: dict[str, Any]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process when edgekit was killed and could not end it."""
+    """Ends this process, and all that it started, when edgekit was killed and could not do it."""
     while os.getppid() == parent:
         time.sleep(1)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 

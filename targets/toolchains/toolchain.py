@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import MissingToolError
 from edgekit.system.files import read_json
 from edgekit.system.host import installed
+from edgekit.targets.toolchains.requirements import canonical, read_requirements
 
 #: In an environment that is complete: what it was made from.
 MARKER = "ready.json"
+#: In an environment: what edgekit's own lends it.
+BORROWED = "borrowed"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Toolchain:
         licence: by its name.
         requirements: the file with the exact version and the hashes of everything, a closed set.
         note: what may not be redistributed, or else is to be known before installation.
-        extra: of edgekit, where its pins fit beside us; None: it needs its own environment.
+        extra: of edgekit, or ``PACKAGE[EXTRA]`` of another package, where its pins fit beside us;
+            None: it needs its own environment.
         installed_mb: what its environment takes, about.
         download_mb: what is fetched for it, about.
         borrows: packages of edgekit's own environment that it sees too, such as torch.
@@ -77,24 +81,52 @@ class Toolchain:
     @property
     def pinned(self) -> str:
         """The version that the requirements ask for."""
-        wanted = "[-_.]".join(map(re.escape, re.split(r"[-_.]", self.package)))
-        text = self.requirements.read_text("utf-8")
-        found = re.search(rf"^{wanted}==([^\s;\\]+)", text, re.MULTILINE | re.IGNORECASE)
-        return found[1] if found else ""
+        wanted = canonical(self.package)
+        rows = read_requirements(self.requirements)
+        return next((row.version for row in rows if row.name == wanted), "")
+
+    @property
+    def beside(self) -> str:
+        """What pip installs beside edgekit."""
+        return self.extra if self.extra and "[" in self.extra else f"edgekit[{self.extra}]"
 
     @property
     def is_beside_us(self) -> bool:
         """Whether edgekit's own environment has it."""
-        return self.extra is not None and all(find_spec(name) for name in self.modules)
+        return self.extra is not None and all(map(_is_found, self.modules))
 
     @property
     def is_ready(self) -> bool:
         """Whether its own environment is complete, and made from these requirements."""
+        return self.marker is not None and not self.outdated and self._python.exists()
+
+    @property
+    def marker(self) -> dict[str, Any] | None:
+        """What its own environment was made from; None where it is not complete."""
         try:
-            made_from = read_json(self.folder / MARKER)
+            found = read_json(self.folder / MARKER)
         except (OSError, ValueError):
-            return False
-        return made_from.get("requirements_sha256") == self.digest and self._python.exists()
+            return None
+        return found if isinstance(found, dict) else None
+
+    @property
+    def outdated(self) -> str | None:
+        """Why its own environment is complete and yet not to be used; None where that is not so."""
+        made_from = self.marker
+        if made_from is None:
+            return None
+        if made_from.get("requirements_sha256") != self.digest:
+            return "its environment is of another version of edgekit"
+        borrowed = made_from.get("borrowed", {})
+        if borrowed and made_from.get("python") != this_python():
+            return f"it borrows packages of Python {this_python()}, and has another one"
+        for name, version in borrowed.items():
+            if (now := installed(name)) != version:
+                return f"it was made with {name} {version}, and edgekit has {now or 'none'}"
+        places = list((self.folder / BORROWED).glob("*"))
+        if borrowed and not (places and all(place.exists() for place in places)):
+            return "what it borrows has moved"
+        return None
 
     @property
     def is_installed(self) -> bool:
@@ -122,18 +154,37 @@ class Toolchain:
 
     @property
     def _python(self) -> Path:
-        windows = os.name == "nt"
-        return self.folder / ("Scripts/python.exe" if windows else "bin/python")
+        return python_in(self.folder)
 
     def missing(self) -> MissingToolError:
         """The error where it is not installed, with the command that installs it."""
-        outdated = (self.folder / MARKER).exists()
-        cause = "its environment is of another version of edgekit" if outdated else None
         install = f"edgekit toolchain install {self.name}"
-        extra = f', or pip install "edgekit[{self.extra}]"' if self.extra else ""
+        extra = f', or pip install "{self.beside}"' if self.extra else ""
         return MissingToolError(
-            f"{self.title} is not installed", cause=cause, hint=f"{install}{extra}"
+            f"{self.title} is not installed", cause=self.outdated, hint=f"{install}{extra}"
         )
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # what it is in
+        return False
+
+
+def partial(environment: Path) -> Path:
+    """Where the wheels of an environment are until it is complete."""
+    return environment.with_name(environment.name + ".partial")
+
+
+def python_in(environment: Path) -> Path:
+    """The Python of an environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def this_python() -> str:
+    """The release of the Python that edgekit runs on, such as 3.11."""
+    return ".".join(map(str, sys.version_info[:2]))
 
 
 def toolchains_folder() -> Path:

@@ -106,7 +106,7 @@ def run_job(
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=name,
-                env=_environment(python),
+                env=child_environment(python),
                 start_new_session=True,
             )
             try:
@@ -122,7 +122,7 @@ def run_job(
     return Done(answer["values"], arrays, printed, seconds)
 
 
-def _environment(python: Path) -> dict[str, str]:
+def child_environment(python: Path) -> dict[str, str]:
     """Ours, with the programs of the toolchain first."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     return kept | {"PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])}

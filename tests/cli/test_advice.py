@@ -20,6 +20,12 @@ OF_OTHERS = {
     ("edgekit.tasks.classification.device_program", "--threads"),
     ("edgekit.targets.deploy.deploy", "--top"),
 }
+#: Of pip and of venv, which make the environments of toolchains.
+OF_PIP = {
+    *("--disable-pip-version-check", "--find-links", "--force-reinstall", "--log", "--no-color"),
+    *("--no-deps", "--no-index", "--no-input", "--only-binary", "--progress-bar"),
+    *("--require-hashes", "--without-pip"),
+}
 #: Who names an option of a module, where it is fewer than say the rest.
 OWNERS_OF_ONE = {
     ("edgekit.runtimes.litert", "--mean"): ("bench", "deploy", "run"),
@@ -81,7 +87,8 @@ def _wrong(module: str, text: str) -> list[str]:
         if call["word"] not in PROSE
     ]
     for name in set(_OPTION.findall(bare)):
-        if (module, name) in OF_OTHERS:
+        is_for_pip = module.startswith("edgekit.targets.toolchains.") and name in OF_PIP
+        if is_for_pip or (module, name) in OF_OTHERS:
             continue
         speakers = OWNERS_OF_ONE.get((module, name)) or owners(module)
         lacking = [command for command in speakers if name not in options(command)]

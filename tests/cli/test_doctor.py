@@ -41,6 +41,7 @@ def found(monkeypatch, tmp_path):
         )
     ]
     monkeypatch.setattr(doctor, "examine", lambda host, python: facts[0])
+    monkeypatch.setattr(doctor, "toolchains", list)
     monkeypatch.setattr("edgekit.targets.doctor.discover.look", lambda host, timeout_s: facts[0])
     monkeypatch.setattr(adb, "attached", list)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -13,7 +13,9 @@ from examples import PAGES, blocks
 from narrow import make_narrow
 
 LANGUAGES = {"console", "python", "sh", "text", "toml"}
-WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+#: Its blocks are the files of a package; test_plugin.py runs it.
+PACKAGE = "plugin.md"
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != PACKAGE]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

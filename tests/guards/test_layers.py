@@ -7,8 +7,8 @@ from command_line import imports, sources
 #: From the ground up: rooms, and the modules that are one by themselves.
 LAYERS = (
     *("version", "errors", "system", "data", "networks", "tasks", "training", "options"),
-    *("calibration", "converters", "runtimes", "runs", "report", "targets", "model", "bench"),
-    *("search", "parity", "pipeline", "cli", "__main__"),
+    *("calibration", "converters", "runtimes", "runs", "report", "targets"),
+    *("model", "export", "bench", "search", "parity", "pipeline", "cli", "__main__"),
 )
 
 

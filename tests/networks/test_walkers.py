@@ -4,6 +4,7 @@ from edgekit.calibration import equalize, pair_sums, simulate, statistics
 from edgekit.converters.onnx import write as onnx
 from edgekit.converters.openvino import write as openvino
 from edgekit.converters.tflite import op_versions, operators
+from edgekit.converters.torch import plan as plain
 from edgekit.converters.weights import keras_applications, naming
 from edgekit.networks import builder, cost, nodes, quantization, torch_network
 from edgekit.parity import integer_kernels
@@ -28,6 +29,8 @@ WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in 
     "integer kernels": (integer_kernels.KERNELS, {}),
     "ONNX": (onnx.OPERATORS, {}),
     "ONNX layouts": (onnx.LAYOUTS, nodes.WITHOUT_KERNEL),
+    "plain torch": (plain.OPERATORS, {}),
+    "plain torch layouts": (plain.LAYOUTS, nodes.WITHOUT_KERNEL),
     "OpenVINO": (openvino.OPERATORS, {}),
 }
 

@@ -39,7 +39,7 @@ def _package(extra: str, *names: str) -> dict[str, Need]:
 NEEDS = {
     **{
         name: Need(name, f"apt-get install {name}")
-        for name in ("adb", "bash", "busybox", "chromium", "dash", "g++", "gcc", "mksh")
+        for name in ("adb", "bash", "busybox", "chromium", "dash", "g++", "gcc", "make", "mksh")
     },
     "sshd": Need("OpenSSH's server", "apt-get install openssh-server"),
     "ip": Need("the program ip", "apt-get install iproute2"),

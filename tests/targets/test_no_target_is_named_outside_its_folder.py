@@ -11,7 +11,7 @@ from places import ROOT
 from edgekit.targets import registry
 
 #: By target: its name, and those of what it is. Another's is its name.
-WORDS = {"edgetpu": r"edge[ _-]?tpu|coral"}
+WORDS = {"edgetpu": r"edge[ _-]?tpu|coral", "ethosu": r"ethos|\bvela\b|\btosa\b"}
 #: Files that may name one all the same, and why.
 EXCEPTIONS = {
     "edgetpu": {
@@ -20,7 +20,11 @@ EXCEPTIONS = {
         "converters/weights/tf1.py": "likewise",
         "edgekit/training/recipes/scratch-v1.toml": "likewise",
         "converters/classifier.py": "cites the repository google-coral/edgetpu",
-    }
+    },
+    "ethosu": {
+        "targets/executions.py": "an example in a docstring",
+        "targets/toolchains/toolchain.py": "likewise",
+    },
 }
 SOURCES = [
     path

@@ -57,7 +57,7 @@ def test_names_begin_with_ours():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="unknown target 'edgetpuu'") as caught:
         registry.find("edgetpuu")
-    assert "did you mean 'edgetpu'?" in caught.value.hint
+    assert "did you mean 'edgetpu'" in caught.value.hint
 
 
 def test_a_target_of_another_package_is_found(plugin):

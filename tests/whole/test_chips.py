@@ -58,6 +58,8 @@ def test_a_chip_that_computes_alike_has_the_same_bits(right):
 def test_a_chip_that_computes_otherwise_is_seen(folder, right):
     (chip,) = run(folder, "mode=wrong").document["chips"]
     assert chip["same"] == 0.95
+    # It is wrong on the first photo that it is given, whatever part of the file it runs.
+    assert chip["first_difference"].startswith("0 QUANTIZE")
     assert chip["row"]["kl"] != right.document["chips"][0]["row"]["kl"]
 
 

@@ -24,7 +24,15 @@ from urllib.parse import quote, urlsplit
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.efficientnet.spec import SPECS, find_spec
 from edgekit.system.console import Progress
-from edgekit.system.download import PATIENCE, Checksum, Patience, download, locked, writing
+from edgekit.system.download import (
+    PATIENCE,
+    Checksum,
+    Patience,
+    download,
+    is_offline,
+    locked,
+    writing,
+)
 from edgekit.system.files import cache_folder, read_json, write_json
 from edgekit.system.hashing import file_hash
 from edgekit.system.http import host_of, shown
@@ -233,7 +241,7 @@ def _address(weights: Pretrained, path: Path, mirror: str | None) -> str:
     scheme = urlsplit(url).scheme
     if scheme == "file":
         return url
-    if os.environ.get("EDGEKIT_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+    if is_offline():
         raise EdgekitError(
             f"the ImageNet weights of {weights.model} are not in the cache",
             cause="EDGEKIT_OFFLINE forbids the network",

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.image_set import PhotoSet
+from edgekit.data.images import Pixels
+from edgekit.errors import EdgekitError
 from edgekit.pipeline.stage import FolderOf, hashed_as
 from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_logits, run_file
 from edgekit.runs import CHIP, LOGITS
@@ -109,11 +111,16 @@ class Simulate(OnPart):
         return self.keep(folder, answers.outputs, of)
 
     def _first_difference(
-        self,
-        path: Path,
-        pixels: NDArray[np.uint8],
-        wanted: NDArray[Any],
-        outputs: NDArray[Any],
+        self, path: Path, pixels: Pixels, wanted: NDArray[Any], outputs: NDArray[Any]
     ) -> str | None:
-        """The first operator that differs, on the first photo whose answer does."""
-        return None
+        """The first operator that differs, on the first photo whose answer does; in words."""
+        from edgekit.parity.first_difference import find_first_difference
+
+        differing = np.flatnonzero((wanted != outputs).any(axis=1))
+        if not len(differing):
+            return None
+        try:
+            photo = pixels[differing[:1]]
+            return str(find_first_difference(path, self.execution, photo[0]) or "none alone")
+        except EdgekitError as error:  # a report that lacks an operator is better than none
+            return f"unknown: {error.message}"

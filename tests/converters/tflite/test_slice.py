@@ -122,3 +122,31 @@ def test_a_model_of_several_graphs_has_no_prefix():
     tiny.model.subgraphs.append(tiny.graph)
     with pytest.raises(UsageError, match="cannot be cut"):
         Slicer(tiny.pack()).prefix(2)
+
+
+def test_what_leads_to_an_operator_gives_what_the_network_gave():
+    contents = TinyModel().pack()
+    model, slicer = parse(contents), Slicer(contents)
+    whole = interpreter(contents)
+    image = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    whole.set_tensor(model.inputs[0], image)
+    whole.invoke()
+    for op in model.operators:
+        part = slicer.ending_at(op.index)
+        path = interpreter(part)
+        path.set_tensor(path.get_input_details()[0]["index"], image)
+        path.invoke()
+        (output,) = path.get_output_details()
+        assert output["name"] == model.tensors[op.outputs[0]].name
+        got = path.get_tensor(output["index"])
+        np.testing.assert_array_equal(got, whole.get_tensor(op.outputs[0]), op.name)
+        assert len(parse(part).operators) == op.index + 1  # of a chain, all
+
+
+def test_what_does_not_lead_to_an_operator_is_left_out():
+    tiny = TinyModel()
+    tiny.graph.operators.insert(4, tiny.graph.operators.pop(3))  # nothing but the order
+    tiny.graph.operators[3].inputs = [tiny.index("depth"), tiny.index("depth")]
+    contents = tiny.pack()
+    names = [op.name for op in parse(Slicer(contents).ending_at(5)).operators]
+    assert names == ["QUANTIZE", "CONV_2D", "DEPTHWISE_CONV_2D", "MUL", "MEAN"]

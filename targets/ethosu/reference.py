@@ -1,0 +1,71 @@
+"""The NPU's arithmetic on photos: Arm's reference model of TOSA, which the Ethos-U85 implements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.converters.tflite.file import Tensor
+from edgekit.data.images import Pixels
+from edgekit.targets.ethosu.tools import TOSA
+from edgekit.targets.executions import Advance, Answers, Execution
+from edgekit.targets.toolchains.work import Job, run_job
+
+WORKER = Path(__file__).with_name("tosa_worker.py")
+#: A Lite0 at 224 px takes 0.7 s a photo.
+MOST = 200
+STARTING_S, PHOTO_S = 300, 60  # far more than any variant takes
+
+
+def execution() -> Execution:
+    """Returns the reference model as a row of a report."""
+    return Execution(
+        row="w8a8-tosa",
+        of="w8a8",
+        runtime=f"{TOSA.title} {TOSA.version}",
+        kind="reference model",
+        toolchain=TOSA,
+        run=run_reference,
+        most=MOST,
+        exact=True,
+    )
+
+
+def run_reference(path: Path, photos: Pixels, advance: Advance) -> Answers:
+    """Answers for photos by an int8 .tflite file.
+
+    Args:
+        path: of the file.
+        photos: uint8 [n, height, width, 3].
+        advance: called with the photos done, and with how many there are.
+
+    Raises:
+        UsageError: the file is no image classifier.
+        MissingToolError: the reference model is not installed.
+        CompileError: the file cannot be written as TOSA.
+        EdgekitError: the tool failed, crashed or hung.
+    """
+    from edgekit.runtimes.litert import LiteRT
+
+    model = LiteRT(path)
+    inputs = np.concatenate([model.feed(photo) for photo in photos])
+    job = Job(WORKER, "run", {"model": str(path.resolve())}, {"inputs": inputs})
+    limit = STARTING_S + PHOTO_S * len(photos)
+    done = run_job(TOSA, job, timeout_s=limit, advance=advance)
+    return Answers(in_reals(done.arrays["outputs"], model.output))
+
+
+def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[np.float32]:
+    """Returns outputs as LiteRT gives them: dequantized, a row for each photo.
+
+    Args:
+        outputs: [n, ...]; unsigned integers may have come as signed ones of the same bits.
+        tensor: the model's output.
+    """
+    rows = outputs.reshape(len(outputs), -1)
+    if tensor.scale is None:
+        return rows.astype(np.float32)
+    values = rows.view(np.dtype(tensor.dtype)).astype(np.float32)
+    return (values - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)

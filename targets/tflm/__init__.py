@@ -1,0 +1,1 @@
+"""TensorFlow Lite for Microcontrollers: what a file needs there, and its own interpreter."""

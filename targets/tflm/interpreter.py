@@ -1,0 +1,55 @@
+"""TFLite Micro's own interpreter on a file: its answers, and the memory that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.converters.tflite import file as tflite_file
+from edgekit.data.images import Pixels
+from edgekit.runtimes.interpreter import dequantize
+from edgekit.runtimes.litert import LiteRT
+from edgekit.targets.executions import Answers, ChipFigures
+from edgekit.targets.tflm.allocations import Allocations, parse_allocations
+from edgekit.targets.tflm.toolchain import TOOLCHAIN
+from edgekit.targets.toolchains.work import Job, run_job
+
+WORKER = Path(__file__).with_name("worker.py")
+START_S = 120.0
+#: Of one photo; its kernels are plain loops. Lite0 at 224 px takes 1.3 s, of 2 busy cores.
+PHOTO_S = 120.0
+
+
+def answer(path: Path, pixels: Pixels, advance: Callable[[int, int], None]) -> Answers:
+    """Runs a file on photos, uint8 [n, height, width, 3]; its output is flat, [n, elements].
+
+    Raises:
+        MissingToolError: the interpreter is not installed.
+        CompileError: it does not take the file.
+        EdgekitError: it failed.
+    """
+    model = tflite_file.read(path)
+    feed, output = LiteRT(path).feed, model.tensors[model.outputs[0]]
+    inputs = np.concatenate([feed(photo) for photo in pixels])
+    job = Job(WORKER, "run", {"model": str(path.resolve())}, {"inputs": inputs})
+    limit = START_S + PHOTO_S * len(pixels)
+    done = run_job(TOOLCHAIN, job, timeout_s=limit, advance=advance)
+    memory = parse_allocations(done.log).to_memory(model.size_bytes)
+    reals = dequantize(done.arrays["outputs"], output.scale, output.zero_point)
+    return Answers(reals.astype(np.float32), ChipFigures(memory=memory))
+
+
+def measure_memory(path: Path) -> Allocations:
+    """The memory that a file takes.
+
+    Raises:
+        MissingToolError: the interpreter is not installed.
+        CompileError: it does not take the file.
+        EdgekitError: it failed.
+    """
+    inputs = len(tflite_file.read(path).inputs)
+    job = Job(WORKER, "measure", {"model": str(path.resolve()), "inputs": inputs})
+    done = run_job(TOOLCHAIN, job, timeout_s=START_S + PHOTO_S)
+    return parse_allocations(done.log)
