@@ -32,7 +32,7 @@ TOOLCHAIN = Toolchain(
         "Qualcomm's libraries may be passed on only inside an application, not by themselves; it "
         "needs x86-64 and Python 3.11 or newer"
     ),
-    installed_mb=510,
+    installed_mb=490,
     download_mb=150,
 )
 #: Photos in a report: Lite0 at 224 px takes 1.4 s each.

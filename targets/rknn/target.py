@@ -29,7 +29,7 @@ TOOLCHAIN = Toolchain(
     licence="Rockchip's SDK licence; the package has no text of it",
     requirements=Path(__file__).with_name("rknn.txt"),
     note="do not pass Rockchip's libraries on; it needs Linux on x86-64",
-    installed_mb=740,
+    installed_mb=690,
     download_mb=190,
     borrows=("torch",),
 )

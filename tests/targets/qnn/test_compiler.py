@@ -10,6 +10,7 @@ import pytest
 from npu_files import flatten_on_integers, skip_without, write
 from pooled import pixels
 
+from edgekit.cli import run
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.errors import CompileError, GateError
 from edgekit.runtimes.onnx import OnnxRuntime
@@ -77,6 +78,17 @@ def test_what_falls_back_is_listed_and_a_gate(tmp_path):
     assert (tmp_path / "lite0_qnn_ctx.onnx").exists()
 
 
+def test_a_check_lists_what_falls_back_and_ends_with_5(tmp_path, capsys):
+    path = str(flatten_on_integers(write(tmp_path, "lite0")))
+    given = ["--target", "qnn", "--soc", "SM8550"]
+    assert run(["check", path, *given, "--min-mapped", "100"]) == 5
+    shown = capsys.readouterr()
+    assert "26 operators mapped, 2 on the CPU, by Qualcomm's compiler" in shown.out
+    assert "put DequantizeLinear in front of it" in shown.out
+    assert "Flatten 'pool/flat' is on the CPU" in shown.err
+    assert run(["compile", path, *given, "--out", str(tmp_path), "--min-mapped", "90"]) == 0
+
+
 def test_estimates_are_the_compilers(tmp_path):
     figures = QNNTarget().estimate(write(tmp_path, "b0"))
     assert figures.on_cpu == 0
@@ -105,12 +117,12 @@ def test_a_build_has_a_row_of_it(tmp_path, monkeypatch):
 
     make_narrow(["lite0"], monkeypatch)
     small = {"weights": "none", "resolution": 32, "epochs": 0, "calibration_count": 16}
-    run = edgekit.build(
+    built = edgekit.build(
         "lite0", out=tmp_path / "run", targets=["qnn"], simulator_limit=8, threads=1, **small
     )
-    assert run.problem is None
-    (chip,) = run.document["chips"]
+    assert built.problem is None
+    (chip,) = built.document["chips"]
     assert (chip["row"]["stage"], chip["kind"], chip["row"]["n"]) == ("w8a8-htp", "emulator", 8)
     assert chip["figures"]["on_cpu"] == 0
-    assert NCHW.row in {row["stage"] for row in run.rows}
-    assert run.document["targets"][0]["status"] == "compiled"
+    assert NCHW.row in {row["stage"] for row in built.rows}
+    assert built.document["targets"][0]["status"] == "compiled"

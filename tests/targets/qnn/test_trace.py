@@ -25,7 +25,7 @@ def test_what_is_mapped_and_what_is_left_is_read():
 
 
 def test_a_list_of_another_form_is_an_error():
-    with pytest.raises(EdgekitError, match="that edgekit cannot read"):
+    with pytest.raises(EdgekitError, match="cannot be read"):
         read_trace({"subgraph_traces": [{}]}, "a compiler")
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from npu_files import write
 
+from edgekit.cli import run
 from edgekit.errors import CompileError, MissingToolError
 from edgekit.options.build import BuildOptions
 from edgekit.targets.npus.file import NCHW
@@ -45,3 +46,10 @@ def test_a_file_that_it_would_misread_is_not_compiled(tmp_path):
     with pytest.raises(CompileError, match="cannot be compiled for Rockchip's NPU") as caught:
         target.compile(target.examine(path), tmp_path)
     assert "-nchw.onnx" in caught.value.hint
+
+
+def test_a_gate_that_only_the_compiler_can_hold_names_its_installation(tmp_path, capsys):
+    path = str(write(tmp_path, "lite0"))
+    assert run(["check", path, "--target", "rknn"]) == 0
+    assert run(["check", path, "--target", "rknn", "--min-mapped", "50"]) == 3
+    assert "edgekit toolchain install rknn" in capsys.readouterr().err
