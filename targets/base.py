@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -166,6 +166,7 @@ class Target(ABC):
         compiler_options: a frozen dataclass of `option` fields; None where it has none. They are
             options of ``edgekit compile`` and ``check``, and of a build by ``--target-option``.
         compiles: whether `compile_files` is for it.
+        memories: what limits of ``sram`` and ``flash`` are about, by the names of `ChipFigures`.
         delegate: what hands a compiled file's operators to it; ``--delegate`` calls it like the
             target.
     """
@@ -181,6 +182,7 @@ class Target(ABC):
     toolchains: ClassVar[tuple[Toolchain, ...]] = ()
     compiler_options: ClassVar[type[Any] | None] = None
     compiles: ClassVar[bool] = False
+    memories: ClassVar[Mapping[str, str]] = {}
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
     about_check: ClassVar[str] = ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekit.converters.findings import ERROR
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.checks import INT8_RULES, apply_rules, check_int8, check_mixed
@@ -12,7 +14,10 @@ from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.scheme import scheme, scheme_in_words
 from edgekit.system.paths import StrPath
 from edgekit.targets.base import Examination, Finding, Target
+from edgekit.targets.executions import ChipFigures
 
+#: Of an estimate; it is no benchmark.
+WARM_RUNS, SECONDS = 50, 3.0
 _OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")
 _QUANTIZE = (
     "quantize weights and activations to int8: TFLITE_BUILTINS_INT8 with a representative dataset "
@@ -39,6 +44,20 @@ class TFLiteTarget(Target):
         """Finds where the file breaks the 8-bit scheme or needs more than TensorFlow 2.5."""
         model = model or tflite_file.read(path)
         return Examination(Path(path), model, tuple(self._check(model)))
+
+    def estimate(self, path: StrPath) -> ChipFigures:
+        """Returns the latency that LiteRT has on this machine, with one thread."""
+        from edgekit.runtimes.base import measure
+        from edgekit.runtimes.litert import LiteRT
+        from edgekit.system.host import cpu_name
+
+        model = LiteRT(path)
+        pixels = np.random.default_rng(0).integers(0, 256, (model.side, model.width, 3), np.uint8)
+        found = measure(model, pixels, warm=WARM_RUNS, seconds=SECONDS)
+        return ChipFigures(
+            latency_ms=float(found["median"]),
+            latency_by=f"measured here: {model.runtime}, 1 thread, {cpu_name()}",
+        )
 
     def _check(self, model: TFLiteModel) -> list[Finding]:
         found = scheme(model)

@@ -15,6 +15,7 @@ from edgekit.cli import (
     bench,
     build,
     check,
+    choose,
     compile,
     deploy,
     devices,
@@ -50,6 +51,7 @@ app.command("bench")(bench.command)
 app.command("build")(build.command)
 app.command("models")(models.command)
 app.command("check")(check.check)
+app.command("choose")(choose.command)
 app.command("compile")(compile.command)
 app.command("deploy")(deploy.command)
 app.command("devices")(devices.command)

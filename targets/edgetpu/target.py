@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgekit.networks.graph import Graph
     from edgekit.system.paths import StrPath
     from edgekit.targets.devices.hosts import Host
+    from edgekit.targets.executions import ChipFigures
     from edgekit.targets.logs import LogReader
     from edgekit.targets.needs import Need
 
@@ -93,6 +94,27 @@ class EdgeTPUTarget(Target):
             )
         findings, prediction = check_and_predict(model)
         return Examination(path, model, tuple(findings), prediction)
+
+    def estimate(self, path: StrPath) -> ChipFigures:
+        """Returns the mapping and the memory that we predict; nothing says the latency.
+
+        Raises:
+            CompileError: the compiler will refuse the file.
+        """
+        from edgekit.targets.edgetpu.mapping import MappingPrediction
+        from edgekit.targets.executions import ChipFigures
+
+        found = self.examine(path).prediction
+        assert isinstance(found, MappingPrediction)  # noqa: S101 - `examine` makes no other
+        if found.refused:
+            raise CompileError(f"{path} does not suit {self.title}", cause=found.refused[0])
+        memory = found.memory
+        return ChipFigures(
+            memory={"on chip": memory.on_chip_bytes, "streamed": memory.streamed_bytes},
+            mapped=found.mapped,
+            on_cpu=found.on_cpu,
+            fits=memory.fits,
+        )
 
     def command(self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S) -> list[str]:
         """Returns the compiler's command line."""

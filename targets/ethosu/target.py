@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import UsageError
@@ -34,6 +35,7 @@ class EthosUTarget(Target):
     toolchains = (VELA, TOSA)
     compiler_options = VelaOptions
     compiles = True
+    memories = MappingProxyType({"sram": "SRAM", "flash": "flash"})
     about_check = "For Arm's Ethos-U it is what Vela, Arm's compiler, makes of the file."
     options: VelaOptions
 

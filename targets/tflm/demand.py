@@ -9,7 +9,7 @@ from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.errors import CompileError, MissingToolError
 from edgekit.targets.base import Demand
 from edgekit.targets.tflm.interpreter import measure_memory
-from edgekit.targets.tflm.operators import registrations
+from edgekit.targets.tflm.operators import registration, registrations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 
 
@@ -18,8 +18,14 @@ def find_demand(path: Path, model: TFLiteModel) -> Demand:
     methods = registrations(model)
     lines = [f"register {len(methods)} operators, in a MicroMutableOpResolver<{len(methods)}>:"]
     lines += [f"  {method}" for method in methods]
+    others = [code for code in model.custom_codes if registration(code, is_custom=True) is None]
+    lines += [f"  and {code}, which is not TFLite Micro's own" for code in others]
     lines.append(f"flash: {model.size_bytes:,} bytes, the model")
-    values: dict[str, Any] = {"register": list(methods), "memory": {"model": model.size_bytes}}
+    values: dict[str, Any] = {
+        "register": list(methods),
+        "others": others,
+        "memory": {"model": model.size_bytes},
+    }
     try:
         found = measure_memory(path)
     except (CompileError, MissingToolError) as error:

@@ -9,6 +9,7 @@ from edgekit.converters.findings import ERROR, Finding
 from edgekit.converters.tflite.checks import INT8_RULES, Rule, apply_rules
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.scheme import scheme, scheme_in_words
+from edgekit.targets import registry
 from edgekit.targets.tflm.operators import registration
 
 SCHEME = "w8a8-static"
@@ -43,6 +44,8 @@ _RESOLVER = Rule(
 
 def check(model: TFLiteModel) -> list[Finding]:
     """Returns what in a file TFLite Micro does not take."""
+    if (other := registry.compiled_for(model)) is not None:
+        return [_compiled(other.title)]
     found = scheme(model)
     hidden = found == "unknown" and model.custom_codes
     fits = found in (SCHEME, "unknown") and not hidden
@@ -56,3 +59,14 @@ def check(model: TFLiteModel) -> list[Finding]:
         message = f"its weights are within {', '.join(model.custom_codes)}"
     fix = "quantize weights and activations to int8; `edgekit build` writes such a file"
     return [Finding(ERROR, "scheme", "model", message, fix), *findings]
+
+
+def _compiled(title: str) -> Finding:
+    """TFLite Micro may run such a file on its chip, but nothing here can measure or check it."""
+    return Finding(
+        ERROR,
+        "compiled",
+        "model",
+        f"it is compiled for {title}, whose kernel is only in the library of its chip",
+        "give the file before compilation",
+    )

@@ -6,6 +6,7 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.targets.base import Demand, Examination, Target
@@ -26,6 +27,7 @@ class TFLMTarget(Target):
     inspected_schemes = ("w8a8-static",)
     about = "microcontrollers with TFLite Micro: Cortex-M, ESP32, RISC-V"
     toolchains = (TOOLCHAIN,)
+    memories = MappingProxyType({"sram": "arena", "flash": "model"})
     about_project = "Write C++ sources for TFLite Micro: model, operators, labels, main.cc."
 
     @property

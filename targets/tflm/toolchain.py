@@ -15,6 +15,6 @@ TOOLCHAIN = Toolchain(
     requirements=Path(__file__).with_name("tflite-micro.txt"),
     note="wheels are for Linux on x86-64 alone",
     extra="tflm",
-    installed_mb=105,
+    installed_mb=79,
     download_mb=18,
 )

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tflite_micro import runtime
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 #: The interpreter's own guess, ten times the file, is too little for a small file of a large photo.
@@ -53,6 +52,8 @@ def measure(
 
 
 def _open(path: str) -> Any:
+    from tflite_micro import runtime  # every module of edgekit can be imported without it
+
     with open(path, "rb") as stream:
         contents = stream.read()
     sys.stderr.flush()

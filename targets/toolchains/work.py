@@ -146,13 +146,20 @@ def _wait(
                 cause=said,
                 hint="give it more seconds: `edgekit build --compile-timeout`",
             )
-        with contextlib.suppress(OSError, ValueError):
-            told = read_json(folder / "progress.json")
-            if advance is not None and told != shown:
-                advance(told["done"], told["total"])
-                shown = told
+        shown = _tell(folder, advance, shown)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(POLL_S)
+    _tell(folder, advance, shown)
+
+
+def _tell(folder: Path, advance: Advance | None, shown: Any) -> Any:
+    """Passes on how far the task is, unless that has been shown; returns what is shown then."""
+    with contextlib.suppress(OSError, ValueError):
+        told = read_json(folder / "progress.json")
+        if advance is not None and told != shown:
+            advance(told["done"], told["total"])
+        return told
+    return shown
 
 
 def _read_answer(toolchain: Toolchain, job: Job, folder: Path, code: int) -> dict[str, Any]:

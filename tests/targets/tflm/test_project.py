@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
+from planted import write_files
 from tflm_stub import build
 from tiny_classifier import IMAGENET, LABELS
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io, int8_io
@@ -187,3 +189,18 @@ def test_the_answer_expected_is_that_of_the_interpreter(tmp_path, name):
     scale, zero_point = output.scale or 1.0, output.zero_point or 0
     found = (np.array(expected[:CLASSES], np.float64) - zero_point) * scale
     np.testing.assert_allclose(found, reals, rtol=1e-5)
+
+
+@pytest.mark.chips
+@pytest.mark.skipif(
+    not TOOLCHAIN.is_installed or "TFLM" not in os.environ,
+    reason="needs tflite-micro (edgekit toolchain install tflm) and TFLM=FOLDER, a checkout of "
+    "tensorflow/tflite-micro whose library is built (make -f … microlite)",
+)
+def test_the_real_library_answers_as_the_interpreter_does(tmp_path):
+    write_files(tmp_path, "b0")
+    out = tmp_path / "out"
+    write_project(registry.find("tflm"), tmp_path / "int8.tflite", out)
+    subprocess.run(["make", "-s"], cwd=out, check=True)  # its variables are of the environment
+    ran = subprocess.run([out / "classify"], capture_output=True, text=True, check=True)
+    assert "0 of 6 outputs differ" in ran.stdout + ran.stderr

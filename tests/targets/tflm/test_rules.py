@@ -1,5 +1,6 @@
 import pytest
 from foreign_files import FOREIGN, custom
+from stand_in import compiled_model
 from tiny_tflite import TinyModel, edit, float_io, with_op
 
 from edgekit.converters.tflite.file import parse, read
@@ -48,3 +49,9 @@ def test_a_scale_that_its_kernel_does_not_take_is_an_error():
 def test_another_scheme_is_one_error_and_not_one_for_each_tensor(name):
     findings = check(read(FOREIGN / f"{name}.tflite"))
     assert [f.rule for f in findings if f.rule not in ("resolver",)] == ["scheme"]
+
+
+def test_a_compiled_file_is_one_error():
+    (finding,) = check(parse(compiled_model()))
+    assert (finding.rule, finding.severity) == ("compiled", "error")
+    assert finding.message.startswith("it is compiled for the Edge TPU")
