@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +17,6 @@ from edgekit.system.text import size
 from edgekit.targets.toolchains.pip_calls import (
     HASHED,
     StoppedError,
-    own_python,
     pip_of,
     run_pip,
     wrong_hash,
@@ -50,7 +50,7 @@ def fetch(requirements: list[Requirement], folder: Path, progress: Progress | No
         raise EdgekitError(
             f"cannot fetch {missing[0]}", cause="EDGEKIT_OFFLINE forbids the network"
         )
-    pip = pip_of(own_python())
+    pip = pip_of(Path(sys.executable), folder / "pip")
     stop, total = threading.Event(), len(requirements)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running: set[Future[None]] = {
