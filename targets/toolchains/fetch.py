@@ -57,11 +57,12 @@ def fetch(requirements: list[Requirement], folder: Path, progress: Progress | No
             pool.submit(_fetch_one, pip, item, current / str(number), wheels, stop)
             for number, item in enumerate(missing)
         }
+        arrived = 0
         try:
             while running:
                 if progress is not None:
-                    arrived = size(_bytes(wheels) + _bytes(current))
-                    progress("fetch", total - len(running), total, arrived)
+                    arrived = max(arrived, _bytes(wheels) + _bytes(current))
+                    progress("fetch", total - len(running), total, size(arrived))
                 done, running = wait(running, POLL_S, FIRST_COMPLETED)
                 for future in done:
                     future.result()
@@ -115,7 +116,8 @@ def _has(wheels: Path, item: Requirement) -> bool:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for place, _, files in os.walk(folder):
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "made"]  # pip's copies of what it fetched
         for name in files:
             try:
                 total += os.stat(os.path.join(place, name)).st_size

@@ -32,6 +32,7 @@ from edgekit.targets.toolchains.requirements import Requirement, read_requiremen
 from edgekit.targets.toolchains.toolchain import (
     MARKER,
     Toolchain,
+    packages_in,
     partial,
     python_in,
     this_python,
@@ -171,7 +172,7 @@ def _install_wheels(
 
     def show() -> None:
         while progress is not None and not stop.wait(POLL_S):
-            count = len(list(toolchain.folder.glob("[Ll]ib/**/site-packages/*.dist-info")))
+            count = len(list(packages_in(toolchain.folder).glob("*.dist-info")))
             progress("install", min(count, len(requirements)), len(requirements))
 
     shown = threading.Thread(target=show, daemon=True)

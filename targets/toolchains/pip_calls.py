@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.system import processes
+from edgekit.targets.toolchains.toolchain import packages_in
 
 #: Of pip: runs it in another Python, since 22.3.
 RUNNER = "__pip-runner__.py"
@@ -124,18 +125,15 @@ def pip_of(python: Path, spare: Path) -> list[str]:
     """
     spec = find_spec("pip")
     found = [Path(spec.origin).with_name(RUNNER)] if spec and spec.origin else []
-    if not any(path.exists() for path in found) and not (found := _spare(spare)):
+    found.append(packages_in(spare) / "pip" / RUNNER)
+    if not any(path.exists() for path in found):
         make_environment(spare, with_pip=True)
-        found = _spare(spare)
-    if not found:
+    runner = next((path for path in found if path.exists()), None)
+    if runner is None:
         raise MissingToolError(
             "there is no pip", cause="22.3 or newer is needed", hint="python -m ensurepip"
         )
-    return [str(python), "-I", str(CHILD), str(os.getpid()), str(found[0])]
-
-
-def _spare(environment: Path) -> list[Path]:
-    return list(environment.glob(f"[Ll]ib/**/site-packages/pip/{RUNNER}"))
+    return [str(python), "-I", str(CHILD), str(os.getpid()), str(runner)]
 
 
 def make_environment(folder: Path, *, with_pip: bool = False) -> None:
