@@ -29,6 +29,8 @@ OWN = {
     "openvino": "edgekit.targets.openvino:OpenVINOTarget",
     "onnx": "edgekit.targets.onnx:OnnxTarget",
     "tflm": "edgekit.targets.tflm.target:TFLMTarget",
+    "executorch": "edgekit.targets.executorch.target:ExecuTorchTarget",
+    "imx500": "edgekit.targets.imx500.target:IMX500Target",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
 COMPILERS = ("edgetpu",)
