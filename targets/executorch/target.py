@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.targets.base import Examination, Target
+from edgekit.targets.base import Demand, Examination, Target
 from edgekit.targets.executorch.toolchain import TOOLCHAIN
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ class ExecuTorchTarget(Target):
             fix = error.hint or ""
             findings = (Finding(WARNING, "record", "model", error.cause or error.message, fix),)
         return Examination(path, model, findings)
+
+    def demand(self, examined: Examination) -> Demand | None:
+        """Returns the size, and the time of a photo on this host; None for a file of others."""
+        if examined.model is None:
+            return None
+        figures = self.estimate(examined.path)
+        memory = dict(figures.memory)
+        line = f"program: {memory['program']:,} bytes; {figures.latency_ms:.2f} ms for a photo, "
+        values = {"memory": memory, "latency_ms": figures.latency_ms}
+        return Demand((line + str(figures.latency_by),), values)
 
     def estimate(self, path: StrPath) -> ChipFigures:
         """Returns the time of a photo on this host, and the size of the file."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.targets.base import Compiled, Examination, Target
+from edgekit.targets.base import Compiled, Demand, Examination, Target
 from edgekit.targets.imx500.options import ConverterOptions
 from edgekit.targets.imx500.toolchain import TOOLCHAIN
 
@@ -87,6 +87,19 @@ class IMX500Target(Target):
         from edgekit.targets.imx500.model import read_record
 
         return Examination(Path(path), model or read_record(Path(path)), ())
+
+    def demand(self, examined: Examination) -> Demand:
+        """Returns the memory, by the converter.
+
+        Raises:
+            MissingToolError: the converter is not installed, or Java.
+            CompileError: it does not take the file, or the network does not fit.
+        """
+        from edgekit.targets.imx500.compiler import convert
+
+        memory = convert(examined.path, self.options, only_memory=True).memory
+        line = f"memory: {memory}, by {TOOLCHAIN.title} {TOOLCHAIN.version}"
+        return Demand((line,), {"memory": dict(memory.figures.memory), "fits": memory.fits})
 
     def estimate(self, path: StrPath) -> ChipFigures:
         """Returns the memory, by the converter."""
