@@ -94,7 +94,7 @@ def test_an_onnx_file_without_quantizers_is_refused(graph, tmp_path):
 
     path = tmp_path / "fp32.onnx"
     path.write_bytes(convert(graph))
-    with pytest.raises(CompileError, match="does not take fp32.onnx"):
+    with pytest.raises(CompileError, match=r"does not take fp32\.onnx"):
         compiler.convert(path, ConverterOptions())
 
 
