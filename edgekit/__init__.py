@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # what is here is public; `_HOMES` says the same to Python it
     from edgekit.pipeline.train import Training as Training
     from edgekit.pipeline.train import train as train
     from edgekit.runtimes.open import open_classifier as open_classifier
+    from edgekit.search.choose import choose as choose
     from edgekit.system.console import Console as Console
     from edgekit.targets.base import Examination as Examination
     from edgekit.targets.base import Target as Target
@@ -63,6 +64,7 @@ _HOMES = {
     "Training": "edgekit.pipeline.train",
     "build": "edgekit.pipeline.build",
     "build_graph": "edgekit.networks.efficientnet.architecture",
+    "choose": "edgekit.search.choose",
     "compare_executions": "edgekit.parity.compare",
     "decode_image": "edgekit.data.images",
     "export": "edgekit",  # a module

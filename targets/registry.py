@@ -32,9 +32,11 @@ OWN = {
     "ethosu": "edgekit.targets.ethosu.target:EthosUTarget",
     "qnn": "edgekit.targets.qnn.target:QNNTarget",
     "rknn": "edgekit.targets.rknn.target:RKNNTarget",
+    "executorch": "edgekit.targets.executorch.target:ExecuTorchTarget",
+    "imx500": "edgekit.targets.imx500.target:IMX500Target",
 }
 #: Ours that have a compiler: their options are those of `edgekit compile`.
-COMPILERS = ("edgetpu", "ethosu", "qnn", "rknn")
+COMPILERS = ("edgetpu", "ethosu", "qnn", "rknn", "imx500")
 #: Ours that write sources for a chip: each is an option of `edgekit deploy`.
 PROJECTS = ("tflm",)
 #: Of `edgekit check` and `edgekit compile` where none is named.

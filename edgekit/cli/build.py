@@ -35,6 +35,7 @@ def command(options: BuildOptions, json_output: bool = False, quiet: bool = Fals
     else:
         console.table(partial(result_table, task_of(run.document), run.rows))
         if chips := run.document.get("chips"):
+            print()
             console.table(partial(chips_table, task_of(run.document), chips))
         if devices := run.document["devices"]:
             from edgekit.cli.bench_devices import table

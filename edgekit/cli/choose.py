@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,9 +12,9 @@ from edgekit.cli.options import Json
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from edgekit.search.choose import Choice
+    from edgekit.search.choose import Choice, Estimate
     from edgekit.search.limits import Limits
 
 
@@ -54,6 +55,12 @@ def command(
     every: Annotated[
         bool, typer.Option("--all", help="Show also what does not fit, and why.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure there, with the target tflite.", metavar="URL", show_default=False
+        ),
+    ] = None,
     json: Json = False,
     given: dict[str, Any] | None = None,
 ) -> None:
@@ -74,17 +81,15 @@ def command(
         max_drop=max_drop,
         **{name: parse_bytes(f"--{name}", text) for name, text in counts.items() if text},
     )
-    console = Console(quiet=False)
-    choices = choose(
-        target,
-        limits,
-        options=given,
-        models=[name for name in (models or "").split(",") if name],
-        resolutions=_numbers("--resolutions", resolutions or "", int),
-        widths=_numbers("--widths", widths, float),
-        classes=classes,
-        console=console,
-    )
+    console = Console()
+    among = {
+        "models": [name for name in (models or "").split(",") if name],
+        "resolutions": _numbers("--resolutions", resolutions or "", int),
+        "widths": _numbers("--widths", widths, float),
+        "classes": classes,
+    }
+    with _estimate(device) as ask:
+        choices = choose(target, limits, among, options=given, ask=ask, console=console)
     fitting = [choice for choice in choices if choice.fits]
     if json:
         _print_json(target, limits, choices)
@@ -96,6 +101,20 @@ def command(
     demand_one(choices)
     if not json:
         console.footer([choice.command for choice in fitting[:3]])
+
+
+@contextmanager
+def _estimate(device: str | None) -> Iterator[Estimate]:
+    """What says what a file needs: the target, or a device."""
+    from edgekit.search.estimates import estimate
+    from edgekit.search.on_device import measure_on
+    from edgekit.targets.devices.open import open_host
+
+    if device is None:
+        yield estimate
+        return
+    with open_host(device) as host:
+        yield measure_on(host)
 
 
 def _numbers(flag: str, text: str, kind: type[Any]) -> list[Any]:

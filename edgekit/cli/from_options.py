@@ -126,15 +126,11 @@ def _compiler_parameter(
 ) -> inspect.Parameter:
     """The option of a field that `edgekit.targets.base.option` declares, of one target or more."""
     _, item, hint = declared[0]
-    texts = {of.metadata["help"]: None for _, of, _ in declared}
-    help_text = (
-        " ".join(f"{name}: {of.metadata['help']}" for name, of, _ in declared)
-        if len(texts) > 1
-        else next(iter(texts))
-    )
-    number = next((of.default for _, of, _ in declared if type(of.default) in (int, float)), None)
-    if number is not None:
-        help_text += f" [{number}]"
+    texts: dict[str, list[str]] = {}
+    for name, of, _ in declared:
+        default = f" [{of.default}]" if type(of.default) in (int, float) else ""
+        texts.setdefault(f"{of.metadata['help']}{default}", []).append(name)
+    help_text = " ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
     flag = f"--{registry.option_flag(item)}"
     kind: Any = str if item.metadata["separator"] else hint
     annotation = Annotated[

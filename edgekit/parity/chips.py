@@ -15,6 +15,7 @@ from edgekit.data.images import Pixels
 from edgekit.errors import UsageError
 from edgekit.options.build import BuildOptions
 from edgekit.parity.first_difference import find_first_difference
+from edgekit.system.paths import StrPath
 from edgekit.targets.base import Target
 from edgekit.targets.executions import Execution
 
@@ -74,7 +75,7 @@ def find_executions(targets: Sequence[Target]) -> list[Execution]:
 
 
 def run_chips(
-    path: Path,
+    path: StrPath,
     executions: Sequence[Execution],
     pixels: Pixels,
     expected: Array,
@@ -95,7 +96,7 @@ def run_chips(
     outputs, results = {}, []
     for execution in executions:
         batch = pixels[: execution.most]
-        ran = execution.run(path, batch, partial(progress, execution.row)).outputs
+        ran = execution.run(Path(path), batch, partial(progress, execution.row)).outputs
         same = (ran == expected[: len(ran)]).all(axis=1)
         first = None
         if not same.all():

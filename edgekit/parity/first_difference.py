@@ -18,6 +18,7 @@ from edgekit.converters.tflite.slice import Slicer
 from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.runtimes.litert import LiteRT
+from edgekit.system.paths import StrPath
 from edgekit.targets.executions import Execution
 
 #: Of reals that no integers stand for, relative.
@@ -53,7 +54,7 @@ class FirstDifference:
 
 
 def find_first_difference(
-    path: Path, execution: Execution, pixels: Pixels
+    path: StrPath, execution: Execution, pixels: Pixels
 ) -> FirstDifference | None:
     """Finds where an execution of a .tflite file departs from LiteRT's reference kernels.
 
@@ -73,6 +74,7 @@ def find_first_difference(
         UsageError: the file cannot be read or cut.
         EdgekitError: LiteRT or the execution cannot run the file.
     """
+    path = Path(path)
     contents = read_bytes(path)
     model = parse(contents, name=str(path))
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:

@@ -73,12 +73,9 @@ class Choice:
 def choose(
     target: str,
     limits: Limits | Mapping[str, float],
+    among: Mapping[str, Any] | None = None,
     *,
     options: Mapping[str, Any] | None = None,
-    models: Sequence[str] = (),
-    resolutions: Sequence[int] = (),
-    widths: Sequence[float] = (),
-    classes: int = 1000,
     ask: Estimate = estimate,
     console: Console | None = None,
 ) -> list[Choice]:
@@ -92,11 +89,10 @@ def choose(
         target: its name.
         limits: what is allowed: ``latency`` in milliseconds, ``sram``, ``flash`` and ``size`` in
             bytes, ``max_drop`` in points.
+        among: what is tried: ``models`` by name, all by default; ``resolutions``, by default each
+            variant's own and three smaller ones; ``widths``, multipliers of the channels;
+            ``classes``, how many logits.
         options: of the target, by the names of their fields.
-        models: names of variants; all by default.
-        resolutions: sides in pixels; by default each variant's own and three smaller ones.
-        widths: multipliers of the channels; 1 by default.
-        classes: how many logits.
         ask: says what a file needs there; by default the target, through the user's cache.
         console: where progress is shown.
 
@@ -108,7 +104,7 @@ def choose(
     """
     limits = limits if isinstance(limits, Limits) else Limits(**limits)  # type: ignore[arg-type]
     found, asked = _target(target, limits, options or {})
-    candidates = list_candidates(models, resolutions, widths, classes)
+    candidates = list_candidates(**(among or {}))
     console = console or NullConsole()
     choices: list[Choice] = []
     with (

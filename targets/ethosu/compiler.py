@@ -25,6 +25,8 @@ from edgekit.targets.ethosu.tools import VELA
 from edgekit.targets.executions import ChipFigures
 from edgekit.targets.toolchains.work import Done, Job, run_job
 
+#: The memory mode in which the constants are in SRAM too, and what Vela calls them there.
+ALL_IN_SRAM, _ALIAS = "Sram_Only", "on-chip flash"
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -90,6 +92,9 @@ def read_outcome(
 def _record(options: VelaOptions, summary: dict[str, Any], log: VelaLog) -> dict[str, Any]:
     """All of Vela's figures as JSON values, with the options behind them."""
     own = Counter((processor, kind) for processor, kind, _ in log.operators)
+    found = figures(summary)
+    if options.memory == ALL_IN_SRAM and (constants := found["memory_bytes"].pop(_ALIAS, 0)):
+        found["memory_bytes"]["SRAM"] += constants
     return {
         "accelerator": options.config,
         "system_config": options.system,
@@ -97,7 +102,7 @@ def _record(options: VelaOptions, summary: dict[str, Any], log: VelaLog) -> dict
         "optimise": options.optimise,
         "sram_limit_bytes": options.sram_bytes,
         "vela": VELA.version,
-        **figures(summary),
+        **found,
         # Vela rewrites a network before it maps it: its operators are not those of the file.
         "vela_operators_on_npu": log.mapped,
         "vela_operators_on_cpu": log.on_cpu,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgekit.errors import EdgekitError
 from edgekit.targets.toolchains.requirements import canonical, read_requirements
-from edgekit.targets.toolchains.toolchain import BORROWED, Toolchain
+from edgekit.targets.toolchains.toolchain import BORROWED, Toolchain, packages_in
 
 PATH_FILE = "edgekit-borrowed.pth"
 
@@ -31,7 +31,7 @@ def lend(toolchain: Toolchain) -> dict[str, str]:
     if not toolchain.borrows:
         return {}
     folder.mkdir()
-    (packages,) = toolchain.folder.glob("[Ll]ib/**/site-packages")
+    packages = packages_in(toolchain.folder)
     way = Path(*[".."] * len(packages.relative_to(toolchain.folder).parts), BORROWED)
     (packages / PATH_FILE).write_text(f"{way}\n", "utf-8")
     lent = {}

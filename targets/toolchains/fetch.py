@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +17,6 @@ from edgekit.system.text import size
 from edgekit.targets.toolchains.pip_calls import (
     HASHED,
     StoppedError,
-    own_python,
     pip_of,
     run_pip,
     wrong_hash,
@@ -50,18 +50,19 @@ def fetch(requirements: list[Requirement], folder: Path, progress: Progress | No
         raise EdgekitError(
             f"cannot fetch {missing[0]}", cause="EDGEKIT_OFFLINE forbids the network"
         )
-    pip = pip_of(own_python())
+    pip = pip_of(Path(sys.executable), folder / "pip")
     stop, total = threading.Event(), len(requirements)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running: set[Future[None]] = {
             pool.submit(_fetch_one, pip, item, current / str(number), wheels, stop)
             for number, item in enumerate(missing)
         }
+        arrived = 0
         try:
             while running:
                 if progress is not None:
-                    arrived = size(_bytes(wheels) + _bytes(current))
-                    progress("fetch", total - len(running), total, arrived)
+                    arrived = max(arrived, _bytes(wheels) + _bytes(current))
+                    progress("fetch", total - len(running), total, size(arrived))
                 done, running = wait(running, POLL_S, FIRST_COMPLETED)
                 for future in done:
                     future.result()
@@ -115,7 +116,8 @@ def _has(wheels: Path, item: Requirement) -> bool:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for place, _, files in os.walk(folder):
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "made"]  # pip's copies of what it fetched
         for name in files:
             try:
                 total += os.stat(os.path.join(place, name)).st_size

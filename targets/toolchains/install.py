@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -24,8 +23,7 @@ from edgekit.targets.toolchains.fetch import fetch
 from edgekit.targets.toolchains.imports import find_broken
 from edgekit.targets.toolchains.pip_calls import (
     HASHED,
-    StoppedError,
-    own_python,
+    make_environment,
     pip_of,
     run_pip,
     without_configuration,
@@ -34,6 +32,7 @@ from edgekit.targets.toolchains.requirements import Requirement, read_requiremen
 from edgekit.targets.toolchains.toolchain import (
     MARKER,
     Toolchain,
+    packages_in,
     partial,
     python_in,
     this_python,
@@ -156,18 +155,7 @@ def _make(toolchain: Toolchain, progress: Progress | None) -> None:
     (folder / MARKER).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
-    made = subprocess.run(  # noqa: S603 - a list, no shell
-        [str(own_python()), "-I", "-m", "venv", "--without-pip", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        raise EdgekitError(
-            f"cannot make an environment in {folder}",
-            cause=(made.stderr or made.stdout).strip()[-300:] or None,
-            hint="apt-get install python3-venv, where that is missing",
-        )
+    make_environment(folder)
     _install_wheels(toolchain, requirements, wheels, progress)
 
 
@@ -178,21 +166,19 @@ def _install_wheels(
     progress: Progress | None,
 ) -> None:
     python, rest = python_in(toolchain.folder), partial(toolchain.folder)
-    command = [*pip_of(python), "install", *HASHED, "--no-index"]
+    command = [*pip_of(python, rest / "pip"), "install", *HASHED, "--no-index"]
     command += ["--find-links", str(wheels), "-r", str(toolchain.requirements)]
     stop = threading.Event()
 
     def show() -> None:
         while progress is not None and not stop.wait(POLL_S):
-            count = len(list(toolchain.folder.glob("[Ll]ib/**/site-packages/*.dist-info")))
+            count = len(list(packages_in(toolchain.folder).glob("*.dist-info")))
             progress("install", min(count, len(requirements)), len(requirements))
 
     shown = threading.Thread(target=show, daemon=True)
     shown.start()
     try:
         failure = run_pip(command, rest / "log", environment=without_configuration())
-    except StoppedError:  # nothing sets its event
-        raise AssertionError from None
     finally:
         stop.set()
         shown.join()

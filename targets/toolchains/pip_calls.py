@@ -16,7 +16,10 @@ from pathlib import Path
 
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.system import processes
+from edgekit.targets.toolchains.toolchain import packages_in
 
+#: Of pip: runs it in another Python, since 22.3.
+RUNNER = "__pip-runner__.py"
 CHILD = Path(__file__).with_name("pip_child.py")
 POLL_S = 0.1
 #: Nothing but the files whose hashes are known, and no code of theirs is run.
@@ -31,6 +34,8 @@ NO_FILE = re.compile(r"No matching distribution found|Could not find a version")
 WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES|HashMismatch")
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
 STAMP = re.compile(r"^[\d-]+T[\d:,]+\s+")
+#: What a library says of a connection, at the end of all that it went through.
+CAUSED = re.compile(r"(https?://[^/\s]+).*Caused by .*?(?:>: |\(\"?|: )([^'()\"]+)")
 GOT = re.compile(r"Got\s+([0-9a-f]{64})")
 
 
@@ -78,7 +83,7 @@ class PipFailure:
         if lines:
             return EdgekitError(
                 f"cannot fetch {what}: the package index does not answer",
-                cause=STAMP.sub("", lines[-1]).strip()[:500],
+                cause=_why(lines[-1]),
                 hint=f"look at the network, or at the index in `pip config list`. {again}",
             )
         if NO_FILE.search(self.text):
@@ -92,6 +97,13 @@ class PipFailure:
         return EdgekitError(f"pip cannot fetch {what}", cause=self.last_error, hint=again)
 
 
+def _why(line: str) -> str:
+    """What a line of pip's log says of a connection that failed."""
+    text = STAMP.sub("", line).strip()
+    found = CAUSED.search(text)
+    return f"{found[1]}: {found[2].strip()}" if found else text[:300]
+
+
 def wrong_hash(what: str, found: str) -> EdgekitError:
     """The error for a file that is not the one that was tried with edgekit."""
     return EdgekitError(
@@ -101,25 +113,48 @@ def wrong_hash(what: str, found: str) -> EdgekitError:
     )
 
 
-def pip_of(python: Path) -> list[str]:
-    """Returns the command that runs pip for a Python: edgekit's own pip, or that Python's.
+def pip_of(python: Path, spare: Path) -> list[str]:
+    """Returns the command that runs pip for a Python: edgekit's own pip, or a spare one.
+
+    Args:
+        python: that it installs for.
+        spare: an environment that is made for its pip alone where edgekit's has none.
 
     Raises:
-        MissingToolError: there is no pip at all.
+        MissingToolError: there is none, or an old one, and none can be made.
     """
-    start = [str(python), "-I", str(CHILD), str(os.getpid())]
     spec = find_spec("pip")
-    runner = Path(spec.origin).with_name("__pip-runner__.py") if spec and spec.origin else None
-    if runner is not None and runner.exists():  # since pip 22.3
-        return [*start, str(runner)]
+    found = [Path(spec.origin).with_name(RUNNER)] if spec and spec.origin else []
+    found.append(packages_in(spare) / "pip" / RUNNER)
+    if not any(path.exists() for path in found):
+        make_environment(spare, with_pip=True)
+    runner = next((path for path in found if path.exists()), None)
+    if runner is None:
+        raise MissingToolError(
+            "there is no pip", cause="22.3 or newer is needed", hint="python -m ensurepip"
+        )
+    return [str(python), "-I", str(CHILD), str(os.getpid()), str(runner)]
+
+
+def make_environment(folder: Path, *, with_pip: bool = False) -> None:
+    """Makes an environment of edgekit's Python.
+
+    Raises:
+        EdgekitError: Python cannot make one.
+    """
+    options = [] if with_pip else ["--without-pip"]
     made = subprocess.run(  # noqa: S603 - a list, no shell
-        [str(python), "-I", "-m", "ensurepip"], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-m", "venv", *options, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
-        raise MissingToolError(
-            "there is no pip", cause=made.stderr.strip()[-300:] or None, hint="python -m ensurepip"
+        raise EdgekitError(
+            f"cannot make an environment in {folder}",
+            cause=(made.stderr or made.stdout).strip()[-300:] or None,
+            hint="apt-get install python3-venv, where that is missing",
         )
-    return [*start, "-"]
 
 
 def without_configuration() -> dict[str, str]:
@@ -169,8 +204,3 @@ def run_pip(
         return None
     texts = (path.read_text("utf-8", errors="replace") for path in (log, details) if path.exists())
     return PipFailure(next(texts), next(texts, ""))
-
-
-def own_python() -> Path:
-    """The Python that edgekit runs on."""
-    return Path(sys.executable)

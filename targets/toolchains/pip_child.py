@@ -1,7 +1,7 @@
 """Runs pip in a process that ends when edgekit has ended; it knows nothing of edgekit.
 
-``python -I pip_child.py PARENT PIP ARGUMENT…``: PARENT is edgekit's process, PIP the program of
-pip's folder that runs it in another Python, or ``-`` for the pip of this Python.
+``python -I pip_child.py PARENT RUNNER ARGUMENT…``: PARENT is edgekit's process, RUNNER the file of
+pip's folder that runs it in another Python.
 """
 
 import os
@@ -18,10 +18,6 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    program = sys.argv[2]
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
-    sys.argv = [program, *sys.argv[3:]]
-    if program == "-":
-        runpy.run_module("pip", run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(program, run_name="__main__")
+    sys.argv = sys.argv[2:]
+    runpy.run_path(sys.argv[0], run_name="__main__")

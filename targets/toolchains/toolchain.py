@@ -182,6 +182,12 @@ def python_in(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def packages_in(environment: Path) -> Path:
+    """Where the packages of an environment of this Python are."""
+    folder = "Lib" if os.name == "nt" else f"lib/python{this_python()}"
+    return environment / folder / "site-packages"
+
+
 def this_python() -> str:
     """The release of the Python that edgekit runs on, such as 3.11."""
     return ".".join(map(str, sys.version_info[:2]))

@@ -32,6 +32,10 @@ OWNERS_OF_ONE = {
     ("edgekit.runtimes.litert", "--std"): ("bench", "deploy", "run"),
     ("edgekit.parity.executions", "--float"): ("parity",),
     ("edgekit.targets.registry", "--target"): ("build",),
+    ("edgekit.search.candidates", "--data"): ("build",),  # the command that makes a choice
+    ("edgekit.search.candidates", "--width"): ("build",),
+    ("edgekit.search.candidates", "--resolution"): ("build",),
+    ("edgekit.search.choose", "--target-option"): ("build",),
     ("edgekit.targets.registry", "--target-option"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),

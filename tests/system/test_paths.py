@@ -33,6 +33,11 @@ INTERNAL = (
     "edgekit.targets.measure.journal",
     "edgekit.targets.measure.agent",  # runs on the device, without the package
     "edgekit.tasks.classification.device_program",  # likewise
+    "edgekit.targets.deploy.templates",
+    # What a target does with paths that its own methods were given.
+    r"edgekit.targets.(ethosu|executorch|imx500|npus|qnn|rknn|tflm)",
+    "edgekit.targets.toolchains",  # folders of environments
+    "edgekit.search.estimates",  # files that a search has written
 )
 PUBLIC = [name for name in sources() if not re.match("|".join(INTERNAL) + r"\b", name)]
 

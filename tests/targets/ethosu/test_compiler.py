@@ -75,3 +75,17 @@ def test_a_limit_of_sram_is_met_or_not(tmp_path):
     for sram, fits in (("1K", False), ("2K", True), (None, None)):
         options = VelaOptions(config="ethos-u85-256", sram=sram)
         assert read_outcome(tmp_path / "a.tflite", model, options, done).chip.fits is fits
+
+
+def test_where_all_is_in_sram_the_constants_count_too(tmp_path):
+    model = tflite_file.parse(TinyModel().pack())
+    contents = np.frombuffer((RECORDED / "whole_vela.tflite").read_bytes(), np.uint8)
+    header, row = text("partly.csv").splitlines()[:2]
+    names, values = header.split(","), row.split(",")
+    values[names.index("on_chip_flash_memory_used")] = "2.0"  # as Vela calls the constants then
+    values[names.index("off_chip_flash_memory_used")] = "0.0"
+    table = f"{header}\n{','.join(values)}\n"
+    done = Done({"summary": table}, {"model": contents}, text("partly.log"), 1.0)
+    options = VelaOptions(memory_mode="Sram_Only")
+    found = read_outcome(tmp_path / "a.tflite", model, options, done)
+    assert found.chip.memory == {"SRAM": 960 + 2048}

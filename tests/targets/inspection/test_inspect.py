@@ -53,7 +53,7 @@ def test_the_document(save):
     assert sum(op["count"] for op in found["operators"]) == 8
     assert found["metadata"]["labels"] == LABELS
     assert found["metadata"]["preprocessing"] == IMAGENET.of_input("uint8").to_dict()
-    assert found["findings"] == {"tflite": [], "edgetpu": []}
+    assert found["findings"] == {"tflite": [], "edgetpu": [], "tflm": []}
     assert found["edgetpu"] is None
 
 

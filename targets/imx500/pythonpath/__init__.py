@@ -1,0 +1,1 @@
+"""A folder on the import path of Sony's converter."""
