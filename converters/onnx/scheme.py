@@ -21,6 +21,7 @@ _WEIGHT_SCHEMES = {"float16": "fp16"} | {
     f"{sign}int{bits}": f"w{bits}-weight-only" for sign in ("", "u") for bits in (4, 8)
 }
 _BORDERS = ("QuantizeLinear", "DequantizeLinear")
+_COMPILED = "com.microsoft.EPContext"  # a part of the network that does not show its numbers
 
 
 def scheme_of(nodes: Sequence[Operator], constants: Mapping[str, str]) -> str:
@@ -34,6 +35,8 @@ def scheme_of(nodes: Sequence[Operator], constants: Mapping[str, str]) -> str:
         nodes: of the main graph.
         constants: types of the stored constants by name.
     """
+    if any(node.kind == _COMPILED for node in nodes):
+        return "other"
     dequantized = {out for node in nodes if node.kind == "DequantizeLinear" for out in node.outputs}
     found = {
         all(name in dequantized for name in _factors(node, constants))

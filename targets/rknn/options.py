@@ -20,7 +20,7 @@ class CompilerOptions:
 
     Attributes:
         platform: the chip.
-        optimization_level: 3 for all optimizations; 2 leaves out those that change numbers.
+        optimization_level: 3 for all that the compiler has; 2 without some that change numbers.
         min_mapped: percent of the operators that must run on the NPU; None for no gate.
         timeout_s: how many seconds the compiler may take.
 
@@ -29,9 +29,7 @@ class CompilerOptions:
     """
 
     platform: str = option(DEFAULT, f"The chip: {', '.join(PLATFORMS)}. [{DEFAULT}]", "NAME")
-    optimization_level: int = option(
-        3, "Of Rockchip's compiler, 0 to 3; with 2 it changes fewer numbers."
-    )
+    optimization_level: int = option(3, "Of Rockchip's compiler, 0 to 3.")
     min_mapped: float | None = option(
         None, "Percent of the operators that must run on the accelerator; else it ends with 5."
     )

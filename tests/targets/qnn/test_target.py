@@ -5,6 +5,7 @@ from npu_files import flatten_on_integers, write
 from onnx import TensorProto, helper
 from tiny_onnx import tiny
 
+from edgekit.converters.onnx import file as onnx_file
 from edgekit.errors import CompileError, MissingToolError, UsageError
 from edgekit.options.build import BuildOptions
 from edgekit.targets.npus.file import NCHW
@@ -62,4 +63,5 @@ def test_a_compiled_file_is_not_compiled_again(no_tool, tmp_path):
     (tmp_path / "m.onnx").touch()
     with pytest.raises(UsageError, match="has been compiled for Hexagon already"):
         QNNTarget().examine(path)
+    assert onnx_file.read(path).scheme == "other"
     assert QNNTarget().source_of(path) == tmp_path / "m.onnx"
