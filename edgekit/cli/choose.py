@@ -67,8 +67,8 @@ def command(
     """Find the variants, resolutions and widths that fit a chip, by the target's own tools.
 
     Each is written with random weights and given to the target's compiler, estimator or runtime;
-    what that said before is in the user's cache. K and M are 1024 and 1024 x 1024. Ends with 5
-    where nothing fits.
+    what a maker's tool said before is in the user's cache. K and M are 1024 and 1024 x 1024. Ends
+    with 5 where nothing fits.
     """
     from edgekit.search.choose import choose, demand_one
     from edgekit.search.limits import Limits

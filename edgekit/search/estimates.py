@@ -11,15 +11,12 @@ from typing import Any
 
 from edgekit.system.files import cache_folder, read_json, write_json
 from edgekit.system.hashing import file_hash
-from edgekit.system.host import cpu_name, installed
 from edgekit.targets.base import Target
 from edgekit.targets.executions import ChipFigures
 from edgekit.version import __version__
 
 #: Changes where what is kept means something else.
 SCHEMA_VERSION = 1
-#: What measures on this host.
-RUNTIMES = ("ai-edge-litert",)
 
 
 def estimates_folder() -> Path:
@@ -30,6 +27,9 @@ def estimates_folder() -> Path:
 def estimate(path: Path, target: Target, folder: Path | None = None) -> ChipFigures:
     """Returns `Target.estimate` of a file, from the cache where the same was asked before.
 
+    Only what makers' tools say is kept: a host that is measured is not the same the next time,
+    and what we predict ourselves takes no time.
+
     Args:
         path: of the file.
         target: with its options.
@@ -38,6 +38,8 @@ def estimate(path: Path, target: Target, folder: Path | None = None) -> ChipFigu
     Raises:
         EdgekitError: as `Target.estimate`; what failed is asked again the next time.
     """
+    if not target.toolchains:
+        return target.estimate(path)
     kept = (folder or estimates_folder()) / f"{key(path, target)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         return ChipFigures(**read_json(kept)["figures"])
@@ -57,8 +59,6 @@ def key(path: Path, target: Target) -> str:
         "target": target.name,
         "options": _described(target.options),
         "tools": [f"{tool.package} {tool.version} {tool.digest}" for tool in target.toolchains],
-        "host": cpu_name(),
-        "runtimes": [f"{name} {installed(name)}" for name in RUNTIMES],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -20,7 +20,7 @@ UNEXPLAINED = "Vela does not say why"
 NOTHING_MAPPED = "no operator of it runs on the NPU"
 #: What to do, by the operator and words of Vela's reason; the first whose words are in both.
 FIXES = (
-    ("QUANTIZE", "", "write it with integer input and output: `edgekit build --io uint8`"),
+    ("QUANTIZE", "", "a network with integer ends has none there: `edgekit build --io uint8`"),
     ("", "DataType Float", "quantize it to int8: `edgekit build` writes such a file"),
     ("", "DataType", "write it with int8 tensors"),
     ("", "opType", "write the network without this operator"),

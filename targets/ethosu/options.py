@@ -110,7 +110,7 @@ class VelaOptions:
         line = ["--accelerator-config", self.config]
         line += ["--config", OWN_INI if self.ini is None else str(Path(self.ini).resolve())]
         line += ["--system-config", self.system, "--memory-mode", self.memory]
-        line += ["--optimise", self.optimise, "--show-cpu-operations"]
+        line += ["--optimise", self.optimise]
         if self.sram_bytes is not None:
             line += ["--arena-cache-size", str(self.sram_bytes)]
         return line

@@ -14,9 +14,7 @@ from edgekit.targets.executions import Advance, Answers, Execution
 from edgekit.targets.toolchains.work import Job, run_job
 
 WORKER = Path(__file__).with_name("tosa_worker.py")
-#: A Lite0 at 224 px takes 0.7 s a photo.
-MOST = 200
-STARTING_S, PHOTO_S = 300, 60  # far more than any variant takes
+STARTING_S, PHOTO_S = 300, 60  # far more than any takes: a Lite0 at 224 px 0.8 s a photo
 
 
 def execution() -> Execution:
@@ -28,7 +26,6 @@ def execution() -> Execution:
         kind="reference model",
         toolchain=TOSA,
         run=run_reference,
-        most=MOST,
         exact=True,
     )
 

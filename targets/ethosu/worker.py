@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 OUT = "out"  # in the folder that this process was started in
+LISTING = "--show-cpu-operations"
 
 
 class RefusedError(Exception):
@@ -33,8 +34,12 @@ def compile_model(
     from ethosu.vela import vela
     from ethosu.vela.errors import VelaError
 
+    words = [arguments["model"], "--output-dir", OUT, *arguments["words"]]
     try:
-        vela.main([arguments["model"], "--output-dir", OUT, *arguments["words"]])
+        try:
+            vela.main([*words, LISTING])
+        except LookupError:  # the listing of 5.2.0 fails on networks that come in many parts
+            vela.main(words)
     except VelaError as error:
         return {"misuse": str(error.data).strip("'").removeprefix("Error: ")}, {}
     except SystemExit as error:

@@ -143,7 +143,7 @@ def test_this_host_is_measured(monkeypatch, tmp_path):
     (one,) = edgekit.choose("tflite", {"latency": 1000}, SMALL | {"resolutions": [32]})
     assert one.fits
     assert one.figures.latency_by.startswith("measured here: LiteRT")
-    assert len(list((tmp_path / "estimates").iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []  # another time it may be faster
 
 
 def test_progress_is_shown():

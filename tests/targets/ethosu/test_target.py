@@ -4,6 +4,8 @@ import json
 
 import pytest
 from narrow import narrow
+from places import SHARED
+from prerequisites import skip_without
 from tiny_tflite import TinyModel
 from vela_outputs import RECORDED, needs_vela, recorded
 
@@ -137,3 +139,14 @@ def test_a_memory_mode_that_does_not_suit_the_system_is_explained(tmp_path):
     with pytest.raises(UsageError, match="does not take the options") as caught:
         target.examine(path)
     assert "arena_mem_area" in caught.value.cause
+
+
+@pytest.mark.chips
+@needs_vela
+def test_a_network_of_many_parts_that_velas_own_listing_fails_on_is_read():
+    path = SHARED / "edgetpu/pairs/deeplabv3_mnv2_dm05_pascal_quant.tflite"
+    if not path.is_file():
+        skip_without("shared")
+    found = EthosUTarget().examine(path).prediction
+    assert (found.mapped, found.on_cpu) == (71, 1)
+    assert "unsupported scale-factor=16" in found.obstacle[0]
