@@ -75,8 +75,6 @@ def store_integers(module: fx.GraphModule) -> None:
             _store_kernel(module, node)
         elif node.target is ROUNDED:
             _split_rounding(graph, node)
-    graph.eliminate_dead_code()
-    module.delete_all_unused_submodules()
     module.recompile()
 
 
@@ -117,7 +115,11 @@ def _store_kernel(module: fx.GraphModule, node: fx.Node) -> None:
             (*attributes, 0, low, high, torch.int8),
         )
     node.replace_all_uses_with(reals)
+    sources = node.all_input_nodes
     graph.erase_node(node)
+    for attribute in sources:
+        graph.erase_node(attribute)
+        delattr(module, str(attribute.target))
 
 
 def read(

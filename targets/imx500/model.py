@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.converters.torch import builder
-from edgekit.converters.torch.plan import make_plan
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
@@ -17,7 +16,7 @@ from edgekit.networks.graph import Graph
 from edgekit.system.files import write_bytes
 from edgekit.system.text import size
 from edgekit.targets.executions import Answers
-from edgekit.targets.imx500.network import rewrite
+from edgekit.targets.imx500.network import make_bytes_plan
 from edgekit.targets.imx500.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Job, run_job
 
@@ -49,7 +48,7 @@ def write_quantized(
         MissingToolError: MCT is not installed.
         EdgekitError: it failed.
     """
-    plan = make_plan(rewrite(graph, preprocessing))
+    plan = make_bytes_plan(graph, preprocessing)
     photos = np.concatenate(list(calibration))[:MOST_PHOTOS]
     arguments = {
         "builder": str(Path(builder.__file__).resolve()),
