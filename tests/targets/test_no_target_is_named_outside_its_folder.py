@@ -14,7 +14,6 @@ from edgekit.targets import registry
 WORDS = {"edgetpu": r"edge[ _-]?tpu|coral", "ethosu": r"ethos|\bvela\b|\btosa\b"}
 #: Files that may name one all the same, and why.
 EXCEPTIONS = {
-    "executorch": {"targets/qnn/socs.py": "cites the repository pytorch/executorch"},
     "edgetpu": {
         "edgekit/networks/efficientnet/architecture.py": "variants are called EfficientNet-EdgeTPU",
         "edgekit/networks/efficientnet/spec.py": "likewise",
