@@ -24,8 +24,8 @@ class Soc:
 
 #: The number, name and architecture that the compiler of onnxruntime-qnn 2.7.0 (QAIRT 2.51) writes
 #: into what it compiles (tests/targets/qnn/test_compiler.py compiles for each). Left out: chips
-#: for which it names another architecture than ExecuTorch's table does
-#: (pytorch/executorch, backends/qualcomm/serialization/qc_schema.py).
+#: for which it names another architecture than Qualcomm's table in PyTorch's runtime for phones
+#: does (backends/qualcomm/serialization/qc_schema.py there).
 SOCS = {
     "SM8350": Soc(30, 68, "Snapdragon 888"),
     "SC8280X": Soc(37, 68, "Snapdragon 8cx Gen 3"),
