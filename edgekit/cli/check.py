@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @add_compiler_options
 def check(
-    file: Annotated[Path, typer.Argument(help="A .tflite file, edgekit's or another's.")],
+    file: Annotated[Path, typer.Argument(help="A model file, edgekit's or another's.")],
     target: TargetName = registry.DEFAULT,
     min_mapped: Annotated[
         float | None,

@@ -23,7 +23,8 @@ class Soc:
 
 
 #: The number, name and architecture that the compiler of onnxruntime-qnn 2.7.0 (QAIRT 2.51) writes
-#: into what it compiles (tests/targets/qnn/test_compiler.py compiles for each). Left out: chips
+#: into what it compiles (tests/targets/qnn/test_compiler.py compiles for each). For several, such
+#: as SC8280X or SM8635, that compiler is the only source. Left out: chips
 #: for which it names another architecture than Qualcomm's table in PyTorch's runtime for phones
 #: does (backends/qualcomm/serialization/qc_schema.py there).
 SOCS = {

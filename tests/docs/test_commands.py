@@ -22,8 +22,11 @@ from edgekit.tasks.classification import device_program
 LINES = list(dict.fromkeys(shell_lines()))
 IDS = [f"{where} {line[:60]}" for line, where in LINES]
 
-#: What a line needs that is not at hand: it is parsed, and not run.
-NOT_HERE = re.compile(r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch")
+#: What a line needs that is not at hand, such as a maker's tool: it is parsed, and not run.
+NOT_HERE = re.compile(
+    r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
+    r"|^edgekit choose|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
+)
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
 #: What trains, searches or measures: in the fast tests it is only parsed.
