@@ -331,8 +331,9 @@ class _Build(StageRun):
             )
             document["devices"] = self.devices
             splits = runs.read_splits(self.outcomes["data"].folder)
+            roles = self.files | {"w8a8": self.files[self.scheme]}
             document["chips"] = make_chips(
-                self.offers, self.plan, self.outcomes, self.compiled, splits
+                self.offers, self.plan, self.outcomes, self.compiled, roles, splits
             )
             self.files |= write_results(
                 document, self.options, self.plan, self.outcomes, self.folder

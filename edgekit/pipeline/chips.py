@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def make_chips(
     plan: Plan,
     outcomes: Outcomes,
     compiled: Mapping[str, Compiled],
+    files: Mapping[str, Path],
     splits: Splits,
 ) -> list[Chip]:
     """The report's table of chips: one for each execution, and for a target that has none.
@@ -74,6 +76,7 @@ def make_chips(
         plan: of the build.
         outcomes: of its stages.
         compiled: what compilers made, by target.
+        files: of the build, by role and by row.
         splits: the photos.
     """
     chips = []
@@ -83,7 +86,9 @@ def make_chips(
         ran = [f"run {execution.row}" for execution in offer.executions]
         done = [role for role in ran if role in outcomes]
         for role in done:
-            chips.append(_executed(offer.target.name, role, plan, outcomes, known, splits))
+            ran_file = files.get(plan.executions[role].of)
+            own = known if made is not None and made.source == ran_file else None
+            chips.append(_executed(offer.target.name, role, plan, outcomes, own, splits))
         if not done and known is not None:
             chips.append(
                 Chip(

@@ -57,7 +57,8 @@ class IMX500Target(Target):
                 suffixes=(".onnx",),
                 quantized=quantized,
                 write=partial(_write, f"{stem}.onnx"),
-                reads=(("imx500-converter", TOOLCHAIN.version),),
+                # The form of the input: bytes, the normalization within the first convolution.
+                reads=(("imx500-converter", TOOLCHAIN.version), ("input", "bytes")),
                 toolchain=TOOLCHAIN,
                 is_hosted=False,
             )
