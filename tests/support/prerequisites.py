@@ -41,6 +41,7 @@ NEEDS = {
         name: Need(name, f"apt-get install {name}")
         for name in ("adb", "bash", "busybox", "chromium", "dash", "g++", "gcc", "make", "mksh")
     },
+    "java": Need("Java", "apt-get install default-jre-headless"),
     "sshd": Need("OpenSSH's server", "apt-get install openssh-server"),
     "ip": Need("the program ip", "apt-get install iproute2"),
     "device": Need("the environment of a device", "make .venv-device/ready"),

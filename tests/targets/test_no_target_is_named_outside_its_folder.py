@@ -25,7 +25,6 @@ EXCEPTIONS = {
         "targets/executions.py": "an example in a docstring",
         "targets/toolchains/toolchain.py": "likewise",
     },
-    "executorch": {"targets/qnn/socs.py": "cites ExecuTorch's table of chips"},
 }
 SOURCES = [
     path

@@ -11,6 +11,7 @@ import numpy as np
 import pooled
 import pytest
 import torch
+from prerequisites import needs
 
 from edgekit.cli import run
 from edgekit.data.preprocessing import Preprocessing
@@ -28,7 +29,7 @@ pytestmark = [
 ]
 SIDE = 32
 RECORD = Preprocessing(SIDE, (pooled.MEAN,) * 3, (pooled.STD,) * 3, tuple("abcdef"))
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="needs java")
+needs_java = needs("java", shutil.which("java") is not None)
 
 
 @pytest.fixture(scope="module")
