@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # `edgekit --help` shows texts of targets, and shall load not
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
     from edgekit.targets.delegates import DelegateLibrary
-    from edgekit.targets.deploy.project import Material, Project
+    from edgekit.targets.deploy.material import Material, Project
     from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form

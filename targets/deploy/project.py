@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +9,9 @@ from edgekit.data.normalization import Normalization
 from edgekit.errors import CompileError
 from edgekit.system.paths import StrPath
 from edgekit.targets.deploy.install import Installer
+from edgekit.targets.deploy.material import Material
 from edgekit.targets.deploy.model import (
     RECORD,
-    Description,
-    Expected,
-    Source,
     describe,
     expect,
     find_source,
@@ -27,34 +23,6 @@ from edgekit.targets.devices.hosts import LocalHost
 
 if TYPE_CHECKING:
     from edgekit.targets.base import Target
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a target writes its sources from.
-
-    Attributes:
-        source: the file and its run.
-        description: how it is used.
-        expected: a photo for the sources, and this host's answer.
-    """
-
-    source: Source
-    description: Description
-    expected: Expected
-
-
-@dataclass(frozen=True)
-class Project:
-    """Sources for a chip.
-
-    Attributes:
-        files: by path in the folder.
-        checked: what was tried here, in words.
-    """
-
-    files: Mapping[str, bytes]
-    checked: str
 
 
 def write_project(

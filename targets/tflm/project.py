@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.converters.tflite.file import read_bytes
 from edgekit.data.images import Pixels
-from edgekit.targets.deploy.project import Material, Project
+from edgekit.targets.deploy.material import Material, Project
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.tflm.interpreter import answer
 from edgekit.targets.tflm.operators import registrations

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from edgekit.converters.findings import ERROR, Finding
 from edgekit.converters.tflite.checks import INT8_RULES, Rule, apply_rules
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.scheme import scheme, scheme_in_words
-from edgekit.targets import registry
 from edgekit.targets.tflm.operators import registration
 
 SCHEME = "w8a8-static"
@@ -44,29 +43,27 @@ _RESOLVER = Rule(
 
 def check(model: TFLiteModel) -> list[Finding]:
     """Returns what in a file TFLite Micro does not take."""
-    if (other := registry.compiled_for(model)) is not None:
-        return [_compiled(other.title)]
     found = scheme(model)
-    hidden = found == "unknown" and model.custom_codes
-    fits = found in (SCHEME, "unknown") and not hidden
+    if found == "unknown" and model.custom_codes:
+        return [_compiled(model.custom_codes)]
+    fits = found in (SCHEME, "unknown")
     names = _OF_INT8 if fits else _OF_ANY_SCHEME
     rules = [_RESOLVER, *(rule for rule in INT8_RULES if rule.name in names)]
     findings = apply_rules(rules, model)
     if fits:
         return findings
     message = f"it is {found}, not {SCHEME}: {scheme_in_words(found)}"
-    if hidden:
-        message = f"its weights are within {', '.join(model.custom_codes)}"
     fix = "quantize weights and activations to int8; `edgekit build` writes such a file"
     return [Finding(ERROR, "scheme", "model", message, fix), *findings]
 
 
-def _compiled(title: str) -> Finding:
+def _compiled(codes: Collection[str]) -> Finding:
     """TFLite Micro may run such a file on its chip, but nothing here can measure or check it."""
     return Finding(
         ERROR,
         "compiled",
         "model",
-        f"it is compiled for {title}, whose kernel is only in the library of its chip",
+        f"it is compiled: its weights are within {', '.join(codes)}, whose kernel is only in the "
+        "library of its chip",
         "give the file before compilation",
     )

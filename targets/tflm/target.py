@@ -15,7 +15,7 @@ from edgekit.targets.tflm.toolchain import TOOLCHAIN
 if TYPE_CHECKING:
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
-    from edgekit.targets.deploy.project import Material, Project
+    from edgekit.targets.deploy.material import Material, Project
     from edgekit.targets.executions import ChipFigures, Execution
 
 

@@ -13,7 +13,8 @@ from tiny_tflite import CLASSES, SIZE, TinyModel
 from edgekit.converters.findings import Finding
 from edgekit.errors import CompileError, UsageError
 from edgekit.targets.base import Examination, Target
-from edgekit.targets.deploy.project import Material, Project, write_project
+from edgekit.targets.deploy.material import Material, Project
+from edgekit.targets.deploy.project import write_project
 
 
 class Chip(Target):

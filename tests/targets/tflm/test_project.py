@@ -21,8 +21,9 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import CompileError, UsageError
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets import registry
+from edgekit.targets.deploy.material import Material, Project
 from edgekit.targets.deploy.model import Expected, describe, find_source
-from edgekit.targets.deploy.project import Material, Project, write_project
+from edgekit.targets.deploy.project import write_project
 from edgekit.targets.tflm.project import arena_size, write_sources
 from edgekit.targets.tflm.target import TFLMTarget
 from edgekit.targets.tflm.toolchain import TOOLCHAIN

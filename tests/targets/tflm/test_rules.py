@@ -54,4 +54,4 @@ def test_another_scheme_is_one_error_and_not_one_for_each_tensor(name):
 def test_a_compiled_file_is_one_error():
     (finding,) = check(parse(compiled_model()))
     assert (finding.rule, finding.severity) == ("compiled", "error")
-    assert finding.message.startswith("it is compiled for the Edge TPU")
+    assert finding.message.startswith("it is compiled: its weights are within edgetpu-custom-op")
