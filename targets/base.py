@@ -301,6 +301,10 @@ class Target(ABC):
         """
         return None
 
+    def examine_alone(self, path: StrPath, model: Any = None) -> Examination:
+        """Examines a file as `examine` does, without running a compiler for it."""
+        return self.examine(path, model)
+
     def compile_files(
         self,
         paths: Sequence[StrPath],
@@ -309,7 +313,7 @@ class Target(ABC):
         host: Host | None = None,
         force: bool = False,
     ) -> Sequence[Compiled]:
-        """Compiles files as ``edgekit compile`` asks for it, where there are compiler options.
+        """Compiles files as ``edgekit compile`` asks for it; by default one by one, by `compile`.
 
         Args:
             paths: files that are not compiled yet.
@@ -319,12 +323,39 @@ class Target(ABC):
             force: compile even what the compiler is expected to refuse.
 
         Raises:
-            CompileError: as `compile`.
+            CompileError: as `compile`, or a rule of the target is broken.
             DeviceError: the connection to the host died.
             MissingToolError: the compiler is not there.
-            UsageError: a file cannot be read, is compiled already, or shares its name with another.
+            UsageError: a file cannot be read, is compiled already, or shares its name with another;
+                or the compiler runs on this machine alone.
         """
-        raise NotImplementedError
+        from edgekit.targets.devices.hosts import LocalHost
+
+        if host is not None and not isinstance(host, LocalHost):
+            raise UsageError(
+                f"the compiler of {self.title} runs on this machine alone",
+                hint="leave --compile-host out",
+            )
+        stems = [Path(path).stem for path in paths]
+        if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+            raise UsageError(f"two files are called {twice}", hint="compile them into two folders")
+        target = type(self)(options)
+        files = [target.examine_alone(path) for path in paths]
+        if force:  # what has no findings is refused nowhere
+            files = [dataclasses.replace(examined, findings=()) for examined in files]
+        for examined in files:
+            self.check_taken(examined)
+        made = (target.compile(examined, out_dir) for examined in files)
+        return [one for one in made if one is not None]
+
+    def check_taken(self, examined: Examination) -> None:
+        """Raises CompileError where a file breaks a rule of the target."""
+        if examined.refusals:
+            raise CompileError(
+                f"{examined.path} cannot be compiled for {self.title}",
+                cause="; ".join(f"{f.where}: {f.message}" for f in examined.refusals),
+                hint=examined.refusals[0].fix,
+            )
 
     def project(self, material: Material) -> Project:
         """Writes sources with which a program on the chip runs a model, where it has some.

@@ -156,12 +156,7 @@ class EdgeTPUTarget(Target):
         from edgekit.targets.edgetpu.compiler import compile_files
 
         for examined in [] if force else files:
-            if examined.refusals:
-                raise CompileError(
-                    f"{examined.path} cannot be compiled for {self.title}",
-                    cause="; ".join(f"{f.where}: {f.message}" for f in examined.refusals),
-                    hint=examined.refusals[0].fix,
-                )
+            self.check_taken(examined)
         made = compile_files([examined.path for examined in files], out_dir, options, host)
         if options.changes_mapping:
             return made

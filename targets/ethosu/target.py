@@ -5,7 +5,6 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from edgekit.converters.tflite.file import TFLiteModel
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
-    from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.logs import LogReader
 
@@ -91,28 +89,6 @@ class EthosUTarget(Target):
             options = replace(self.options, timeout_s=timeout_s)
             made = run_vela(examined.path, examined.model, options)
         return write_compiled(examined.path, made, Path(out_dir))
-
-    def compile_files(
-        self,
-        paths: Sequence[StrPath],
-        out_dir: StrPath,
-        options: VelaOptions,
-        host: Host | None = None,
-        force: bool = False,
-    ) -> list[Compiled]:
-        """Compiles files one by one; ``force`` changes nothing, as Vela itself is the check."""
-        from edgekit.targets.devices.hosts import LocalHost
-
-        if host is not None and not isinstance(host, LocalHost):
-            raise UsageError(f"{VELA.title} runs on this machine", hint="leave out --compile-host")
-        stems = [Path(path).stem for path in paths]
-        if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
-            raise UsageError(
-                f"two files are called {twice}",
-                hint="compile them one by one, each with its own --out",
-            )
-        target = EthosUTarget(options)
-        return [target.compile(target.examine(path), out_dir) for path in paths]
 
     def executions(self, options: BuildOptions) -> tuple[Execution, ...]:
         """Returns Arm's reference model of the arithmetic that the NPU implements."""

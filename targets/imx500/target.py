@@ -5,7 +5,6 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from edgekit.targets.imx500.toolchain import TOOLCHAIN
 if TYPE_CHECKING:
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
-    from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form, Source
 
@@ -112,27 +110,11 @@ class IMX500Target(Target):
         self, examined: Examination, out_dir: StrPath, timeout_s: int | None = None
     ) -> Compiled:
         """Converts the file; see `edgekit.targets.imx500.compiler`."""
+        from edgekit.targets.imx500.compiler import compile_file
+
+        self.check_taken(examined)
         options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
-        from edgekit.targets.imx500.compiler import compile_file
-
         return compile_file(examined.path, Path(out_dir), options)
-
-    def compile_files(
-        self,
-        paths: Sequence[StrPath],
-        out_dir: StrPath,
-        options: ConverterOptions,
-        host: Host | None = None,
-        force: bool = False,
-    ) -> list[Compiled]:
-        """Converts files, one by one, on this machine."""
-        from edgekit.errors import UsageError
-        from edgekit.targets.devices.hosts import LocalHost
-        from edgekit.targets.imx500.compiler import compile_file
-
-        if host is not None and not isinstance(host, LocalHost):
-            raise UsageError(f"{TOOLCHAIN.title} runs on this machine alone")
-        return [compile_file(Path(path), Path(out_dir), options) for path in paths]
 
 
 def _write(name: str, source: Source, folder: Path) -> str:

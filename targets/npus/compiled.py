@@ -6,45 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import CompileError, UsageError
 from edgekit.system.text import size
-from edgekit.targets.base import Compiled, Examination, NothingMappedError
+from edgekit.targets.base import Compiled, NothingMappedError
 from edgekit.targets.executions import ChipFigures
 from edgekit.targets.npus.mapping import NPUMapping
 
 if TYPE_CHECKING:
-    from edgekit.targets.devices.hosts import Host
-
-
-def check_request(title: str, files: Sequence[Examination], host: Host | None, force: bool) -> None:
-    """Raises where files cannot be compiled as asked.
-
-    Args:
-        title: of the target.
-        files: to be compiled.
-        host: where; only this machine can.
-        force: compile even what is expected to be refused.
-
-    Raises:
-        CompileError: a rule of the target is broken.
-        UsageError: two files share their name, or another host is asked for.
-    """
-    from edgekit.targets.devices.hosts import LocalHost
-
-    if host is not None and not isinstance(host, LocalHost):
-        raise UsageError(
-            f"{title}'s compiler runs on this machine only", hint="leave --compile-host out"
-        )
-    stems = [examined.path.stem for examined in files]
-    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
-        raise UsageError(f"two files are called {twice}", hint="compile them into two folders")
-    for examined in [] if force else files:
-        if examined.refusals:
-            raise CompileError(
-                f"{examined.path} cannot be compiled for {title}",
-                cause="; ".join(f"{f.where}: {f.message}" for f in examined.refusals),
-                hint=examined.refusals[0].fix,
-            )
+    pass
 
 
 def make_compiled(

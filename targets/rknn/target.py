@@ -5,7 +5,6 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from edgekit.targets.toolchains.toolchain import Toolchain
 if TYPE_CHECKING:
     from edgekit.options.build import BuildOptions
     from edgekit.system.paths import StrPath
-    from edgekit.targets.devices.hosts import Host
     from edgekit.targets.executions import ChipFigures, Execution
     from edgekit.targets.files import Form
 
@@ -90,7 +88,7 @@ class RKNNTarget(Target):
         from edgekit.converters.findings import WARNING, Finding
         from edgekit.targets.rknn.compiler import ask_compiler
 
-        expected = self._check(path, model)
+        expected = self.examine_alone(path, model)
         if expected.refusals or not TOOLCHAIN.is_installed:
             return expected
         said = ask_compiler(TOOLCHAIN, expected.path, self.options)
@@ -107,7 +105,7 @@ class RKNNTarget(Target):
         )
         return Examination(expected.path, expected.model, errors, said.mapping)
 
-    def _check(self, path: StrPath, model: Any = None) -> Examination:
+    def examine_alone(self, path: StrPath, model: Any = None) -> Examination:
         """Finds what the file alone shows.
 
         Raises:
@@ -134,33 +132,8 @@ class RKNNTarget(Target):
         self, examined: Examination, out_dir: StrPath, timeout_s: int | None = None
     ) -> Compiled:
         """Compiles the file to ``NAME_PLATFORM.rknn``; see `edgekit.targets.rknn.compiler`."""
-        options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
-        (made,) = self._compile([examined], out_dir, options)
-        return made
-
-    def compile_files(
-        self,
-        paths: Sequence[StrPath],
-        out_dir: StrPath,
-        options: CompilerOptions,
-        host: Host | None = None,
-        force: bool = False,
-    ) -> list[Compiled]:
-        """Compiles files, one by one."""
-        files = [self._check(path) for path in paths]  # the compiler itself is asked below
-        return self._compile(files, out_dir, options, host, force)
-
-    def _compile(
-        self,
-        files: Sequence[Examination],
-        out_dir: StrPath,
-        options: CompilerOptions,
-        host: Host | None = None,
-        force: bool = False,
-    ) -> list[Compiled]:
-        from edgekit.targets.npus.compiled import check_request
         from edgekit.targets.rknn.compiler import compile_file
 
-        check_request(self.title, files, host, force)
-        folder = Path(out_dir)
-        return [compile_file(TOOLCHAIN, one.path, folder, options) for one in files]
+        self.check_taken(examined)
+        options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
+        return compile_file(TOOLCHAIN, examined.path, Path(out_dir), options)

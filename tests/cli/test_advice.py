@@ -68,9 +68,8 @@ OWNERS = {
     "edgekit.targets.edgetpu.options": ("compile",),
     "edgekit.targets.deploy": ("deploy",),
     "edgekit.targets.ethosu": ("check", "choose", "compile"),
-    "edgekit.targets.ethosu.target": ("compile",),
+    "edgekit.targets.base": ("compile",),
     "edgekit.targets.imx500": ("check", "choose", "compile"),
-    "edgekit.targets.npus.compiled": ("compile",),
     "edgekit.targets.qnn": ("check", "choose", "compile"),
     "edgekit.targets.qnn.rules": ("build",),  # which writes the file anew
     "edgekit.targets.rknn": ("check", "choose", "compile"),
