@@ -162,6 +162,7 @@ class Target(ABC):
             maps; a file that holds one is compiled for the target.
         about: a line for ``edgekit targets``: the chips.
         takes: the files that it takes, in words.
+        ending: of those files.
         toolchains: makers' tools that it uses, the one that compiles first.
         compiler_options: a frozen dataclass of `option` fields; None where it has none. They are
             options of ``edgekit compile`` and ``check``, and of a build by ``--target-option``.
@@ -179,6 +180,7 @@ class Target(ABC):
     custom_operator: ClassVar[str | None] = None
     about: ClassVar[str] = ""
     takes: ClassVar[str] = "int8 .tflite"
+    ending: ClassVar[str] = ".tflite"
     toolchains: ClassVar[tuple[Toolchain, ...]] = ()
     compiler_options: ClassVar[type[Any] | None] = None
     compiles: ClassVar[bool] = False

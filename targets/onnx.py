@@ -33,6 +33,7 @@ class OnnxTarget(Target):
     name = "onnx"
     about = "any processor with ONNX Runtime"
     takes = "int8 .onnx (QDQ)"
+    ending = ".onnx"
     scheme = "w8a8-static"
     accepts_mixed = True
 

@@ -32,6 +32,7 @@ class OpenVINOTarget(Target):
     name = "openvino"
     about = "Intel processors, GPUs and NPUs"
     takes = "int8 .xml (IR)"
+    ending = ".xml"
     scheme = "w8a8-static"
     accepts_mixed = True
 

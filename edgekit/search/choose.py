@@ -24,6 +24,9 @@ from edgekit.targets.executions import ChipFigures
 #: tried, and what needs that many times, nothing larger of any.
 FAR, VERY_FAR = 1.5, 3.0
 
+#: Of the files that candidates are written as.
+ENDING = ".tflite"
+
 #: Says what a file needs on a chip.
 Estimate = Callable[[Path, Target], ChipFigures]
 
@@ -104,6 +107,12 @@ def choose(
     """
     limits = limits if isinstance(limits, Limits) else Limits(**limits)  # type: ignore[arg-type]
     found, asked = _target(target, limits, options or {})
+    if found.ending != ENDING:
+        raise UsageError(
+            f"choose is not for the target {target}",
+            cause=f"candidates are written as {ENDING}, and it takes {found.takes}",
+            hint=f"edgekit build --target {target} says what one network needs",
+        )
     candidates = list_candidates(**(among or {}))
     console = console or NullConsole()
     choices: list[Choice] = []
@@ -166,7 +175,7 @@ def _try(
     made = partial(Choice, candidate)
     if problem := _hopeless(candidate, limits, earlier):
         return made(candidate.file_bytes, None, (), problem)
-    path = folder / "candidate.tflite"
+    path = folder / f"candidate{ENDING}"
     try:
         contents = write_untrained(
             candidate.spec,

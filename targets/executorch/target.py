@@ -30,6 +30,7 @@ class ExecuTorchTarget(Target):
     accepts_mixed = True
     about = "Android, iOS and Arm boards with ExecuTorch (XNNPACK)"
     takes = "int8 .pte"
+    ending = ".pte"
     toolchains = (TOOLCHAIN,)
 
     @property

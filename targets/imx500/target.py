@@ -35,6 +35,7 @@ class IMX500Target(Target):
     scheme = "w8a8-static"
     about = "Raspberry Pi AI Camera (Sony IMX500)"
     takes = "int8 .onnx (MCT)"
+    ending = ".onnx"
     toolchains = (TOOLCHAIN,)
     compiler_options = ConverterOptions
     compiles = True

@@ -47,6 +47,7 @@ class QNNTarget(Target):
     accepts_mixed = True
     about = "Snapdragon phones, laptops, robots (Hexagon NPU)"
     takes = "int8 .onnx (QDQ)"
+    ending = ".onnx"
     toolchains = (TOOLCHAIN,)
     compiler_options = CompilerOptions
     compiles = True

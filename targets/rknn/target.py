@@ -42,6 +42,7 @@ class RKNNTarget(Target):
     accepts_mixed = True
     about = "Rockchip RK3588, RK3576, RK3566, RK3568 (Radxa, Orange Pi)"
     takes = "int8 .onnx (QDQ)"
+    ending = ".onnx"
     toolchains = (TOOLCHAIN,)
     compiler_options = CompilerOptions
     compiles = True

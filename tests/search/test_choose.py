@@ -124,9 +124,11 @@ def test_what_a_compiler_refuses_does_not_fit():
     assert one.problem == "too wide"
 
 
-def test_a_target_without_an_estimate_says_so():
-    with pytest.raises(UsageError, match="nothing estimates"):
-        choose("onnx", {"latency": 3}, SMALL | {"resolutions": [32]})
+@pytest.mark.parametrize("target", ["onnx", "qnn", "imx500"])
+def test_a_target_that_takes_other_files_says_so(target):
+    with pytest.raises(UsageError, match=f"choose is not for the target {target}") as caught:
+        choose(target, {"latency": 3}, SMALL | {"resolutions": [32]})
+    assert "it takes int8 .onnx" in caught.value.cause
 
 
 def test_the_edge_tpu_has_published_latencies_and_its_own_memory(monkeypatch, tmp_path):
