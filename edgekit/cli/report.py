@@ -123,19 +123,23 @@ def _rows(text: str, path: Path) -> dict[str, Any]:
             raise ValueError("its rows are no list of objects")
     except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no report of a run", cause=str(error), hint=_HINT) from error
-    return {"rows": rows, **({"task": task} if task else {})}
+    more = {"task": task, "chips": document.get("chips")}
+    return {"rows": rows, **{name: value for name, value in more.items() if value}}
 
 
 def _table(entry: dict[str, Any], console: Any) -> None:
     from functools import partial
 
     from edgekit.data.preprocessing import DEFAULT_TASK
-    from edgekit.report.table import result_table
+    from edgekit.report.table import chips_table, result_table
     from edgekit.tasks.registry import find_task
 
     try:
         task = find_task(entry.get("task", DEFAULT_TASK))
         console.table(partial(result_table, task, entry["rows"]))
+        if chips := entry.get("chips"):
+            print()
+            console.table(partial(chips_table, task, chips))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"{entry['path']} is no report of a run",

@@ -144,7 +144,7 @@ def _wait(
             raise EdgekitError(
                 f"{toolchain.title} did not finish '{job.task}' within {timeout_s:g} s",
                 cause=said,
-                hint="give it more seconds: `edgekit build --compile-timeout`",
+                hint="try again on an idle machine; `edgekit targets` shows which have a timeout",
             )
         shown = _tell(folder, advance, shown)
         with contextlib.suppress(subprocess.TimeoutExpired):

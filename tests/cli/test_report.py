@@ -220,6 +220,23 @@ def test_a_run_is_shown_again(save, shown, tmp_path):
     assert document["files"] == [{"path": path, "rows": [ROW]}]
 
 
+def test_the_chips_of_a_run_are_shown_again(save, shown):
+    figures = {"latency_ms": 16.7, "memory": {"SRAM": 1_474_000}, "mapped": 63, "on_cpu": 0}
+    chip = {
+        "target": "npu",
+        "runtime": "NPU 2.1",
+        "row": ROW | {"stage": "w8a8-npu", "n": 100},
+        "same": 0.99,
+        "agreement_int8": 1.0,
+        "figures": figures,
+    }
+    path = save(json.dumps({"schema_version": 1, "rows": [ROW], "chips": [chip]}), "report.json")
+    assert re.search(r"\nw8a8-npu .* 100 .* 63 of 63 ", shown(path))
+    assert json.loads(shown(path, "--json"))["files"][0]["chips"] == [chip]
+    damaged = save(json.dumps({"rows": [ROW], "chips": [{"row": None}]}), "damaged.json")
+    assert run(["report", damaged]) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
