@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -167,6 +167,7 @@ class Target(ABC):
         compiler_options: a frozen dataclass of `option` fields; None where it has none. They are
             options of ``edgekit compile`` and ``check``, and of a build by ``--target-option``.
         compiles: whether `compile_files` is for it.
+        made_ending: what its compiler puts behind the name of a file; empty where it does not.
         memories: what limits of ``sram`` and ``flash`` are about, by the names of `ChipFigures`.
         delegate: what hands a compiled file's operators to it; ``--delegate`` calls it like the
             target.
@@ -184,6 +185,7 @@ class Target(ABC):
     toolchains: ClassVar[tuple[Toolchain, ...]] = ()
     compiler_options: ClassVar[type[Any] | None] = None
     compiles: ClassVar[bool] = False
+    made_ending: ClassVar[str] = ""
     memories: ClassVar[Mapping[str, str]] = {}
     delegate: ClassVar[DelegateLibrary | None] = None
     #: What ``edgekit check --help`` says of it.
@@ -287,15 +289,24 @@ class Target(ABC):
         raise UsageError(f"nothing estimates what a file needs on the target {self.name}")
 
     def command(
-        self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+        self, path: StrPath, out_dir: StrPath, timeout_s: int | None = None
     ) -> list[str] | None:
         """Returns the command that compiles ``path``; None where nothing is to be compiled."""
         return None
 
+    def options_within(self, timeout_s: int | None) -> Any:
+        """Returns its options with that many seconds for the compiler; its own where None."""
+        return self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
+
     def compile(
-        self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+        self, examined: Examination, out_dir: StrPath, timeout_s: int | None = None
     ) -> Compiled | None:
         """Compiles an examined file into ``out_dir``; None where nothing is to be compiled.
+
+        Args:
+            examined: the file.
+            out_dir: where the results and the log go.
+            timeout_s: seconds for the compiler; by default what the target's options say.
 
         Raises:
             CompileError: the model does not suit the target, or its compiler failed.
@@ -344,7 +355,7 @@ class Target(ABC):
         target = type(self)(options)
         files = [target.examine_alone(path) for path in paths]
         if force:  # what has no findings is refused nowhere
-            files = [dataclasses.replace(examined, findings=()) for examined in files]
+            files = [replace(examined, findings=()) for examined in files]
         for examined in files:
             self.check_taken(examined)
         made = (target.compile(examined, out_dir) for examined in files)
@@ -370,7 +381,10 @@ class Target(ABC):
 
     def source_of(self, path: StrPath) -> Path | None:
         """Returns the file that a compiled one was made from, where it is beside it."""
-        return None
+        path = Path(path)
+        source = path.with_name(path.stem.removesuffix(self.made_ending) + self.ending)
+        is_made = self.made_ending and path.stem.endswith(self.made_ending)
+        return source if is_made and source.is_file() else None
 
     def describe_compiled(self, model: TFLiteModel) -> dict[str, Any] | None:
         """Returns what a compiled file is, as JSON values; None of any other file."""

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.images import Pixels
 from edgekit.targets.toolchains.toolchain import Toolchain
-
-#: Called with the photos done, and with how many there are.
-Advance = Callable[[int, int], None]
+from edgekit.targets.toolchains.work import Advance
 
 
 @dataclass(frozen=True)

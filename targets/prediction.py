@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from edgekit.errors import GateError
+
 
 class Prediction(ABC):
     """What a compiler will make of a file; ``str`` is a line of it.
@@ -37,3 +39,21 @@ class Prediction(ABC):
     @abstractmethod
     def lines(self, every: bool) -> list[str]:
         """Returns it as ``edgekit check`` shows it; every operator, or kinds of them."""
+
+    def demand(self, min_mapped: float | None) -> None:
+        """Holds it against a gate.
+
+        Args:
+            min_mapped: percent of the operators; None for no gate.
+
+        Raises:
+            GateError: fewer are mapped.
+        """
+        share = 100 * self.share_of_operators
+        if min_mapped is not None and share < min_mapped:
+            cause, hint = self.obstacle
+            raise GateError(
+                f"{share:.1f} % of the operators are mapped, not {min_mapped:g} %",
+                cause=cause,
+                hint=hint,
+            )

@@ -14,7 +14,6 @@ from edgekit.targets import registry
 
 if TYPE_CHECKING:
     from edgekit.targets.base import Finding
-    from edgekit.targets.prediction import Prediction
 
 
 @add_compiler_options
@@ -72,18 +71,8 @@ def check(
         lines += [*demand.lines, ""] if demand else []
         lines += _requirements(examined.findings)
         print("\n".join(lines).translate(CONTROLS))
-    if prediction is not None and min_mapped is not None:
-        _gate(prediction, min_mapped)
-
-
-def _gate(prediction: Prediction, min_mapped: float) -> None:
-    from edgekit.errors import GateError
-
-    share = 100 * prediction.share_of_operators
-    if share < min_mapped:
-        cause, hint = prediction.obstacle
-        message = f"{share:.1f} % of the operators are mapped, not {min_mapped:g} %"
-        raise GateError(message, cause=cause, hint=hint)
+    if prediction is not None:
+        prediction.demand(min_mapped)
 
 
 def _requirements(findings: Sequence[Finding]) -> list[str]:

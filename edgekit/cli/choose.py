@@ -138,7 +138,7 @@ def _print_json(target: str, limits: Limits, choices: Sequence[Choice]) -> None:
 
 
 def _table(choices: Sequence[Choice]) -> list[str]:
-    from edgekit.search.limits import kibibytes
+    from edgekit.system.sizes import kibibytes
     from edgekit.system.text import NOTHING, milliseconds, points, size
 
     names = list(dict.fromkeys(n for c in choices if c.figures for n in c.figures.memory))

@@ -25,7 +25,7 @@ from edgekit.runs import STAGES
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.files import read_json
 from edgekit.targets import registry
-from edgekit.targets.base import TIMEOUT_S, Compiled, Examination, Target
+from edgekit.targets.base import Compiled, Examination, Target
 from edgekit.training import outputs
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class _Build(StageRun):
                 entry["message"] += f"; {one.prediction}"
         if target.compiles and checked:
             source = checked[0]
-        command = target.command(source, self.folder, options.compile_timeout or TIMEOUT_S)
+        command = target.command(source, self.folder, options.compile_timeout)
         if command is None and not target.compiles:
             return entry
         if not options.compile:
@@ -283,8 +283,7 @@ class _Build(StageRun):
             entry["message"] += f"; not compiled, as asked; compile with `{line}`"
             return entry
         file = examined.get(source) or target.examine(source)
-        limit = {"timeout_s": options.compile_timeout} if options.compile_timeout else {}
-        compiled = target.compile(file, self.folder, **limit)
+        compiled = target.compile(file, self.folder, options.compile_timeout)
         if compiled is not None:
             self.compiled[target.name] = compiled
             self.files[target.name] = compiled.model
@@ -368,7 +367,7 @@ def _describe(
     model = folder / f"{plan.base.spec.name}-{W8A8}.tflite"
     for index, offer in enumerate(offers, len(plan.stages) + 1):
         target = offer.target
-        made = target.command(model, folder, options.compile_timeout or TIMEOUT_S)
+        made = target.command(model, folder, options.compile_timeout)
         command = made if options.compile else None
         does = f"runs: {shlex.join(command)}" if command else "checks the file"
         if target.compiles and options.compile and not command:

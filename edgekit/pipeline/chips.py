@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from edgekit import runs
 from edgekit.data.splits import Splits
 from edgekit.errors import EdgekitError
 from edgekit.options.build import BuildOptions
+from edgekit.pipeline.findings import read_logits
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
 from edgekit.pipeline.stages.chips import OnPart
@@ -82,7 +82,7 @@ def make_chips(
     chips = []
     for offer in offers:
         made = compiled.get(offer.target.name)
-        known = made.chip if made is not None and made.chip is not None else None
+        known = made.chip if made is not None else None
         ran = [f"run {execution.row}" for execution in offer.executions]
         done = [role for role in ran if role in outcomes]
         for role in done:
@@ -113,21 +113,19 @@ def _executed(
     compiled: ChipFigures | None,
     splits: Splits,
 ) -> Chip:
-    execution, stage = plan.executions[role], plan.stages[role]
-    assert isinstance(stage, OnPart)  # noqa: S101 - the plan has made it so
-    task = runs.read_task(outcomes["weights"].folder)
-    chosen = spread(len(splits.val), stage.limit)
-    outputs = _outputs(outcomes[role])
-    reference = outcomes["evaluate reference kernels"]
-    whole = spread(len(splits.val), _limit(plan))
-    int8 = _outputs(reference)[[whole.index(k) for k in chosen if k in whole]]
+    execution, task = plan.executions[role], runs.read_task(outcomes["weights"].folder)
+    chosen = _photos(plan, role, splits)
+    outputs = np.load(outcomes[role].folder / runs.LOGITS, allow_pickle=False)
+    whole = _photos(plan, "evaluate reference kernels", splits)
+    places = [whole.index(k) for k in chosen if k in whole]
+    int8 = read_logits(outcomes, "reference kernels")[places]
     row = make_row(
         task,
         execution.row,
         execution.runtime,
         outputs,
         task.labels(splits.val.subset(chosen)),
-        reference=_outputs(outcomes["evaluate fp32-torch"])[chosen],
+        reference=read_logits(outcomes, "fp32-torch")[chosen],
     )
     said = read_json(outcomes[role].folder / runs.CHIP)
     figures = ChipFigures(**said["figures"])
@@ -145,11 +143,8 @@ def _executed(
     )
 
 
-def _limit(plan: Plan) -> int:
-    stage = plan.stages["evaluate reference kernels"]
+def _photos(plan: Plan, role: str, splits: Splits) -> list[int]:
+    """The numbers of the validation photos that a stage runs on."""
+    stage = plan.stages[role]
     assert isinstance(stage, OnPart)  # noqa: S101 - the plan has made it so
-    return stage.limit
-
-
-def _outputs(outcome: Outcome) -> Any:
-    return np.load(outcome.folder / runs.LOGITS, allow_pickle=False)
+    return spread(len(splits.val), stage.limit)

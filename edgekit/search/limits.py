@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from edgekit.errors import UsageError
+from edgekit.system.sizes import kibibytes
 from edgekit.system.text import milliseconds
 from edgekit.targets.base import Target
 from edgekit.targets.executions import ChipFigures
@@ -90,11 +91,6 @@ TITLES = {"latency": "latency", "sram": "SRAM", "flash": "flash", "size": "file"
 
 def _shown(limit: str, value: float) -> str:
     return f"{milliseconds(value)} ms" if limit == "latency" else kibibytes(value)
-
-
-def kibibytes(count: float) -> str:
-    """Returns bytes in the unit of chips' data sheets, which is also that of the limits."""
-    return f"{count / 1024:,.0f} KiB"
 
 
 def find_needs(

@@ -27,3 +27,8 @@ def parse_bytes(flag: str, text: str) -> int:
     if not 0 < count <= _LARGEST:
         raise UsageError(f"{flag} '{text}' is no size", hint="bytes, such as 524288, 512K or 1M")
     return count
+
+
+def kibibytes(count: float) -> str:
+    """Returns bytes in the unit of chips' data sheets, and of limits."""
+    return f"{count / 1024:,.0f} KiB"

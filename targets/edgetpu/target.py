@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import CompileError, UsageError
-from edgekit.targets.base import TIMEOUT_S, Compiled, Examination, Target
+from edgekit.targets.base import Compiled, Examination, Target
 from edgekit.targets.edgetpu.delegate import EdgeTPUDelegate
 from edgekit.targets.edgetpu.options import CUSTOM_OP, ENDING, CompilerOptions
 
@@ -37,6 +37,7 @@ class EdgeTPUTarget(Target):
     about = "Coral's USB stick, PCIe cards, Dev Boards"
     compiler_options = CompilerOptions
     compiles = True
+    made_ending = ENDING
     delegate = EdgeTPUDelegate()
     about_check = (
         "For the Edge TPU this is a prediction of what compiler 16.0 will say, by compiled files, "
@@ -116,13 +117,13 @@ class EdgeTPUTarget(Target):
             fits=memory.fits,
         )
 
-    def command(self, path: StrPath, out_dir: StrPath, timeout_s: int = TIMEOUT_S) -> list[str]:
+    def command(self, path: StrPath, out_dir: StrPath, timeout_s: int | None = None) -> list[str]:
         """Returns the compiler's command line."""
-        options = replace(self.options, timeout_s=timeout_s)
+        options = self.options_within(timeout_s)
         return list(options.command([str(Path(path))], str(Path(out_dir))))
 
     def compile(
-        self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+        self, examined: Examination, out_dir: StrPath, timeout_s: int | None = None
     ) -> Compiled:
         """Compiles the file to ``out_dir/NAME_edgetpu.tflite`` and verifies the outcome.
 
@@ -130,8 +131,7 @@ class EdgeTPUTarget(Target):
             CompileError: a rule is broken, the compiler failed, or its output is no compiled model.
             MissingToolError: the compiler is not on PATH.
         """
-        options = replace(self.options, timeout_s=timeout_s)
-        (made,) = self._compile([examined], out_dir, options)
+        (made,) = self._compile([examined], out_dir, self.options_within(timeout_s))
         return made
 
     def compile_files(
@@ -164,12 +164,6 @@ class EdgeTPUTarget(Target):
         return [
             replace(one, predicted=e.prediction.mapped) if e.prediction else one for one, e in pairs
         ]
-
-    def source_of(self, path: StrPath) -> Path | None:
-        """Returns the file beside a compiled one whose name the compiler has lengthened."""
-        path = Path(path)
-        source = path.with_name(path.stem.removesuffix(ENDING) + ".tflite")
-        return source if path.stem.endswith(ENDING) and source.is_file() else None
 
     def describe_compiled(self, model: TFLiteModel) -> dict[str, Any] | None:
         """Returns what runs where, and what it needs."""

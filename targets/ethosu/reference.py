@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from edgekit.converters.tflite.file import Tensor
 from edgekit.data.images import Pixels
+from edgekit.runtimes.interpreter import dequantize
 from edgekit.targets.ethosu.tools import TOSA
-from edgekit.targets.executions import Advance, Answers, Execution
-from edgekit.targets.toolchains.work import Job, run_job
+from edgekit.targets.executions import Answers, Execution
+from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("tosa_worker.py")
 STARTING_S, PHOTO_S = 300, 60  # far more than any takes: a Lite0 at 224 px 0.8 s a photo
@@ -62,7 +63,5 @@ def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[np.float32
         tensor: the model's output.
     """
     rows = outputs.reshape(len(outputs), -1)
-    if tensor.scale is None:
-        return rows.astype(np.float32)
-    values = rows.view(np.dtype(tensor.dtype)).astype(np.float32)
-    return (values - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)
+    values = rows if tensor.scale is None else rows.view(np.dtype(tensor.dtype))
+    return dequantize(values, tensor.scale, tensor.zero_point)

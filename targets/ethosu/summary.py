@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgekit.errors import EdgekitError
+from edgekit.system.sizes import kibibytes
 from edgekit.system.text import NOTHING, milliseconds, size
 
 #: What the memories are called, by the words in Vela's columns.
@@ -92,7 +93,7 @@ def figure_lines(found: Mapping[str, Any]) -> list[str]:
 
 def memory_text(counts: Mapping[str, int]) -> str:
     """Returns bytes of memories in Vela's unit, which is also that of chips' data sheets."""
-    return ", ".join(f"{name} {count / _KIB:,.0f} KiB" for name, count in counts.items()) or NOTHING
+    return ", ".join(f"{name} {kibibytes(count)}" for name, count in counts.items()) or NOTHING
 
 
 def _sizes(counts: Mapping[str, int]) -> str:

@@ -5,13 +5,12 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import UsageError
-from edgekit.targets.base import TIMEOUT_S, Compiled, Examination, Target
+from edgekit.targets.base import Compiled, Examination, Target
 from edgekit.targets.ethosu.options import CUSTOM_OP, ENDING, VelaOptions
 from edgekit.targets.ethosu.tools import TOSA, VELA
 
@@ -33,6 +32,7 @@ class EthosUTarget(Target):
     toolchains = (VELA, TOSA)
     compiler_options = VelaOptions
     compiles = True
+    made_ending = ENDING
     memories = MappingProxyType({"sram": "SRAM", "flash": "flash"})
     about_check = "For Arm's Ethos-U it is what Vela, Arm's compiler, makes of the file."
     options: VelaOptions
@@ -74,7 +74,7 @@ class EthosUTarget(Target):
         return prediction.chip
 
     def compile(
-        self, examined: Examination, out_dir: StrPath, timeout_s: int = TIMEOUT_S
+        self, examined: Examination, out_dir: StrPath, timeout_s: int | None = None
     ) -> Compiled:
         """Writes what Vela made to ``out_dir/NAME_vela.tflite``, with the file's labels.
 
@@ -86,8 +86,7 @@ class EthosUTarget(Target):
 
         made = examined.prediction
         if not isinstance(made, VelaPrediction):
-            options = replace(self.options, timeout_s=timeout_s)
-            made = run_vela(examined.path, examined.model, options)
+            made = run_vela(examined.path, examined.model, self.options_within(timeout_s))
         return write_compiled(examined.path, made, Path(out_dir))
 
     def executions(self, options: BuildOptions) -> tuple[Execution, ...]:
@@ -95,12 +94,6 @@ class EthosUTarget(Target):
         from edgekit.targets.ethosu.reference import execution
 
         return (execution(),)
-
-    def source_of(self, path: StrPath) -> Path | None:
-        """Returns the file beside a compiled one whose name Vela has lengthened."""
-        path = Path(path)
-        source = path.with_name(path.stem.removesuffix(ENDING) + ".tflite")
-        return source if path.stem.endswith(ENDING) and source.is_file() else None
 
     def describe_compiled(self, model: TFLiteModel) -> dict[str, Any] | None:
         """Returns for which NPU it is, what it holds, and what runs on the CPU."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from edgekit.system.files import write_bytes
 from edgekit.system.text import size
 from edgekit.targets.executions import Answers, ChipFigures
 from edgekit.targets.executorch.toolchain import TOOLCHAIN
-from edgekit.targets.toolchains.work import Job, run_job
+from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("worker.py")
 #: V2-XL's export is the slowest: a hundredth of that for Lite0.
@@ -86,7 +85,7 @@ def read_preprocessing(path: Path) -> Preprocessing:
     return Preprocessing.from_dict(json.loads(done.values["record"]))
 
 
-def answer(path: Path, pixels: Pixels, advance: Callable[[int, int], None]) -> Answers:
+def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     """Runs a file on photos, uint8 [n, height, width, 3], one by one, and times it.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from edgekit.system.text import size
 from edgekit.targets.executions import Answers
 from edgekit.targets.imx500.network import make_bytes_plan
 from edgekit.targets.imx500.toolchain import TOOLCHAIN
-from edgekit.targets.toolchains.work import Job, run_job
+from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("worker.py")
 #: Lite0 takes two minutes on two busy cores.
@@ -81,7 +81,7 @@ def read_record(path: Path) -> Preprocessing:
     return Preprocessing.from_dict(json.loads(record))
 
 
-def answer(path: Path, pixels: Pixels, advance: Callable[[int, int], None]) -> Answers:
+def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     """Runs a file on photos, uint8 [n, height, width, 3].
 
     Raises:

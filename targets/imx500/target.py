@@ -5,7 +5,6 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +113,7 @@ class IMX500Target(Target):
         from edgekit.targets.imx500.compiler import compile_file
 
         self.check_taken(examined)
-        options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
+        options = self.options_within(timeout_s)
         return compile_file(examined.path, Path(out_dir), options)
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.system.text import size
 from edgekit.targets.base import Compiled, NothingMappedError
 from edgekit.targets.executions import ChipFigures
 from edgekit.targets.npus.mapping import NPUMapping
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_compiled(

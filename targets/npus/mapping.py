@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from edgekit.errors import GateError
 from edgekit.targets.prediction import Prediction
 
 
@@ -94,21 +93,3 @@ class NPUMapping(Prediction):
                 yield f"  {kind:28} {count:>6}  NPU"
         for one in self.on_cpu:
             yield f"  {one.kind:28} {1:>6}  CPU  {one.name}{f': {one.why}' if one.why else ''}"
-
-    def demand(self, min_mapped: float | None) -> None:
-        """Holds it against a gate.
-
-        Args:
-            min_mapped: percent of the operators; None for no gate.
-
-        Raises:
-            GateError: fewer are mapped.
-        """
-        share = 100 * self.share_of_operators
-        if min_mapped is not None and share < min_mapped:
-            cause, hint = self.obstacle
-            raise GateError(
-                f"{share:.1f} % of the operators are mapped, not {min_mapped:g} %",
-                cause=cause,
-                hint=hint,
-            )

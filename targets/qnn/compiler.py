@@ -10,18 +10,17 @@ from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError
 from edgekit.system.files import write_bytes
 from edgekit.targets.base import Compiled
-from edgekit.targets.executions import Advance, Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures
 from edgekit.targets.npus.compiled import make_compiled
 from edgekit.targets.npus.file import Feed
 from edgekit.targets.npus.mapping import NPUMapping
-from edgekit.targets.qnn.options import CompilerOptions
+from edgekit.targets.qnn.options import ENDING, CompilerOptions
 from edgekit.targets.qnn.socs import Soc
 from edgekit.targets.qnn.trace import read_chip, read_trace
 from edgekit.targets.toolchains.toolchain import Toolchain
-from edgekit.targets.toolchains.work import Done, Job, run_job
+from edgekit.targets.toolchains.work import Advance, Done, Job, run_job
 
 WORKER = Path(__file__).with_name("worker.py")
-ENDING = "_qnn_ctx"  # of the names of what is made
 #: Seconds for a photo in the emulation, at the most: B7 at 600 px takes some 100 times Lite0's 1.4.
 PHOTO_S = 150
 

@@ -8,6 +8,8 @@ from edgekit.errors import UsageError
 from edgekit.targets.base import TIMEOUT_S, option
 from edgekit.targets.qnn.socs import DEFAULT, SOCS, Soc, find_soc
 
+ENDING = "_qnn_ctx"  # of the names of what is made
+
 
 @dataclass(frozen=True)
 class CompilerOptions:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.targets.base import Compiled, Examination, Target
-from edgekit.targets.qnn.options import CompilerOptions
+from edgekit.targets.qnn.options import ENDING, CompilerOptions
 from edgekit.targets.toolchains.toolchain import Toolchain
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class QNNTarget(Target):
     toolchains = (TOOLCHAIN,)
     compiler_options = CompilerOptions
     compiles = True
+    made_ending = ENDING
 
     @property
     def title(self) -> str:
@@ -68,13 +69,12 @@ class QNNTarget(Target):
         from edgekit.targets.executions import Answers, Execution
         from edgekit.targets.npus.file import NCHW
 
-        given: CompilerOptions = self.options
-        seconds = options.compile_timeout or given.timeout_s
+        given: CompilerOptions = self.options_within(options.compile_timeout)
 
         def run(path: Path, pixels: Any, advance: Any) -> Answers:
             from edgekit.targets.qnn.compiler import emulate
 
-            return emulate(TOOLCHAIN, path, pixels, given.chip, seconds, advance)
+            return emulate(TOOLCHAIN, path, pixels, given.chip, given.timeout_s, advance)
 
         return (
             Execution(
@@ -150,13 +150,5 @@ class QNNTarget(Target):
         from edgekit.targets.qnn.compiler import compile_file
 
         self.check_taken(examined)
-        options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
+        options = self.options_within(timeout_s)
         return compile_file(TOOLCHAIN, examined.path, Path(out_dir), options)
-
-    def source_of(self, path: StrPath) -> Path | None:
-        """Returns the .onnx file beside a compiled one whose name the compiler has lengthened."""
-        from edgekit.targets.qnn.compiler import ENDING
-
-        path = Path(path)
-        source = path.with_name(path.stem.removesuffix(ENDING) + ".onnx")
-        return source if path.stem.endswith(ENDING) and source.is_file() else None

@@ -10,13 +10,13 @@ from typing import Any
 from edgekit.data.images import Pixels
 from edgekit.system.files import write_bytes
 from edgekit.targets.base import Compiled
-from edgekit.targets.executions import Advance, Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures
 from edgekit.targets.npus.compiled import make_compiled
 from edgekit.targets.npus.file import Feed
 from edgekit.targets.rknn.log import CompilerLog, read_log
 from edgekit.targets.rknn.options import CompilerOptions
 from edgekit.targets.toolchains.toolchain import Toolchain
-from edgekit.targets.toolchains.work import Done, Job, run_job
+from edgekit.targets.toolchains.work import Advance, Done, Job, run_job
 
 WORKER = Path(__file__).with_name("worker.py")
 #: Seconds for a photo in the simulator, at the most: Lite0 at 224 px takes 0.04.

@@ -5,7 +5,6 @@ What it needs is imported where it is used: `edgekit --help` shows its options.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +62,7 @@ class RKNNTarget(Target):
         from edgekit.targets.executions import Answers, Execution
         from edgekit.targets.npus.file import NCHW
 
-        given = self.options
-        if options.compile_timeout:
-            given = replace(given, timeout_s=options.compile_timeout)
+        given: CompilerOptions = self.options_within(options.compile_timeout)
 
         def run(path: Path, pixels: Any, advance: Any) -> Answers:
             from edgekit.targets.rknn.compiler import simulate
@@ -136,5 +133,5 @@ class RKNNTarget(Target):
         from edgekit.targets.rknn.compiler import compile_file
 
         self.check_taken(examined)
-        options = self.options if timeout_s is None else replace(self.options, timeout_s=timeout_s)
+        options = self.options_within(timeout_s)
         return compile_file(TOOLCHAIN, examined.path, Path(out_dir), options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.executions import Answers, ChipFigures
 from edgekit.targets.tflm.allocations import Allocations, parse_allocations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
-from edgekit.targets.toolchains.work import Job, run_job
+from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("worker.py")
 START_S = 120.0
@@ -22,7 +21,7 @@ START_S = 120.0
 PHOTO_S = 120.0
 
 
-def answer(path: Path, pixels: Pixels, advance: Callable[[int, int], None]) -> Answers:
+def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     """Runs a file on photos, uint8 [n, height, width, 3]; its output is flat, [n, elements].
 
     Raises:

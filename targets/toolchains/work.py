@@ -28,6 +28,7 @@ from edgekit.targets.toolchains.toolchain import Toolchain
 CHILD = Path(__file__).with_name("child.py")
 POLL_S = 0.1
 
+#: Called with how much is done, photos for example, and with how much there is.
 Advance = Callable[[int, int], None]
 
 

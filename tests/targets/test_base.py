@@ -6,6 +6,7 @@ import pytest
 
 from edgekit.converters.findings import ERROR, Finding
 from edgekit.errors import CompileError, UsageError
+from edgekit.targets import registry
 from edgekit.targets.base import Compiled, Examination, Target
 from edgekit.targets.devices.hosts import LocalHost
 
@@ -50,3 +51,10 @@ def test_a_broken_rule_is_refused_unless_forced():
     with pytest.raises(CompileError, match="cannot be compiled for a chip") as caught:
         Plain().compile_files(["broken.onnx"], "out", None)
     assert (caught.value.cause, caught.value.hint) == ("input: it is wrong", "mend it")
+
+
+def test_the_seconds_of_an_option_hold_unless_a_build_names_others():
+    (target,) = registry.find_all(["edgetpu"], ["edgetpu.timeout=600"])
+    assert target.options_within(None).timeout_s == 600
+    assert target.options_within(30).timeout_s == 30
+    assert target.command("m.tflite", "out")[-2] == "600"

@@ -48,11 +48,7 @@ class OnPart(OnFile):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EvaluateReference(OnPart):
-    """The int8 .tflite file in LiteRT's reference kernels, which chips are held against.
-
-    Attributes:
-        threads: of the runtime; the kernels themselves use one.
-    """
+    """The int8 .tflite file in LiteRT's reference kernels, which chips are held against."""
 
     title = "evaluate reference kernels"
 
