@@ -43,16 +43,21 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedNode(Node):
-    """A node with a kernel, and either a bias or a batch normalization after it.
+    """A node with a kernel, and after it a bias, a batch normalization, or neither.
 
     Attributes:
         batch_norm: the epsilon of a batch normalization, or None where it is folded or absent.
+        use_bias: whether there is a bias where there is no batch normalization. Folding gives
+            every node one (`edgekit.networks.passes.fold_batch_norm`).
     """
 
     batch_norm: float | None = None
+    use_bias: bool = True
 
     def weight_names(self) -> tuple[str, ...]:
-        suffixes = ("bias",) if self.batch_norm is None else BATCH_NORM_SUFFIXES
+        suffixes: tuple[str, ...] = ("bias",) if self.use_bias else ()
+        if self.batch_norm is not None:
+            suffixes = BATCH_NORM_SUFFIXES
         return tuple(f"{self.name}/{suffix}" for suffix in ("kernel", *suffixes))
 
 
@@ -68,24 +73,32 @@ class SpatialNode(WeightedNode):
         activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
         padding: ``same`` (TensorFlow's: what is odd goes below and to the right) or
             ``symmetric`` (torch's: half of the kernel on each side).
+        dilation: pixels from one tap of the kernel to the next, in both directions; above 1 only
+            where the stride is 1.
     """
 
     kernel: int = 1
     stride: int = 1
     activation: str = "linear"
     padding: str = "same"
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the first tap of the kernel to the last, both counted."""
+        return (self.kernel - 1) * self.dilation + 1
 
     def pads(self, side: int) -> tuple[int, int]:
         """Zeros before and after ``side`` pixels so that the output has the stated length.
 
         Nothing is decided by ``side``, so that it may stand for a size that is not known yet.
         """
-        total = self.kernel - 1 - (side - 1) % self.stride
-        if self.kernel < self.stride:  # pixels between the windows are never padded
+        total = self.reach - 1 - (side - 1) % self.stride
+        if self.reach < self.stride:  # pixels between the windows are never padded
             total = max(total, 0)
-        before = self.kernel // 2 if self.padding == "symmetric" else total // 2
+        before = self.reach // 2 if self.padding == "symmetric" else total // 2
         after = total - before
-        if self.kernel < 2 * self.stride - 1:
+        if self.reach < 2 * self.stride - 1:
             # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
             after = max(after, 0)
         return before, after
@@ -170,6 +183,52 @@ class Flatten(Node):
     """The values of a map of one pixel, [1, 1, C], as a vector, [C]."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Concat(Node):
+    """Maps of the same height and width, one after the other along the channels."""
+
+
+#: How a map is resized, by name. ``nearest`` takes the pixel at ``floor(i * in / out)``; of the
+#: bilinear ones, ``bilinear-corners`` puts the centres of the corner pixels on each other
+#: (torch's align_corners=True), ``bilinear-half-pixel`` the corners themselves (False).
+RESIZE_METHODS = ("nearest", "bilinear-corners", "bilinear-half-pixel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize(Node):
+    """A map of another height and width.
+
+    Attributes:
+        size: rows and columns of the result.
+        method: one of `RESIZE_METHODS`.
+    """
+
+    size: tuple[int, int]
+    method: str = "nearest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile(Node):
+    """A map of one pixel, [1, 1, C], repeated over rows and columns.
+
+    Attributes:
+        size: rows and columns of the result.
+    """
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArgMax(Node):
+    """The channel of the highest value at each pixel, an integer; of ties the lower one.
+
+    Attributes:
+        keep_dims: whether the result is [H, W, 1] or [H, W].
+    """
+
+    keep_dims: bool = False
+
+
 NODE_TYPES: dict[str, type[Node]] = {
     cls.__name__: cls
     for cls in (
@@ -182,6 +241,10 @@ NODE_TYPES: dict[str, type[Node]] = {
         Mean,
         AveragePool2D,
         Flatten,
+        Concat,
+        Resize,
+        Tile,
+        ArgMax,
     )
 }
 
