@@ -89,6 +89,5 @@ class QuantizedTrainer(Trainer):
                 wanted = self.teacher(inputs)
             loss = (1 - share) * learning.distillation(found, wanted)
         if share:
-            smoothing = self.recipe.label_smoothing
-            loss = loss + share * learning.loss(found, targets, smoothing)
+            loss = loss + share * learning.loss(found, targets, self.recipe.objective)
         return loss

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
-Batches = Generator[tuple[Pixels, npt.NDArray[np.int64]], None, None]
+Batches = Generator[tuple[Pixels, Indices], None, None]
 
 # What a random generator is for, so that no two uses share a stream.
 _ORDER, _SAMPLE = 1, 2
@@ -53,7 +53,8 @@ def eval_batches(
         workers: threads that decode and resize.
 
     Yields:
-        Pixels, uint8 [batch, resolution, resolution, 3], and labels, int64 [batch].
+        Pixels, uint8 [batch, resolution, resolution, 3], and which photos they are of, int64
+        [batch].
     """
 
     def prepare(index: int) -> Pixels:
@@ -64,7 +65,7 @@ def eval_batches(
     prepared = _prepared(prepare, groups, preprocessing.resolution, workers)
     with closing(prepared):
         for indices, pixels in zip(groups, prepared, strict=True):
-            yield pixels, photos.labels[indices]
+            yield pixels, indices
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,12 @@ def train_batches(
         The batches, at most two of them prepared ahead.
     """
     seed, epoch = part.seed, part.epoch
-    known = photos.labels
     varied: dict[int, Any] = {}
 
     def prepare(index: int) -> Pixels:
         rng = np.random.default_rng((_SAMPLE, seed, epoch, index))
         pixels, varied[index] = augmentation.apply(
-            lambda shrink: photos.load(index, shrink), known[index], preprocessing, rng
+            lambda shrink: photos.load(index, shrink), photos.label(index), preprocessing, rng
         )
         return pixels
 
@@ -134,7 +134,7 @@ def train_batches(
     with closing(prepared):
         for indices, pixels in zip(groups, prepared, strict=True):
             labels = [varied.pop(index) for index in indices.tolist()]
-            yield TrainBatch(pixels, np.stack(labels) if labels else known[:0], indices)
+            yield TrainBatch(pixels, np.stack(labels) if labels else photos.labels[:0], indices)
 
 
 def batch_count(photos: int, batch_size: int, *, drop_last: bool) -> int:

@@ -106,6 +106,10 @@ class CachedPhotos:
             self.bytes += needed
             self._kept[index] = stored, image.size, image.tobytes()
 
+    def label(self, index: int) -> Any:
+        """Returns the label of one photo, which is not kept."""
+        return self._photos.label(index)
+
     def digest(self) -> str:
         """Returns the SHA-256 over names, labels and contents, in hex."""
         return self._photos.digest()

@@ -150,6 +150,10 @@ class HashedPhotos:
                 hint="put it back, or run again: the photos are then scanned anew",
             ) from error
 
+    def label(self, index: int) -> Any:
+        """Returns the class index of one photo, int64; -1 where it is not known."""
+        return self.labels[index]
+
     def digest(self) -> str:
         """Returns the SHA-256 over names, labels and contents, in hex."""
         digest = hashlib.sha256()

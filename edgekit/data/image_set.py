@@ -22,7 +22,7 @@ class PhotoSet(Protocol):
 
     Attributes:
         names: stable, printable identifiers (relative posix paths, or synthetic ids).
-        labels: int64 [n], the class index, -1 where it is not known.
+        labels: int64 [n], the class index, -1 where it is not known or photos have no such.
     """
 
     @property
@@ -35,6 +35,13 @@ class PhotoSet(Protocol):
 
         It is of full size, or smaller where ``shrink`` was asked and allows it (see
         `edgekit.data.images.decode_image`); it need not be asked.
+        """
+
+    def label(self, index: int) -> Any:
+        """Returns the label of one photo: its class index, int64.
+
+        Of a set with masks, the mask: a `PIL.Image.Image` of mode L and the photo's full size
+        whose values are class indices, 255 where a pixel is of none.
         """
 
     def digest(self) -> str:
@@ -83,6 +90,11 @@ class ConcatenatedPhotos:
         """Returns one photo: mode RGB, upright; see `edgekit.data.image_set.PhotoSet`."""
         part, within = self._place(index)
         return self.parts[part].load(within, shrink)
+
+    def label(self, index: int) -> Any:
+        """Returns the label of one photo; see `edgekit.data.image_set.PhotoSet`."""
+        part, within = self._place(index)
+        return self.parts[part].label(within)
 
     def digest(self) -> str:
         """Returns a SHA-256 over names, labels and contents, in hex."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from edgekit.data.images import to_rgb
+from edgekit.data.placement import FITS, Placement, place
 from edgekit.errors import UsageError
 
 RESAMPLING = {
@@ -22,6 +23,8 @@ RESAMPLING = {
 LAYOUTS = ("NHWC", "NCHW")
 #: Of records that name none, as all did while there was one.
 DEFAULT_TASK = "classification"
+#: Of records that name none, likewise.
+DEFAULT_FIT = "crop"
 #: By type of an input that takes the bytes of a photo: what is taken from each of them.
 BYTE_MEANS = {"uint8": 0.0, "int8": 128.0}
 
@@ -41,6 +44,7 @@ class Preprocessing:
         color: the channel order; 'RGB' is the only one.
         dtype: of the input: 'float32', or 'uint8' or 'int8' where it takes a photo's bytes.
         task: what the outputs mean; the name of a package of `edgekit.tasks`.
+        fit: how a photo becomes square; one of `edgekit.data.placement.FITS`.
 
     Raises:
         UsageError: a value that no photo can be prepared with.
@@ -56,6 +60,7 @@ class Preprocessing:
     color: str = "RGB"
     dtype: str = "float32"
     task: str = DEFAULT_TASK
+    fit: str = DEFAULT_FIT
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -63,11 +68,11 @@ class Preprocessing:
             raise UsageError(f"this preprocessing cannot be used: {problem}")
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        """Crops the centre square of ``crop_fraction`` of the shorter side and resizes it once.
+        """Crops, pads or stretches the photo as `fit` says, and resizes it once.
 
-        The square starts and ends between pixels, as in the released code
+        The centre square starts and ends between pixels, as in the released code
         (``_decode_and_center_crop``, tensorflow/tpu): a crop of the network's own size is
-        then a copy, and not a blur by half a pixel.
+        then a copy, and not a blur by half a pixel. A margin has the mean colour.
 
         Args:
             image: of any size and mode; what `edgekit.data.images.decode_image` gives.
@@ -76,12 +81,17 @@ class Preprocessing:
             uint8 [resolution, resolution, 3], RGB.
         """
         rgb = to_rgb(image)
-        # A share such as 240/272 of 272 must not lose a pixel to rounding.
-        side = max(int(self.crop_fraction * min(rgb.size) + 1e-6), 1)
-        left, top = (rgb.width - side + 1) // 2, (rgb.height - side + 1) // 2
-        box = (left, top, left + side, top + side)
-        size = (self.resolution, self.resolution)
-        return np.array(rgb.resize(size, RESAMPLING[self.interpolation], box=box))
+        return self.place(rgb.size).image(rgb, RESAMPLING[self.interpolation], self.margin)
+
+    def place(self, size: tuple[int, int]) -> Placement:
+        """Where a photo of this width and height is within the input, and back."""
+        return place(size, self.resolution, self.fit, self.crop_fraction)
+
+    @property
+    def margin(self) -> tuple[int, int, int]:
+        """The colour of what a padded photo leaves of the input, RGB: the mean."""
+        red, green, blue = (min(255, max(0, round(value))) for value in self.mean)
+        return red, green, blue
 
     def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Returns (pixels - mean) / std.
@@ -127,6 +137,8 @@ class Preprocessing:
         record = dataclasses.asdict(self)
         if self.task == DEFAULT_TASK:
             del record["task"]
+        if self.fit == DEFAULT_FIT:
+            del record["fit"]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
 
     @classmethod
@@ -174,6 +186,7 @@ def _problem(p: Preprocessing) -> str | None:
         ("layout", p.layout, LAYOUTS),
         ("color", p.color, ("RGB",)),
         ("dtype", p.dtype, ("float32", *BYTE_MEANS)),
+        ("fit", p.fit, FITS),
     )
     if not isinstance(p.task, str):
         return f"task {p.task!r} is not a name"

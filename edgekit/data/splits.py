@@ -44,6 +44,29 @@ _VERSION = 1  # of the rules below: another number makes every cached split stal
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a run asks for; see `load_splits`.
+
+    Attributes:
+        data: the training images; None for the built-in ones.
+        val: the validation images.
+        calibration: the calibration images.
+        calibration_count: how many training images calibrate where there are no others.
+        seed: of everything random.
+        builtin_resolution: height and width of the built-in images, in pixels.
+        progress: called with what is done, how many are, and how many there are.
+    """
+
+    data: Source | None = None
+    val: Source | None = None
+    calibration: Source | None = None
+    calibration_count: int = 256
+    seed: int = 0
+    builtin_resolution: int = 64
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
 class Splits:
     """The three sets of a run, and what there is to say about them.
 

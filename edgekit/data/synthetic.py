@@ -149,6 +149,10 @@ class SyntheticPhotos:
             self._drawn[i] = image.copy()
         return image
 
+    def label(self, index: int) -> Any:
+        """Returns the class index of one photo, int64."""
+        return self.labels[index]
+
     def digest(self) -> str:
         """Returns the SHA-256 over what determines the photos, and over ten of them, in hex."""
         digest = hashlib.sha256(f"{VERSION} {self.to_dict()}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,19 +37,37 @@ def predict(
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     advance: Advance | None = None,
-) -> NDArray[np.float32]:
+    keep: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+) -> NDArray[Any]:
     """Runs a network on every photo, in order.
 
+    Args:
+        network: takes normalised photos, float NCHW.
+        photos: n photos.
+        preprocessing: of its input.
+        batch_size: photos at once.
+        device: that it runs on.
+        advance: told of the photos done.
+        keep: what is kept of the outputs of a batch (`edgekit.tasks.task.Task.keep`).
+
     Returns:
-        Logits, float32 [n, classes].
+        Outputs [n, ...]: of a classifier float32 [n, classes]; maps NHWC.
     """
     network = place(network, device).eval()
-    logits = []
+    kept = []
     done = 0
     with torch.inference_mode():
-        for pixels, labels in eval_batches(photos, preprocessing, batch_size):
-            logits.append(network(to_input(pixels, preprocessing, device)).float().cpu().numpy())
-            done += len(labels)
+        for pixels, indices in eval_batches(photos, preprocessing, batch_size):
+            kept.append(keep(to_array(network(to_input(pixels, preprocessing, device)))))
+            done += len(indices)
             if advance:
                 advance(done, len(photos))
-    return np.concatenate(logits)
+    return np.concatenate(kept)
+
+
+def to_array(outputs: Tensor) -> NDArray[Any]:
+    """A torch network's outputs as arrays of numpy: float32 or integers, maps NHWC."""
+    found = outputs.float() if outputs.is_floating_point() else outputs
+    if found.dim() == 4:
+        found = found.permute(0, 2, 3, 1)
+    return np.ascontiguousarray(found.cpu().numpy())

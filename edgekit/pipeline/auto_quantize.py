@@ -282,7 +282,14 @@ class _Evaluator:
             self.classify = partial(classify, model=folders.model, task=self.task)
         self.max_drop, self.threads, self.progress = search.max_drop, threads, progress
         network = Network(Graph.load(folders.model / GRAPH))
-        self.wanted = predict(network, self.photos, self.preprocessing, device=pick_device(device))
+        self.wanted = predict(
+            network,
+            self.photos,
+            self.preprocessing,
+            device=pick_device(device),
+            keep=self.task.keep,
+        )
+        self.labels = self.task.labels(self.photos, self.preprocessing)
 
     def __call__(self, name: str, graph: Graph, seconds: float) -> Trial:
         from edgekit.converters.tflite.write import write_tflite
@@ -293,7 +300,7 @@ class _Evaluator:
             run_file(self.file, self.photos, self.preprocessing, self.threads, advance)
         )
         self.file.unlink()
-        task, labels = self.task, self.task.labels(self.photos)
+        task, labels = self.task, self.labels
         scores = [task.score(task.tally(found, labels)) for found in (self.wanted, logits)]
         drop, near = 100 * (scores[0] - scores[1]), task.compare(self.wanted, logits)
         expected = 100 * near.expected_drop

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit import runs
 from edgekit.data.splits import Splits
 from edgekit.errors import EdgekitError
 from edgekit.options.build import BuildOptions
-from edgekit.pipeline.findings import read_logits
+from edgekit.pipeline.findings import read_outputs
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
 from edgekit.pipeline.stages.chips import OnPart
@@ -22,6 +24,7 @@ from edgekit.targets.base import Compiled, Target
 from edgekit.targets.executions import ChipFigures, Execution
 from edgekit.targets.files import Form
 from edgekit.targets.measure.photos import spread
+from edgekit.tasks.registry import find_task
 
 Outcomes = Mapping[str, Outcome]
 
@@ -113,19 +116,20 @@ def _executed(
     compiled: ChipFigures | None,
     splits: Splits,
 ) -> Chip:
-    execution, task = plan.executions[role], runs.read_task(outcomes["weights"].folder)
+    preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
+    execution, task = plan.executions[role], find_task(preprocessing.task)
     chosen = _photos(plan, role, splits)
     outputs = np.load(outcomes[role].folder / runs.LOGITS, allow_pickle=False)
     whole = _photos(plan, "evaluate reference kernels", splits)
     places = [whole.index(k) for k in chosen if k in whole]
-    int8 = read_logits(outcomes, "reference kernels")[places]
+    int8 = read_outputs(outcomes, "reference kernels")[places]
     row = make_row(
         task,
         execution.row,
         execution.runtime,
         outputs,
-        task.labels(splits.val.subset(chosen)),
-        reference=read_logits(outcomes, "fp32-torch")[chosen],
+        task.labels(splits.val.subset(chosen), preprocessing),
+        reference=read_outputs(outcomes, "fp32-torch")[chosen],
     )
     said = read_json(outcomes[role].folder / runs.CHIP)
     figures = ChipFigures(**said["figures"])
@@ -136,11 +140,18 @@ def _executed(
         runtime=execution.runtime,
         kind=execution.kind,
         row=row,
-        same=float((int8 == outputs).all(axis=1).mean()) if same else None,
+        same=_share_of_same(int8, outputs) if same else None,
         agreement_int8=task.compare(int8, outputs).agreement if comparable else None,
         first_difference=said["first_difference"],
         figures=(figures.merged(compiled) if compiled else figures).to_dict(),
     )
+
+
+def _share_of_same(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Of the photos, those with the same bits in both."""
+    pairs = zip(first, second, strict=True)
+    same = [one.tobytes() == other.tobytes() for one, other in pairs]
+    return float(np.mean(same))
 
 
 def _photos(plan: Plan, role: str, splits: Splits) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,11 @@ PHOTOS = 4
 SIMULATION, TFLITE = "w8a8-sim", "w8a8-tflite"
 
 
-def read_logits(outcomes: Outcomes, stage: str) -> NDArray[np.float32]:
-    """The scores of one row, float32 [n, classes]."""
+def read_outputs(outcomes: Outcomes, stage: str) -> NDArray[Any]:
+    """What is kept of the outputs of one row, [n, ...]."""
     path = outcomes[f"evaluate {stage}"].folder / runs.LOGITS
-    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    return logits
+    outputs: NDArray[Any] = np.load(path, allow_pickle=False)
+    return outputs
 
 
 def quantized_graph(outcomes: Outcomes) -> Graph:
@@ -93,7 +93,7 @@ def find_outliers(
 def _divergences(outcomes: Outcomes, stage: str) -> NDArray[np.float64]:
     """KL of one row from fp32, by photo."""
     task = runs.read_task(outcomes["weights"].folder)
-    return task.divergences(read_logits(outcomes, "fp32-torch"), read_logits(outcomes, stage))
+    return task.divergences(read_outputs(outcomes, "fp32-torch"), read_outputs(outcomes, stage))
 
 
 def beyond_noise(

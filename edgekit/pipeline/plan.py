@@ -195,7 +195,9 @@ def _first_stages(
     builtin = options.data is None
     resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
     data = Data(
-        sources=Sources(options.data, options.val, options.calibration, options.unlabelled),
+        sources=Sources(
+            options.data, options.val, options.calibration, options.unlabelled, spec.task
+        ),
         calibration_count=options.calibration_count,
         seed=options.seed,
         resolution=resolution if builtin else None,

@@ -24,7 +24,7 @@ from edgekit.pipeline.findings import (
     find_inversions,
     find_outliers,
     quantized_graph,
-    read_logits,
+    read_outputs,
 )
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
@@ -87,7 +87,8 @@ def describe_run(
 ) -> Document:
     """What ``report.json`` holds of any run: how it was trained, and how well that went."""
     splits = runs.read_splits(outcomes["data"].folder)
-    logits, task = read_logits(outcomes, "fp32-torch"), _task(outcomes)
+    logits, task = read_outputs(outcomes, "fp32-torch"), _task(outcomes)
+    labels = _labels(outcomes, splits)
     document = Document(
         schema_version=SCHEMA_VERSION,
         edgekit_version=__version__,
@@ -113,7 +114,7 @@ def describe_run(
         preprocessing=read_json(outcomes["weights"].folder / runs.PREPROCESSING),
         training=None,
         quantization=None,
-        evaluation=task.page.evaluate("fp32-torch", logits, task.labels(splits.val), splits.labels),
+        evaluation=task.page.evaluate("fp32-torch", logits, labels, splits.labels),
         targets=[],
         devices=[],
         files=[
@@ -223,16 +224,16 @@ def judged(outcomes: Outcomes, splits: Splits) -> dict[str, Any] | None:
     """The search of ``--quantize auto``, and what its choice gives on the photos held out."""
     search = read_search(outcomes)
     if search is not None:
-        fp32, int8 = (read_logits(outcomes, row) for row in ("fp32-torch", "w8a8-tflite"))
+        fp32, int8 = (read_outputs(outcomes, row) for row in ("fp32-torch", "w8a8-tflite"))
         task = _task(outcomes)
-        search["held_out"] = held_out(task, search, fp32, int8, task.labels(splits.val))
+        search["held_out"] = held_out(task, search, fp32, int8, _labels(outcomes, splits))
     return search
 
 
 def noise_floor(outcomes: Outcomes) -> NoiseFloor:
     """How far two correct runtimes are apart on the same int8 file: rounding, and nothing else."""
-    builtin = read_logits(outcomes, "w8a8-builtin")
-    row = read_logits(outcomes, "w8a8-tflite")
+    builtin = read_outputs(outcomes, "w8a8-builtin")
+    row = read_outputs(outcomes, "w8a8-tflite")
     xnnpack = row[spread_photos(len(row))]
     found = _task(outcomes).compare(builtin, xnnpack)
     return NoiseFloor(n=len(builtin), agreement=found.agreement, kl=found.kl)
@@ -242,8 +243,8 @@ def make_rows(
     outcomes: Outcomes, splits: Splits, files: Mapping[str, Path], forms: Sequence[Form]
 ) -> list[Row]:
     """One row per form of the model, all on the same photos."""
-    reference, task = read_logits(outcomes, "fp32-torch"), _task(outcomes)
-    labels = task.labels(splits.val)
+    reference, task = read_outputs(outcomes, "fp32-torch"), _task(outcomes)
+    labels = _labels(outcomes, splits)
     torch, litert = f"torch {installed('torch')}", f"LiteRT {installed('ai-edge-litert')}"
     scheme = scheme_written(files)
     int8 = "w8a8" if scheme == W8A8 else scheme
@@ -266,7 +267,7 @@ def make_rows(
             task,
             stage,
             runtime,
-            read_logits(outcomes, role),
+            read_outputs(outcomes, role),
             labels,
             reference=reference,
             size_bytes=sum(files[file].stat().st_size for file in written) or None,
@@ -278,6 +279,12 @@ def make_rows(
 
 def _task(outcomes: Outcomes) -> Task:
     return runs.read_task(outcomes["weights"].folder)
+
+
+def _labels(outcomes: Outcomes, splits: Splits) -> Any:
+    """The labels of the validation photos."""
+    preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
+    return _task(outcomes).labels(splits.val, preprocessing)
 
 
 def _form_row(form: Form) -> tuple[str, str, str, tuple[str, ...]]:
@@ -336,12 +343,12 @@ def make_manifest(
 def find_worst(outcomes: Outcomes, splits: Splits) -> Sequence[Example]:
     """The photos that the trained network errs on most."""
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
-    logits = read_logits(outcomes, "fp32-torch")
+    logits = read_outputs(outcomes, "fp32-torch")
     return _task(outcomes).page.hardest(logits, splits.val, preprocessing, WORST_PHOTOS)
 
 
 def find_misses(outcomes: Outcomes, splits: Splits) -> tuple[Sequence[Example], int]:
     """Photos that fp32 got right and int8 wrong: the first few, and how many there are."""
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
-    fp32, int8 = (read_logits(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
+    fp32, int8 = (read_outputs(outcomes, stage) for stage in ("fp32-torch", "w8a8-tflite"))
     return _task(outcomes).page.lost(fp32, int8, splits.val, preprocessing, MAX_PHOTOS)

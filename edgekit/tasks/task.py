@@ -2,9 +2,11 @@
 
 Three kinds of values go through it:
 
-- *Outputs*: what a network answers to n images, an array [n, ...] of any real dtype. Of a network
-  with several outputs (the levels of a detector) a structured array [n] with a named field for
-  each, so that it is saved, joined and indexed by image like any other.
+- *Outputs*: what a network answers to n images, an array [n, ...] of any real dtype, maps NHWC. Of
+  a network with several outputs (the levels of a detector) a structured array [n] with a named
+  field for each, so that it is saved, joined and indexed by image like any other. Where that is
+  too much to keep of every image, `Task.keep` makes less of it, in the same form; all that a task
+  does with outputs in numpy it does with what `keep` gave.
 - *Labels*: what is known of n images, indexed by image: class indices int64 [n], masks
   uint8 [n, height, width], an object array [n] of boxes.
 - *Targets*: a batch of labels as the loss takes it, a torch tensor, or another form of it (mixed
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from edgekit.data.augmentation.augment import Augmentation
     from edgekit.data.image_set import PhotoSet
     from edgekit.data.preprocessing import Preprocessing
+    from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
 
 Record = Mapping[str, Any]
@@ -77,6 +80,20 @@ class Closeness(NamedTuple):
     agreement: float
     kl: float
     expected_drop: float
+
+
+class Loss(NamedTuple):
+    """What a step of training makes smaller.
+
+    Attributes:
+        kind: one of `Learning.losses`; empty for the first of them.
+        smoothing: share of a target that is spread evenly over the classes.
+        class_weights: of each class in the mean; none where all count alike.
+    """
+
+    kind: str = ""
+    smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
 
 class Output(NamedTuple):
@@ -143,6 +160,8 @@ class Learning(ABC):
 
     #: How an image is varied together with its label.
     augmentation: type[Augmentation]
+    #: The names of its losses, the default first.
+    losses: tuple[str, ...]
 
     @abstractmethod
     def blank(self, count: int, side: int, device: torch.device) -> Tensor:
@@ -169,8 +188,8 @@ class Learning(ABC):
         """
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """Mean loss of a batch, a scalar; ``smoothing`` is the share of a target spread evenly."""
+    def loss(self, outputs: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+        """Mean loss of a batch, a scalar, of a network's outputs [n, ...], maps NCHW."""
 
     @abstractmethod
     def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
@@ -270,8 +289,24 @@ class Task(ABC):
         """Its training; imports torch."""
 
     @abstractmethod
-    def labels(self, photos: PhotoSet) -> Any:
-        """The labels of all images of a set, indexed by image."""
+    def find_splits(self, wanted: Wanted) -> Splits:
+        """Finds, reads and divides the images of a run; raises UsageError where it cannot."""
+
+    @abstractmethod
+    def fingerprint(self, wanted: Wanted) -> str:
+        """A cheap key, in hex, of all that `find_splits` would read; nothing is decoded."""
+
+    @abstractmethod
+    def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> Any:
+        """The labels of all images of a set, indexed by image, as its inputs are prepared."""
+
+    def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """What is kept of outputs; all of them, unless a task overrides it.
+
+        Args:
+            outputs: of n images, as a network or a file gives them; maps NHWC.
+        """
+        return outputs
 
     @abstractmethod
     def decode(self, outputs: NDArray[Any]) -> NDArray[Any]:

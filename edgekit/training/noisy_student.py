@@ -137,7 +137,9 @@ def _student_job(
     """The labelled photos as often as asked for, and the pseudo-labelled ones."""
     labelled = (job.train,) * recipe.labelled_repeats
     task = find_task(job.preprocessing.task)
-    known = task.learning.targets(task.labels(job.train), labels.targets.shape[1])
+    known = task.learning.targets(
+        task.labels(job.train, job.preprocessing), labels.targets.shape[1]
+    )
     return replace(
         job,
         train=ConcatenatedPhotos((*labelled, unlabelled.subset(labels.photos.tolist()))),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.tasks.task import Loss
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "exponential", "constant")
@@ -56,6 +57,8 @@ class Recipe:
         first_magnitude: of RandAugment in the first stage.
         first_dropout: in the first stage; None lets dropout stand still.
         seed: of the order, the augmentation, dropout and drop-connect.
+        loss: one of the task's; empty for its default.
+        class_weights: of each class in the loss; none where all count alike.
     """
 
     epochs: int
@@ -83,6 +86,13 @@ class Recipe:
     first_magnitude: float = 5.0
     first_dropout: float | None = None
     seed: int = 0
+    loss: str = ""
+    class_weights: tuple[float, ...] = ()
+
+    @property
+    def objective(self) -> Loss:
+        """What a step makes smaller."""
+        return Loss(self.loss, self.label_smoothing, self.class_weights)
 
     def __post_init__(self) -> None:
         for name, value, known in (

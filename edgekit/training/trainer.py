@@ -119,7 +119,7 @@ class Trainer:
         """
         with autocast(self.device, self.engine.precision):
             logits = self.gradient.forward(inputs)
-        return self.task.learning.loss(logits.float(), targets, self.recipe.label_smoothing)
+        return self.task.learning.loss(logits.float(), targets, self.recipe.objective)
 
     def run(self) -> tuple[Graph, list[Epoch]]:
         """Trains to the end and returns the averaged network and the history.
@@ -283,8 +283,11 @@ class Trainer:
         self.network.load_state_dict(self.average.values)
         part = list(self.world.part(len(self.val)))
         mine = self.val.subset(part or [0])  # a process without photos has a tally of none
-        logits = predict(self.network, mine, self.preprocessing, device=self.device)
-        tally = self.task.tally(logits[: len(part)], self.task.labels(mine)[: len(part)])
+        found = predict(
+            self.network, mine, self.preprocessing, device=self.device, keep=self.task.keep
+        )
+        labels = self.task.labels(mine, self.preprocessing)
+        tally = self.task.tally(found[: len(part)], labels[: len(part)])
         self.network.load_state_dict(current)
         return self.task.score(self.world.total(*tally))
 

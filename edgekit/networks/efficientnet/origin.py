@@ -9,6 +9,7 @@ from typing import Any
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
+from edgekit.networks.segmentation.decoders import decoder_record, read_decoder
 
 FAMILY = "efficientnet"
 
@@ -16,7 +17,10 @@ FAMILY = "efficientnet"
 def origin_of(spec: ModelSpec) -> dict[str, Any]:
     """What a Graph that is built from a variant keeps of it (`Graph.origin`)."""
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
-    return {"family": FAMILY, **fields}
+    # Files of networks without a decoder are those of before there was one.
+    decoder = {"decoder": decoder_record(spec.decoder)} if spec.decoder else {}
+    del fields["decoder"]
+    return {"family": FAMILY, **fields, **decoder}
 
 
 def spec_of(graph: Graph) -> ModelSpec | None:
@@ -27,7 +31,7 @@ def spec_of(graph: Graph) -> ModelSpec | None:
     """
     try:
         return spec_in(graph.origin)
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise UsageError(f"the origin of {graph.name} is damaged", cause=str(error)) from error
 
 
@@ -35,11 +39,13 @@ def spec_in(origin: Mapping[str, Any] | None) -> ModelSpec | None:
     """The variant of an origin; None where it is of no variant.
 
     Raises:
-        TypeError: it has other fields than a variant has.
+        KeyError or TypeError: it has other fields than a variant has.
     """
     # Files that name no family are older than that word, and of this one.
     if origin is None or origin.get("family", FAMILY) != FAMILY:
         return None
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in origin.items()}
     fields.pop("family", None)
+    if fields.get("decoder") is not None:
+        fields["decoder"] = read_decoder(fields["decoder"])
     return ModelSpec(**fields)

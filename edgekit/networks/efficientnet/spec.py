@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.segmentation.decoders import DECODERS, Decoder
 
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -189,10 +190,8 @@ class ModelSpec:
             the stride is 2. It belongs to the weights.
         interpolation: how photos are resized.
         crop: side of the centre square over a photo's shorter side, in evaluation.
+        decoder: what follows the blocks in place of the head and the classifier, if anything does.
     """
-
-    #: What all variants of the family are for; a package of `edgekit.tasks`.
-    task: ClassVar[str] = "classification"
 
     name: str
     width: float
@@ -213,6 +212,19 @@ class ModelSpec:
     padding: str = "same"
     interpolation: str = "bicubic"
     crop: float = 0.875
+    decoder: Decoder | None = None
+
+    @property
+    def task(self) -> str:
+        """What the network is for; a package of `edgekit.tasks`."""
+        return "segmentation" if self.decoder else "classification"
+
+    @property
+    def backbone(self) -> ModelSpec:
+        """The variant that the decoder is on; itself where there is none."""
+        if self.decoder is None:
+            return self
+        return replace(self, name=self.name.partition("-")[2], decoder=None)
 
     def filters(self, filters: int) -> int:
         """Scales a channel count by the width and this variant's rounding rule."""
@@ -355,11 +367,17 @@ def find_spec(name: str) -> ModelSpec:
     """Looks a variant up by the names that people write.
 
     ``b0``, ``EfficientNet-B0``, ``tf_efficientnet_lite0``, ``efficientnetv2-s``, ``edgetpu-s`` and
-    ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood.
+    ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood; each
+    with ``unet-`` or ``deeplab-`` in front is a network for segmentation.
 
     Raises:
         UsageError: no such variant; the hint names the nearest.
     """
+    first, _, variant = name.partition("-")
+    if first.lower() in DECODERS and variant:
+        backbone = find_spec(variant)
+        decoder = DECODERS[first.lower()]()
+        return replace(backbone, name=f"{first.lower()}-{backbone.name}", decoder=decoder)
     key = _plain(name.partition(".")[0])
     key = re.sub(r"^(tf)?efficientnet", "", key)
     key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)

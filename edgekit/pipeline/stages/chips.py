@@ -14,7 +14,7 @@ from edgekit.data.image_set import PhotoSet
 from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError
 from edgekit.pipeline.stage import FolderOf, hashed_as
-from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_logits, run_file
+from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_outputs, run_file
 from edgekit.runs import CHIP, LOGITS
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
@@ -40,10 +40,10 @@ class OnPart(OnFile):
     def keep(self, folder: Path, outputs: NDArray[Any], of: FolderOf) -> str:
         """Keeps what the file answered for `photos`; returns a few words on it."""
         original, photos = self.converted.original, self.photos(of)
-        task = original.task(of)
         if original.head == "none":
-            outputs = classify(outputs, of(original.trained), task)
-        return f"{keep_logits(folder, task, outputs, photos)} on {len(photos)} photos"
+            outputs = classify(outputs, of(original.trained), original.task(of))
+        kept = keep_outputs(folder, outputs, photos, original.preprocessing(of))
+        return f"{kept} on {len(photos)} photos"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

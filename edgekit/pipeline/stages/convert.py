@@ -171,9 +171,11 @@ class ConvertForm(ModelFile):
                 done += len(pixels)
                 progress("calibrate", min(done, len(photos)), len(photos))
 
-        def choosing() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        def choosing() -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
             chosen = validation.subset(choosing_half(len(validation), seed))
-            return eval_batches(chosen, preprocessing, 16)
+            labels = find_task(preprocessing.task).labels(chosen, preprocessing)
+            for pixels, indices in eval_batches(chosen, preprocessing, 16):
+                yield pixels, labels[indices]
 
         advance = partial(progress, f"train {self.row}")
         io = "float32" if self.io == "float32" else "uint8"

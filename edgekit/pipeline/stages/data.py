@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from edgekit.data.splits import fingerprint, load_splits
+from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.data.splits import Wanted
 from edgekit.data.unlabelled import fingerprint_unlabelled, load_unlabelled
 from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
 from edgekit.runs import SPLITS, UNLABELLED
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
+from edgekit.tasks.registry import find_task
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where photos are: folders, lists or shards; without ``data``, they are the built-in ones."""
+    """Where a task's photos are; without ``data``, they are the built-in ones."""
 
     data: str | None = None
     val: str | None = None
     calibration: str | None = None
     unlabelled: str | None = None
+    task: str = DEFAULT_TASK
 
     def state(self) -> tuple[str, str | None]:
         """What tells these photos from others, without reading them.
@@ -28,8 +32,12 @@ class Sources:
         Raises:
             UsageError: there are none.
         """
-        labelled = fingerprint(self.data, self.val, self.calibration)
+        labelled = find_task(self.task).fingerprint(self.wanted())
         return labelled, fingerprint_unlabelled(self.unlabelled) if self.unlabelled else None
+
+    def wanted(self, **more: Any) -> Wanted:
+        """What is asked of the task, with other fields of `Wanted`."""
+        return Wanted(self.data, self.val, self.calibration, **more)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,15 +61,13 @@ class Data(Stage):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         given = self.sources
-        splits = load_splits(
-            given.data,
-            given.val,
-            given.calibration,
+        wanted = given.wanted(
             calibration_count=self.calibration_count,
             seed=self.seed,
             progress=progress,
             builtin_resolution=self.resolution or 0,  # only the built-in photos read it
         )
+        splits = find_task(given.task).find_splits(wanted)
         write_json(folder / SPLITS, splits.to_dict())
         if given.unlabelled is not None:
             unlabelled = load_unlabelled(given.unlabelled, splits, progress)

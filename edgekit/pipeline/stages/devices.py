@@ -16,6 +16,7 @@ from edgekit.report.document import Device
 from edgekit.system.console import Console
 from edgekit.targets.measure.method import choose_method
 from edgekit.targets.measure.photos import Photos, make_job, spread
+from edgekit.tasks.registry import find_task
 
 
 def measure(
@@ -33,7 +34,8 @@ def measure(
     """
     chosen = spread(len(splits.val), options.device_limit)
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
-    truth = splits.val.labels[np.array(chosen)]
+    task = find_task(preprocessing.task)
+    truth = task.labels(splits.val.subset(chosen), preprocessing)
     photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)
     job = make_job(model, photos)
     method = choose_method(None, options.benchmark_binary)

@@ -19,9 +19,10 @@ from edgekit.pipeline.stages.convert import ModelFile
 from edgekit.pipeline.stages.quantize import QuantizedNetwork
 from edgekit.pipeline.stages.train import Train
 from edgekit.pipeline.stages.weights import Weights
-from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, read_task, with_input_of
+from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, with_input_of
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
+from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
 from edgekit.training.outputs import GRAPH
 
@@ -50,8 +51,8 @@ class EvaluateTorch(Stage):
         photos = read_splits(of(self.trained.data)).val
         preprocessing = read_preprocessing(of(self.trained.weights))
         network = Network(Graph.load(of(self.trained) / GRAPH))
-        logits = _predict(network, photos, preprocessing, self.device, progress)
-        return keep_logits(folder, read_task(of(self.trained.weights)), logits, photos)
+        outputs = _predict(network, photos, preprocessing, self.device, progress)
+        return keep_outputs(folder, outputs, photos, preprocessing)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,18 +74,18 @@ class EvaluateSimulation(Stage):
         from edgekit.calibration.simulate import Simulation
 
         original = self.quantized.original
-        photos, task = original.splits(of).val, original.task(of)
-        preprocessing = with_input_of(of(self.quantized.calibrated), original.preprocessing(of))
+        photos, own = original.splits(of).val, original.preprocessing(of)
+        preprocessing = with_input_of(of(self.quantized.calibrated), own)
         network = Simulation(Graph.load(of(self.quantized) / GRAPH))
         outputs = _predict(network, photos, preprocessing, self.device, progress)
         if original.head == "none":
-            outputs = classify(outputs, of(original.trained), task)
-        return keep_logits(folder, task, outputs, photos)
+            outputs = classify(outputs, of(original.trained), original.task(of))
+        return keep_outputs(folder, outputs, photos, own)
 
 
 def _predict(
     network: Any, photos: PhotoSet, preprocessing: Preprocessing, device: str, progress: Progress
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     from edgekit.networks.predict import predict
     from edgekit.networks.torch_device import pick_device
 
@@ -94,6 +95,7 @@ def _predict(
         preprocessing,
         device=pick_device(device),
         advance=lambda done, total: progress("evaluate", done, total),
+        keep=find_task(preprocessing.task).keep,
     )
 
 
@@ -140,10 +142,10 @@ class EvaluateFile(OnFile):
         advance = partial(progress, "evaluate")
         preprocessing = original.preprocessing(of)
         path = of(self.converted) / self.converted.file
-        logits = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
+        outputs = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
         if original.head == "none":
-            logits = classify(logits, of(original.trained), task)
-        return keep_logits(folder, task, logits, photos)
+            outputs = classify(outputs, of(original.trained), task)
+        return keep_outputs(folder, outputs, photos, preprocessing)
 
 
 def spread_photos(count: int) -> list[int]:
@@ -159,8 +161,8 @@ def run_file(
     threads: int,
     advance: Callable[[int, int], None],
     kernels: str = "xnnpack",
-) -> NDArray[np.float32]:
-    """What a file answers, float32 [n, outputs]; ``advance`` is told of the photos done.
+) -> NDArray[Any]:
+    """What a task keeps of a file's answers, [n, ...]; ``advance`` is told of the photos done.
 
     Fed by the file's own metadata, as on the device: a wrong record would show here.
     """
@@ -174,9 +176,10 @@ def run_file(
         runtime = open_classifier(path, threads=threads)
     else:
         runtime = LiteRT(path, threads=threads, kernels=kernels)
-    outputs: list[NDArray[np.float32]] = []
+    keep = find_task(preprocessing.task).keep
+    outputs: list[NDArray[Any]] = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
-        outputs.append(runtime.run(pixels))
+        outputs.append(keep(runtime.run(pixels)))
         advance(sum(map(len, outputs)), len(photos))
     return np.concatenate(outputs)
 
@@ -186,10 +189,14 @@ def classify(features: NDArray[Any], model: Path, task: Task) -> NDArray[Any]:
     return task.head.apply(Graph.load(model / GRAPH), features)
 
 
-def keep_logits(folder: Path, task: Task, logits: NDArray[Any], photos: PhotoSet) -> str:
+def keep_outputs(
+    folder: Path, outputs: NDArray[Any], photos: PhotoSet, preprocessing: Preprocessing
+) -> str:
     """Keeps outputs for photos; returns the metric in words."""
-    np.save(folder / LOGITS, logits.astype(np.float32))
-    return f"{task.metric.name} {task.score(task.tally(logits, task.labels(photos))):.4f}"
+    np.save(folder / LOGITS, outputs, allow_pickle=False)
+    task = find_task(preprocessing.task)
+    tally = task.tally(outputs, task.labels(photos, preprocessing))
+    return f"{task.metric.name} {task.score(tally):.4f}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -70,10 +70,10 @@ class Calibrate(Stage):
         def batches() -> Any:
             nonlocal plain
             done = 0
-            for pixels, labels in eval_batches(photos, preprocessing, 16):
+            for pixels, indices in eval_batches(photos, preprocessing, 16):
                 plain += int((pixels == pixels[:, :1, :1]).all((1, 2, 3)).sum())
                 yield ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
-                done += len(labels)
+                done += len(indices)
                 progress("calibrate", done, len(photos))
 
         histograms = collect(graph, batches(), skip=fixed)

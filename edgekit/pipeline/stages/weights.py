@@ -199,10 +199,12 @@ def _ask_the_photos(graph: Graph, photos: PhotoSet) -> tuple[str | None, str]:
     if spec is None:
         raise TypeError(f"{graph.name} does not say what variant it is")
     preprocessing = Preprocessing(graph.resolution, spec.mean, spec.std, ())
-    pixels, labels = next(eval_batches(photos, preprocessing, 64))
+    pixels, indices = next(eval_batches(photos, preprocessing, 64))
     guess = guess_padding(graph, preprocessing.normalize(pixels))
     share = max(guess.share, 1 - guess.share)
-    told = f"{round(share * guess.layers)} of {guess.layers} layers, run over {len(labels)} photos,"
+    told = (
+        f"{round(share * guess.layers)} of {guess.layers} layers, run over {len(indices)} photos,"
+    )
     if guess.padding is None:
         return None, f"the photos cannot tell the padding either: {told} agree"
     note = f"the padding is {guess.padding}: {told} say so"

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from edgekit.data.augmentation.augment import Augmentation
 from edgekit.data.augmentation.mixing import mix
-from edgekit.tasks.task import Learning
+from edgekit.tasks.task import Learning, Loss
 
 
 class ClassificationLearning(Learning):
     """Targets are class indices, int64 [n], or probabilities, float [n, classes]."""
 
+    losses = ("cross-entropy",)
     augmentation = Augmentation  # a class stays what it is, however the image is varied
 
     def blank(self, count: int, side: int, device: torch.device) -> Tensor:
@@ -41,8 +42,9 @@ class ClassificationLearning(Learning):
             targets = F.one_hot(targets, classes).float()
         return mix(inputs, targets, mixup=mixup, cutmix=cutmix, generator=generator)
 
-    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+    def loss(self, outputs: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+        weights = outputs.new_tensor(loss.class_weights) if loss.class_weights else None
+        return F.cross_entropy(outputs, targets, weights, label_smoothing=loss.smoothing)
 
     def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
         """KL(softmax(wanted) || softmax(outputs)): Hinton et al. 2015, at temperature 1."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.splits import fingerprint, load_splits
 from edgekit.networks.edit import replace_head, without_classifier
 from edgekit.networks.nodes import FullyConnected
 from edgekit.tasks.classification import metrics
@@ -18,6 +19,8 @@ from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, O
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
+    from edgekit.data.preprocessing import Preprocessing
+    from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
 
 LOGITS = Output("logit", "A logit per class.")
@@ -59,7 +62,21 @@ class Classification(Task):
 
         return LEARNING
 
-    def labels(self, photos: PhotoSet) -> NDArray[np.int64]:
+    def find_splits(self, wanted: Wanted) -> Splits:
+        return load_splits(
+            wanted.data,
+            wanted.val,
+            wanted.calibration,
+            calibration_count=wanted.calibration_count,
+            seed=wanted.seed,
+            progress=wanted.progress,
+            builtin_resolution=wanted.builtin_resolution,
+        )
+
+    def fingerprint(self, wanted: Wanted) -> str:
+        return fingerprint(wanted.data, wanted.val, wanted.calibration)
+
+    def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[np.int64]:
         return photos.labels
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:

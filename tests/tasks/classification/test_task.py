@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
@@ -12,7 +13,7 @@ from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.tasks.classification.metrics import expected_drop, kl_by_photo, wilson_interval
 from edgekit.tasks.classification.task import TASK
-from edgekit.tasks.task import Metric
+from edgekit.tasks.task import Loss, Metric
 
 LOGITS = np.array([[3, 1, 0], [0, 2, 1], [1, 0, 5], [4, 3, 0]], np.float32)
 LABELS = np.array([0, 1, 2, 1])
@@ -76,14 +77,14 @@ def test_the_loss_takes_labels_and_what_was_mixed():
     labels = torch.from_numpy(LABELS)
     one_hot = torch.from_numpy(learning.targets(LABELS, 3))
     for targets in (labels, one_hot):
-        loss = learning.loss(outputs, targets, 0.1)
+        loss = learning.loss(outputs, targets, Loss(smoothing=0.1))
         torch.testing.assert_close(loss, F.cross_entropy(outputs, labels, label_smoothing=0.1))
     inputs = torch.zeros(4, 3, 8, 8)
     generator = torch.Generator().manual_seed(0)
     _, mixed = learning.mix(inputs, labels, 3, mixup=0.2, cutmix=0.0, generator=generator)
     torch.testing.assert_close(mixed.sum(1), torch.ones(4))
     blank = learning.blank(4, 8, torch.device("cpu"))
-    assert torch.isfinite(learning.loss(outputs, blank, 0.0))
+    assert torch.isfinite(learning.loss(outputs, blank, Loss()))
     assert float(learning.distillation(outputs, outputs)) == pytest.approx(0, abs=1e-7)
     assert float(learning.distillation(torch.from_numpy(WORSE), outputs)) == pytest.approx(
         TASK.compare(LOGITS, WORSE).kl, rel=1e-5
@@ -99,7 +100,8 @@ def test_a_teacher_names_its_answers_and_how_sure_it_is():
 
 def test_the_labels_of_photos_are_their_classes():
     photos = SyntheticPhotos(5, 0, "train", 16)
-    assert TASK.labels(photos).tolist() == photos.labels.tolist()
+    record = Preprocessing(16, (127.0,) * 3, (128.0,) * 3, ())
+    assert TASK.labels(photos, record).tolist() == photos.labels.tolist()
 
 
 def test_scores_have_the_metrics_name_in_records():

@@ -1,0 +1,1 @@
+"""Semantic segmentation: decoders over the feature pyramid of a backbone."""

@@ -1,0 +1,71 @@
+"""The decoders of segmentation as data: what turns a backbone's maps into a class per pixel.
+
+Sources: U-Net (Ronneberger et al. 2015, arXiv 1505.04597) and DeepLabV3+ (Chen et al. 2018,
+arXiv 1802.02611), both as segmentation_models_pytorch 0.6.0 builds them. The default channels are
+smaller than its (256, 128, 64, 32, 16) and 256, whose U-Net decoder costs 5.5 times its encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+OUTPUT_STRIDES = (8, 16)
+
+
+@dataclass(frozen=True)
+class UNet:
+    """Maps are doubled in size and joined with those of the encoder, five times.
+
+    Attributes:
+        channels: of the five blocks, the coarsest first.
+        taps: which of an encoder's tensors are read, and how they are padded: one of
+            `edgekit.networks.segmentation.taps.TAPS`.
+    """
+
+    channels: tuple[int, ...] = (64, 48, 32, 24, 16)
+    taps: str = "tu"
+
+
+@dataclass(frozen=True)
+class DeepLab:
+    """Atrous convolutions at several rates over the last map, joined with one finer map.
+
+    Attributes:
+        channels: of the atrous branches and of the decoder.
+        output_stride: input pixels per pixel of the last map, 8 or 16: the strides behind are
+            replaced by dilation.
+        rates: dilations of the three atrous branches; None for 6, 12, 18 at output stride 16 and
+            twice that at 8 (tensorflow/models, deeplab).
+        skip: channels of the finer map.
+        taps: as `UNet.taps`.
+    """
+
+    channels: int = 128
+    output_stride: int = 16
+    rates: tuple[int, int, int] | None = None
+    skip: int = 48
+    taps: str = "tu"
+
+
+Decoder: TypeAlias = UNet | DeepLab
+
+#: By the first word of a network's name: ``unet-lite0``, ``deeplab-b0``.
+DECODERS: dict[str, type[Decoder]] = {"unet": UNet, "deeplab": DeepLab}
+
+
+def decoder_record(decoder: Decoder) -> dict[str, Any]:
+    """A decoder as JSON values."""
+    name = next(name for name, kind in DECODERS.items() if type(decoder) is kind)
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(decoder).items()}
+    return {"kind": name, **fields}
+
+
+def read_decoder(record: dict[str, Any]) -> Decoder:
+    """Reads what `decoder_record` gave.
+
+    Raises:
+        KeyError or TypeError: it is no such record.
+    """
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    return DECODERS[fields.pop("kind")](**fields)
