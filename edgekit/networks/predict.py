@@ -1,8 +1,9 @@
-"""Logits of many photos from a torch network, float or simulated."""
+"""Logits or classes of many photos from a torch network, float or simulated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,19 @@ def to_input(
     return ((photos - mean) / std).permute(0, 3, 1, 2)
 
 
+def to_answers(outputs: Tensor) -> NDArray[Any]:
+    """A network's output as runtimes give it.
+
+    Args:
+        outputs: as of `edgekit.networks.torch_network.Network`.
+
+    Returns:
+        Logits, float32 [n, classes] or NHWC, or classes, int64 [n, height, width] or NHWC.
+    """
+    maps = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
+    return np.asarray((maps.float() if maps.is_floating_point() else maps).cpu().numpy())
+
+
 def predict(
     network: nn.Module,
     photos: PhotoSet,
@@ -36,19 +50,19 @@ def predict(
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     advance: Advance | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """Runs a network on every photo, in order.
 
     Returns:
-        Logits, float32 [n, classes].
+        As of `to_answers`.
     """
     network = place(network, device).eval()
-    logits = []
+    answers = []
     done = 0
     with torch.inference_mode():
         for pixels, labels in eval_batches(photos, preprocessing, batch_size):
-            logits.append(network(to_input(pixels, preprocessing, device)).float().cpu().numpy())
+            answers.append(to_answers(network(to_input(pixels, preprocessing, device))))
             done += len(labels)
             if advance:
                 advance(done, len(photos))
-    return np.concatenate(logits)
+    return np.concatenate(answers)
