@@ -10,7 +10,8 @@ activations' (Xiao et al. 2022, SmoothQuant, arXiv 2211.10438, equation 4).
 
 What no factor passes: sigmoid, swish, and the network's input and output. A product lets factors
 through one operand and holds the other, the gate, where it is. So a swish network keeps only its
-residual chains: the outputs of projections and the sums of them.
+residual chains: the outputs of projections and the sums of them. Nor is anything changed that is
+concatenated.
 
 ReLU6 clips at 6, and a factor would move the clip, so that groups with a ReLU6 are left alone: the
 network is the same in reals for every input. With a ``margin`` they take part, as far as the
@@ -171,11 +172,18 @@ def _through_product(node: nodes.Mul) -> Passage:
     return (node.name, x), {gate}
 
 
+def _through_none(node: Node) -> Passage:
+    return (), {node.name, *node.inputs}
+
+
 PASSAGES: dict[type[Node], Callable[[Any], Passage]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _through_layer),
     nodes.Activation: _through_activation,
     nodes.Mul: _through_product,
     **dict.fromkeys((nodes.Add, nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _through_all),
+    **dict.fromkeys((nodes.Resize, nodes.Tile), _through_all),
+    # Behind a Concat the channels have other numbers; a factor would change which one is highest.
+    **dict.fromkeys((nodes.Concat, nodes.ArgMax), _through_none),
 }
 
 

@@ -111,6 +111,8 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
     count = 0
 
     def add(name: str, tensor: Tensor) -> Tensor:
+        if name in graph.class_tensors:
+            return tensor
         tensor = simulation.round(name, tensor)
         total = tensor.flatten(2).mean(2).sum(0) if tensor.dim() == 4 else tensor.sum(0)
         sums[name] = sums.get(name, torch.zeros(())) + total

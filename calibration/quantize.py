@@ -50,7 +50,8 @@ def collect(
 ) -> dict[str, Histogram]:
     """Runs calibration photos through the float network and keeps a histogram per tensor.
 
-    Tensors that have their scale from another have none: nothing is chosen for them.
+    Tensors that have their scale from another have none: nothing is chosen for them. Nor is
+    anything for classes.
 
     Args:
         graph: a prepared network (`edgekit.networks.passes.prepare`).
@@ -68,7 +69,7 @@ def collect(
                 cause="the file that it came from is damaged, or its training diverged",
             )
     network = place(Network(graph), device).eval()
-    tap = HistogramTap(frozenset(skip) | scale_owners(graph).keys())
+    tap = HistogramTap(frozenset(skip) | scale_owners(graph).keys() | graph.class_tensors)
     with torch.inference_mode():
         for batch in batches:
             photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)
@@ -123,8 +124,8 @@ def quantize(
 
     Args:
         graph: batch normalizations folded, activations written out.
-        ranges: of the input and of every node's output, but for those that have their scale from
-            another tensor (`edgekit.networks.quantization.scale_owners`).
+        ranges: of the input and of every node's output, but for classes and for those that have
+            their scale from another tensor (`edgekit.networks.quantization.scale_owners`).
         dtype: of the activations.
         kernels: parameters of kernels that have some already; the others get their own.
 
@@ -132,7 +133,8 @@ def quantize(
         ValueError: a tensor has no range.
     """
     owners = scale_owners(graph)
-    missing = {graph.input, *(node.name for node in graph.nodes)} - owners.keys() - ranges.keys()
+    tensors = {graph.input, *(node.name for node in graph.nodes)} - graph.class_tensors
+    missing = tensors - owners.keys() - ranges.keys()
     if missing:
         raise ValueError(f"no range for {sorted(missing)[:3]}")
     quant: dict[str, QuantParams] = {

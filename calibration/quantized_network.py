@@ -96,7 +96,9 @@ class QuantizedNetwork(GraphModule):
         self.owners = scale_owners(graph)
         self.roundings = roundings(graph)
         self.params = {
-            name: graph.quant[name] for name in (graph.input, *(n.name for n in graph.nodes))
+            name: graph.quant[name]
+            for name in (graph.input, *(n.name for n in graph.nodes))
+            if name not in graph.class_tensors
         }
         self.log_scales = nn.ParameterDict(
             {
@@ -116,10 +118,12 @@ class QuantizedNetwork(GraphModule):
                 parametrize.register_parametrization(layer, "bias", units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps normalised photos, float [n, 3, height, width], to logits, float [n, classes]."""
+        """Maps normalised photos, float [n, 3, height, width], to what `Network` gives."""
         return self.network.run(x, self._round)
 
     def _round(self, name: str, tensor: Tensor) -> Tensor:
+        if name in self.graph.class_tensors:
+            return tensor
         params = self.params[name]
         zero_point = params.zero_point[0]
         owner = self.owners.get(name, name)

@@ -179,8 +179,8 @@ def _sample(layer: Layer, count: int, generator: torch.Generator) -> tuple[Tenso
     x = F.pad(x, (left, right, top, bottom))
     columns = [
         x[photo, :, row * node.stride + dy, column * node.stride + dx]
-        for dy in range(node.kernel)
-        for dx in range(node.kernel)
+        for dy in range(0, node.reach, node.dilation)
+        for dx in range(0, node.reach, node.dilation)
     ]
     patches = torch.stack(columns, 2)  # [n, C, k * k]
     if not isinstance(node, DepthwiseConv2D):

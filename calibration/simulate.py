@@ -24,6 +24,9 @@ from edgekit.networks.quantization import (
 from edgekit.networks.schemes import W8_DYNAMIC, scheme_of_node
 from edgekit.networks.torch_network import Network
 
+#: Values between pixels count as ties within half of its inverse.
+TIE = 2**12
+
 #: Rounds values in steps, less the zero point, to whole steps; in place.
 Rounding = Callable[[Tensor], Tensor]
 
@@ -54,8 +57,19 @@ def _round_pool(graph: Graph, node: nodes.AveragePool2D) -> Rounding:
 ROUNDINGS: dict[type[Node], Callable[[Graph, Any], Rounding]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _nearest),
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean, nodes.Flatten), _nearest),
+    **dict.fromkeys((nodes.Concat, nodes.Tile, nodes.ArgMax), _nearest),
+    nodes.Resize: lambda graph, node: round_between_,  # of a nearest one, they are integers
     nodes.AveragePool2D: _round_pool,
 }
+
+
+def round_between_(steps: Tensor) -> Tensor:
+    """Rounds values between pixels to integers, ties up, as XNNPACK's RESIZE_BILINEAR does.
+
+    Its weights are multiples of 2**-11 (``xnn_s8_ibilinear`` in src/s8-ibilinear). A resize by a
+    power of two has many ties, which float32 misses by less than 2**-12.
+    """
+    return steps.mul_(TIE).round_().div_(TIE).add_(0.5).floor_()
 
 
 def round_mean_(means: Tensor, zero_point: int, count: int) -> Tensor:
@@ -132,9 +146,9 @@ class Simulation(nn.Module):
         self.roundings = roundings(graph)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps normalised photos, float [n, 3, height, width], to logits, float [n, classes]."""
-        logits: Tensor = self.network.run(x, self.round)
-        return logits
+        """Maps normalised photos, float [n, 3, height, width], to what `Network` gives."""
+        outputs: Tensor = self.network.run(x, self.round)
+        return outputs
 
     def round(self, name: str, tensor: Tensor) -> Tensor:
         """Rounds the tensor ``name`` to its integers; gives the reals that they stand for.

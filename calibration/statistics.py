@@ -58,7 +58,7 @@ def _of_layer(graph: Graph, node: WeightedNode, inputs: list[Reals]) -> Reals:
     values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
     kind = node.activation if isinstance(node, SpatialNode) else "linear"
     if node.batch_norm is None:
-        return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values["bias"])
+        return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values.get("bias", 0))
     spread = np.abs(values["gamma"])[:, None] * NODES
     seen = ACTIVATIONS[kind](values["beta"][:, None] + spread)
     expected: Reals = (seen * WEIGHTS).sum(1) / WEIGHTS.sum()
@@ -75,6 +75,10 @@ MEANS: dict[type[Node], Callable[[Graph, Any, list[Reals]], Reals]] = {
     nodes.Add: lambda graph, node, inputs: inputs[0] + inputs[1],
     nodes.Mul: lambda graph, node, inputs: inputs[0] * inputs[1],
     **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _of_input),
+    **dict.fromkeys((nodes.Resize, nodes.Tile), _of_input),
+    nodes.Concat: lambda graph, node, inputs: np.concatenate(inputs),
+    # Of the scores: the classes themselves, which no layer reads, have no mean.
+    nodes.ArgMax: _of_input,
 }
 
 

@@ -13,12 +13,23 @@ from typing import Any
 import numpy as np
 
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
-from edgekit.converters.tflite.operators import CHANNEL_AXES, FUSED, LAYOUTS, OPERATORS
+from edgekit.converters.tflite.operators import CHANNEL_AXES, LAYOUTS
+from edgekit.converters.tflite.rows import FUSED, RESIZES, operator_of
 from edgekit.converters.tflite.values import BEFORE, IN_FLOAT, PADDED
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import AveragePool2D, Flatten, Node, SpatialNode, WeightedNode
+from edgekit.networks.nodes import (
+    ArgMax,
+    AveragePool2D,
+    Flatten,
+    Node,
+    Resize,
+    SpatialNode,
+    WeightedNode,
+)
 from edgekit.networks.quantization import integers
 
+#: What stands between an operator and a tensor of the Graph that it reads.
+_SEEN_THROUGH = ("PAD", "DEQUANTIZE", "QUANTIZE", "CAST")
 #: float32 keeps 6e-8 of a scale.
 RELATIVE = 1e-6
 
@@ -30,7 +41,7 @@ class Difference:
     Attributes:
         tensor: the Graph's name of the tensor or weight.
         kind: ``scale``, ``zero point``, ``weights``, ``activation``, ``kernel``, ``stride``,
-            ``padding``, ``shape`` or ``structure``.
+            ``dilation``, ``padding``, ``resize``, ``shape`` or ``structure``.
         message: what is there and what should be.
     """
 
@@ -81,9 +92,9 @@ class _Matcher:
         return Match(self.tensors, self.copies(), self.operators, tuple(self.missing))
 
     def node(self, node: Node) -> None:
-        kind = OPERATORS[type(node)].operator
+        kind = operator_of(node)
         index = self.named.get(node.name)
-        op = self.writer(index) if index is not None else None
+        op = self.writer(node, index) if index is not None else None
         if index is None and isinstance(node, Flatten):  # FULLY_CONNECTED flattens its input
             if node.inputs[0] in self.tensors:
                 self.tensors[node.name] = self.tensors[node.inputs[0]]
@@ -100,20 +111,21 @@ class _Matcher:
             if name in self.named and self.named[name] in op.inputs:
                 self.tensors[name] = self.named[name]
 
-    def writer(self, index: int) -> Operator | None:
-        """The operator that computes a tensor, seen through a change of its type."""
+    def writer(self, node: Node, index: int) -> Operator | None:
+        """The operator that computes a node's tensor, seen through a change of type or shape."""
         op = self.producers.get(index)
-        if op is not None and op.name == "QUANTIZE":
+        changed = ("QUANTIZE", "RESHAPE") if isinstance(node, ArgMax) else ("QUANTIZE",)
+        if op is not None and op.name in changed:
             op = self.producers.get(op.inputs[0])
         return op
 
     def reads(self, op: Operator) -> set[int]:
-        """The activations that an operator reads, seen through padding and a change of type."""
+        """The activations that an operator reads, seen through padding and changes of type."""
         return {self.origin(i) for i in op.inputs if i >= 0 and self.is_activation(i)}
 
     def origin(self, index: int) -> int:
-        producer = self.producers.get(index)
-        while producer is not None and producer.name in ("PAD", "DEQUANTIZE"):
+        producer, own = self.producers.get(index), set(self.tensors.values())
+        while producer is not None and producer.name in _SEEN_THROUGH and index not in own:
             index = producer.inputs[0]
             producer = self.producers.get(index)
         return index
@@ -191,7 +203,7 @@ class _Comparison:
             if name in self.found.operators:
                 yield from self._operator(self.graph.node(name))
             for index in (self.found.tensors.get(name, -1), *copies.get(name, ())):
-                if index >= 0:
+                if index >= 0 and name not in self.graph.class_tensors:
                     yield from self._quantization(name, index, self.graph.quant[name])
 
     def _operator(self, node: Node) -> Iterator[Difference]:
@@ -202,7 +214,7 @@ class _Comparison:
             self.operators[index] = replace(op, fused_activation=wanted)
             message = f"fused activation {op.fused_activation} in the file, not {wanted}"
             yield Difference(node.name, "activation", message)
-        output = self.model.tensors[op.outputs[0]].shape
+        output = self.model.tensors[self.found.tensors[node.name]].shape
         if output != (1, *self.graph.shapes[node.name]):
             message = f"shape {list(output)} in the file, not {[1, *self.graph.shapes[node.name]]}"
             yield Difference(node.name, "shape", message)
@@ -210,6 +222,8 @@ class _Comparison:
             yield from self._geometry(node, op)
         if isinstance(node, AveragePool2D):
             yield from self._windows(node, op)
+        if isinstance(node, Resize):
+            yield from self._flags(node, op)
         if isinstance(node, WeightedNode):
             for name in node.weight_names():
                 if name in self.found.tensors:
@@ -223,6 +237,9 @@ class _Comparison:
         strides = {op.options["stride_h"], op.options["stride_w"]}
         if strides != {node.stride}:
             yield Difference(node.name, "stride", f"stride {strides}, not {node.stride}")
+        dilations = {op.options["dilation_h_factor"], op.options["dilation_w_factor"]}
+        if dilations != {node.dilation}:
+            yield Difference(node.name, "dilation", f"dilation {dilations}, not {node.dilation}")
         sides = self.graph.shapes[node.inputs[0]][:2]
         wanted = [node.pads(side) for side in sides]
         pad = self.model.producer(op.inputs[0])
@@ -244,6 +261,13 @@ class _Comparison:
             if found != node.kernel:
                 message = f"{kind} {list(found)} in the file, not {list(node.kernel)}"
                 yield Difference(node.name, kind, message)
+
+    def _flags(self, node: Resize, op: Operator) -> Iterator[Difference]:
+        wanted = tuple(RESIZES[node.method][1].values())
+        found = (op.options["align_corners"], op.options["half_pixel_centers"])
+        if found != wanted:
+            message = f"aligned corners and half pixels {found} in the file, not {wanted}"
+            yield Difference(node.name, "resize", message)
 
     def _quantization(self, name: str, index: int, params: QuantParams) -> Iterator[Difference]:
         tensor = self.tensors[index]

@@ -14,7 +14,7 @@ from __future__ import annotations
 VERSIONS: dict[str, dict[str, int]] = {
     "CONV_2D": {"float32": 1, "int8": 3, "int16": 4, "dynamic": 2, "dynamic per channel": 5},
     "DEPTHWISE_CONV_2D": {
-        **{"float32": 1, "int8": 3, "int16": 5},
+        **{"float32": 1, "float32 dilated": 2, "int8": 3, "int16": 5},
         **{"dynamic": 4, "dynamic per channel": 6},
     },
     "FULLY_CONNECTED": {
@@ -27,7 +27,13 @@ VERSIONS: dict[str, dict[str, int]] = {
     "AVERAGE_POOL_2D": {"float32": 1, "int8": 2, "int16": 3},
     "LOGISTIC": {"float32": 1, "int8": 2, "int16": 3},
     "PAD": {"float32": 1, "int8": 2, "int16": 3},
-    "RESHAPE": {"float32": 1, "int8": 1, "int16": 1},
+    "RESHAPE": {"float32": 1, "int8": 1, "int16": 1, "int32": 1},
+    "CONCATENATION": {"float32": 1, "int8": 2, "int16": 3},
+    "RESIZE_NEAREST_NEIGHBOR": {"float32": 1, "uint8": 1, "int8": 2, "int16": 4},
+    "RESIZE_BILINEAR": {"float32": 1, "int8": 2, "half pixel": 3, "int16": 4},
+    "TILE": {"float32": 1, "uint8": 1},
+    "ARG_MAX": {"float32": 1, "int8": 2},
+    "CAST": {"int32": 1},
     "QUANTIZE": {"int8": 1, "uint8": 1, "int16": 2},  # by the type of its output
     "DEQUANTIZE": {"uint8": 1, "int8": 2, "int16": 3, "float16": 3},
 }

@@ -1,4 +1,4 @@
-"""The operators of a TFLite file, as the Graph decides them: one row per kind of node.
+"""The operators of a TFLite file, as the Graph decides them (`edgekit.converters.tflite.rows`).
 
 What a converter would decide is read off the Graph: a tensor with `QuantParams` holds integers, a
 node whose tensors or kernel have none computes in float, and where the two meet there is an
@@ -7,17 +7,20 @@ operator between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from edgekit.converters.tflite.file import schema
 from edgekit.converters.tflite.op_versions import VERSIONS
+from edgekit.converters.tflite.rows import OPERATORS, class_dtype, has_same_padding, operator_of
 from edgekit.converters.tflite.values import (
     BEFORE,
+    FLAT,
+    FOR,
+    IN_BYTES,
     IN_FLOAT,
     PADDED,
     Operation,
@@ -26,6 +29,7 @@ from edgekit.converters.tflite.values import (
     constant,
     in_type,
     make_options,
+    tensor_type,
     type_of_version,
 )
 from edgekit.errors import EdgekitError
@@ -35,26 +39,10 @@ from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_o
 from edgekit.networks.quantization import integers
 from edgekit.networks.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
-FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 #: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
 LAYOUTS = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (0, 1, 2), "FULLY_CONNECTED": (1, 0)}
 #: The axis of the output channels in the file's layout.
 CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-
-
-@dataclass(frozen=True)
-class Row:
-    """How a kind of node is written.
-
-    Attributes:
-        operator: the schema's name.
-        options: name and fields of its options, for a node of that kind and its types.
-        more: constants that it reads behind the activations, without weights.
-    """
-
-    operator: str
-    options: Callable[[_Walk, Any], tuple[str, Mapping[str, Any]] | None] = lambda walk, node: None
-    more: Callable[[_Walk, Any], tuple[Value, ...]] = lambda walk, node: ()
 
 
 def list_operations(graph: Graph, io: str, *, half: bool = False) -> Operations:
@@ -76,6 +64,8 @@ class _Walk:
     half: bool
     steps: list[Operation] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
+    #: Tensors in another scale, by their own name and that scale.
+    rescaled: dict[tuple[str, QuantParams | None], Value] = field(default_factory=dict)
 
     def run(self, io: str) -> Operations:
         graph = self.graph
@@ -89,7 +79,8 @@ class _Walk:
             else:
                 self.node(node)
         last = self.values[graph.output]
-        result = last if last.dtype == io else in_type(last, io, f"_{io}")
+        given = last.dtype == io or graph.output in graph.class_tensors
+        result = last if given else in_type(last, io, f"_{io}")
         self.convert(last, result)
         return Operations(tuple(self.steps), source, result, graph.output)
 
@@ -103,14 +94,15 @@ class _Walk:
     def activation(self, name: str) -> Value:
         """The tensor of the Graph, in the type that it has there."""
         params = self.graph.quant.get(name)
+        dtype = params.dtype if params else "float32"
+        if name in self.graph.class_tensors:
+            dtype = class_dtype(self.graph, name)
         shape = (1, *self.graph.shapes[name])
-        return Value(
-            name=name, shape=shape, dtype=params.dtype if params else "float32", params=params
-        )
+        return Value(name=name, shape=shape, dtype=dtype, params=params)
 
     def node(self, node: Node) -> None:
         """Notes a node's operator, with those that its inputs and its output need."""
-        row = row_of(OPERATORS, node, "TFLite operator")
+        row, operator = row_of(OPERATORS, node, "TFLite operator"), operator_of(node)
         output = self.activation(node.name)
         inputs = [self.values[name] for name in node.inputs]
         if isinstance(node, WeightedNode) and node.batch_norm is not None:
@@ -121,10 +113,20 @@ class _Walk:
             computed = in_type(output, "float32", BEFORE) if output.params else output
         if isinstance(node, SpatialNode):
             inputs = [self.padded(node, inputs[0])]
-        weights = [self.weight(row.operator, name) for name in node.weight_names()]
-        reads = (*inputs, *weights, *row.more(self, node))
-        kind = type_of_version(row.operator, reads, computed)
-        self.step(row.operator, kind, reads, computed, row.options(self, node))
+        elif isinstance(node, nodes.Concat):
+            inputs = [self.in_scale(value, computed) for value in inputs]
+        elif node.name in self.graph.class_tensors and output.dtype != "int32":
+            inputs = [self.cast(value, output.dtype) for value in inputs]
+        if isinstance(node, nodes.ArgMax) and node.keep_dims:
+            computed = replace(output, name=f"{node.name}{FLAT}", shape=output.shape[:-1])
+        if row.in_bytes and computed.dtype == "int8":
+            inputs = [self.in_bytes(value) for value in inputs]
+            computed = in_type(computed, "uint8", IN_BYTES)
+        weights = [self.weight(operator, name) for name in node.weight_names()]
+        reads = (*inputs, *weights, *row.more(self.graph, node))
+        options = row.options(self.graph, node)
+        kind = type_of_version(operator, reads, computed, options[1] if options else {})
+        self.step(operator, kind, reads, computed, options)
         self.convert(computed, output)
         self.values[node.name] = output
 
@@ -151,6 +153,10 @@ class _Walk:
         """Notes the operator that changes a tensor's type, where there is one."""
         if source.name == result.name:
             return
+        if source.shape != result.shape:
+            shape = constant(f"{result.name}/shape", np.array(result.shape, np.int32))
+            self.step("RESHAPE", source.dtype, (source, shape), result, ("ReshapeOptions", {}))
+            return
         name = "DEQUANTIZE" if result.dtype == "float32" else "QUANTIZE"
         by = source if name == "DEQUANTIZE" else result
         self.step(name, by.dtype, (source,), result, (f"{name.capitalize()}Options", {}))
@@ -164,6 +170,37 @@ class _Walk:
             self.convert(value, real)
             self.values[real.name] = real
         return real
+
+    def in_scale(self, value: Value, result: Value) -> Value:
+        """The integers of a tensor in the scale of another; one operator for each scale."""
+        if value.params == result.params:
+            return value
+        key = (value.name, result.params)
+        if key not in self.rescaled:
+            name = f"{value.name}{FOR}{result.name}"
+            self.rescaled[key] = replace(value, name=name, params=result.params)
+            self.convert(value, self.rescaled[key])
+        return self.rescaled[key]
+
+    def in_bytes(self, value: Value) -> Value:
+        """The same values as uint8; one operator for all that read them."""
+        shifted = in_type(value, "uint8", IN_BYTES)
+        if shifted.name not in self.values:
+            self.convert(value, shifted)
+            self.values[shifted.name] = shifted
+        return shifted
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        """A tensor of classes in another type; one operator for all that read it."""
+        narrow = replace(value, name=f"{value.name}_{dtype}", dtype=dtype)
+        if value.dtype == dtype:
+            return value
+        if narrow.name not in self.values:
+            types = {"inDataType": value.dtype, "outDataType": dtype}
+            fields = {key: tensor_type(name) for key, name in types.items()}
+            self.step("CAST", value.dtype, (value,), narrow, ("CastOptions", fields))
+            self.values[narrow.name] = narrow
+        return narrow
 
     def padded(self, node: SpatialNode, value: Value) -> Value:
         """TFLite's convolutions know ``SAME``; other padding is an operator of its own."""
@@ -201,13 +238,6 @@ class _Walk:
         return wide
 
 
-def has_same_padding(graph: Graph, node: SpatialNode) -> bool:
-    """Whether a node's zeros are where TFLite's ``SAME`` has them."""
-    sides = graph.shapes[node.inputs[0]][:2]
-    same = replace(node, padding="same")
-    return all(node.pads(side) == same.pads(side) for side in sides)
-
-
 def _numbers(
     name: str, array: Array, params: QuantParams | None, layout: Sequence[int], dtype: str
 ) -> Array:
@@ -223,72 +253,3 @@ def _numbers(
             f"{np.finfo(dtype).max:.5g}",
         )
     return np.ascontiguousarray(stored.transpose(layout))
-
-
-def _fused(name: str) -> int:
-    return int(getattr(schema().ActivationFunctionType, FUSED[name]))
-
-
-def _padding(name: str) -> int:
-    return int(getattr(schema().Padding, name))
-
-
-def _convolution(walk: _Walk, node: SpatialNode) -> tuple[str, Mapping[str, Any]]:
-    same = has_same_padding(walk.graph, node)
-    return "Conv2DOptions", {
-        "padding": _padding("SAME" if same else "VALID"),
-        "strideW": node.stride,
-        "strideH": node.stride,
-        "fusedActivationFunction": _fused(node.activation),
-    }
-
-
-def _depthwise(walk: _Walk, node: nodes.DepthwiseConv2D) -> tuple[str, Mapping[str, Any]]:
-    _, fields = _convolution(walk, node)
-    return "DepthwiseConv2DOptions", {**fields, "depthMultiplier": 1}
-
-
-def _fully_connected(walk: _Walk, node: nodes.FullyConnected) -> tuple[str, Mapping[str, Any]]:
-    dynamic = scheme_of_node(walk.graph, node) == W8_DYNAMIC
-    return "FullyConnectedOptions", {"asymmetricQuantizeInputs": dynamic}
-
-
-def _add(walk: _Walk, node: nodes.Add) -> tuple[str, Mapping[str, Any]]:
-    # The schema's default is the kernel that knows powers of two as 16-bit scales alone.
-    params = walk.graph.quant.get(node.name)
-    return "AddOptions", {"potScaleInt16": params is None or params.dtype != "int16"}
-
-
-def _pool(walk: _Walk, node: nodes.AveragePool2D) -> tuple[str, Mapping[str, Any]]:
-    height, width = node.kernel
-    return "Pool2DOptions", {
-        "padding": _padding("VALID"),
-        "strideW": width,
-        "strideH": height,
-        "filterWidth": width,
-        "filterHeight": height,
-    }
-
-
-def _spatial_axes(walk: _Walk, node: nodes.Mean) -> tuple[Value, ...]:
-    return (constant("spatial_axes", np.array([1, 2], np.int32)),)
-
-
-def _vector(walk: _Walk, node: nodes.Flatten) -> tuple[Value, ...]:
-    shape = np.array([1, *walk.graph.shapes[node.name]], np.int32)
-    return (constant(f"{node.name}/shape", shape),)
-
-
-OPERATORS: dict[type[Node], Row] = {
-    nodes.Conv2D: Row("CONV_2D", _convolution),
-    nodes.DepthwiseConv2D: Row("DEPTHWISE_CONV_2D", _depthwise),
-    nodes.FullyConnected: Row("FULLY_CONNECTED", _fully_connected),
-    nodes.Activation: Row("LOGISTIC"),
-    nodes.Add: Row("ADD", _add),
-    nodes.Mul: Row("MUL", lambda walk, node: ("MulOptions", {})),
-    nodes.Mean: Row(
-        "MEAN", lambda walk, node: ("ReducerOptions", {"keepDims": node.keep_dims}), _spatial_axes
-    ),
-    nodes.AveragePool2D: Row("AVERAGE_POOL_2D", _pool),
-    nodes.Flatten: Row("RESHAPE", lambda walk, node: ("ReshapeOptions", {}), _vector),
-}

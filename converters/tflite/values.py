@@ -14,6 +14,8 @@ from edgekit.networks.nodes import Array, Shape
 
 #: What is added to the name of a tensor for its values in another type inside the file.
 IN_FLOAT, BEFORE, PADDED = "_dequantized", "_float", "_padded"
+#: As uint8; without an axis of length 1; in the scale of the tensor named behind it.
+IN_BYTES, FLAT, FOR = "_bytes", "_flat", "_for_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +106,22 @@ def make_options(name: str, fields: Mapping[str, Any]) -> Any:
     return options
 
 
-def type_of_version(operator: str, reads: Sequence[Value], output: Value) -> str:
+def tensor_type(dtype: str) -> int:
+    """The schema's number of a type."""
+    return int(getattr(schema().TensorType, dtype.upper()))
+
+
+def type_of_version(
+    operator: str, reads: Sequence[Value], output: Value, fields: Mapping[str, Any]
+) -> str:
     """What decides an operator's version: the key of its row in `VERSIONS`."""
     kind = reads[0].dtype
+    if kind != "int16" and operator == "RESIZE_BILINEAR" and fields["halfPixelCenters"]:
+        return "half pixel"
     if kind == "float32" and len(reads) > 1 and reads[1].params is not None:
         return "dynamic" if reads[1].params.axis is None else "dynamic per channel"
+    if kind == "float32" and operator == "DEPTHWISE_CONV_2D" and fields["dilationWFactor"] > 1:
+        return "float32 dilated"
     if operator == "MUL" and kind == "int8":
         scales = [value.params.scale[0] for value in (*reads, output) if value.params]
         if scales[0] * scales[1] >= scales[2]:

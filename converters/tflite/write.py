@@ -38,12 +38,14 @@ def convert(
         graph: float, or quantized when it has `QuantParams`: in whole, in part
             (`edgekit.calibration.mixed`), or its kernels alone. What has none is computed in float.
         io: type of input and output: ``uint8``, ``int8`` or ``float32`` of a network with 8-bit
-            activations, ``float32`` or ``int16`` with 16-bit ones, else ``float32``.
+            activations, ``float32`` or ``int16`` with 16-bit ones, else ``float32``. Classes have
+            a type of their own.
         half: whether a float network's weights are stored in float16; it computes in float32.
         about: class names, preprocessing and more, to stand in the file.
 
     Returns:
-        The file's contents: batch 1, NHWC input, logits out. The same Graph gives the same bytes.
+        The file's contents: batch 1, NHWC input; out come logits, NHWC where they are maps, or
+        classes, which are int32, or uint8 behind a resize. The same Graph gives the same bytes.
 
     Raises:
         UsageError: the type does not exist, or does not fit the network.
@@ -110,6 +112,7 @@ def _check(graph: Graph, io: str, half: bool) -> None:
     types = {
         name: graph.quant[name].dtype if name in graph.quant else "float32"
         for name in (graph.input, graph.output)
+        if name not in graph.class_tensors
     }
     for name, dtype in types.items():
         if io not in ENDS[dtype]:

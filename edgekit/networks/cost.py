@@ -47,7 +47,8 @@ FAN_INS: dict[type[Node], Callable[[Graph, Any], int]] = {
     nodes.DepthwiseConv2D: lambda graph, node: node.kernel**2,
     nodes.FullyConnected: lambda graph, node: graph.shapes[node.inputs[0]][-1],
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), _none),
-    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten), _none),
+    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten, nodes.Concat), _none),
+    **dict.fromkeys((nodes.Resize, nodes.Tile, nodes.ArgMax), _none),
 }
 
 

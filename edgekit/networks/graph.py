@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import Array, Node, Shape, node_from_json
+from edgekit.networks.nodes import ArgMax, Array, Node, Shape, node_from_json
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 
@@ -71,7 +72,7 @@ class Graph:
 
     @property
     def output(self) -> str:
-        """The tensor of logits: what the last node writes."""
+        """What the last node writes: the tensor of logits, or of classes."""
         return self.nodes[-1].name
 
     @property
@@ -83,6 +84,15 @@ class Graph:
     def resolution(self) -> int:
         """Side of the square input in pixels."""
         return self.shapes[self.input][0]
+
+    @cached_property
+    def class_tensors(self) -> frozenset[str]:
+        """The tensors that hold numbers of classes: integers, which no scheme rounds."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, ArgMax) or found.issuperset(node.inputs):
+                found.add(node.name)
+        return frozenset(found)
 
     def node(self, name: str) -> Node:
         """Returns the node that writes the tensor ``name``."""

@@ -31,6 +31,7 @@ FUSED_ACTIVATIONS = frozenset({"linear", "relu", "relu6"})
 def fold_batch_norm(graph: Graph) -> Graph:
     """Folds every batch normalization into the kernel and bias before it.
 
+    A layer with neither gets a bias of zeros, so that every layer has one.
     Computed in float64 and rounded once, so that the result differs from the original by
     float32 rounding only.
     """
@@ -38,14 +39,17 @@ def fold_batch_norm(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
-        if isinstance(node, WeightedNode) and node.batch_norm is not None:
-            gain = values["gamma"] / np.sqrt(values["variance"] + node.batch_norm)
-            # Every kernel layout has the output channels last.
-            values = {
-                "kernel": values["kernel"] * gain,
-                "bias": values["beta"] - values["mean"] * gain,
-            }
-            node = replace(node, batch_norm=None)
+        if isinstance(node, WeightedNode):
+            if node.batch_norm is not None:
+                gain = values["gamma"] / np.sqrt(values["variance"] + node.batch_norm)
+                # Every kernel layout has the output channels last.
+                values = {
+                    "kernel": values["kernel"] * gain,
+                    "bias": values["beta"] - values["mean"] * gain,
+                }
+            elif not node.use_bias:
+                values["bias"] = np.zeros(values["kernel"].shape[-1])
+            node = replace(node, batch_norm=None, use_bias=True)
         nodes.append(node)
         weights |= {f"{node.name}/{name}": a.astype(np.float32) for name, a in values.items()}
     return replace(graph, nodes=tuple(nodes), weights=weights)

@@ -7,6 +7,7 @@ beside int8 activations and in int64 beside int16 ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,12 @@ SMALLEST_SCALE = 1e-9
 KEEPS_SCALE: dict[type[Node], bool] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), False),
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), False),
-    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten), True),
+    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten, nodes.Resize, nodes.Tile), True),
+    # A Concat gives its scale to what it reads (`scale_owners`); classes have none.
+    **dict.fromkeys((nodes.Concat, nodes.ArgMax), False),
 }
+#: What keeps a scale of its own in front of a Concat: the operator prescribes that of a sigmoid.
+PRESCRIBED = (nodes.Activation,)
 
 
 def asymmetric(low: Reals | float, high: Reals | float) -> tuple[Reals, NDArray[np.int64]]:
@@ -127,13 +132,37 @@ def reals(values: Array, params: QuantParams) -> NDArray[np.float32]:
 
 
 def scale_owners(graph: Graph) -> dict[str, str]:
-    """Maps each tensor that has its scale from another to the tensor that the scale is of."""
+    """Maps each tensor that has its scale from another to the tensor that the scale is of.
+
+    A Concat has one scale for its output and for what it reads. A tensor that nothing but one
+    Concat reads, directly or through operators that keep scales, is rounded to that scale at once.
+    Any other, such as a map of the encoder that is also the next block's input, keeps a scale of
+    its own, and its integers are rounded again in front of the Concat.
+    """
     owners: dict[str, str] = {}
     for node in graph.nodes:
-        if row_of(KEEPS_SCALE, node, "scale"):
+        if row_of(KEEPS_SCALE, node, "scale") and node.name not in graph.class_tensors:
             (source,) = node.inputs
             owners[node.name] = owners.get(source, source)
+    readers: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        if node.name not in owners:
+            for name in node.inputs:
+                readers.setdefault(owners.get(name, name), set()).add(node.name)
+    for node in graph.nodes:
+        if isinstance(node, nodes.Concat):
+            for root in {owners.get(name, name) for name in node.inputs}:
+                if readers[root] == {node.name} and _may_share(graph, root, owners):
+                    given = {name for name, owner in owners.items() if owner == root}
+                    owners |= dict.fromkeys((root, *given), node.name)
     return owners
+
+
+def _may_share(graph: Graph, root: str, owners: Mapping[str, str]) -> bool:
+    """Whether a tensor's scale, and that of the tensors that have it, may be a Concat's."""
+    if root == graph.input or root == owners.get(graph.output, graph.output):
+        return False
+    return not isinstance(graph.node(root), PRESCRIBED)
 
 
 def float_nodes(graph: Graph) -> list[str]:

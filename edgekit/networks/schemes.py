@@ -47,7 +47,11 @@ def scheme_of(graph: Graph) -> str:
     Raises:
         ValueError: they are of none that there is.
     """
-    ends = {_OF_TENSORS[_dtype(graph, name)] for name in (graph.input, graph.output)}
+    ends = {
+        _OF_TENSORS[_dtype(graph, name)]
+        for name in (graph.input, graph.output)
+        if name not in graph.class_tensors
+    }
     found = frozenset(ends | {scheme_of_node(graph, node) for node in graph.nodes})
     if found not in _OF_NETWORK:
         raise ValueError(f"{graph.name} mixes {', '.join(sorted(found))}")
@@ -58,11 +62,14 @@ def scheme_of_node(graph: Graph, node: Node) -> str:
     """The scheme in which one operator computes: ``fp32``, ``w8-dynamic``, or of what integers.
 
     A weighted node is float where its kernel is not quantized, any other where a tensor that it
-    reads or writes is not.
+    reads or writes is not. What reads classes alone is of the scheme that they come from.
     """
     from edgekit.networks.nodes import WeightedNode  # numpy: the names above cost nothing
 
-    types = [_dtype(graph, name) for name in (*node.inputs, node.name)]
+    if graph.class_tensors.issuperset(node.inputs):
+        return scheme_of_node(graph, graph.node(node.inputs[0]))
+    tensors = (*node.inputs, node.name)
+    types = [_dtype(graph, name) for name in tensors if name not in graph.class_tensors]
     if isinstance(node, WeightedNode):
         return _OF_LAYER[_dtype(graph, f"{node.name}/kernel"), types[0]]
     return FP32 if None in types else _OF_TENSORS[types[0]]

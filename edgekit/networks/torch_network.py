@@ -68,7 +68,11 @@ class Network(GraphModule):
         self._last_uses = graph.last_uses()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns logits, float [n, classes], of normalised photos, float [n, 3, height, width]."""
+        """Returns the last node's output for normalised photos, float [n, 3, height, width].
+
+        That is logits, float [n, classes] or of maps [n, classes, height, width], or classes,
+        int64 [n, height, width] or [n, 1, height, width] (`edgekit.networks.nodes.ArgMax`).
+        """
         return self.run(x)
 
     def run(self, x: Tensor, tap: Tap | None = None, until: str | None = None) -> Tensor:
@@ -80,7 +84,7 @@ class Network(GraphModule):
             until: the tensor to stop at.
 
         Returns:
-            Logits, float [n, classes], or the tensor ``until``.
+            As `forward`, or the tensor ``until``.
         """
         graph = self.graph
         values = {graph.input: tap(graph.input, x) if tap else x}
@@ -131,11 +135,37 @@ EXECUTIONS: dict[type[Node], Callable[[Network, Any, list[Tensor]], Tensor]] = {
     nodes.Mean: lambda network, node, inputs: inputs[0].mean((2, 3), keepdim=node.keep_dims),
     nodes.AveragePool2D: lambda network, node, inputs: F.avg_pool2d(inputs[0], node.kernel),
     nodes.Flatten: lambda network, node, inputs: inputs[0].flatten(1),
+    nodes.Concat: lambda network, node, inputs: torch.cat(inputs, 1),
+    nodes.Resize: lambda network, node, inputs: RESIZES[node.method](inputs[0], node.size),
+    nodes.Tile: lambda network, node, inputs: inputs[0].repeat(1, 1, *node.size),
+    nodes.ArgMax: lambda network, node, inputs: inputs[0].argmax(1, keepdim=node.keep_dims),
+}
+
+
+def _resize_nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    if x.is_floating_point():
+        return F.interpolate(x, size)
+    for axis, (before, after) in enumerate(zip(x.shape[2:], size, strict=True), 2):
+        # torch resizes no integers of 64 bits.
+        places = torch.arange(after, device=x.device) * before // after
+        x = x.index_select(axis, places)
+    return x
+
+
+def _resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+#: By the names of `edgekit.networks.nodes.RESIZE_METHODS`.
+RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
+    "nearest": _resize_nearest,
+    "bilinear-corners": partial(_resize_bilinear, align_corners=True),
+    "bilinear-half-pixel": partial(_resize_bilinear, align_corners=False),
 }
 
 
 class _Layer(nn.Module):
-    """A weighted node: kernel in torch's layout, then a bias or a batch normalization."""
+    """A weighted node: kernel in torch's layout; a bias or a batch normalization, or neither."""
 
     def __init__(self, graph: Graph, node: WeightedNode, momentum: float) -> None:
         super().__init__()
@@ -144,9 +174,9 @@ class _Layer(nn.Module):
         self.kernel = nn.Parameter(to_torch(node, values["kernel"]))
         self.norm: nn.BatchNorm2d | None = None
         self.bias: nn.Parameter | None = None
-        if node.batch_norm is None:
+        if "bias" in values:
             self.bias = nn.Parameter(values["bias"])
-        else:
+        if node.batch_norm is not None:
             self.norm = nn.BatchNorm2d(len(values["beta"]), node.batch_norm, momentum)
             self.norm.weight.data = values["gamma"]
             self.norm.bias.data = values["beta"]
@@ -184,15 +214,16 @@ def _connect(layer: _Layer, node: nodes.FullyConnected, x: Tensor) -> Tensor:
 
 def _convolve(layer: _Layer, node: nodes.Conv2D, x: Tensor) -> Tensor:
     padding, x = _pad(x, node)
-    return F.conv2d(x, layer.kernel, layer.bias, node.stride, padding)
+    return F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, node.dilation)
 
 
 def _convolve_depthwise(layer: _Layer, node: nodes.DepthwiseConv2D, x: Tensor) -> Tensor:
     height, width = (-(-side // node.stride) for side in (x.shape[2], x.shape[3]))
     padding, x = _pad(x, node)
-    if layer.training:
+    if layer.training and node.dilation == 1:
         x = _at_least(x, node.kernel)
-    x = F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, groups=x.shape[1])
+    groups = x.shape[1]
+    x = F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, node.dilation, groups)
     return x[..., :height, :width]
 
 
@@ -266,8 +297,8 @@ def _pad(x: Tensor, node: SpatialNode) -> tuple[tuple[int, int], Tensor]:
     Returns the symmetric padding that the convolution itself can do, and the input, padded
     here where that is not enough, or not known before the network runs.
     """
-    half = node.kernel // 2
-    if node.kernel % 2 and (node.padding == "symmetric" or node.stride == 1):
+    half = node.reach // 2
+    if node.reach % 2 and (node.padding == "symmetric" or node.stride == 1):
         return (half, half), x  # below and to the right it may pad what no window reaches
     (top, bottom), (left, right) = (node.pads(side) for side in (x.shape[2], x.shape[3]))
     known = isinstance(top, int) and isinstance(left, int)  # else a stand-in of what records

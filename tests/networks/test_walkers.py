@@ -3,7 +3,7 @@
 from edgekit.calibration import equalize, pair_sums, simulate, statistics
 from edgekit.converters.onnx import write as onnx
 from edgekit.converters.openvino import write as openvino
-from edgekit.converters.tflite import op_versions, operators
+from edgekit.converters.tflite import op_versions, rows
 from edgekit.converters.torch import plan as plain
 from edgekit.converters.weights import keras_applications, naming
 from edgekit.networks import builder, cost, nodes, quantization, torch_network
@@ -24,7 +24,7 @@ WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in 
     "equalization": (equalize.PASSAGES, {}),
     "equalized readers": (equalize.READERS, equalize.UNSUPPORTED),
     "pairs of products": (pair_sums.FITS, pair_sums.UNSUPPORTED),
-    "TFLite": (operators.OPERATORS, {}),
+    "TFLite": (rows.OPERATORS, {}),
     "TFLite versions": (op_versions.VERSIONS, {}),
     "integer kernels": (integer_kernels.KERNELS, {}),
     "ONNX": (onnx.OPERATORS, {}),
@@ -37,6 +37,6 @@ WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in 
 
 def test_every_walker_takes_every_node_or_says_why_not():
     for kind in nodes.NODE_TYPES.values():
-        op = getattr(operators.OPERATORS.get(kind), "operator", None)
+        op = getattr(rows.OPERATORS.get(kind), "operator", None)
         wrong = [n for n, (t, why) in WALKERS.items() if (kind in why) == (kind in t or op in t)]
         assert not wrong, f"{kind.__name__}: {', '.join(wrong)}"

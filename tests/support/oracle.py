@@ -19,7 +19,7 @@ from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
 from edgekit.calibration.ranges import Range
 from edgekit.converters.tflite.file import TFLiteModel, parse
-from edgekit.converters.tflite.operators import OPERATORS
+from edgekit.converters.tflite.rows import OPERATORS
 from edgekit.converters.tflite.write import convert
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, Flatten, FullyConnected, Mean, WeightedNode

@@ -16,7 +16,7 @@ from edgekit.converters.tflite.about import About
 from edgekit.converters.tflite.checks import check_int8
 from edgekit.converters.tflite.file import parse
 from edgekit.converters.tflite.metadata import read_metadata
-from edgekit.converters.tflite.operators import OPERATORS
+from edgekit.converters.tflite.rows import OPERATORS
 from edgekit.converters.tflite.write import convert, write_tflite
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
