@@ -124,6 +124,12 @@ class FileOptions:
     io: str = option(
         "uint8", "Input and output of the int8 file: uint8, int8, float32.", known=IO_TYPES
     )
+    output: str | None = option(
+        None,
+        "What files of a segmentation network end with: logits, logits-small, classes or "
+        "classes-fused. [logits]",
+        "NAME",
+    )
     compile: bool = option(True, "Run the target's compiler where it has one.")
     compile_timeout: int | None = option(
         None, "Seconds that a compiler may take. [by the target; 180]", least=1

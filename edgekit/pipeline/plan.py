@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.schemes import FP32, W8A8
 from edgekit.options.build import BuildOptions
@@ -30,6 +31,7 @@ from edgekit.pipeline.stages.weights import Start, Weights, find_start
 from edgekit.targets.base import Target
 from edgekit.targets.executions import Execution
 from edgekit.targets.files import Form
+from edgekit.tasks.registry import find_task
 from edgekit.training.recipe import Recipe, StudentRecipe
 
 if TYPE_CHECKING:
@@ -122,9 +124,9 @@ def make_plan(
     preparing = [target for target in targets if target.prepares]
     if preparing:
         _check_preparation(base.spec, base.resolution, preparing)
-    network = FloatNetwork(base.trained, options.head)
+    network, output = FloatNetwork(base.trained, options.head), _output(options)
     files: dict[str, ModelFile] = {
-        scheme: ConvertFloat(network=network, scheme=scheme)
+        scheme: ConvertFloat(network=network, scheme=scheme, output=output)
         for scheme in (FP32, *options.schemes)
         if scheme not in FROM_INT8
     }
@@ -142,9 +144,11 @@ def make_plan(
     for scheme in options.schemes:
         if scheme in FROM_INT8:
             made = _make_scheme(options, untrained, scheme)
-            files[scheme] = ConvertQuantized(network=made, scheme=scheme, io="float32")
+            files[scheme] = ConvertQuantized(
+                network=made, scheme=scheme, io="float32", output=output
+            )
             stages |= {f"quantize {scheme}": made, scheme: files[scheme]}
-    files["w8a8"] = ConvertQuantized(network=finished, scheme=W8A8, io=options.io)
+    files["w8a8"] = ConvertQuantized(network=finished, scheme=W8A8, io=options.io, output=output)
     stages["w8a8"] = files["w8a8"]
     device, threads = options.torch_device, base.threads
     measured: list[Stage] = [
@@ -157,7 +161,7 @@ def make_plan(
     )
     for form in forms:
         source = finished if form.quantized else network
-        files[form.row] = ConvertForm(network=source, form=form, io=options.io)
+        files[form.row] = ConvertForm(network=source, form=form, io=options.io, output=output)
         stages[form.row] = files[form.row]
         if form.is_hosted:
             stages |= _by_name(_measure([files[form.row]], threads))
@@ -181,6 +185,21 @@ def make_training_plan(
     base, stages = _first_stages(options, world=world, warn=warn)
     measured = EvaluateTorch(trained=base.trained, device=options.torch_device)
     return Plan(base, stages | _by_name([measured]))
+
+
+def _output(options: BuildOptions) -> str:
+    """What files end with; empty for the task's default.
+
+    Raises:
+        UsageError: the task has no such output.
+    """
+    known = find_task(options.spec.task).outputs
+    if options.output is not None and options.output not in known:
+        raise UsageError(
+            f"files of {options.spec.name} do not end with '{options.output}'",
+            hint=did_you_mean(options.output, known),
+        )
+    return "" if options.output in (None, known[0]) else str(options.output)
 
 
 def _first_stages(

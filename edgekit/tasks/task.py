@@ -274,6 +274,7 @@ class Task(ABC):
         page: its part of the report.
         model_type: the word of OpenVINO's Model API for it; empty where it has none.
         device_program: a file that runs on a device, alone, with a model beside it.
+        outputs: what files of the task may end with, the default first.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Task(ABC):
     page: Page
     model_type: str
     device_program: Path
+    outputs: tuple[str, ...] = ("logits",)
 
     @property
     @abstractmethod
@@ -347,6 +349,10 @@ class Task(ABC):
     @abstractmethod
     def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
         """The divergence from the reference by image, float64 [n], in nats; NaN: not finite."""
+
+    def end_with(self, graph: Graph, output: str) -> Graph:
+        """A network, float or quantized, as files have it that end with one of `outputs`."""
+        return graph
 
     @abstractmethod
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:

@@ -35,9 +35,11 @@ class ModelFile(Stage):
 
     Attributes:
         network: what it is written from.
+        output: what it ends with, one of its task's; empty for the default.
     """
 
     network: FloatNetwork | QuantizedNetwork
+    output: str = ""
 
     @property
     def file(self) -> str:
@@ -58,6 +60,17 @@ class ModelFile(Stage):
     def original(self) -> FloatNetwork:
         """The float network."""
         return self.network.original
+
+    def graph(self, of: FolderOf) -> Graph:
+        """What is written: a prepared network, with its output."""
+        from edgekit.networks.passes import prepare
+
+        if isinstance(self.network, FloatNetwork):
+            graph = prepare(self.network.graph(of))
+        else:
+            graph = Graph.load(of(self.network) / GRAPH)
+        task = self.original.task(of)
+        return task.end_with(graph, self.output or task.outputs[0])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,9 +94,7 @@ class ConvertFloat(ModelFile):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        from edgekit.networks.passes import prepare
-
-        graph = prepare(self.network.graph(of))
+        graph = self.graph(of)
         return _convert(folder, graph, self.network.preprocessing(of), self.scheme, "float32")
 
 
@@ -110,7 +121,7 @@ class ConvertQuantized(ModelFile):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        graph = Graph.load(of(self.network) / GRAPH)
+        graph = self.graph(of)
         calibration = of(self.network.calibrated)
         preprocessing = with_input_of(calibration, self.original.preprocessing(of))
         return _convert(folder, graph, preprocessing, scheme_of(graph), self.io)
@@ -153,15 +164,11 @@ class ConvertForm(ModelFile):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         from edgekit.data.batches import eval_batches
-        from edgekit.networks.passes import prepare
 
         preprocessing = self.original.preprocessing(of)
         splits = self.original.splits(of)
         photos, validation = splits.calibration, splits.val
-        if isinstance(self.network, FloatNetwork):
-            graph = prepare(self.network.graph(of))
-        else:
-            graph = Graph.load(of(self.network) / GRAPH)
+        graph = self.graph(of)
         seed = self.original.trained.data.seed
 
         def batches() -> Iterator[NDArray[np.uint8]]:
