@@ -47,11 +47,11 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev .timm/ready
+bench: $(VENV)/dev .timm/ready .smp/ready
 	for script in $$(grep -l __main__ benchmarks/*.py | grep -v _worker); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .timm .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .smp .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +74,12 @@ $(VENV)/dev: $(VENV)/runtime
 # Its network files alone: beside the CPU build of torch there is no torchvision for the rest.
 .timm/ready: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .timm timm==1.0.31
+	touch $@
+
+# Without what torchvision and torch would pull in: no network of it computes with torchvision.
+.smp/ready: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .smp huggingface-hub
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .smp segmentation-models-pytorch==0.6.0 timm==1.0.31 tqdm
 	touch $@
 
 .venv-legacy/ready:

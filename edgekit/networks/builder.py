@@ -1,4 +1,4 @@
-"""What every family of networks is built with: freshly drawn weights."""
+"""What every family of networks is built with: shapes that follow, freshly drawn weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.networks import nodes
+from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
     Array,
     Conv2D,
@@ -19,13 +21,71 @@ from edgekit.networks.nodes import (
 )
 
 
+class GraphBuilder:
+    """Writes nodes one after the other and keeps the shapes beside them.
+
+    Attributes:
+        nodes: so far.
+        shapes: of the input and of what the nodes write, NHWC without the batch.
+    """
+
+    def __init__(self, side: int) -> None:
+        self.nodes: list[Node] = []
+        self.shapes: dict[str, Shape] = {"input": (side, side, 3)}
+
+    def add(self, node: Node) -> str:
+        """Appends a node, and returns the name of its output."""
+        self.nodes.append(node)
+        self.shapes[node.name] = output_shape(node, [self.shapes[name] for name in node.inputs])
+        return node.name
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Rows and columns of a map."""
+        return self.shapes[name][0], self.shapes[name][1]
+
+    def graph(self, name: str, origin: Mapping[str, Any], seed: int | None) -> Graph:
+        """What was written, with weights as `initial_weights` draws them."""
+        weights = initial_weights(self.nodes, self.shapes, seed)
+        return Graph(name, "input", tuple(self.nodes), self.shapes, weights, origin=origin)
+
+
+def output_shape(node: Node, inputs: Sequence[Shape]) -> Shape:
+    """The shape of what a node writes, for those of what it reads."""
+    return row_of(SHAPES, node, "shape")(node, *inputs)
+
+
+def _strided(shape: Shape, stride: int) -> Shape:
+    return tuple(math.ceil(side / stride) for side in shape[:2])
+
+
+#: The shape of what a node writes, for the shapes of what it reads, all without the batch.
+SHAPES: dict[type[Node], Callable[..., Shape]] = {
+    Conv2D: lambda node, x: (*_strided(x, node.stride), node.filters),
+    DepthwiseConv2D: lambda node, x: (*_strided(x, node.stride), x[-1]),
+    FullyConnected: lambda node, x: (node.units,),
+    nodes.Activation: lambda node, x: x,
+    nodes.Add: lambda node, x, shortcut: x,
+    nodes.Mul: lambda node, x, gate: x,
+    nodes.Mean: lambda node, x: (1, 1, x[-1]) if node.keep_dims else x[-1:],
+    nodes.AveragePool2D: lambda node, x: (
+        *(side // length for side, length in zip(x, node.kernel, strict=False)),
+        x[-1],
+    ),
+    nodes.Flatten: lambda node, x: (math.prod(x),),
+    nodes.Concat: lambda node, *xs: (*xs[0][:2], sum(x[-1] for x in xs)),
+    nodes.Resize: lambda node, x: (*node.size, x[-1]),
+    nodes.Tile: lambda node, x: (*node.size, x[-1]),
+    nodes.ArgMax: lambda node, x: (*x[:2], 1) if node.keep_dims else x[:2],
+}
+
+
 def initial_weights(
-    nodes: Sequence[Node], shapes: Mapping[str, Shape], seed: int | None
+    layers: Sequence[Node], shapes: Mapping[str, Shape], seed: int | None
 ) -> dict[str, Array]:
     """Draws weights as the released code does: N(0, 2/fan_out), dense U(±1/sqrt(1000))."""
     rng = np.random.default_rng(seed)
     weights: dict[str, Array] = {}
-    for node in nodes:
+    for node in layers:
         for name in node.weight_names():
             suffix = name.rpartition("/")[2]
             shape = row_of(KERNELS, node, "kernel")(node, shapes[node.inputs[0]][-1])

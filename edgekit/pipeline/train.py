@@ -38,8 +38,8 @@ class Training:
     files: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def top1(self) -> float:
-        """On the validation photos, a fraction."""
+    def score(self) -> float:
+        """The task's metric on the validation photos, a fraction."""
         from edgekit.report.document import task_of
 
         return task_of(self.document).metric.value(self.document["rows"][0])

@@ -132,7 +132,7 @@ class Example(Protocol):
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3], RGB."""
+        """uint8 [height, width, 3], RGB; several pictures are side by side."""
 
 
 class Head(ABC):
@@ -242,9 +242,16 @@ class Page(ABC):
 
     @abstractmethod
     def evaluate(
-        self, stage: str, outputs: NDArray[Any], labels: Any, names: Sequence[str]
+        self, forms: Mapping[str, NDArray[Any]], labels: Any, names: Sequence[str]
     ) -> Record:
-        """More of one row's answers, in JSON values; the report's ``evaluation``."""
+        """More of the answers, in JSON values; the report's ``evaluation``.
+
+        Args:
+            forms: outputs of n images by stage: of the float network, and where there is one, of
+                the int8 file after it.
+            labels: of the same.
+            names: of the classes, in order.
+        """
 
     @abstractmethod
     def hardest(

@@ -21,7 +21,6 @@ EXCEPTIONS = {
     "edgekit.search.limits": "published figures of ImageNet",
     "edgekit.cli.parity": "the heading of a table",
     "edgekit.options.quantization": "help texts",
-    "edgekit.pipeline.train": "a public property of `edgekit.train`'s result",
 }
 
 

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 OUTPUT_STRIDES = (8, 16)
+#: The first of the three rates at output stride 16 (tensorflow/models, deeplab).
+ATROUS_RATE = 6
+#: Blocks of a U-Net.
+BLOCKS = (2, 5)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class DeepLab:
     rates: tuple[int, int, int] | None = None
     skip: int = 48
     taps: str = "tu"
+
+    @property
+    def atrous_rates(self) -> tuple[int, int, int]:
+        """The dilations of the three atrous branches."""
+        first = ATROUS_RATE * 16 // self.output_stride
+        return self.rates or (first, 2 * first, 3 * first)
 
 
 Decoder: TypeAlias = UNet | DeepLab
