@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.augmentation.masked import MaskedAugmentation
 from edgekit.data.augmentation.mixing import mix
 from edgekit.errors import UsageError
 from edgekit.tasks.segmentation.losses import LOSSES, compute
@@ -24,7 +24,7 @@ class SegmentationLearning(Learning):
     """
 
     losses = LOSSES
-    augmentation = Augmentation
+    augmentation = MaskedAugmentation
 
     def check(self, loss: Loss, classes: int | None = None) -> None:
         super().check(loss, classes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edgekit.errors import UsageError
 from edgekit.networks.nodes import ArgMax, Conv2D
@@ -100,7 +101,7 @@ class Segmentation(Task):
 
     def has_labels(self, photos: PhotoSet) -> bool:
         """Whether a set has masks: all of its photos, or none."""
-        return len(photos) > 0 and hasattr(photos.label(0), "size")
+        return len(photos) > 0 and isinstance(photos.label(0), Image.Image)
 
     def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
         """The median frequency over a class's own, 1 of a class without a pixel.
