@@ -1,4 +1,4 @@
-"""Logits of many photos from a torch network, float or simulated."""
+"""Logits or classes of many photos from a torch network, float or simulated."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def to_input(
     mean = torch.tensor(preprocessing.mean, device=device)
     std = torch.tensor(preprocessing.std, device=device)
     return ((photos - mean) / std).permute(0, 3, 1, 2)
+
+
+def to_answers(outputs: Tensor) -> NDArray[Any]:
+    """A network's output as runtimes give it.
+
+    Args:
+        outputs: as of `edgekit.networks.torch_network.Network`.
+
+    Returns:
+        Logits, float32 [n, classes] or NHWC, or classes, int64 [n, height, width] or NHWC.
+    """
+    maps = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
+    return np.asarray((maps.float() if maps.is_floating_point() else maps).cpu().numpy())
 
 
 def predict(
