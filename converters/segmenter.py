@@ -63,10 +63,7 @@ def map_of(output: End, *, channels_first: bool = False, quantized: bool = False
     if len(sizes) != len(shape) or len(sizes) not in (3, 4) or sizes[0] != 1 or min(sizes) < 1:
         return None
     rest = sizes[1:]
-    if len(rest) == 3:
-        channels = rest.pop(0 if channels_first else 2)
-    else:
-        channels = 1
+    channels = rest.pop(0 if channels_first else 2) if len(rest) == 3 else 1
     height, width = rest
     if min(height, width) < 2:
         return None
