@@ -119,11 +119,8 @@ def _photo_folder(root: Path, file: Path, names: Mapping[str, Path]) -> Path:
     Raises:
         UsageError: there is none.
     """
-    above = (file.parent, root, root / "images")
-    folders = [
-        *above,
-        *(sub for folder in above[1:] if folder.is_dir() for sub in sub_folders(folder)),
-    ]
+    above = [folder for folder in (file.parent, root, root / "images") if folder.is_dir()]
+    folders = above + [sub for folder in above for sub in sub_folders(folder)]
     first = list(names)[:20]
     found = {folder: sum((folder / name).is_file() for name in first) for folder in folders}
     best = max(found, key=lambda folder: found[folder])
