@@ -67,16 +67,17 @@ def find_coco(root: Path, progress: Progress | None = None) -> Layout | None:
 
 
 def _json_files(root: Path) -> Iterator[_File]:
-    folders = [root / "annotations", root, *folders_by_role(root).values()]
-    for folder in folders:
+    folders = {root / "annotations": ALL, root: ALL}
+    folders |= {folder: role for role, folder in folders_by_role(root).items()}
+    for folder, above in folders.items():
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
             if path.name.startswith((*_OTHERS, ".")):
                 continue
             kind = next((kind for kind in KINDS if path.name.startswith(kind)), "other")
             if kind == "other" and not _is_coco(path):
                 continue
-            roles = (role_of(path.stem), role_of(folder.name), ALL)
-            yield _File(path, kind, next(role for role in roles if role in (*SPLITS, ALL)))
+            role = role_of(path.stem)
+            yield _File(path, kind, role if role in SPLITS else above)
 
 
 def _is_coco(path: Path) -> bool:
@@ -123,7 +124,7 @@ def _photo_folder(root: Path, file: Path, names: Mapping[str, Path]) -> Path:
     folders = above + [sub for folder in above for sub in sub_folders(folder)]
     first = list(names)[:20]
     found = {folder: sum((folder / name).is_file() for name in first) for folder in folders}
-    best = max(found, key=lambda folder: found[folder])
+    best = max(found, key=lambda folder: (found[folder], file.stem.endswith(folder.name)))
     if not found[best]:
         raise UsageError(
             f"the photos of {file} are missing",

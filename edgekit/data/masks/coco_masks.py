@@ -1,7 +1,7 @@
 """Masks drawn from COCO's JSON files, once, as PNG files of class indices.
 
 A file of COCO's has half a gigabyte, and processes that train would each read it; and polygons are
-drawn in longer than a PNG is decoded. `pycocotools` draws them as COCO's own tools do.
+drawn in longer than a PNG is decoded. `faster-coco-eval` draws them as COCO's own tools do.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def render(path: Path, kind: str, progress: Progress | None = None) -> Rendered:
 
     Raises:
         UsageError: it is not a file of COCO's.
-        MissingToolError: polygons need `pycocotools`.
+        MissingToolError: polygons need `faster-coco-eval`.
         EdgekitError: the cache folder cannot be written to.
     """
     stat = path.stat()
@@ -142,7 +142,7 @@ _Draw = Callable[[Mapping[str, Any], Sequence[Any]], _Array]
 
 def _drawer(classes: Mapping[Any, int], nothing: int) -> _Draw:
     """Draws polygons and run lengths."""
-    coder = import_optional("pycocotools.mask", "coco", "a mask in COCO's JSON")
+    coder = import_optional("faster_coco_eval.core.mask", "coco", "a mask in COCO's JSON")
 
     def draw(image: Mapping[str, Any], annotations: Sequence[Any]) -> _Array:
         height, width = int(image["height"]), int(image["width"])

@@ -60,7 +60,8 @@ def _parts(folder: Path, photos: Mapping[str, Path], masks: Mapping[str, Path]) 
 
 def _part(stems: Iterable[str], photos: Mapping[str, Path], masks: Mapping[str, Path]) -> Part:
     """What a list names; test photos of the challenge have no masks, and are left out with it."""
-    named = {stem.split()[0] for stem in stems}
+    # A line may have a number after the name, as those of the challenge's classes have.
+    named = {stem if stem in photos else stem.split()[0] for stem in stems}
     return Part(
         {stem: path for stem, path in photos.items() if stem in named},
         {stem: path for stem, path in masks.items() if stem in named},
