@@ -204,6 +204,14 @@ def test_unreadable_files_are_left_out_and_named(tmp_path: Path) -> None:
     assert len(splits.train) + len(splits.val) == 39
 
 
+def test_an_error_in_a_split_names_the_option_that_was_given(tmp_path: Path) -> None:
+    data = write_divided(tmp_path)
+    for number in range(20, 24):
+        (data / "val" / "masks" / f"p{number:03d}.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=f"4 of the 10 photos with masks of --data {data} cannot"):
+        load_masked_splits(Wanted(data))
+
+
 def test_a_fingerprint_changes_with_every_file(tmp_path: Path) -> None:
     data = write_divided(tmp_path / "set")
     for number in range(3):
