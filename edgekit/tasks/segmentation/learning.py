@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from edgekit.data.augmentation.masked import MaskedAugmentation
 from edgekit.data.augmentation.mixing import mix
 from edgekit.errors import UsageError
+from edgekit.tasks.learning import Learning, Loss
 from edgekit.tasks.segmentation.losses import LOSSES, compute
-from edgekit.tasks.task import Learning, Loss
 
 
 class SegmentationLearning(Learning):

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from edgekit.errors import UsageError
+from edgekit.tasks.learning import Loss
 from edgekit.tasks.segmentation.closeness import kl_by_photo
 from edgekit.tasks.segmentation.kept import keep
 from edgekit.tasks.segmentation.learning import LEARNING
 from edgekit.tasks.segmentation.losses import LOSSES
-from edgekit.tasks.task import Loss
 
 GENERATOR = torch.Generator().manual_seed(0)
 ONE, OTHER = torch.randn(2, 2, 3, 4, 5, generator=GENERATOR).unbind()
@@ -34,9 +34,8 @@ def test_every_loss_takes_a_batch_of_masks_and_blank_ones():
     ],
 )
 def test_a_loss_that_cannot_be_computed_is_refused(loss, text):
-    with pytest.raises(UsageError, match=text) as caught:
+    with pytest.raises(UsageError, match=text):
         LEARNING.check(loss, 3)
-    assert caught.value.hint
     LEARNING.check(Loss("cross-entropy+dice", class_weights=(1.0, 2.0, 3.0)), 3)
 
 
@@ -57,19 +56,15 @@ def test_it_is_that_of_the_task_on_maps_of_equal_squares():
 
 
 def test_probes_have_the_fisher_information_of_the_divergence():
-    logits = ONE[:1].double()
-    p = logits.softmax(1)
-    pixels = p[0, 0].numel()
-    wanted = p * (1 - p) / pixels  # the diagonal, pixel by pixel, of a mean over them
+    logits = ONE[:1].repeat(4000, 1, 1, 1)
+    p = ONE[:1].softmax(1)
+    wanted = p * (1 - p) / p[0, 0].numel()  # the diagonal, pixel by pixel, of a mean over them
     generator = torch.Generator().manual_seed(1)
-    directions = torch.stack([LEARNING.direction(logits, generator) for _ in range(4000)])
-    torch.testing.assert_close(directions.square().mean(0), wanted, rtol=0.15, atol=1e-4)
-    squares = torch.zeros_like(logits)
-    for _ in range(4000):
-        leaf = logits.clone().requires_grad_(True)
-        LEARNING.drawn(leaf, generator).backward()
-        squares += leaf.grad.square() / 4000
-    torch.testing.assert_close(squares, wanted, rtol=0.15, atol=1e-4)
+    directions = LEARNING.direction(logits, generator)
+    torch.testing.assert_close(directions.square().mean(0)[None], wanted, rtol=0.15, atol=1e-4)
+    logits.requires_grad_(True)
+    LEARNING.drawn(logits, generator).backward()
+    torch.testing.assert_close(logits.grad.square().mean(0)[None], wanted, rtol=0.15, atol=1e-4)
 
 
 def test_cutmix_pastes_a_photo_with_its_mask():

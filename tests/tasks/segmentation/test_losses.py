@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from edgekit.tasks.learning import Loss
 from edgekit.tasks.segmentation.losses import LOSSES, ROWS, compute
-from edgekit.tasks.task import Loss
 
 #: By the oracle's name; its weights follow from its gradients.
 CASES = {
