@@ -77,8 +77,11 @@ class Graph:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return self.shapes[self.output][-1]
+        """Number of classes: of logits, or of those that the output names."""
+        name = self.output
+        while name in self.class_tensors:
+            name = self.node(name).inputs[0]
+        return self.shapes[name][-1]
 
     @property
     def resolution(self) -> int:

@@ -187,7 +187,8 @@ class ModelSpec:
         round_limit: a scaled channel count never falls below this share of the exact value.
         epsilon: of every batch normalization.
         padding: ``same``, as TensorFlow pads, or ``symmetric``, as torch does; they differ where
-            the stride is 2. It belongs to the weights.
+            the stride is 2. ``native`` is TensorFlow's for an input of ``resolution``, at any
+            other size as well (lukemelas' EfficientNet-PyTorch). It belongs to the weights.
         interpolation: how photos are resized.
         crop: side of the centre square over a photo's shorter side, in evaluation.
         decoder: what follows the blocks in place of the head and the classifier, if anything does.
@@ -225,6 +226,16 @@ class ModelSpec:
         if self.decoder is None:
             return self
         return replace(self, name=self.name.partition("-")[2], decoder=None)
+
+    @property
+    def fit(self) -> str:
+        """How a photo becomes a square input, one of `edgekit.data.placement.FITS`."""
+        return "pad" if self.decoder else "crop"
+
+    def with_decoder(self, decoder: Decoder) -> ModelSpec:
+        """The variant with a decoder on it, by a name such as ``unet-lite0``."""
+        kind = next(name for name, one in DECODERS.items() if type(decoder) is one)
+        return replace(self, name=f"{kind}-{self.name}", decoder=decoder)
 
     def filters(self, filters: int) -> int:
         """Scales a channel count by the width and this variant's rounding rule."""
@@ -363,6 +374,10 @@ SPECS: dict[str, ModelSpec] = {
 }
 
 
+#: Names of networks for segmentation: ``unet-lite0``, ``U-Net b0``, ``DeepLabV3+-v2-s``.
+SEGMENTATION = r"(?P<kind>u-?net|deeplab)(?:v3(?:\+|plus)?)?(?:[-_ ](?P<backbone>.*)|)"
+
+
 def find_spec(name: str) -> ModelSpec:
     """Looks a variant up by the names that people write.
 
@@ -373,18 +388,25 @@ def find_spec(name: str) -> ModelSpec:
     Raises:
         UsageError: no such variant; the hint names the nearest.
     """
-    first, _, variant = name.partition("-")
-    if first.lower() in DECODERS and variant:
-        backbone = find_spec(variant)
-        decoder = DECODERS[first.lower()]()
-        return replace(backbone, name=f"{first.lower()}-{backbone.name}", decoder=decoder)
+    match = re.fullmatch(SEGMENTATION, name, re.IGNORECASE)
+    if match is None:
+        backbone = _find_backbone(name)
+        if backbone is None:
+            raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
+        return backbone
+    kind = match["kind"].lower().replace("-", "")
+    backbone = _find_backbone(match["backbone"] or "")
+    if backbone is None:
+        known = [f"{kind}-{one}" for one in SPECS]
+        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
+    return backbone.with_decoder(DECODERS[kind]())
+
+
+def _find_backbone(name: str) -> ModelSpec | None:
     key = _plain(name.partition(".")[0])
     key = re.sub(r"^(tf)?efficientnet", "", key)
     key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
-    known = {_plain(spec): spec for spec in SPECS}
-    if key not in known:
-        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
-    return SPECS[known[key]]
+    return next((spec for spec in SPECS.values() if _plain(spec.name) == key), None)
 
 
 def _plain(name: str) -> str:
