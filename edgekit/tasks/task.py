@@ -19,7 +19,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+from edgekit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +76,8 @@ class Closeness(NamedTuple):
 
     Attributes:
         agreement: share of equal answers; NaN where n is 0.
-        kl: mean over the images of the divergence of their probabilities, in nats.
+        kl: mean over the images of the divergence of their probabilities, in nats; NaN where
+            outputs have none.
         expected_drop: of the metric, as the reference's own probabilities let expect.
     """
 
@@ -94,6 +98,21 @@ class Loss(NamedTuple):
     kind: str = ""
     smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
+
+
+class Recipes(NamedTuple):
+    """The recipes (`edgekit.training.recipe_files`) of a task where none is asked for.
+
+    Attributes:
+        scratch: from random weights.
+        finetune: from trained ones.
+        shapes: of the built-in photos, from random weights; its smallest crop is that of all
+            training on them.
+    """
+
+    scratch: str = "scratch"
+    finetune: str = "finetune"
+    shapes: str = "shapes"
 
 
 class Output(NamedTuple):
@@ -162,6 +181,24 @@ class Learning(ABC):
     augmentation: type[Augmentation]
     #: The names of its losses, the default first.
     losses: tuple[str, ...]
+
+    def check(self, loss: Loss, classes: int | None = None) -> None:
+        """Refuses a loss that the task has not, or that does not go with the classes.
+
+        Args:
+            loss: that is asked for.
+            classes: how many there are; None while that is not known.
+
+        Raises:
+            UsageError: it cannot be computed.
+        """
+        if loss.kind and loss.kind not in self.losses:
+            raise UsageError(
+                f"unknown loss '{loss.kind}'", hint=did_you_mean(loss.kind, self.losses)
+            )
+        given = len(loss.class_weights)
+        if classes is not None and given not in (0, classes):
+            raise UsageError(f"{given} class weights for {classes} classes", hint="--class-weights")
 
     @abstractmethod
     def blank(self, count: int, side: int, device: torch.device) -> Tensor:
@@ -282,6 +319,9 @@ class Task(ABC):
         model_type: the word of OpenVINO's Model API for it; empty where it has none.
         device_program: a file that runs on a device, alone, with a model beside it.
         outputs: what files of the task may end with, the default first.
+        recipes: how its networks are trained where nothing else is asked for.
+        lacking: what options ask for that it does not have (``embedding``, ``mixup``,
+            ``noisy-student``), each with the reason.
     """
 
     name: str
@@ -291,6 +331,8 @@ class Task(ABC):
     model_type: str
     device_program: Path
     outputs: tuple[str, ...] = ("logits",)
+    recipes: Recipes = Recipes()
+    lacking: Mapping[str, str] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -308,6 +350,14 @@ class Task(ABC):
     @abstractmethod
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> Any:
         """The labels of all images of a set, indexed by image, as its inputs are prepared."""
+
+    def has_labels(self, photos: PhotoSet) -> bool:
+        """Whether each image of a set has a label to learn from."""
+        return bool((photos.labels >= 0).all())
+
+    @abstractmethod
+    def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
+        """A weight for each class, by which rare ones count as much as common ones."""
 
     def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What is kept of outputs; all of them, unless a task overrides it.
@@ -354,8 +404,13 @@ class Task(ABC):
         """How near outputs are to a reference's; raises UsageError where the shapes differ."""
 
     @abstractmethod
-    def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite."""
+    def divergences(
+        self, reference: NDArray[Any], outputs: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite.
+
+        None where outputs have no probabilities, as those of a file that ends with answers.
+        """
 
     def end_with(self, graph: Graph, output: str) -> Graph:
         """A network, float or quantized, as files have it that end with one of `outputs`."""

@@ -7,8 +7,6 @@ import pytest
 from edgekit.errors import UsageError
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import (
-    BUILTIN_CROP_AREA,
-    BUILTIN_EPOCHS,
     SHARED,
     make_qat_recipe,
     make_recipe,
@@ -62,6 +60,8 @@ TRAINING = {
     "first_magnitude": 2.0,
     "first_dropout": 0.15,
     "seed": 9,
+    "loss": "cross-entropy",
+    "class_weights": "balanced",
 }
 STUDENT = {
     "teacher": "scratch",
@@ -150,8 +150,9 @@ def test_another_optimizer_has_the_rate_for_the_weights(weights, rate):
 
 def test_the_built_in_shapes_are_quick_to_learn_and_keep_their_outline():
     shapes = make_recipe(options(data=None))
-    assert (shapes.epochs, shapes.min_crop_area) == (BUILTIN_EPOCHS, BUILTIN_CROP_AREA)
-    assert make_qat_recipe(qat(data=None)).min_crop_area == BUILTIN_CROP_AREA
+    assert shapes == named("shapes")
+    assert (shapes.epochs, shapes.min_crop_area) == (7, 0.7)
+    assert make_qat_recipe(qat(data=None)).min_crop_area == 0.7
     given = make_recipe(options(data=None, epochs=2, min_crop_area=0.2))
     assert (given.epochs, given.min_crop_area) == (2, 0.2)
     assert make_recipe(options(data=None, recipes="scratch")).epochs == named("scratch").epochs
@@ -211,7 +212,7 @@ def test_the_teacher_has_its_own_recipe_with_the_students_seed_and_batch():
 
 def test_the_teacher_of_shapes_keeps_their_outline():
     asked = student(data=None)
-    assert make_teacher(asked, make_recipe(asked)).min_crop_area == BUILTIN_CROP_AREA
+    assert make_teacher(asked, make_recipe(asked)).min_crop_area == 0.7
 
 
 @pytest.mark.parametrize("teacher", ["qat", "noisy-student"])

@@ -13,6 +13,13 @@ from edgekit.tasks.segmentation.kept import classes_of, has_logits, logits_of, o
 from edgekit.tasks.segmentation.metrics import Sums, iou, paired
 
 
+def are_comparable(reference: NDArray[Any], kept: NDArray[Any]) -> bool:
+    """Whether both have logits, of maps of one size."""
+    if not (has_logits(reference) and has_logits(kept)):
+        return False
+    return logits_of(reference).shape[1:] == logits_of(kept).shape[1:]
+
+
 def kl_by_photo(reference: NDArray[Any], kept: NDArray[Any]) -> NDArray[np.float64]:
     """KL(softmax(reference) ‖ softmax(kept)), the mean over the kept logits of each photo.
 
@@ -32,12 +39,10 @@ def kl_by_photo(reference: NDArray[Any], kept: NDArray[Any]) -> NDArray[np.float
             f"results for {len(reference)} and {len(kept)} photos do not come from the same photos"
         )
     found = np.full(len(kept), math.nan)
-    if not (has_logits(reference) and has_logits(kept)):
+    if not are_comparable(reference, kept):
         return found
-    before, after = logits_of(reference), logits_of(kept)
-    if before.shape != after.shape:
-        return found
-    for photo, (p, q) in enumerate(zip(before, after, strict=True)):
+    pairs = zip(logits_of(reference), logits_of(kept), strict=True)
+    for photo, (p, q) in enumerate(pairs):
         log_p, log_q = log_softmax(p), log_softmax(q)
         found[photo] = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1).mean()
     return found

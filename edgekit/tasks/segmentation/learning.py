@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.augmentation.masked import MaskedAugmentation
 from edgekit.data.augmentation.mixing import mix
 from edgekit.errors import UsageError
 from edgekit.tasks.segmentation.losses import LOSSES, compute
@@ -23,7 +24,14 @@ class SegmentationLearning(Learning):
     """
 
     losses = LOSSES
-    augmentation = Augmentation
+    augmentation = MaskedAugmentation
+
+    def check(self, loss: Loss, classes: int | None = None) -> None:
+        super().check(loss, classes)
+        if loss.class_weights and "cross-entropy" not in (loss.kind or self.losses[0]).split("+"):
+            raise UsageError(
+                f"the loss {loss.kind} takes no class weights", hint="--loss cross-entropy+dice"
+            )
 
     def blank(self, count: int, side: int, device: torch.device) -> Tensor:
         return torch.zeros(count, side, side, dtype=torch.uint8, device=device)
@@ -77,7 +85,7 @@ class SegmentationLearning(Learning):
         drawn = torch.multinomial(p, 1, generator=generator).to(outputs.device)
         pixels = outputs[0, 0].numel()
         log_p = log_p.movedim(1, -1).flatten(0, -2)
-        summed: Tensor = log_p.gather(1, drawn).sum() / pixels**0.5
+        summed: Tensor = log_p.gather(1, drawn).sum() / math.sqrt(pixels)
         return summed
 
     def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -85,7 +93,8 @@ class SegmentationLearning(Learning):
         p = outputs.softmax(1)
         signs = torch.randint(0, 2, p.shape, generator=generator).to(p) * 2.0 - 1
         direction = p.sqrt() * signs
-        return (direction - p * direction.sum(1, keepdim=True)) / p[0, 0].numel() ** 0.5
+        root: Tensor = direction - p * direction.sum(1, keepdim=True)
+        return root / math.sqrt(p[0, 0].numel())
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         raise _one_label_only()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import ArgMax, Conv2D, Resize
+from edgekit.networks.nodes import ArgMax, Conv2D
+from edgekit.networks.segmentation.layers import LOGITS
 from edgekit.tasks.segmentation import closeness, metrics
 from edgekit.tasks.segmentation.kept import classes_of, keep
 from edgekit.tasks.segmentation.page import SegmentationPage
 from edgekit.tasks.segmentation.rows import measure
-from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Task
+from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Recipes, Task
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -24,21 +27,15 @@ if TYPE_CHECKING:
     from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
 
-LOGITS = Output("logits", "A logit per class for each pixel.")
+SCORES = Output("logits", "A logit per class for each pixel.")
 CLASSES = Output("classes", "The class of each pixel.")
-#: Of the convolution to a logit per class.
-LAST = "logits"
 
 
 class PixelClassifier(Head):
     """The convolution to a logit per class, and what enlarges its map or takes the classes."""
 
     def is_on(self, graph: Graph) -> bool:
-        """Whether a convolution is followed by nothing but resizes and an argmax."""
-        behind = len(graph.nodes) - 1
-        while behind and isinstance(graph.nodes[behind], (Resize, ArgMax)):
-            behind -= 1
-        return isinstance(graph.nodes[behind], Conv2D) and graph.nodes[behind].name == LAST
+        return any(isinstance(node, Conv2D) and node.name == LOGITS for node in graph.nodes)
 
     def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
         from edgekit.networks.segmentation.outputs import replace_logits
@@ -68,6 +65,14 @@ class Segmentation(Task):
     page = SegmentationPage()
     model_type = "Segmentation"
     device_program = Path(__file__).with_name("device_program.py")
+    recipes = Recipes("segment-scratch", "segment", "segment-shapes")
+    lacking = MappingProxyType(
+        {
+            "embedding": "a decoder has a map for each size, and no vector",
+            "mixup": "a pixel of a mask has one class; cutmix pastes masks with their photos",
+            "noisy-student": "it chooses photos by their one label",
+        }
+    )
 
     @property
     def learning(self) -> Learning:
@@ -93,6 +98,29 @@ class Segmentation(Task):
             mask = photos.label(index)
             masks[index] = preprocessing.place(mask.size).mask(mask)
         return masks
+
+    def has_labels(self, photos: PhotoSet) -> bool:
+        """Whether a set has masks: all of its photos, or none."""
+        return len(photos) > 0 and isinstance(photos.label(0), Image.Image)
+
+    def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
+        """The median frequency over a class's own, 1 of a class without a pixel.
+
+        The frequency is the class's pixels over all pixels of the photos that have it (Eigen and
+        Fergus 2015, arXiv 1411.4734, section 6.2).
+        """
+        own, within = np.zeros(classes), np.zeros(classes)
+        for index in range(len(photos)):
+            mask = np.asarray(photos.label(index))
+            counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+            own += counts
+            within += np.where(counts > 0, counts.sum(), 0)
+        frequency = own / np.maximum(within, 1)
+        present = own > 0
+        if not present.any():
+            return (1.0,) * classes
+        weights = np.median(frequency[present]) / np.where(present, frequency, 1.0)
+        return tuple(np.where(present, weights, 1.0).tolist())
 
     def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """The class of each pixel, and every fourth one's logits: `segmentation.kept`."""
@@ -131,15 +159,20 @@ class Segmentation(Task):
             closeness.expected_drop(before, after),
         )
 
-    def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
-        return closeness.kl_by_photo(keep(reference), keep(outputs))
+    def divergences(
+        self, reference: NDArray[Any], outputs: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        before, after = keep(reference), keep(outputs)
+        if not closeness.are_comparable(before, after):
+            return None
+        return closeness.kl_by_photo(before, after)
 
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
         if isinstance(graph.nodes[-1], ArgMax):
             text = f"Semantic segmentation, {len(labels)} classes; the output is classes."
             return Description(text, tuple(labels), (CLASSES,))
         text = f"Semantic segmentation, {graph.classes} classes; the output is logits."
-        return Description(text, tuple(labels), (LOGITS,))
+        return Description(text, tuple(labels), (SCORES,))
 
 
 TASK = Segmentation()
