@@ -40,13 +40,15 @@ class Window:
             image: the photo or its mask, of the full size or decoded smaller.
             resampling: the filter.
         """
-        left, top, right, bottom = self.shown
         across, down = (pitch(*lengths) for lengths in zip(self.size, image.size, strict=True))
-        scales = (across, down, across, down)
-        box = [edge / scale for edge, scale in zip(self.box, scales, strict=True)]
-        # A pixel at the edge of a smaller image may stand for fewer of the photo's.
-        box[2], box[3] = min(box[2], image.width), min(box[3], image.height)
-        return image.resize((right - left, bottom - top), resampling, box=tuple(box))
+        left, top, right, bottom = self.box
+        # Not outside of the image, where dividing has rounded up.
+        box = (
+            *(left / across, top / down),
+            *(min(right / across, image.width), min(bottom / down, image.height)),
+        )
+        first_x, first_y, last_x, last_y = self.shown
+        return image.resize((last_x - first_x, last_y - first_y), resampling, box=box)
 
     def fill(self, part: Image.Image, margin: Any) -> npt.NDArray[np.uint8]:
         """Puts a part into the input, with a margin where the photo ends."""
@@ -116,13 +118,11 @@ def random_window(
         rng: drawn from.
     """
     scale = rng.uniform(math.sqrt(least_area), 1 / math.sqrt(least_area))
-    stretch = math.sqrt(math.exp(rng.uniform(*map(math.log, ratio))))
-    edges = [
-        _along(place, axis, scale * by, rng.random())
-        for axis, by in ((0, stretch), (1, 1 / stretch))
-    ]
-    (left, right, from_x, to_x), (top, bottom, from_y, to_y) = edges
-    return Window(place.size, place.side, (left, top, right, bottom), (from_x, from_y, to_x, to_y))
+    stretch = math.sqrt(math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]))))
+    left, right, first_x, last_x = _along(place, 0, scale * stretch, rng.random())
+    top, bottom, first_y, last_y = _along(place, 1, scale / stretch, rng.random())
+    box, shown = (left, top, right, bottom), (first_x, first_y, last_x, last_y)
+    return Window(place.size, place.side, box, shown)
 
 
 def _along(

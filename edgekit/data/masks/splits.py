@@ -13,6 +13,7 @@ from edgekit.data.folders import (
     Listing,
     PhotoFile,
     Place,
+    Progress,
     Source,
     printable,
 )
@@ -77,7 +78,7 @@ def load_masked_splits(wanted: Wanted) -> Splits:
     if wanted.data is None:
         find_sources(None, wanted.val, wanted.calibration)  # which refuses them
         return _builtin(wanted)
-    chosen = _choose(wanted.data, wanted.val)
+    chosen = _choose(wanted.data, wanted.val, wanted.progress)
     classes = _classes(chosen)
     scanned = {
         option: scan_pairs(one.pairs, _form(one, classes), option, wanted.progress)
@@ -127,7 +128,7 @@ def fingerprint_masked(wanted: Wanted) -> str:
     if wanted.data is None:
         find_sources(None, wanted.val, wanted.calibration)  # which refuses them
         return digest.hexdigest()
-    for option, one in _choose(wanted.data, wanted.val).items():
+    for option, one in _choose(wanted.data, wanted.val, wanted.progress).items():
         digest.update(printable(f"{option} {one.root} {one.layout.classes}\n").encode())
         for pair in one.pairs.pairs:
             state = f"{pair.name} {state_of(pair.photo)} {state_of(pair.mask)}\n"
@@ -153,15 +154,15 @@ def _builtin(wanted: Wanted) -> Splits:
     )
 
 
-def _choose(data: Source, val: Source | None) -> dict[str, _Chosen]:
+def _choose(data: Source, val: Source | None, progress: Progress | None) -> dict[str, _Chosen]:
     """The pairs of the training set, and of the validation set where it has its own."""
-    layout = find_layout(data, DATA)
+    layout = find_layout(data, DATA, progress)
     role = _first((TRAIN, ALL, VALIDATION, TEST), layout)
     held = _first((VALIDATION, TEST), layout) if role == TRAIN else None
     notes = list(layout.notes)
     found = {DATA: _chosen(DATA, data, layout, role or ALL)}
     if val is not None:
-        other = find_layout(val, VAL)
+        other = find_layout(val, VAL, progress)
         held_there = _first((VALIDATION, TEST, ALL, TRAIN), other)
         found[VAL] = _chosen(VAL, val, other, held_there or ALL)
         held = None
