@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import ArgMax, Conv2D
+from edgekit.networks.nodes import Conv2D
 from edgekit.networks.segmentation.layers import LOGITS
+from edgekit.networks.segmentation.outputs import OUTPUTS, replace_logits, with_output
 from edgekit.tasks.learning import Learning
 from edgekit.tasks.segmentation import closeness, metrics
 from edgekit.tasks.segmentation.kept import classes_of, keep
@@ -40,8 +41,6 @@ class PixelClassifier(Head):
         return any(isinstance(node, Conv2D) and node.name == LOGITS for node in graph.nodes)
 
     def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
-        from edgekit.networks.segmentation.outputs import replace_logits
-
         return replace_logits(graph, classes, seed)
 
     def remove(self, graph: Graph) -> Graph:
@@ -67,6 +66,7 @@ class Segmentation(Task):
     page = SegmentationPage()
     model_type = "Segmentation"
     device_program = Path(__file__).with_name("device_program.py")
+    outputs = OUTPUTS
     recipes = Recipes("segment-scratch", "segment", "segment-shapes")
     lacking = MappingProxyType(
         {
@@ -149,8 +149,12 @@ class Segmentation(Task):
             return None
         return closeness.kl_by_photo(before, after)
 
+    def end_with(self, graph: Graph, output: str) -> Graph:
+        """A network that ends with its logits, or their classes, in full or in its own size."""
+        return with_output(graph, output)
+
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
-        if isinstance(graph.nodes[-1], ArgMax):
+        if graph.output in graph.class_tensors:
             text = f"Semantic segmentation, {len(labels)} classes; the output is classes."
             return Description(text, tuple(labels), (CLASSES,))
         text = f"Semantic segmentation, {graph.classes} classes; the output is logits."

@@ -13,7 +13,6 @@ from edgekit.data.splits import Wanted
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.nodes import ArgMax
 from edgekit.networks.segmentation.decoders import UNet
 from edgekit.tasks.segmentation.task import TASK
 
@@ -92,13 +91,14 @@ def test_a_file_says_what_it_gives():
     assert said.text == "Semantic segmentation, 4 classes; the output is logits."
     assert said.labels == tuple(names)
     assert [output.name for output in said.outputs] == ["logits"]
-    last = ArgMax(name="classes", inputs=(network.output,))
-    ended = dataclasses.replace(
-        network, nodes=(*network.nodes, last), shapes={**network.shapes, "classes": (32, 32)}
-    )
-    said = TASK.describe(ended, names)
-    assert said.text == "Semantic segmentation, 4 classes; the output is classes."
-    assert [output.name for output in said.outputs] == ["classes"]
+
+
+@pytest.mark.parametrize("output", TASK.outputs)
+def test_a_file_says_what_it_ends_with(output):
+    said = TASK.describe(TASK.end_with(graph(), output), ["sky", "tree", "road", "car"])
+    ends = output.partition("-")[0]
+    assert said.text == f"Semantic segmentation, 4 classes; the output is {ends}."
+    assert [named.name for named in said.outputs] == [ends]
 
 
 class Pairs:
