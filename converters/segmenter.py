@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 CLASS_TYPES = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "u8", "i32", "i64")
 #: Words of exporters for what a segmenter does, and of the records that say nothing of it.
-_SEGMENTS = ("", "segment", "segmentation", "semantic", "semantic_segmentation")
-_SEGMENTS += ("image_segmentation", "image-segmentation")
+_SEGMENTS = (
+    *("", "segment", "segmentation", "semantic", "semantic_segmentation"),
+    *("image_segmentation", "image-segmentation"),
+)
 #: Of a mask; 255 is no class in it.
 MOST_CLASSES = 255
 
@@ -58,11 +60,11 @@ def map_of(output: End, *, channels_first: bool = False, quantized: bool = False
         channels_first: whether its maps are NCHW.
         quantized: whether its integers stand for reals.
     """
-    shape = output.shape or ()
-    sizes = [size for size in shape if isinstance(size, int)]
-    if len(sizes) != len(shape) or len(sizes) not in (3, 4) or sizes[0] != 1 or min(sizes) < 1:
+    batch, *others = output.shape or (0,)
+    rest = [size for size in others if isinstance(size, int) and size > 0]
+    is_one = batch == 1 or isinstance(batch, str) or batch < 0
+    if not is_one or len(rest) != len(others) or len(rest) not in (2, 3):
         return None
-    rest = sizes[1:]
     channels = rest.pop(0 if channels_first else 2) if len(rest) == 3 else 1
     height, width = rest
     if min(height, width) < 2:

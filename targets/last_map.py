@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-
-import numpy as np
 
 from edgekit.converters.findings import WARNING
 from edgekit.converters.tflite.checks import Rule, at
+from edgekit.converters.tflite.cost import activation_bytes
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.system.text import size
 
@@ -30,11 +28,6 @@ def last_map(model: TFLiteModel) -> Tensor | None:
     return made if height * width > 1 and channels > 1 else None
 
 
-def map_bytes(tensor: Tensor) -> int:
-    """The size of a tensor of one photo."""
-    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
-
-
 def last_map_rule(what_then: str, large: int = LARGE_BYTES) -> Rule:
     """The rule that warns of a large last map.
 
@@ -45,12 +38,12 @@ def last_map_rule(what_then: str, large: int = LARGE_BYTES) -> Rule:
 
     def find(model: TFLiteModel) -> Iterator[tuple[str, str]]:
         made = last_map(model)
-        if made is None or map_bytes(made) < large:
+        if made is None or activation_bytes(made) < large:
             return
         height, width, classes = made.shape[1:]
         yield (
             at(made),
-            f"the logits map has {size(map_bytes(made))} ({height} x {width} x {classes}, "
+            f"the logits map has {size(activation_bytes(made))} ({height} x {width} x {classes}, "
             f"{made.dtype}): {what_then}",
         )
 

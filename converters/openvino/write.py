@@ -113,6 +113,10 @@ def save(model: Any, path: StrPath, *, half: bool = False) -> None:
             os.replace(temporary.with_suffix(suffix), path.with_suffix(suffix))
 
 
+#: How photos become square, in the words of OpenVINO's Model API.
+RESIZE_TYPES = {"crop": "crop", "pad": "fit_to_window_letterbox", "stretch": "standard"}
+
+
 def describe(
     model: Any,
     preprocessing: Preprocessing,
@@ -148,7 +152,7 @@ def describe(
     info = {
         "model_type": model_type,
         "labels": " ".join("_".join(label.split()) for label in labels),
-        "resize_type": "crop",
+        "resize_type": RESIZE_TYPES[preprocessing.fit],
         "reverse_input_channels": "True",
     }
     if not takes_bytes:

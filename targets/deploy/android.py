@@ -1,4 +1,4 @@
-"""The sources with which an Android app classifies with a model: Kotlin, or C++ by the C API."""
+"""The sources with which an Android app runs a model: Kotlin, of a classifier C++ too."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 from edgekit.targets.deploy.install import Installer
 from edgekit.targets.deploy.model import RECORD, Description, Source, labels_text, record_text
+from edgekit.targets.deploy.programs import program_of
 from edgekit.targets.deploy.record import Check, Deployed
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.devices.hosts import LocalHost
 
 ASSETS = "app/src/main/assets"
 NOT_RUN = "not run on the phone"
-SOURCES = {
-    "app/src/main/java/edgekit/Classifier.kt": "Classifier.kt.j2",
-    "app/src/main/cpp/classifier.h": "classifier.h.j2",
-    "app/src/main/cpp/classifier.cc": "classifier.cc.j2",
-    "README.md": "README.android.md.j2",
-}
 
 
 def write_bundle(
@@ -39,6 +34,7 @@ def write_bundle(
             f"{source.path} is compiled for {source.target.title}, which no phone has",
             hint="give the file before compilation",
         )
+    sources = program_of(description).app
     asset = asset_name(source.path.name)
     model = f"{ASSETS}/{asset}"
     labels = labels_text(description.labels).encode("utf-8", "replace")
@@ -46,9 +42,9 @@ def write_bundle(
     record: dict[str, Any] = description.record | {
         "file": model,
         "asset": asset,
-        "files": [*files, *SOURCES, RECORD],
+        "files": [*files, *sources, RECORD],
     }
-    files |= {path: render(template, record) for path, template in SOURCES.items()}
+    files |= {path: render(template, record) for path, template in sources.items()}
     files[RECORD] = record_text(record).encode()
     host = LocalHost()
     said = NOT_RUN

@@ -5,7 +5,7 @@ import json
 import pytest
 from edgetpu_packages import STAND_ALONE, compiled, executable, options, package
 from flatbuffers import number_types
-from foreign_files import FOREIGN, ending_in
+from foreign_files import FOREIGN, depth
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
@@ -97,10 +97,10 @@ def test_control_characters_of_a_package_do_not_reach_the_terminal(show):
 
 def test_what_is_no_classifier_is_said_to_be_none(tmp_path, capsys):
     path = tmp_path / "map.tflite"
-    path.write_bytes(ending_in("gated").pack())
+    path.write_bytes(depth().pack())
     inspect(path)
     out = capsys.readouterr().out
-    assert "classifier  no: its output [1, 4, 4, 8] is no single list of scores" in out
+    assert "classifier  no: its output [1, 4, 4, 1] is no single list of scores" in out
     assert "argmax" not in out
 
 

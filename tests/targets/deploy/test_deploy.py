@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
-from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
+from foreign_files import FOREIGN, GREEN, activated, custom, depth, ending_in, labelled
 from PIL import Image
 from prerequisites import needs, skip_without
 from ssh_server import SSHD, serve
@@ -332,7 +332,7 @@ def test_literals():
 @pytest.mark.parametrize(
     ("tiny", "says"),
     [
-        (ending_in("gated"), "no single list of scores"),
+        (depth(), "no single list of scores"),
         (ending_in("scores", "gated"), "2 outputs"),
         (custom("TFLite_Detection_PostProcess"), "a detector"),
     ],
