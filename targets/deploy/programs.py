@@ -18,9 +18,9 @@ from edgekit.targets.deploy.model import Description, Expected, Source
 
 STEPS = 8.0
 #: Pixels that may have another class than here, of all. Where two classes meet, a runtime that
-#: rounds otherwise may choose the other: of logits, a class within `tolerance` of the best one is no
-#: other. Between tflite-runtime 2.14 and LiteRT 2.3, 2 % of the pixels of a network with random
-#: weights had another class, all but a few within it (`tests/targets/deploy/test_segmenter.py`).
+#: rounds differently may choose the other: of logits, a class within `tolerance` of the best one
+#: is no other. Between tflite-runtime 2.14 and LiteRT 2.3, 2 % of the pixels of a network with
+#: random weights had another class (`tests/targets/deploy/test_segmenter.py`), all within it.
 OTHER_PIXELS = 0.02
 #: The same of a file that another processor runs: it is another file.
 OTHER_PIXELS_COMPILED = 0.1
