@@ -96,6 +96,9 @@ def test_val_is_a_data_set_of_its_own(tmp_path: Path) -> None:
     assert "its validation photos are left out" in splits.warnings
     os.unlink(val / "classes.txt")
     assert len(load_masked_splits(Wanted(data, val)).val) == 8
+    own = load_masked_splits(Wanted(data, data / "val"))
+    assert own.train.names == load_masked_splits(Wanted(data)).train.names
+    assert not any("left out" in line for line in own.warnings)
     inner = load_masked_splits(Wanted(data / "train", data))
     assert all(name.startswith("val/") for name in inner.val.names)
 
@@ -145,6 +148,20 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     splits = load_masked_splits(Wanted(data))
     assert splits.labels == ("class0", "class1", "class2")
     assert "no file names the classes" in splits.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [("e\u0301\n\u00e9\nsky\n", "two classes"), ("a\u0007b\ncar\nsky\n", "control")],
+)
+def test_names_that_no_later_file_can_hold_are_refused(
+    tmp_path: Path, names: str, cause: str
+) -> None:
+    data = write_data_set(tmp_path)
+    (data / "classes.txt").write_text(names, encoding="utf-8")
+    with pytest.raises(UsageError, match="has a name that no file of labels can hold") as caught:
+        load_masked_splits(Wanted(data))
+    assert cause in (caught.value.cause or "")
 
 
 def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:
