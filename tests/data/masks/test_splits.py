@@ -126,9 +126,10 @@ def test_calibration_photos_need_no_masks(tmp_path: Path) -> None:
     data = write_divided(tmp_path / "set")
     for number in range(12):
         write_photo(tmp_path / "flat" / f"{number}.jpg", 900 + number)
+    write_photo(tmp_path / "flat" / "0.png", 999)  # one name, two endings
     shutil.copy(data / "val" / "images" / "p020.jpg", tmp_path / "flat")
     splits = load_masked_splits(Wanted(data, calibration=tmp_path / "flat"))
-    assert len(splits.calibration) == 12
+    assert len(splits.calibration) == 13
     assert "1 calibration photos are validation photos and are left out" in splits.warnings
     Splits.from_dict(json.loads(json.dumps(splits.to_dict())))
 
