@@ -181,8 +181,9 @@ class Edgekit(Torch):
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         from edgekit.data.augmentation.augment import Augmentation
         from edgekit.data.batches import Part, train_batches
-        from edgekit.data.folders import list_photos, scan
+        from edgekit.data.folders import list_photos
         from edgekit.data.preprocessing import Preprocessing
+        from edgekit.data.scan import scan
         from edgekit.data.splits import photo_set
         from edgekit.networks.predict import to_input
 

@@ -22,6 +22,7 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import GraphModule, Network
 from edgekit.system.paths import StrPath
+from edgekit.tasks.registry import find_task
 from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import QatRecipe
 from edgekit.training.trainer import Trainer
@@ -52,7 +53,8 @@ class QuantizedTrainer(Trainer):
         **rest: Any,
     ) -> None:
         folder = Path(folder)
-        if cast(QatRecipe, job.recipe).label_share and (job.train.labels < 0).any():
+        learns = cast(QatRecipe, job.recipe).label_share
+        if learns and not find_task(job.preprocessing.task).has_labels(job.train):
             raise UsageError(
                 "some photos have no label to learn from",
                 hint="`edgekit build --distill-only` learns from the float network instead",
@@ -89,5 +91,5 @@ class QuantizedTrainer(Trainer):
                 wanted = self.teacher(inputs)
             loss = (1 - share) * learning.distillation(found, wanted)
         if share:
-            loss = loss + share * learning.loss(found, targets, self.recipe.objective)
+            loss = loss + share * learning.loss(found, targets, self.objective)
         return loss

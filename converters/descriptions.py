@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.classifier import count_classes, onnx_problem, openvino_problem
+from edgekit.converters.classifier import count_classes
+from edgekit.converters.file_task import FileTask, onnx_task, openvino_task
 from edgekit.data.label_files import fit_labels
 from edgekit.system.hashing import hash_file
 from edgekit.system.paths import StrPath
@@ -34,8 +35,8 @@ def describe_onnx(path: StrPath) -> dict[str, Any]:
         "operators": _operators(model.operators),
         "labels": list(model.labels),
         "preprocessing": model.preprocessing,
-        "not_a_classifier": onnx_problem(model),
-        "labels_note": _labels_note(model.labels, model.outputs),
+        **describe_task(onnx_task(model)),
+        "labels_note": _labels_note(model.labels, model.outputs, onnx_task(model)),
         "findings": {"onnx": [asdict(finding) for finding in onnx_file.check(model)]},
     }
 
@@ -60,8 +61,8 @@ def describe_openvino(path: StrPath) -> dict[str, Any]:
         "operators": _operators(model.operators),
         "labels": list(model.labels),
         "preprocessing": record.to_dict() if record else None,
-        "not_a_classifier": openvino_problem(model),
-        "labels_note": _labels_note(model.labels, model.outputs),
+        **describe_task(openvino_task(model)),
+        "labels_note": _labels_note(model.labels, model.outputs, openvino_task(model)),
         "findings": {"openvino": [asdict(f) for f in openvino_checks.findings(model)]},
     }
 
@@ -94,6 +95,25 @@ def _operators(counts: Any) -> list[dict[str, Any]]:
     return [{"name": name, "count": count} for name, count in sorted(counts.items())]
 
 
-def _labels_note(labels: Sequence[str], outputs: Sequence[Any]) -> str | None:
-    classes = count_classes(outputs[0]) if len(outputs) == 1 else None
+def describe_task(task: FileTask) -> dict[str, Any]:
+    """What a file is for, as JSON values.
+
+    Returns:
+        ``task`` (a package of `edgekit.tasks`, or empty), ``not_a_classifier`` (why, or None for
+        an image classifier) and ``map``: ``height``, ``width``, ``kind`` ("logits" or "classes")
+        and ``classes`` (numbers at a pixel, or None) of what a segmenter answers with, else None.
+    """
+    found = task.map
+    return {
+        "task": task.name,
+        "not_a_classifier": task.problem,
+        "map": asdict(found) | {"kind": found.kind} if found else None,
+    }
+
+
+def _labels_note(labels: Sequence[str], outputs: Sequence[Any], task: FileTask) -> str | None:
+    if task.map is not None:
+        classes = task.map.classes
+    else:
+        classes = count_classes(outputs[0]) if len(outputs) == 1 else None
     return None if classes is None else fit_labels(labels, classes).note

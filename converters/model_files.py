@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.converters.classifier import onnx_problem, openvino_problem, tflite_problem
+from edgekit.converters.file_task import FileTask, onnx_task, openvino_task, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite import scheme as tflite_scheme
 from edgekit.converters.tflite.metadata import read_metadata
@@ -21,13 +21,18 @@ class About:
         preprocessing: how a photo is prepared, or None.
         scheme: its quantization in a word.
         size_bytes: of all files that belong to it.
-        not_a_classifier: why it is no image classifier, or None.
+        task: what it is for.
     """
 
     preprocessing: Preprocessing | None
     scheme: str
     size_bytes: int
-    not_a_classifier: str | None
+    task: FileTask
+
+    @property
+    def not_a_classifier(self) -> str | None:
+        """Why it is no image classifier, or None."""
+        return self.task.problem
 
 
 def about_openvino(path: StrPath) -> About:
@@ -35,7 +40,7 @@ def about_openvino(path: StrPath) -> About:
     from edgekit.converters.openvino import file as openvino_file
 
     ir = openvino_file.read(path)
-    return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_problem(ir))
+    return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_task(ir))
 
 
 def about_onnx(path: StrPath) -> About:
@@ -43,16 +48,16 @@ def about_onnx(path: StrPath) -> About:
     from edgekit.converters.onnx import file as onnx_file
 
     onnx = onnx_file.read(path)
-    return About(_record(onnx.preprocessing), onnx.scheme, onnx.size_bytes, onnx_problem(onnx))
+    return About(_record(onnx.preprocessing), onnx.scheme, onnx.size_bytes, onnx_task(onnx))
 
 
 def about_tflite(path: StrPath) -> About:
     """Reads a .tflite file."""
     data = tflite_file.read_bytes(path)
     model, metadata = tflite_file.parse(data, name=str(path)), read_metadata(data)
-    problem = tflite_problem(model, metadata)
+    task = tflite_task(model, metadata)
     scheme = tflite_scheme.scheme(model)
-    return About(_record(metadata.preprocessing), scheme, model.size_bytes, problem)
+    return About(_record(metadata.preprocessing), scheme, model.size_bytes, task)
 
 
 def _record(said: dict[str, Any] | None) -> Preprocessing | None:

@@ -16,7 +16,7 @@ from edgekit.converters.tflite.metadata import Metadata
 from edgekit.data.images import decode_photo
 from edgekit.data.label_files import fit_labels
 from edgekit.data.normalization import Normalization
-from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.errors import UsageError
 from edgekit.runtimes.litert import check_normalization
@@ -99,10 +99,15 @@ def classify(
     }
 
 
-def preparation(metadata: Metadata, size: int) -> Preprocessing:
-    """The file's own record; without one the whole centre square."""
+def preparation(metadata: Metadata, size: int, task: str = DEFAULT_TASK) -> Preprocessing:
+    """The file's own record; without one the whole centre square, or all of a segmenter's photo.
+
+    Readers of segmenters, such as the Task Library, stretch what they are not told to crop.
+    """
     if metadata.preprocessing is None:
-        return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, (), 1.0, "bilinear")
+        fit = "crop" if task == DEFAULT_TASK else "stretch"
+        none, one = (0.0,) * 3, (1.0,) * 3
+        return Preprocessing(size, none, one, (), 1.0, "bilinear", task=task, fit=fit)
     return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
 
 

@@ -11,6 +11,7 @@ from edgekit.converters.findings import ERROR, WARNING
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import OnnxModel
 from edgekit.converters.onnx.package import package_onnx
+from edgekit.converters.segmenter import onnx_map
 from edgekit.options.build import BuildOptions
 from edgekit.system.extras import require
 from edgekit.system.files import write_bytes
@@ -98,7 +99,7 @@ def _opset(model: OnnxModel) -> Iterator[tuple[str, str]]:
 def _ends(model: OnnxModel) -> Iterator[tuple[str, str]]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         yield "model", f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
-    elif problem := onnx_problem(model):
+    elif (problem := onnx_problem(model)) and onnx_map(model) is None:
         yield "model", f"it is no image classifier: {problem}"
 
 

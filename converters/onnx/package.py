@@ -6,6 +6,7 @@ import json
 
 from edgekit.converters.input_record import own_normalization
 from edgekit.converters.onnx.write import WEIGHT_TYPES, convert
+from edgekit.data.palette import class_colors
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
@@ -13,8 +14,9 @@ from edgekit.tasks.registry import find_task
 
 AUTHOR = "edgekit"
 #: Keys of ``metadata_props`` that hold JSON: the record of the file's input as
-#: `Preprocessing.to_dict` gives it, and the class names in the order of the output.
-RECORD_KEY, LABELS_KEY = "edgekit", "labels"
+#: `Preprocessing.to_dict` gives it, the class names in the order of the output, and the colours,
+#: [red, green, blue], in which a segmenter's classes are drawn.
+RECORD_KEY, LABELS_KEY, COLORS_KEY = "edgekit", "labels", "colors"
 
 
 def package_onnx(
@@ -48,7 +50,8 @@ def package_onnx(
     """
     said = find_task(preprocessing.task).describe(graph, preprocessing.labels)
     labels = said.labels
-    if labels and len(labels) != graph.classes:
+    has_classes = graph.output in graph.class_tensors
+    if labels and not has_classes and len(labels) != graph.classes:
         raise UsageError(
             "the labels do not fit the model",
             cause=f"{len(labels)} labels for {graph.classes} classes",
@@ -62,6 +65,8 @@ def package_onnx(
         RECORD_KEY: json.dumps(record.to_dict()),
         LABELS_KEY: json.dumps(list(labels)),
     }
+    if labels and len(graph.shapes[graph.output]) > 1:
+        metadata[COLORS_KEY] = json.dumps(class_colors(len(labels)).tolist())
     return convert(
         graph, io=io, preprocessing=preprocessing, batch=batch, metadata=metadata, weights=weights
     )

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.converters.onnx import maps
+from edgekit.converters.resizes import class_dtype
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
@@ -63,7 +65,8 @@ def convert(
             x86-64 without it, unless the session sets ``session.x64quantprecision`` to ``1``.
 
     Returns:
-        The file's contents; its output is float32 logits [batch, classes].
+        The file's contents; its output is float32 logits, [batch, classes] or of maps
+        [batch, classes, height, width], or classes, int64, or uint8 behind a resize.
 
     Raises:
         UsageError: the type does not exist, or bytes cannot be normalised without a
@@ -77,7 +80,7 @@ def convert(
     if batch is not None and batch < 1:
         raise UsageError(f"a batch of {batch} photos cannot be run", hint="give 1 or more")
     onnx = import_optional("onnx", "onnx")
-    model = _Writer(graph, weights).model(io, preprocessing, batch, dict(metadata or {}))
+    model = _Writer(graph, weights, batch).model(io, preprocessing, dict(metadata or {}))
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -93,8 +96,8 @@ class _Writer:
         reals: by Graph tensor, the float tensor of its values, once something has read it.
     """
 
-    def __init__(self, graph: Graph, weights: str) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, weights: str, batch: int | None) -> None:
+        self.graph, self.batch = graph, batch
         self.weights = weights
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
@@ -105,7 +108,6 @@ class _Writer:
         self,
         io: str,
         preprocessing: Preprocessing | None,
-        batch: int | None,
         metadata: dict[str, str],
     ) -> Any:
         """The whole model, an onnx.ModelProto."""
@@ -113,7 +115,7 @@ class _Writer:
 
         from edgekit.version import __version__
 
-        graph, count = self.graph, "batch" if batch is None else batch
+        graph, count = self.graph, "batch" if self.batch is None else self.batch
         height, width, channels = graph.shapes[graph.input]
         if io == "uint8":
             self._bytes_in(preprocessing)
@@ -124,12 +126,13 @@ class _Writer:
         for node in graph.nodes:
             self._node(node)
         self._real(graph.output)
-        result = [count, *graph.shapes[graph.output]]
+        shape = graph.shapes[graph.output]
+        result = [count, *shape[2:], *shape[:2]]  # a vector, or a map in NCHW
         body = helper.make_graph(
             self.nodes,
             graph.name,
             [helper.make_tensor_value_info(graph.input, *source)],
-            [helper.make_tensor_value_info(graph.output, TensorProto.FLOAT, result)],
+            [helper.make_tensor_value_info(graph.output, self._output_type(), result)],
             list(self.constants.values()),
         )
         model = helper.make_model(
@@ -142,6 +145,14 @@ class _Writer:
         helper.set_model_props(model, metadata)
         return model
 
+    def _output_type(self) -> int:
+        from onnx import TensorProto
+
+        name = self.graph.output
+        is_class = name in self.graph.class_tensors
+        dtype = class_dtype(self.graph, name, *maps.CLASS_TYPES) if is_class else "float"
+        return int(getattr(TensorProto, dtype.upper()))
+
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Appends an operator, named after its output; returns the output."""
         from onnx import helper
@@ -149,7 +160,8 @@ class _Writer:
         self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
         return output
 
-    def _constant(self, name: str, values: Array) -> str:
+    def constant(self, name: str, values: Array) -> str:
+        """Stores a constant; returns its name."""
         from onnx import numpy_helper
 
         self.constants[name] = numpy_helper.from_array(np.array(values, order="C"), name)
@@ -180,7 +192,7 @@ class _Writer:
         value = self.add("Cast", [turned], f"{name}/float", to=1)  # TensorProto.FLOAT
         for kind, short in (("Sub", "mean"), ("Div", "std")):
             numbers = np.array(getattr(preprocessing, short), np.float32).reshape(1, 3, 1, 1)
-            constant = self._constant(f"{name}/{short}", numbers)
+            constant = self.constant(f"{name}/{short}", numbers)
             value = self.add(kind, [value, constant], f"{name}/{kind.lower()}")
         self.reals[name] = value
 
@@ -191,8 +203,8 @@ class _Writer:
         scale = np.array(params.scale, np.float32).reshape(shape)
         zero_point = self._stored(name, np.array(params.zero_point).reshape(shape))
         return [
-            self._constant(f"{name}/scale", scale),
-            self._constant(f"{name}/zero_point", zero_point),
+            self.constant(f"{name}/scale", scale),
+            self.constant(f"{name}/zero_point", zero_point),
         ]
 
     def _stored(self, name: str, values: Array) -> Array:
@@ -226,9 +238,9 @@ class _Writer:
         values, params = self.graph.weights[name], self.graph.quant.get(name)
         layout = LAYOUTS[type(node)] if short == "kernel" else np.asarray
         if params is None:
-            return self._constant(name, layout(values))
+            return self.constant(name, layout(values))
         stored = self._stored(name, layout(integers(values, params)))
-        constant = self._constant(f"{name}/{stored.dtype}", stored)
+        constant = self.constant(f"{name}/{stored.dtype}", stored)
         axis = {} if params.axis is None else {"axis": 0}
         return self.add("DequantizeLinear", [constant, *self._scale(name)], name, **axis)
 
@@ -269,12 +281,13 @@ class _Writer:
             strides=[node.stride] * 2,
             pads=[top, left, bottom, right],
             group=groups,
+            **({"dilations": [node.dilation] * 2} if node.dilation > 1 else {}),
         )
         if activation is None:
             return value
         limits = activation[1:]
         constants = [
-            self._constant(f"{node.name}/{word}", np.array(limit, np.float32))
+            self.constant(f"{node.name}/{word}", np.array(limit, np.float32))
             for word, limit in zip(("low", "high"), limits, strict=False)
         ]
         return self.add(activation[0], [value, *constants], output)
@@ -337,6 +350,10 @@ OPERATORS: dict[type[Node], Write] = {
     nodes.Mean: _add_plain("GlobalAveragePool"),
     nodes.AveragePool2D: _add_pool,
     nodes.Flatten: _add_plain("Flatten"),
+    nodes.Concat: maps.add_concat,
+    nodes.Resize: maps.add_resize,
+    nodes.Tile: maps.add_tile,
+    nodes.ArgMax: maps.add_arg_max,
 }
 #: From a kernel's layout in the Graph to ONNX's.
 LAYOUTS: dict[type[Node], Callable[[Array], Array]] = {

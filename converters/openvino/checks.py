@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from edgekit.converters.classifier import openvino_problem
 from edgekit.converters.findings import ERROR, WARNING, Finding
 from edgekit.converters.openvino.file import DYNAMIC, IRModel, IRTensor, read
+from edgekit.converters.segmenter import openvino_map
 from edgekit.system.paths import StrPath
 
 CONTROL_FLOW = frozenset({"If", "Loop", "TensorIterator"})
@@ -74,7 +75,7 @@ def _findings(model: IRModel) -> Iterator[Finding]:
             f"it takes {image.dtype} {list(image.shape)}",
             "uint8 [1, side, side, 3] or float32 [1, 3, side, side] is fed",
         )
-    elif problem := openvino_problem(model):
+    elif (problem := openvino_problem(model)) and openvino_map(model) is None:
         fix = "edgekit bench measures its speed; what its answers mean is not known"
         yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
     if model.scheme == "w8a8-mixed":

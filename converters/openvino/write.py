@@ -24,6 +24,7 @@ import numpy as np
 
 from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.input_record import own_normalization
+from edgekit.converters.openvino import maps
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
@@ -63,8 +64,9 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
             zero point say, whatever the mean and std here.
 
     Returns:
-        The model: batch 1, output f32 [1, classes], operators and tensors with the Graph's names,
-        the record and the labels in its rt_info (see `describe`).
+        The model: batch 1, output f32 [1, classes], or of maps [1, classes, height, width], or
+        classes, i32, or u8 behind a resize; operators and tensors with the Graph's names, the
+        record and the labels in its rt_info (see `describe`).
 
     Raises:
         UsageError: the type does not exist, or the network's normalization is not known.
@@ -111,6 +113,10 @@ def save(model: Any, path: StrPath, *, half: bool = False) -> None:
             os.replace(temporary.with_suffix(suffix), path.with_suffix(suffix))
 
 
+#: How photos become square, in the words of OpenVINO's Model API.
+RESIZE_TYPES = {"crop": "crop", "pad": "fit_to_window_letterbox", "stretch": "standard"}
+
+
 def describe(
     model: Any,
     preprocessing: Preprocessing,
@@ -146,7 +152,7 @@ def describe(
     info = {
         "model_type": model_type,
         "labels": " ".join("_".join(label.split()) for label in labels),
-        "resize_type": "crop",
+        "resize_type": RESIZE_TYPES[preprocessing.fit],
         "reverse_input_channels": "True",
     }
     if not takes_bytes:
@@ -233,7 +239,8 @@ class _Walk:
         """A convolution with its bias and activation."""
         pads = [node.pads(side) for side in self.graph.shapes[node.inputs[0]][:2]]
         before, after = zip(*pads, strict=True)
-        x = operator(x, self.kernel(node, layout), [node.stride] * 2, before, after, [1, 1])
+        strides, dilations = [node.stride] * 2, [node.dilation] * 2
+        x = operator(x, self.kernel(node, layout), strides, before, after, dilations)
         x.set_friendly_name(f"{node.name}/convolution")
         x = self.ops.add(x, self.bias(node, (1, -1, 1, 1)))
         match node.activation:
@@ -308,6 +315,10 @@ OPERATORS: dict[type[Node], Callable[[_Walk, Any, list[Any]], Any]] = {
     nodes.Mean: _mean,
     nodes.AveragePool2D: _pool,
     nodes.Flatten: lambda walk, node, inputs: walk.ops.squeeze(inputs[0], np.array([2, 3])),
+    nodes.Concat: maps.concat,
+    nodes.Resize: maps.resize,
+    nodes.Tile: maps.tile,
+    nodes.ArgMax: maps.arg_max,
 }
 
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.converters.segmenter import MapEnd, map_of
 from edgekit.converters.tflite import metadata_schema as fields
 from edgekit.converters.tflite.file import Tensor
-from edgekit.converters.tflite.metadata import LABELS_FILE, RECORD_FILE
+from edgekit.converters.tflite.metadata import COLORS_FILE, LABELS_FILE, RECORD_FILE
+from edgekit.data.palette import class_colors
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
     Args:
         about: what to say.
         image: the file's input, NHWC.
-        scores: the file's output, a score per class or an embedding.
+        scores: the file's output: a score per class, an embedding, or a map of either scores or
+            classes.
 
     Raises:
         UsageError: the input is no image, or the labels do not fit the output.
@@ -83,14 +86,21 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
             "the model is not an image classifier",
             cause=f"its input is {list(image.shape)}, not [1, height, width, 3]",
         )
-    _check_labels(about.labels, scores)
+    found = map_of(scores, quantized=scores.scale is not None)
+    if found is None:
+        _check_labels(about.labels, scores)
+        said, custom = _output(scores, about.outputs[0], about.labels), []
+    else:
+        _check_class_names(about.labels, found)
+        said, custom = _map_output(scores, about, found), _custom(found)
     table = {
         "name": about.name,
         "description": about.description,
         "subgraph_metadata": [
             {
                 "input_tensor_metadata": [_input(image, about.preprocessing)],
-                "output_tensor_metadata": [_output(scores, about.outputs[0], about.labels)],
+                "output_tensor_metadata": [said],
+                **({"custom_metadata": custom} if custom else {}),
             }
         ],
         **({"author": about.author} if about.author else {}),
@@ -98,14 +108,36 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
         "associated_files": [
             {"name": RECORD_FILE, "description": "How edgekit prepares a photo for this model."}
         ],
-        "min_parser_version": fields.MIN_PARSER_VERSION,
+        "min_parser_version": fields.WITH_CUSTOM_METADATA if custom else fields.MIN_PARSER_VERSION,
     }
     own = about.preprocessing.of_input(image.dtype)
     record = {"schema_version": 1, "preprocessing": own.to_dict()}
     files = {RECORD_FILE: json.dumps(record, indent=1, sort_keys=True).encode()}
     if about.labels:
         files = {LABELS_FILE: "\n".join(about.labels).encode(), **files}
+    if about.labels and found is not None:
+        files[COLORS_FILE] = colors_text(about.labels).encode()
     return Parts(fields.encode(table), files)
+
+
+def colors_text(labels: Sequence[str]) -> str:
+    """A line for each class: the colour in which readers draw it, as #rrggbb, and its name.
+
+    The colours are those that the Task Library itself gives to the classes of any segmenter
+    (``kColorMap`` of its image_segmenter.cc), Pascal VOC's.
+    """
+    colors = class_colors(len(labels)).tolist()
+    pairs = zip(colors, labels, strict=True)
+    return "\n".join(f"#{r:02x}{g:02x}{b:02x} {label}" for (r, g, b), label in pairs)
+
+
+def _check_class_names(labels: Sequence[str], found: MapEnd) -> None:
+    if labels and found.classes is not None and len(labels) != found.classes:
+        raise UsageError(
+            "the labels do not fit the model",
+            cause=f"{len(labels)} labels for {found}",
+        )
+    _check_lines(labels)
 
 
 def _check_labels(labels: Sequence[str], scores: Tensor) -> None:
@@ -114,6 +146,10 @@ def _check_labels(labels: Sequence[str], scores: Tensor) -> None:
             "the labels do not fit the model",
             cause=f"{len(labels)} labels for an output of {list(scores.shape)}",
         )
+    _check_lines(labels)
+
+
+def _check_lines(labels: Sequence[str]) -> None:
     bad = [label for label in labels if not label.strip() or len(label.splitlines()) != 1]
     if bad:
         raise UsageError("a label must be one line of text", cause=f"{bad[0]!r} is not")
@@ -152,6 +188,39 @@ def _input(image: Tensor, preprocessing: Preprocessing) -> dict[str, Any]:
         ],
         "stats": {"max": high, "min": low},
     }
+
+
+def _map_output(scores: Tensor, about: About, found: MapEnd) -> dict[str, Any]:
+    """A map, as the Task Library's writer for image segmenters describes it.
+
+    The labels are those of its last axis, or, where a pixel has its class, of its values; the
+    image is what its rows and columns are.
+    """
+    table = _output(scores, about.outputs[0], ())
+    table["content"] = {
+        "content_properties_type": fields.IMAGE_PROPERTIES,
+        "content_properties": {
+            "color_space": fields.GRAYSCALE,
+            "default_size": {"width": found.width, "height": found.height},
+        },
+        "range": {"min": 1, "max": 2},
+    }
+    if about.labels:
+        kind = fields.TENSOR_VALUE_LABELS if found.classes is None else fields.TENSOR_AXIS_LABELS
+        table["associated_files"] = [
+            {"name": LABELS_FILE, "description": "Class names, class 0 first.", "type": kind},
+            {
+                "name": COLORS_FILE,
+                "description": "The colour of each class, #rrggbb, and its name.",
+                "type": fields.DESCRIPTIONS,
+            },
+        ]
+    return table
+
+
+def _custom(found: MapEnd) -> list[dict[str, Any]]:
+    """For MediaPipe, that a softmax makes probabilities of logits; of classes nothing does."""
+    return [] if found.classes is None else [fields.segmenter_options("softmax")]
 
 
 def _output(scores: Tensor, said: Output, labels: Sequence[str]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 
 LABELS_FILE = "labels.txt"
+#: Of a segmenter: a line for each class, its colour as #rrggbb, and its name.
+COLORS_FILE = "colors.txt"
 RECORD_FILE = "edgekit.json"
 #: Where Ultralytics packs a table with the task and the class names.
 EXPORTER_FILE = "metadata.json"
@@ -45,6 +47,8 @@ class Metadata:
             Empty where nothing usable is said.
         std: likewise.
         preprocessing: edgekit's whole record as `Preprocessing.to_dict` gives it, or None.
+        activation: what makes probabilities of a segmenter's numbers, where the file says so:
+            "none", "sigmoid" or "softmax".
         files: names of the files packed behind the model.
     """
 
@@ -61,6 +65,7 @@ class Metadata:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     preprocessing: dict[str, Any] | None = None
+    activation: str = ""
     files: tuple[str, ...] = ()
 
 
@@ -77,9 +82,10 @@ def read_metadata(path: StrPath | bytes) -> Metadata:
         table = fields.decode(model.metadata) if model.metadata else {}
         record = json.loads(files.get(RECORD_FILE, b"{}"))
         preprocessing = record.get("preprocessing")
+        graph: dict[str, Any] = next(iter(table.get("subgraph_metadata", [])), {})
+        activation = fields.segmenter_activation(graph)
     except (ValueError, AttributeError, RecursionError) as error:
         raise UsageError("the model's metadata is damaged", cause=str(error)) from error
-    graph: dict[str, Any] = next(iter(table.get("subgraph_metadata", [])), {})
     image: dict[str, Any] = next(iter(graph.get("input_tensor_metadata", [])), {})
     mean, std = _normalization(image)
     labels_file = _labels_file(graph, files)
@@ -98,6 +104,7 @@ def read_metadata(path: StrPath | bytes) -> Metadata:
         mean=mean,
         std=std,
         preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
+        activation=activation,
         files=tuple(files),
     )
 

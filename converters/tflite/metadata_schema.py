@@ -2,7 +2,9 @@
 
 Field order, types and enumerations are those of TensorFlow's `metadata_schema.fbs` (file
 identifier M001). Every field used here is of schema version 1.0.0, which is therefore the
-`min_parser_version` to state. A table is a plain dict with the schema's field names.
+`min_parser_version` to state, but for ``custom_metadata`` of 1.5.0, in which MediaPipe looks for
+what an image segmenter's numbers are (`segmenter_options`). A table is a plain dict with the
+schema's field names.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from flatbuffers import number_types
 from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
-MIN_PARSER_VERSION = "1.0.0"
+MIN_PARSER_VERSION, WITH_CUSTOM_METADATA = "1.0.0", "1.5.0"
 
-UNKNOWN_FILE, TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS = 0, 2, 3  # AssociatedFileType
-RGB = 1  # ColorSpaceType
+UNKNOWN_FILE, DESCRIPTIONS = 0, 1  # AssociatedFileType
+TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS = 2, 3
+RGB, GRAYSCALE = 1, 2  # ColorSpaceType
 FEATURE_PROPERTIES, IMAGE_PROPERTIES, BOUNDING_BOX_PROPERTIES = 1, 2, 3  # ContentProperties
 NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
 
@@ -41,7 +44,14 @@ _TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("input_tensor_metadata", "[TensorMetadata]"),
         ("output_tensor_metadata", "[TensorMetadata]"),
         ("associated_files", "[AssociatedFile]"),
+        # Of models whose tensors are only prepared, or only mean something, together.
+        *((f"{end}_process_units", "[ProcessUnit]") for end in ("input", "output")),
+        *((f"{end}_tensor_groups", "[TensorGroup]") for end in ("input", "output")),
+        ("custom_metadata", "[CustomMetadata]"),
     ),
+    "TensorGroup": (("name", "string"), ("tensor_names", "[string]")),
+    "CustomMetadata": (("name", "string"), ("data", "bytes")),
+    "ImageSegmenterOptions": (("activation", "byte"), ("min_parser_version", "string")),
     "TensorMetadata": (
         ("name", "string"),
         ("description", "string"),
@@ -51,7 +61,12 @@ _TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("stats", "Stats"),
         ("associated_files", "[AssociatedFile]"),
     ),
-    "Content": (("content_properties_type", "ubyte"), ("content_properties", "union")),
+    "Content": (
+        ("content_properties_type", "ubyte"),
+        ("content_properties", "union"),
+        ("range", "ValueRange"),
+    ),
+    "ValueRange": (("min", "int"), ("max", "int")),
     "FeatureProperties": (),
     "ImageProperties": (("color_space", "byte"), ("default_size", "ImageSize")),
     "ImageSize": (("width", "uint"), ("height", "uint")),
@@ -72,6 +87,7 @@ _UNIONS = {
 _SCALARS = {
     "byte": number_types.Int8Flags,
     "ubyte": number_types.Uint8Flags,
+    "int": number_types.Int32Flags,
     "uint": number_types.Uint32Flags,
     "float": number_types.Float32Flags,
 }
@@ -99,6 +115,38 @@ def decode(data: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
+#: Of MediaPipe's `image_segmenter_metadata_schema.fbs`, which identifies itself so.
+SEGMENTER, SEGMENTER_IDENTIFIER = "SEGMENTER_METADATA", b"V001"
+ACTIVATIONS = ("none", "sigmoid", "softmax")
+
+
+def segmenter_options(activation: str) -> dict[str, Any]:
+    """A CustomMetadata table that says what makes probabilities of a segmenter's numbers.
+
+    Args:
+        activation: one of `ACTIVATIONS`.
+    """
+    builder = flatbuffers.Builder(64)
+    table = {"activation": ACTIVATIONS.index(activation), "min_parser_version": "1.0.0"}
+    builder.Finish(_write(builder, "ImageSegmenterOptions", table), SEGMENTER_IDENTIFIER)
+    return {"name": SEGMENTER, "data": bytes(builder.Output())}
+
+
+def segmenter_activation(graph: dict[str, Any]) -> str:
+    """What `segmenter_options` say in a SubGraphMetadata; empty where there are none."""
+    for custom in graph.get("custom_metadata", []):
+        data = custom.get("data", b"")
+        if custom.get("name") != SEGMENTER or data[4:8] != SEGMENTER_IDENTIFIER:
+            continue
+        try:
+            (root,) = struct.unpack_from("<I", data)
+            found = _Reader(data).table("ImageSegmenterOptions", root).get("activation", 0)
+        except (struct.error, IndexError, TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+        return ACTIVATIONS[found] if 0 <= found < len(ACTIVATIONS) else ""
+    return ""
+
+
 def _write(builder: Any, table: str, value: dict[str, Any]) -> int:
     """Writes a table after its children, as flatbuffers demands; returns its offset."""
     fields = _TABLES[table]
@@ -123,6 +171,12 @@ def _write(builder: Any, table: str, value: dict[str, Any]) -> int:
 def _write_child(builder: Any, kind: str, value: Any) -> int:
     if kind == "string":
         return int(builder.CreateString(value))
+    if kind == "bytes":
+        # The schema forces its alignment, so that it is a flatbuffer where it stands.
+        builder.StartVector(1, len(value), 16)
+        builder.head -= len(value)
+        builder.Bytes[builder.head : builder.head + len(value)] = value
+        return int(builder.EndVector())
     if not kind.startswith("["):
         return _write(builder, kind, value)
     item = kind[1:-1]
@@ -157,6 +211,10 @@ class _Reader:
                 found[field] = table.Get(_SCALARS[kind], at)
             elif kind.startswith("["):
                 found[field] = self._vector(table, kind[1:-1], offset)
+            elif kind == "bytes":
+                start, length = table.Vector(offset), table.VectorLen(offset)
+                self._take(length)
+                found[field] = bytes(self.data[start : start + length])
             elif kind == "union":
                 kind = _UNIONS[field].get(found.get(f"{field}_type", 0), "")
                 if kind:  # a union member that edgekit has no use for is skipped

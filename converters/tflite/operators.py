@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.converters.resizes import class_dtype
 from edgekit.converters.tflite.op_versions import VERSIONS
-from edgekit.converters.tflite.rows import OPERATORS, class_dtype, has_same_padding, operator_of
+from edgekit.converters.tflite.rows import CLASS_TYPES, OPERATORS, has_same_padding, operator_of
 from edgekit.converters.tflite.values import (
     BEFORE,
     FLAT,
@@ -41,6 +42,8 @@ from edgekit.networks.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
 #: From the Graph's layouts to TFLite's: HWIO to OHWI, HWC to 1HWC, IO to OI.
 LAYOUTS = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (0, 1, 2), "FULLY_CONNECTED": (1, 0)}
+#: By type, what is added to a tensor's name for its values in that type: where it is read, written.
+CHANGED = {"float32": (IN_FLOAT, BEFORE), "uint8": (IN_BYTES, IN_BYTES)}
 #: The axis of the output channels in the file's layout.
 CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 
@@ -96,7 +99,7 @@ class _Walk:
         params = self.graph.quant.get(name)
         dtype = params.dtype if params else "float32"
         if name in self.graph.class_tensors:
-            dtype = class_dtype(self.graph, name)
+            dtype = class_dtype(self.graph, name, *CLASS_TYPES)
         shape = (1, *self.graph.shapes[name])
         return Value(name=name, shape=shape, dtype=dtype, params=params)
 
@@ -119,9 +122,10 @@ class _Walk:
             inputs = [self.cast(value, output.dtype) for value in inputs]
         if isinstance(node, nodes.ArgMax) and node.keep_dims:
             computed = replace(output, name=f"{node.name}{FLAT}", shape=output.shape[:-1])
-        if row.in_bytes and computed.dtype == "int8":
-            inputs = [self.in_bytes(value) for value in inputs]
-            computed = in_type(computed, "uint8", IN_BYTES)
+        inputs = [self.in_another(value, row.instead) for value in inputs]
+        if computed.dtype in row.instead:
+            dtype = row.instead[computed.dtype]
+            computed = in_type(computed, dtype, CHANGED[dtype][1])
         weights = [self.weight(operator, name) for name in node.weight_names()]
         reads = (*inputs, *weights, *row.more(self.graph, node))
         options = row.options(self.graph, node)
@@ -163,13 +167,7 @@ class _Walk:
 
     def in_float(self, value: Value) -> Value:
         """The reals that a tensor's integers stand for; one operator for all that read them."""
-        if value.params is None:
-            return value
-        real = in_type(value, "float32", IN_FLOAT)
-        if real.name not in self.values:
-            self.convert(value, real)
-            self.values[real.name] = real
-        return real
+        return self.in_another(value, {} if value.params is None else {value.dtype: "float32"})
 
     def in_scale(self, value: Value, result: Value) -> Value:
         """The integers of a tensor in the scale of another; one operator for each scale."""
@@ -182,13 +180,16 @@ class _Walk:
             self.convert(value, self.rescaled[key])
         return self.rescaled[key]
 
-    def in_bytes(self, value: Value) -> Value:
-        """The same values as uint8; one operator for all that read them."""
-        shifted = in_type(value, "uint8", IN_BYTES)
-        if shifted.name not in self.values:
-            self.convert(value, shifted)
-            self.values[shifted.name] = shifted
-        return shifted
+    def in_another(self, value: Value, types: Mapping[str, str]) -> Value:
+        """The same values in the type given for theirs; one operator for all that read them."""
+        if value.dtype not in types:
+            return value
+        dtype = types[value.dtype]
+        changed = in_type(value, dtype, CHANGED[dtype][0])
+        if changed.name not in self.values:
+            self.convert(value, changed)
+            self.values[changed.name] = changed
+        return changed
 
     def cast(self, value: Value, dtype: str) -> Value:
         """A tensor of classes in another type; one operator for all that read it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Node, SpatialNode, row_of
 from edgekit.networks.schemes import W8_DYNAMIC, scheme_of_node
 
-#: Classes that a byte numbers.
-MOST_IN_A_BYTE = 256
+#: The types of classes that ARG_MAX gives, and that a resize takes where a byte is too small.
+CLASS_TYPES = ("int32", "int16")
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 
 #: Name and fields of an operator's options.
@@ -39,14 +39,14 @@ class Row:
         operator: the schema's name.
         options: of a node of that kind, for its types.
         more: constants that it reads behind the activations, without weights.
-        in_bytes: whether 8-bit values go through it as uint8.
+        instead: by types that it does not take, those in which it is given such values.
         variant: the operator of a node, where the kind has several.
     """
 
     operator: str
     options: Callable[[Graph, Any], Options | None] = _no_options
     more: Callable[[Graph, Any], tuple[Value, ...]] = _no_constants
-    in_bytes: bool = False
+    instead: Mapping[str, str] = field(default_factory=dict)
     variant: Callable[[Any], str] | None = None
 
 
@@ -54,16 +54,6 @@ def operator_of(node: Node) -> str:
     """The operator that a node is written as."""
     row = row_of(OPERATORS, node, "TFLite operator")
     return row.variant(node) if row.variant else row.operator
-
-
-def class_dtype(graph: Graph, name: str) -> str:
-    """The type of a tensor of classes: ARG_MAX gives int32, which no resize takes."""
-    node = graph.node(name)
-    if isinstance(node, nodes.ArgMax):
-        return "int32"
-    while not isinstance(node, nodes.ArgMax):
-        node = graph.node(node.inputs[0])
-    return "uint8" if graph.shapes[node.inputs[0]][-1] <= MOST_IN_A_BYTE else "int16"
 
 
 def has_same_padding(graph: Graph, node: SpatialNode) -> bool:
@@ -182,7 +172,13 @@ OPERATORS: dict[type[Node], Row] = {
     nodes.Resize: Row(
         "RESIZE_BILINEAR", _resize, _size, variant=lambda node: RESIZES[node.method][0]
     ),
-    # Of int8 it needs the third version, of TensorFlow 2.8, which no compiler for the Edge TPU has.
-    nodes.Tile: Row("TILE", lambda graph, node: ("TileOptions", {}), _repeats, in_bytes=True),
-    nodes.ArgMax: Row("ARG_MAX", _arg_max, _channel_axis),
+    nodes.Tile: Row(
+        "TILE",
+        lambda graph, node: ("TileOptions", {}),
+        _repeats,
+        # Its third version takes int8, but came with TensorFlow 2.8: no compiler for the Edge TPU
+        # has it. What int16 stands for is exact in float32.
+        instead={"int8": "uint8", "int16": "float32"},
+    ),
+    nodes.ArgMax: Row("ARG_MAX", _arg_max, _channel_axis, instead={"int16": "float32"}),
 }

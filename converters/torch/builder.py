@@ -76,6 +76,25 @@ def _add_call(
     return node
 
 
+def _add_concat(
+    graph: fx.Graph, root: nn.Module, state: State, step: Step, inputs: tuple[fx.Node, ...]
+) -> fx.Node:
+    return graph.create_node(
+        "call_function", torch.cat, (list(inputs),), dict(step["settings"]), name=step["name"]
+    )
+
+
+def _add_method(
+    method: str,
+    graph: fx.Graph,
+    root: nn.Module,
+    state: State,
+    step: Step,
+    inputs: tuple[fx.Node, ...],
+) -> fx.Node:
+    return graph.create_node("call_method", method, inputs, name=step["name"])
+
+
 def _add_array(
     make: Callable[[Tensor], Tensor],
     graph: fx.Graph,
@@ -109,6 +128,12 @@ KINDS: dict[str, Adder] = {
     "pad": partial(_add_call, F.pad),
     "conv2d": partial(_add_call, F.conv2d),
     "linear": partial(_add_call, F.linear),
+    "cat": _add_concat,
+    "interpolate": partial(_add_call, F.interpolate),
+    "tile": partial(_add_call, torch.tile),
+    "argmax": partial(_add_call, torch.argmax),
+    "float": partial(_add_method, "float"),
+    "long": partial(_add_method, "long"),
     "fake_quantize": partial(_add_call, torch.fake_quantize_per_tensor_affine),
     "fake_quantize_channels": partial(_add_call, torch.fake_quantize_per_channel_affine),
     "parameter": partial(_add_array, nn.Parameter),

@@ -125,11 +125,13 @@ class _Planner:
         if f"{node.name}/kernel" in self.quant:
             return self._weigh_rounded(node, source, layer)
         self.arrays[f"{node.name}.weight"] = LAYOUTS[type(node)](values["kernel"])
-        if node.batch_norm is None:
+        if "bias" in values:
             self.arrays[f"{node.name}.bias"] = values["bias"]
             return self.add(node.name, layer.kind, [source], **layer.sizes, **layer.settings)
         settings = layer.sizes | layer.settings | {"bias": False}
         step = self.add(node.name, layer.kind, [source], **settings)
+        if node.batch_norm is None:
+            return step
         name = f"{node.name}_norm"
         for ours, theirs in _STATISTICS.items():
             self.arrays[f"{name}.{theirs}"] = values[ours]
@@ -197,6 +199,8 @@ def _convolve(planner: _Planner, node: SpatialNode, inputs: list[str]) -> str:
     groups = channels if isinstance(node, nodes.DepthwiseConv2D) else 1
     sizes = {"in_channels": channels, "out_channels": filters, "kernel_size": node.kernel}
     settings = {"stride": node.stride, "padding": padding or [0, 0], "groups": groups}
+    if node.dilation > 1:
+        settings["dilation"] = node.dilation
     step = planner.weigh(node, source, _Layer("Conv2d", sizes, settings))
     return planner.activate(node, step)
 
@@ -206,7 +210,7 @@ def _own_padding(node: SpatialNode, sides: tuple[int, ...]) -> list[int] | None:
     padding = []
     for side in sides:
         before, after = node.pads(side)
-        windows = (side + 2 * before - node.kernel) // node.stride + 1
+        windows = (side + 2 * before - node.reach) // node.stride + 1
         # It pads as much behind; what no window reaches there changes nothing.
         if after > before or windows != -(-side // node.stride):
             return None
@@ -249,6 +253,36 @@ def _flatten(planner: _Planner, node: nodes.Flatten, inputs: list[str]) -> str:
     return planner.add(node.name, "Flatten", inputs, start_dim=1)
 
 
+def _concatenate(planner: _Planner, node: nodes.Concat, inputs: list[str]) -> str:
+    return planner.add(node.name, "cat", inputs, dim=1)
+
+
+#: By method: keywords of torch's interpolation.
+RESIZES: dict[str, dict[str, Any]] = {
+    "nearest": {"mode": "nearest"},
+    "bilinear-corners": {"mode": "bilinear", "align_corners": True},
+    "bilinear-half-pixel": {"mode": "bilinear", "align_corners": False},
+}
+
+
+def _resize(planner: _Planner, node: nodes.Resize, inputs: list[str]) -> str:
+    settings = {"size": list(node.size), **RESIZES[node.method]}
+    if node.name not in planner.graph.class_tensors:
+        return planner.add(node.name, "interpolate", inputs, **settings)
+    # torch resizes no integers of 64 bits.
+    real = planner.add(f"{node.name}_float", "float", inputs)
+    resized = planner.add(f"{node.name}_resized", "interpolate", [real], **settings)
+    return planner.add(node.name, "long", [resized])
+
+
+def _tile(planner: _Planner, node: nodes.Tile, inputs: list[str]) -> str:
+    return planner.add(node.name, "tile", inputs, dims=[1, 1, *node.size])
+
+
+def _arg_max(planner: _Planner, node: nodes.ArgMax, inputs: list[str]) -> str:
+    return planner.add(node.name, "argmax", inputs, dim=1, keepdim=node.keep_dims)
+
+
 #: Adds a node's steps; returns the last, which writes the node's tensor before it is rounded.
 OPERATORS: dict[type[Node], Callable[[_Planner, Any, list[str]], str]] = {
     nodes.Conv2D: _convolve,
@@ -260,6 +294,10 @@ OPERATORS: dict[type[Node], Callable[[_Planner, Any, list[str]], str]] = {
     nodes.Mean: _average,
     nodes.AveragePool2D: _pool,
     nodes.Flatten: _flatten,
+    nodes.Concat: _concatenate,
+    nodes.Resize: _resize,
+    nodes.Tile: _tile,
+    nodes.ArgMax: _arg_max,
 }
 _STATISTICS = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
 #: From a kernel's layout in the Graph to torch's, output channel first.

@@ -5,7 +5,8 @@ Not named after its command, because `edgekit.cli.run` is the function that runs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,9 @@ _DELEGATE = f"none, xnnpack, or {registry.DEFAULT}{_LIBRARY.help if _LIBRARY els
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite classifier.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")
+    ],
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO...", help="[a drawn test picture]")
     ] = None,
@@ -40,23 +43,53 @@ def command(
         str | None, typer.Option("--std", metavar="R,G,B", help=_STD, show_default=False)
     ] = None,
     top: Annotated[int, typer.Option("--top", help="Classes shown per photo.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Of a segmenter's drawing, or a folder. [PHOTO-classes.png here]",
+            show_default=False,
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Of its classes, a PNG of indices with a palette, or a folder."
+        ),
+    ] = None,
     repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
     json: Json = False,
 ) -> None:
-    """Classify photos with a .tflite file on this host, and measure it."""
+    """Answer for photos with a .tflite file on this host, and measure it.
+
+    A classifier's best classes are printed; a segmenter's are drawn over the photo.
+    """
     from edgekit.data.normalization import parse_normalization
     from edgekit.system.console import CONTROLS, Console
-    from edgekit.targets.classify import classify
-    from edgekit.targets.measure.isolated import Delegate, Effort
+    from edgekit.targets.deploy.model import find_source
+    from edgekit.targets.measure.isolated import Delegate, Effort, read_answering
 
+    path = find_source(model).path
+    _, _, task = read_answering(path)
+    answer: Callable[..., dict[str, Any]]
+    if task.map is None:
+        from edgekit.targets.classify import classify
+
+        _refuse_drawing(path, out, mask)
+        answer = partial(classify, top=top)
+    else:
+        from edgekit.targets.segment import segment
+
+        answer = partial(segment, out=out, mask=mask)
     console = Console()
     with console.stage(1, 1, f"run {delegate}") as stage:
-        found = classify(
-            model,
+        found = answer(
+            path,
             photos or [],
             delegate=Delegate(delegate, library, tpu),
-            top=top,
             effort=Effort(threads, repeat, timeout),
             normalization=parse_normalization(mean, std),
             progress=lambda done, total: console.progress("run", done, total),
@@ -67,12 +100,38 @@ def command(
 
         print(dumps(found, indent=2, ensure_ascii=False))
     else:  # names come from the file, and a terminal would obey control characters in them
-        print("\n".join(_lines(found)).translate(CONTROLS))
+        lines = _lines(found) if task.map is None else _drawn_lines(found)
+        print("\n".join([*lines, _latency(found)]).translate(CONTROLS))
+
+
+def _refuse_drawing(path: Path, *targets: Path | None) -> None:
+    from edgekit.errors import UsageError
+
+    if any(target is not None for target in targets):
+        raise UsageError(
+            "--out and --mask are for segmenters",
+            cause=f"{path} is a classifier",
+            hint="leave them out",
+        )
+
+
+def _drawn_lines(found: dict[str, Any]) -> Iterator[str]:
+    for photo in found["photos"]:
+        yield photo["photo"]
+        for one in photo["classes"]:
+            name = f"class {one['index']}" if one["label"] is None else one["label"]
+            yield f"  {one['share']:8.2%}  {name}"
+        yield from (
+            f"  {what}: {photo[key]}"
+            for key, what in (("drawn", "drawn"), ("mask", "mask"))
+            if photo[key]
+        )
+    if found["labels_note"]:
+        yield f"labels: {found['labels_note']}"
+    yield f"the file gives {found['output']}; shares are of the pixels that it was shown"
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    from edgekit.system.text import milliseconds
-
     is_logit = found["output"] == "logit"
     for photo in found["photos"]:
         yield photo["photo"]
@@ -86,6 +145,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"the file gives logits ({found['output_reason']}); probabilities are their softmax"
     else:
         yield f"the file gives probabilities ({found['output_reason']})"
+
+
+def _latency(found: dict[str, Any]) -> str:
+    from edgekit.system.text import milliseconds
+
     latency = found["latency_ms"]
     names = ["load", "first", "median", "p5", "p95"]
     if found["delegate"]["library"]:
@@ -93,7 +157,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     figures = ", ".join(f"{name} {milliseconds(latency[name])}" for name in names)
     threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
     runs = f"{latency['n']} run{'s' * (latency['n'] != 1)}"
-    yield f"latency in ms: {figures} ({runs}, {found['delegate']['name']}, {threads})"
+    return f"latency in ms: {figures} ({runs}, {found['delegate']['name']}, {threads})"
 
 
 def _number(value: float | None) -> str:

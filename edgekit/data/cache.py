@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ _Size = tuple[int, int]
 
 
 class CachedPhotos:
-    """A `PhotoSet` that keeps decoded photos up to a limit; safe for threads.
+    """A `PhotoSet` that keeps decoded photos and masks up to a limit; safe for threads.
 
     First come, first kept, and kept for good: an epoch visits every photo once, so that the least
     recently used photo, which other caches drop, is the one that comes next.
@@ -30,14 +31,15 @@ class CachedPhotos:
 
     Args:
         photos: those to keep.
-        limit_bytes: of pixels, at 3 bytes each; what Python needs besides is not counted.
+        limit_bytes: of pixels, at 3 bytes each, and of masks, which are kept compressed; what
+            Python needs besides is not counted.
         keep_side: the shorter side in pixels that suffices. A JPEG is then decoded smaller, by 2,
             4 or 8, as long as its shorter side stays at least that. None decodes in full.
 
     Attributes:
         hits: loads that were answered from memory.
         misses: loads that were not.
-        bytes: of the pixels that are kept.
+        bytes: of the pixels and masks that are kept.
     """
 
     def __init__(self, photos: PhotoSet, limit_bytes: int, keep_side: int | None = None) -> None:
@@ -46,6 +48,7 @@ class CachedPhotos:
         self._limit = limit_bytes
         self._keep_side = keep_side
         self._kept: dict[int, tuple[_Size, _Size, bytes]] = {}  # size as stored, size, pixels
+        self._masks: dict[int, tuple[_Size, bytes]] = {}  # size, compressed classes
         self._lock = threading.Lock()
 
     @property
@@ -107,8 +110,25 @@ class CachedPhotos:
             self._kept[index] = stored, image.size, image.tobytes()
 
     def label(self, index: int) -> Any:
-        """Returns the label of one photo, which is not kept."""
-        return self._photos.label(index)
+        """Returns the label of one photo; a mask is the caller's own to change."""
+        with self._lock:
+            kept = self._masks.get(index)
+        if kept is not None:
+            size, packed = kept
+            return Image.frombytes("L", size, zlib.decompress(packed))
+        label = self._photos.label(index)
+        if isinstance(label, Image.Image):
+            self._keep_mask(index, label)
+        return label
+
+    def _keep_mask(self, index: int, mask: Image.Image) -> None:
+        # Large areas of one class: a twentieth of the size at the least level.
+        packed = zlib.compress(mask.tobytes(), 1)
+        with self._lock:
+            if index in self._masks or self.bytes + len(packed) > self._limit:
+                return
+            self.bytes += len(packed)
+            self._masks[index] = mask.size, packed
 
     def digest(self) -> str:
         """Returns the SHA-256 over names, labels and contents, in hex."""

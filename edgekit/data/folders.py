@@ -9,7 +9,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
@@ -20,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgekit.data.images import EXTENSIONS, Shrink, UnreadableImageError, check, decode_image
+from edgekit.data.images import EXTENSIONS, Shrink, UnreadableImageError, decode_image
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 from edgekit.system.quoting import quote_path, unquote_path
-from edgekit.system.threads import ordered_map
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,14 +106,6 @@ class Listing:
         return tuple(sorted({file.label for file in self.files}, key=int if self.numbered else str))
 
 
-@dataclass(frozen=True)
-class Scanned:
-    """What reading a file once gave: the SHA-256 of a photo in hex, or what is wrong with it."""
-
-    sha256: str = ""
-    problem: str = ""
-
-
 @dataclass(frozen=True, eq=False)
 class HashedPhotos:
     """Photos on disk that were read once: what every `PhotoSet` of files shares.
@@ -146,7 +136,7 @@ class HashedPhotos:
         except (OSError, UnreadableImageError) as error:
             raise UsageError(
                 f"the photo {self.names[index]} cannot be read any more",
-                cause=_problem(error),
+                cause=reason_of(error),
                 hint="put it back, or run again: the photos are then scanned anew",
             ) from error
 
@@ -235,39 +225,8 @@ def list_photos(
     )
 
 
-def scan(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[Place, Scanned]:
-    """Reads and decodes each photo once, in threads.
-
-    Returns:
-        For each place what was found.
-    """
-    # In the order in which they lie in a tar: a disk is fastest forwards.
-    places = [file.place for file in sorted(files, key=_position)]
-    places = list(dict.fromkeys(places))
-    threads = min(8, os.cpu_count() or 1)
-    found: dict[Place, Scanned] = {}
-    with closing(ordered_map(_scan_one, places, workers=threads, ahead=64 * threads)) as results:
-        for place, result in zip(places, results, strict=True):
-            found[place] = result
-            if progress:
-                progress("scan", len(found), len(places))
-    return found
-
-
-def _position(file: PhotoFile) -> tuple[Path, int]:
-    return file.path, file.place.offset if isinstance(file.place, Span) else 0
-
-
-def _scan_one(place: Place) -> Scanned:
-    try:
-        data = place.read_bytes()
-        check(data)
-    except (OSError, UnreadableImageError) as error:
-        return Scanned(problem=_problem(error))
-    return Scanned(sha256=hashlib.sha256(data).hexdigest())
-
-
-def _problem(error: OSError | UnreadableImageError) -> str:
+def reason_of(error: OSError | UnreadableImageError) -> str:
+    """Returns what is wrong with a file, in a few words."""
     if isinstance(error, UnreadableImageError):
         return error.reason
     return error.strerror or type(error).__name__

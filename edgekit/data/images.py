@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def decode_image(source: StrPath | bytes, shrink: Shrink | None = None) -> Image
             format, or is a decompression bomb.
     """
     path, data = _read(source)
-    with _damage_told(path, data):
+    with damage_told(path, data):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if not isinstance(image, JpegImagePlugin.JpegImageFile):
             image.load()  # a PNG may name its orientation after the pixels
@@ -80,23 +81,49 @@ def decode_image(source: StrPath | bytes, shrink: Shrink | None = None) -> Image
         times = shrink((height, width) if turn in _SIDEWAYS else (width, height))
         if times > 1:
             image.draft(None, (max(1, width // times), max(1, height // times)))
-    with _damage_told(path, data):
+    with damage_told(path, data):
         image.load()
         upright = to_rgb(image if turn is None else image.transpose(turn))
     return upright
 
 
-def check(source: StrPath | bytes) -> None:
+@dataclass(frozen=True)
+class Stored:
+    """How a file has its pixels.
+
+    Attributes:
+        size: width and height.
+        turn: what turns the image upright, if it is not.
+    """
+
+    size: tuple[int, int]
+    turn: Image.Transpose | None
+
+    @property
+    def is_sideways(self) -> bool:
+        """Whether width and height change places when it is turned upright."""
+        return self.turn in _SIDEWAYS
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the upright image."""
+        width, height = self.size
+        return (height, width) if self.is_sideways else (width, height)
+
+
+def check(source: StrPath | bytes) -> Stored:
     """Raises what `decode` would, in a fraction of the time for large JPEGs.
 
     Raises:
         UnreadableImageError: see `decode`.
     """
     path, data = _read(source)
-    with _damage_told(path, data):
+    with damage_told(path, data):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        size = image.size
         image.draft(None, (1, 1))  # an eighth of the size: all data is read, little computed
         image.load()
+        return Stored(size, _turn(image))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -133,13 +160,15 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 @contextmanager
-def _damage_told(path: Path | None, data: bytes) -> Iterator[None]:
+def damage_told(path: StrPath | None, data: bytes) -> Iterator[None]:
+    """Turns what PIL raises for a damaged file into an `UnreadableImageError`."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # PIL raises a dozen types for damaged files
-        raise UnreadableImageError(path, _reason(error, data)) from error
+        where = None if path is None else Path(path)
+        raise UnreadableImageError(where, _reason(error, data)) from error
 
 
 def _reason(error: Exception, data: bytes) -> str:

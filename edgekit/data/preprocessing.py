@@ -45,6 +45,8 @@ class Preprocessing:
         dtype: of the input: 'float32', or 'uint8' or 'int8' where it takes a photo's bytes.
         task: what the outputs mean; the name of a package of `edgekit.tasks`.
         fit: how a photo becomes square; one of `edgekit.data.placement.FITS`.
+        margin_color: of what a padded photo leaves of the input, RGB; None for the mean. The
+            record of an input of bytes has it, since its mean is none of colours.
 
     Raises:
         UsageError: a value that no photo can be prepared with.
@@ -61,6 +63,7 @@ class Preprocessing:
     dtype: str = "float32"
     task: str = DEFAULT_TASK
     fit: str = DEFAULT_FIT
+    margin_color: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -89,7 +92,9 @@ class Preprocessing:
 
     @property
     def margin(self) -> tuple[int, int, int]:
-        """The colour of what a padded photo leaves of the input, RGB: the mean."""
+        """The colour of what a padded photo leaves of the input, RGB: by default the mean."""
+        if self.margin_color is not None:
+            return self.margin_color
         red, green, blue = (min(255, max(0, round(value))) for value in self.mean)
         return red, green, blue
 
@@ -127,7 +132,8 @@ class Preprocessing:
 
         One that takes bytes normalises them itself: its own mean is 0 (128 for int8) and its std 1.
         """
-        record = dataclasses.replace(self, dtype=dtype, layout=layout)
+        margin = self.margin if self.fit == "pad" else self.margin_color
+        record = dataclasses.replace(self, dtype=dtype, layout=layout, margin_color=margin)
         if dtype not in BYTE_MEANS:
             return record
         return dataclasses.replace(record, mean=(BYTE_MEANS[dtype],) * 3, std=(1.0,) * 3)
@@ -139,6 +145,8 @@ class Preprocessing:
             del record["task"]
         if self.fit == DEFAULT_FIT:
             del record["fit"]
+        if self.margin_color is None:
+            del record["margin_color"]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
 
     @classmethod
@@ -188,6 +196,12 @@ def _problem(p: Preprocessing) -> str | None:
         ("dtype", p.dtype, ("float32", *BYTE_MEANS)),
         ("fit", p.fit, FITS),
     )
+    if p.margin_color is not None and not (
+        isinstance(p.margin_color, tuple)
+        and len(p.margin_color) == 3
+        and all(isinstance(value, int) and 0 <= value <= 255 for value in p.margin_color)
+    ):
+        return f"margin_color {p.margin_color!r} is not three bytes"
     if not isinstance(p.task, str):
         return f"task {p.task!r} is not a name"
     for name, value, known in choices:

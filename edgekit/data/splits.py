@@ -20,14 +20,15 @@ from edgekit.data.folders import (
     PhotoFile,
     Place,
     Progress,
-    Scanned,
     Source,
     Span,
     list_photos,
     printable,
-    scan,
 )
 from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
+from edgekit.data.masks.photos import MaskedPhotos
+from edgekit.data.masks.shapes import MaskedShapes
+from edgekit.data.scan import Scanned, scan
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
 from edgekit.data.shards import ShardPhotos, find_shards
 from edgekit.data.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
@@ -127,6 +128,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], PhotoSet]] = {
     "files": FilePhotos.from_dict,
     "shards": ShardPhotos.from_dict,
     "shapes": synthetic.SyntheticPhotos.from_dict,
+    "masked": MaskedPhotos.from_dict,
+    "masked shapes": MaskedShapes.from_dict,
     "joined": lambda record: ConcatenatedPhotos.from_dict(record, photos_from_dict),
 }
 
@@ -198,7 +201,7 @@ def load_splits(
     else:
         train, val_set = split_validation(train, VAL_FRACTION)
     train, notes = remove_overlap(train, val_set)
-    _check_training(len(train))
+    check_training(len(train))
     warnings += notes
     warnings += _missing_classes(train, val_set, len(labels))
     if CALIBRATION in usable:
@@ -209,7 +212,7 @@ def load_splits(
     else:
         chosen = without(train, val_set.hashes)
         chosen = chosen.subset(spread(chosen.names, chosen.labels, calibration_count, seed))
-    warnings += _check_calibration(len(chosen))
+    warnings += check_calibration(len(chosen))
     return Splits(
         train=train,
         val=val_set,
@@ -256,7 +259,7 @@ def fingerprint(
         if shards is not None:
             digest.update(f"{option} shards\n".encode())
             for path in shards:
-                digest.update(printable(f"{path}\0{_state(path)}\n").encode())
+                digest.update(printable(f"{path}\0{state_of(path)}\n").encode())
             continue
         wanted = classes and option != CALIBRATION
         given = Path(source.given)
@@ -265,14 +268,15 @@ def fingerprint(
             clean_labels(listing, option)
         digest.update(printable(f"{option} {listing.source}\n").encode())
         for file in listing.files:
-            line = f"{file.path}\0{file.label}\0{_state(file.path)}\n"
+            line = f"{file.path}\0{file.label}\0{state_of(file.path)}\n"
             digest.update(printable(line).encode())
     return digest.hexdigest()
 
 
-def _state(path: Path) -> str:
+def state_of(path: StrPath) -> str:
+    """Returns size and modification time of a file, as text."""
     try:
-        stat = path.stat()
+        stat = Path(path).stat()
     except OSError:
         return "unreadable"
     return f"{stat.st_size} {stat.st_mtime_ns}"
@@ -288,7 +292,7 @@ def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
         labels=synthetic.LABELS,
         source=f"built-in shapes (seed {seed})",
         builtin=True,
-        warnings=tuple(_check_calibration(len(calibration))),
+        warnings=tuple(check_calibration(len(calibration))),
     )
 
 
@@ -318,7 +322,8 @@ def _check_several(labels: Sequence[str], source: Source | None) -> None:
         )
 
 
-def _check_training(count: int) -> None:
+def check_training(count: int) -> None:
+    """Raises UsageError where there are too few photos to train on."""
     if count < MIN_TRAIN:
         raise UsageError(
             f"the training set has {count} photos only",
@@ -359,7 +364,7 @@ def _missing_classes(train: HashedPhotos, val: HashedPhotos, count: int) -> Iter
             yield f"{missing} of the {count} classes have no {what} photo"
 
 
-def _check_calibration(count: int) -> Iterator[str]:
+def check_calibration(count: int) -> Iterator[str]:
     """Yields a warning for few calibration photos.
 
     Raises:

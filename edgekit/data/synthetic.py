@@ -29,16 +29,17 @@ VERSION = 1
 TRAIN_COUNT = 2000
 VAL_COUNT = 1000
 
-_SPLITS = ("train", "val")
-_CACHE_BYTES = 128 * 2**20
+SPLITS = ("train", "val")
+CACHE_BYTES = 128 * 2**20
 _SUPERSAMPLING = 4
 
 # How much shapes vary. `benchmarks/synthetic_linear.py` measures what a linear model makes of it.
+TEXTURE_CONTRAST = 0.35  # of a texture's two colours, over that of any two
 _SIZE = (0.50, 0.85)  # of the photo's side
 _TURN = (-20.0, 20.0)  # degrees
 _STRETCH = (0.85, 1.18)  # width over height
 _PLACE = 1.0  # distance from the centre, over what keeps a shape inside
-_CONTRAST = 0.22  # least difference in brightness to what is behind
+CONTRAST = 0.22  # least difference in brightness to what is behind
 
 
 def _polar(radii: Sequence[float], start: float = -90) -> Array:
@@ -116,7 +117,7 @@ class SyntheticPhotos:
     _drawn: dict[int, Image.Image] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.split not in _SPLITS or self.seed < 0 or self.count < 1 or self.resolution < 1:
+        if self.split not in SPLITS or self.seed < 0 or self.count < 1 or self.resolution < 1:
             raise ValueError(f"no such photos: {self!r}")
 
     def _members(self) -> Sequence[int]:
@@ -143,9 +144,9 @@ class SyntheticPhotos:
         i = self._members()[index]
         if i in self._drawn:
             return self._drawn[i].copy()
-        key = (VERSION, self.seed, _SPLITS.index(self.split), i)
+        key = (VERSION, self.seed, SPLITS.index(self.split), i)
         image = draw(i % len(LABELS), np.random.default_rng(key), self.resolution)
-        if self.count * self.resolution**2 * 3 <= _CACHE_BYTES:
+        if self.count * self.resolution**2 * 3 <= CACHE_BYTES:
             self._drawn[i] = image.copy()
         return image
 
@@ -200,25 +201,30 @@ def draw(label: int, rng: np.random.Generator, resolution: int) -> Image.Image:
     Returns:
         RGB, ``resolution`` by ``resolution``.
     """
-    behind, front = _colors(rng)
-    scene = _texture(rng, behind, resolution)
-    shape = _texture(rng, front, resolution)
-    mask = _mask(label, rng, resolution)
-    scene += mask[..., None] * (shape - scene)
-    scene = _occlude(rng, scene, resolution)
+    behind, front = draw_colors(rng)
+    scene = draw_texture(rng, behind, resolution)
+    shape = draw_texture(rng, front, resolution)
+    covered = draw_outline(label, rng, resolution)
+    scene += covered[..., None] * (shape - scene)
+    scene, _ = occlude(rng, scene, resolution)
+    return expose(rng, scene, resolution)
+
+
+def expose(rng: np.random.Generator, scene: Array, resolution: int) -> Image.Image:
+    """Lights a scene, float32 [resolution, resolution, 3], adds noise, and makes it a photo."""
     scene *= _light(rng, resolution)[..., None]
     noise = rng.standard_normal(scene.shape, np.float32)
     scene += rng.uniform(0.0, 0.04) * noise
     return Image.fromarray((np.clip(scene, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _colors(rng: np.random.Generator) -> tuple[Array, Array]:
+def draw_colors(rng: np.random.Generator) -> tuple[Array, Array]:
     """Draws two colours for what is behind and two for the clearly brighter shape, [2, 3] each."""
     while True:
         pairs = rng.random((2, 2, 3), np.float32)
-        pairs[:, 1] = pairs[:, 0] + 0.35 * (pairs[:, 1] - pairs[:, 0])  # the texture's contrast
+        pairs[:, 1] = pairs[:, 0] + TEXTURE_CONTRAST * (pairs[:, 1] - pairs[:, 0])
         behind, front = pairs.mean(axis=(1, 2))
-        if front - behind > _CONTRAST:
+        if front - behind > CONTRAST:
             return pairs[0], pairs[1]
 
 
@@ -229,7 +235,7 @@ def _grid(resolution: int) -> tuple[Array, Array]:
     return x, y
 
 
-def _texture(rng: np.random.Generator, colors: Array, resolution: int) -> Array:
+def draw_texture(rng: np.random.Generator, colors: Array, resolution: int) -> Array:
     """Mixes two colours by a random pattern: float32 [resolution, resolution, 3]."""
     x, y = _grid(resolution)
     angle, phase = rng.uniform(0, 2 * math.pi, 2)
@@ -254,9 +260,24 @@ def _texture(rng: np.random.Generator, colors: Array, resolution: int) -> Array:
     return texture
 
 
-def _mask(label: int, rng: np.random.Generator, resolution: int) -> Array:
-    """Draws the outline at a random place, size, turn and stretch: float32 in [0, 1]."""
-    size = rng.uniform(*_SIZE)
+def draw_outline(
+    label: int,
+    rng: np.random.Generator,
+    resolution: int,
+    sizes: tuple[float, float] = _SIZE,
+) -> Array:
+    """Draws the outline at a random place, size, turn and stretch: the share of each pixel.
+
+    Args:
+        label: index into `LABELS`.
+        rng: all variation comes from it.
+        resolution: height and width in pixels.
+        sizes: the least and the most size, over the photo's side.
+
+    Returns:
+        float32 [resolution, resolution], in [0, 1].
+    """
+    size = rng.uniform(*sizes)
     turn = math.radians(rng.uniform(*_TURN))
     stretch = math.sqrt(rng.uniform(*_STRETCH))
     place = rng.uniform(-1, 1, 2) * (1 - size) * _PLACE
@@ -271,16 +292,20 @@ def _mask(label: int, rng: np.random.Generator, resolution: int) -> Array:
     return (np.asarray(canvas.reduce(_SUPERSAMPLING)) / 255).astype(np.float32)
 
 
-def _occlude(rng: np.random.Generator, scene: Array, resolution: int) -> Array:
-    """Puts up to two small things in front."""
+def occlude(
+    rng: np.random.Generator, scene: Array, resolution: int
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Puts up to two small things in front; returns the scene, and which pixels they hide."""
     x, y = _grid(resolution)
+    hidden = np.zeros((resolution, resolution), bool)
     for _ in range(rng.integers(3)):
         left, top = rng.uniform(-1, 0.9, 2)
         width, height = rng.uniform(0.08, 0.3, 2)
         color = rng.random(3, np.float32)
         inside = (abs(x - left) < width / 2) & (abs(y - top) < height / 2)
         scene = np.where(inside[..., None], color, scene)
-    return scene
+        hidden |= inside
+    return scene, hidden
 
 
 def _light(rng: np.random.Generator, resolution: int) -> Array:

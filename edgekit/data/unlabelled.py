@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from edgekit.data.folders import HashedPhotos, Progress, scan
+from edgekit.data.folders import HashedPhotos, Progress
+from edgekit.data.scan import scan
 from edgekit.data.selection import without
 from edgekit.data.sources import list_source
 from edgekit.data.splits import Splits, fingerprint, photo_set, readable

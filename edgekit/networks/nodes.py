@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
@@ -188,10 +189,23 @@ class Concat(Node):
     """Maps of the same height and width, one after the other along the channels."""
 
 
-#: How a map is resized, by name. ``nearest`` takes the pixel at ``floor(i * in / out)``; of the
-#: bilinear ones, ``bilinear-corners`` puts the centres of the corner pixels on each other
+#: How a map is resized, by name. ``nearest`` takes the pixels of `nearest_places`; of the bilinear
+#: ones, ``bilinear-corners`` puts the centres of the corner pixels on each other
 #: (torch's align_corners=True), ``bilinear-half-pixel`` the corners themselves (False).
 RESIZE_METHODS = ("nearest", "bilinear-corners", "bilinear-half-pixel")
+
+
+def nearest_places(before: int, after: int) -> NDArray[np.int64]:
+    """Which of ``before`` pixels of a line each of ``after`` is; ``floor(i * before / after)``.
+
+    In float32, in which torch and TFLite compute it: where that is a whole number, the result may
+    be one less, as of 26 pixels to 44. A side that is doubled, or doubled less one, has none such.
+    """
+    ratio = np.float32(before) / np.float32(after)
+    places: NDArray[np.int64] = np.floor(np.arange(after, dtype=np.float32) * ratio).astype(
+        np.int64
+    )
+    return places.clip(max=before - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Logits of many photos from a torch network, float or simulated."""
+"""Logits or classes of many photos from a torch network, float or simulated."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def to_input(
     return ((photos - mean) / std).permute(0, 3, 1, 2)
 
 
+def to_answers(outputs: Tensor) -> NDArray[Any]:
+    """A network's output as runtimes give it.
+
+    Args:
+        outputs: as of `edgekit.networks.torch_network.Network`.
+
+    Returns:
+        Logits, float32 [n, classes] or NHWC, or classes, int64 [n, height, width] or NHWC.
+    """
+    maps = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
+    return np.ascontiguousarray((maps.float() if maps.is_floating_point() else maps).cpu().numpy())
+
+
 def predict(
     network: nn.Module,
     photos: PhotoSet,
@@ -51,23 +64,15 @@ def predict(
         keep: what is kept of the outputs of a batch (`edgekit.tasks.task.Task.keep`).
 
     Returns:
-        Outputs [n, ...]: of a classifier float32 [n, classes]; maps NHWC.
+        As of `to_answers`, what is kept of it.
     """
     network = place(network, device).eval()
     kept = []
     done = 0
     with torch.inference_mode():
         for pixels, indices in eval_batches(photos, preprocessing, batch_size):
-            kept.append(keep(to_array(network(to_input(pixels, preprocessing, device)))))
+            kept.append(keep(to_answers(network(to_input(pixels, preprocessing, device)))))
             done += len(indices)
             if advance:
                 advance(done, len(photos))
     return np.concatenate(kept)
-
-
-def to_array(outputs: Tensor) -> NDArray[Any]:
-    """A torch network's outputs as arrays of numpy: float32 or integers, maps NHWC."""
-    found = outputs.float() if outputs.is_floating_point() else outputs
-    if found.dim() == 4:
-        found = found.permute(0, 2, 3, 1)
-    return np.ascontiguousarray(found.cpu().numpy())

@@ -147,7 +147,7 @@ def _resize_nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(x, size)
     for axis, (before, after) in enumerate(zip(x.shape[2:], size, strict=True), 2):
         # torch resizes no integers of 64 bits.
-        places = torch.arange(after, device=x.device) * before // after
+        places = torch.from_numpy(nodes.nearest_places(before, after)).to(x.device)
         x = x.index_select(axis, places)
     return x
 

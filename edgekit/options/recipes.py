@@ -8,15 +8,21 @@ from typing import Any, cast
 
 from edgekit.errors import UsageError
 from edgekit.options.build import BuildOptions
-from edgekit.training.recipe import TEACHER_ALONE, QatRecipe, Recipe, StudentRecipe
+from edgekit.tasks.registry import find_task
+from edgekit.training.recipe import TEACHER_ALONE, UNWEIGHTED, QatRecipe, Recipe, StudentRecipe
 from edgekit.training.recipe_files import RecipeFile, make, named, read_recipe
 
-#: Enough to learn the built-in shapes from random weights in a few minutes on two cores.
-BUILTIN_EPOCHS = 7
-#: A shape is where its outline is; a small crop of it is no shape.
-BUILTIN_CROP_AREA = 0.7
 #: What training in 8 bits takes from the options of training.
-SHARED = ("batch_size", "label_smoothing", "ema_decay", "min_crop_area", "flip", "seed")
+SHARED = (
+    "batch_size",
+    "loss",
+    "class_weights",
+    "label_smoothing",
+    "ema_decay",
+    "min_crop_area",
+    "flip",
+    "seed",
+)
 
 
 def make_recipe(options: BuildOptions) -> Recipe:
@@ -25,16 +31,37 @@ def make_recipe(options: BuildOptions) -> Recipe:
     Raises:
         UsageError: a recipe or a value cannot be used, or the photos do not go with it.
     """
-    fine_tuning = options.start != "none"
+    fine_tuning, recipes = options.start != "none", find_task(options.spec.task).recipes
     file, defaults = _find(options, ("train", "noisy-student")), _builtin(options)
     if file is None:
-        file = read_recipe("finetune" if fine_tuning else "scratch", model=options.spec.name)
-        if options.data is None and not fine_tuning:
-            defaults["epochs"] = BUILTIN_EPOCHS
+        shapes = options.data is None and not fine_tuning
+        name = recipes.finetune if fine_tuning else recipes.shapes if shapes else recipes.scratch
+        file = read_recipe(name, model=options.spec.name)
     given = defaults | _given(options, (field.name for field in dataclasses.fields(Recipe)))
     if file.kind == "noisy-student":
         given |= _given(options, own_fields(StudentRecipe), "student_")
-    return make(file, given, fine_tuning=fine_tuning)
+    recipe = make(file, given, fine_tuning=fine_tuning)
+    _check(options, recipe)
+    return recipe
+
+
+def _check(options: BuildOptions, recipe: Recipe) -> None:
+    """Refuses, before anything is read, what the network's task cannot do.
+
+    Raises:
+        UsageError: it lacks what is asked for, or has no such loss.
+    """
+    task = find_task(options.spec.task)
+    asked = {
+        "embedding": options.head == "none",
+        "mixup": recipe.mixup > 0,
+        "noisy-student": isinstance(recipe, StudentRecipe),
+    }
+    for name, reason in task.lacking.items():
+        if asked[name]:
+            raise UsageError(f"{task.name} has no {name}", cause=reason)
+    if recipe.loss or recipe.class_weights != UNWEIGHTED:  # torch takes a second to import
+        task.learning.check(recipe.objective(lambda: (1.0,)))
 
 
 def make_teacher(options: BuildOptions, student: StudentRecipe) -> Recipe:
@@ -76,7 +103,11 @@ def _find(options: BuildOptions, kinds: tuple[str, ...]) -> RecipeFile | None:
 
 
 def _builtin(options: BuildOptions) -> dict[str, Any]:
-    return {"min_crop_area": BUILTIN_CROP_AREA} if options.data is None else {}
+    """What holds of all training on the built-in photos."""
+    if options.data is not None:
+        return {}
+    shapes = read_recipe(find_task(options.spec.task).recipes.shapes)
+    return {"min_crop_area": shapes.values["min_crop_area"]}
 
 
 def _given(options: BuildOptions, fields: Iterable[str], prefix: str = "") -> dict[str, Any]:

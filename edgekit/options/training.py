@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.options.fields import PHOTOS, option
-from edgekit.training.recipe import refuse
+from edgekit.training.recipe import SCHEDULES, refuse
 from edgekit.training.recipe_files import NAMES
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -46,12 +46,23 @@ class TrainingOptions:
         None, "At its peak. [by the recipe, scaled with the batch]"
     )
     schedule: str | None = option(
-        None, "Decay of the learning rate: cosine, exponential or constant. [by the recipe]"
+        None, f"Decay of the learning rate: {', '.join(SCHEDULES)}. [by the recipe]"
     )
     warmup_epochs: float | None = option(
         None, "Linear rise of the learning rate. [by the recipe; a tenth of the epochs, at most 1]"
     )
     weight_decay: float | None = option(None, "On kernels only. [by the recipe; 1e-5]")
+    loss: str | None = option(
+        None,
+        "What a step makes smaller, one of the task's losses. [by the recipe]",
+        "NAME",
+    )
+    class_weights: str | None = option(
+        None,
+        "Of each class in the loss: none, balanced by the training labels, or numbers: 1,2,0.5. "
+        "[by the recipe; none]",
+        "none|balanced|NUMBERS",
+    )
     label_smoothing: float | None = option(
         None, "Share of the target spread over all classes. [by the recipe; 0.1]"
     )

@@ -246,7 +246,8 @@ def _operators(
         builtin = _furthest(values[op.outputs[0]], expected)
         xnnpack: int | None = None
         with contextlib.suppress(EdgekitError):
-            xnnpack = _furthest(_run_alone(slicer.cut(op.index), op, values), expected)
+            near = run_operator(wanted, right, inputs, xnnpack=True)
+            xnnpack = _furthest(_run_alone(slicer.cut(op.index), op, values), near)
         fits = builtin <= TOLERANCES["builtin"]
         fits &= xnnpack is not None and xnnpack <= TOLERANCES["xnnpack"]
         results.append(
@@ -341,7 +342,7 @@ def _end_to_end(
     floats, integers = executions(subject, wanted, builtin)
     outputs: dict[str, Array] = {}
     for number, (name, run) in enumerate((floats | integers).items(), 1):
-        outputs[name] = run(pixels).reshape(len(pixels), -1)
+        outputs[name] = run(pixels)
         progress("executions", number, len(floats) + len(integers))
     outputs |= simulated
     step = _output_step(wanted)
@@ -361,7 +362,8 @@ def _end_to_end(
 def _output_step(model: TFLiteModel) -> float | None:
     """The scale of the last integer tensor: the output's, or what is dequantized for it."""
     output = model.tensors[model.outputs[0]]
-    if output.scale is None and (producer := model.producer(output.index)) is not None:
+    producer = model.producer(output.index)
+    if producer is not None and producer.name == "DEQUANTIZE":
         return model.tensors[producer.inputs[0]].scale
     return output.scale
 

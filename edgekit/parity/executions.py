@@ -195,14 +195,14 @@ def runtime(subject: Subject, path: StrPath, kernels: str = "xnnpack", dtype: st
 def _torch(graph: Graph, preprocessing: Preprocessing) -> Execution:
     import torch
 
-    from edgekit.networks.predict import to_input
+    from edgekit.networks.predict import to_answers, to_input
     from edgekit.networks.torch_network import Network
 
     network = Network(graph).eval()
 
     def run(pixels: Pixels) -> Array:
         with torch.inference_mode():
-            return np.asarray(network(to_input(pixels, preprocessing, "cpu")).numpy())
+            return to_answers(network(to_input(pixels, preprocessing, "cpu")))
 
     return run
 
@@ -211,12 +211,13 @@ def _simulation(quantized: Graph) -> Execution:
     import torch
 
     from edgekit.calibration.simulate import Simulation
+    from edgekit.networks.predict import to_answers
 
     network = Simulation(quantized).eval()
 
     def run(pixels: Pixels) -> Array:
         with torch.inference_mode():
-            return np.asarray(network(prepared_input(quantized, pixels)).numpy())
+            return to_answers(network(prepared_input(quantized, pixels)))
 
     return run
 

@@ -17,6 +17,8 @@ What the specification leaves open was found by comparison with LiteRT 2.3 on x8
 | AVERAGE_POOL_2D | ties away from the integer zero, whatever the zero point | |
 | QUANTIZE | ties up for whole vectors of 16, else away from zero | |
 | LOGISTIC | a table of 256 entries computed in float32 | |
+
+Those of whole maps are in `edgekit.parity.map_kernels`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
+from edgekit.parity import map_kernels
 from edgekit.parity.fixed_point import (
     Integers,
     multiply_by_lanes,
@@ -51,13 +54,16 @@ ADD_LEFT_SHIFT = 20
 DEPTHWISE_LANES, MEAN_LANES, QUANTIZE_LANES = 8, 16, 16
 
 
-def run_operator(model: TFLiteModel, operator: Operator, values: Mapping[int, Array]) -> Array:
+def run_operator(
+    model: TFLiteModel, operator: Operator, values: Mapping[int, Array], *, xnnpack: bool = False
+) -> Array:
     """Executes one operator.
 
     Args:
         model: the file that it is in; constants are read from it.
         operator: of that model.
         values: the activations that it reads, by tensor index, [n, …] in their file types.
+        xnnpack: whether XNNPACK's kernel is wanted where it is more than a step from LiteRT's own.
 
     Returns:
         Its output, in its type, with as many items as the inputs have.
@@ -76,7 +82,8 @@ def run_operator(model: TFLiteModel, operator: Operator, values: Mapping[int, Ar
         values[index] if index in values else tensor.values()
         for index, tensor in zip(indices, tensors, strict=True)
     ]
-    return KERNELS[operator.name](operator, tensors, model.tensors[operator.outputs[0]], arrays)
+    kernels = KERNELS | XNNPACK if xnnpack else KERNELS
+    return kernels[operator.name](operator, tensors, model.tensors[operator.outputs[0]], arrays)
 
 
 def run_model(model: TFLiteModel, fed: Array) -> dict[int, Array]:
@@ -150,14 +157,14 @@ def _scale_sums(
 
 def _windows(op: Operator, tensor: Tensor, x: Array, height: int, width: int) -> Array:
     """Every window of a padded input less its zero point: a view [n, rows, columns, c, h, w]."""
-    if (op.options["dilation_h_factor"], op.options["dilation_w_factor"]) != (1, 1):
-        raise UsageError(f"no integer kernel for {op.index} {op.name} with dilation")
     return _strided(op, x.astype(np.int16) - np.int16(tensor.zero_point or 0), height, width)
 
 
 def _strided(op: Operator, x: Array, height: int, width: int) -> Array:
     """Every window of an input, padded with 0: a view [n, rows, columns, c, h, w]."""
     strides = (op.options["stride_h"], op.options["stride_w"])
+    down, right = (op.options.get(f"dilation_{side}_factor", 1) for side in "hw")
+    height, width = (height - 1) * down + 1, (width - 1) * right + 1
     if op.options["padding"] == 0:  # SAME
         pads = []
         for side, kernel, stride in zip(x.shape[1:3], (height, width), strides, strict=True):
@@ -165,7 +172,7 @@ def _strided(op: Operator, x: Array, height: int, width: int) -> Array:
             pads.append((total // 2, total - total // 2))
         x = np.pad(x, [(0, 0), *pads, (0, 0)])
     windows = sliding_window_view(x, (height, width), (1, 2))
-    return windows[:, :: strides[0], :: strides[1]]
+    return windows[:, :: strides[0], :: strides[1], :, ::down, ::right]
 
 
 def _average_pool(
@@ -294,9 +301,14 @@ def _scale(tensor: Tensor) -> float:
     return tensor.scale
 
 
+#: XNNPACK's own kernels that are not LiteRT's to one step.
+XNNPACK: dict[str, Kernel] = {"RESIZE_BILINEAR": map_kernels.resize_bilinear_of_xnnpack}
 KERNELS: dict[str, Kernel] = {
     "ADD": _add,
+    "ARG_MAX": map_kernels.arg_max,
     "AVERAGE_POOL_2D": _average_pool,
+    "CAST": map_kernels.cast,
+    "CONCATENATION": map_kernels.concatenate,
     "CONV_2D": _convolve,
     "DEPTHWISE_CONV_2D": _convolve_depthwise,
     "DEQUANTIZE": _dequantize,
@@ -307,4 +319,7 @@ KERNELS: dict[str, Kernel] = {
     "PAD": _pad,
     "QUANTIZE": _quantize,
     "RESHAPE": _reshape,
+    "RESIZE_BILINEAR": map_kernels.resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": map_kernels.resize_nearest,
+    "TILE": map_kernels.tile,
 }

@@ -38,7 +38,7 @@ SMALLEST_EXCESS = 5e-4
 DEVIATIONS = 1.96
 #: Photos on which operators are compared.
 PHOTOS = 4
-SIMULATION, TFLITE = "w8a8-sim", "w8a8-tflite"
+FLOAT, SIMULATION, TFLITE = "fp32-torch", "w8a8-sim", "w8a8-tflite"
 
 
 def read_outputs(outcomes: Outcomes, stage: str) -> NDArray[Any]:
@@ -60,7 +60,7 @@ def find_outliers(
     """The files of a build that are beyond the noise of the others, each with its operator."""
     written = [form.row for form in forms if form.quantized and form.is_hosted]
     roles = [role for role in (SIMULATION, TFLITE, *written) if f"evaluate {role}" in outcomes]
-    divergences = {role: _divergences(outcomes, role) for role in roles}
+    divergences = _divergences(outcomes, {role: role for role in roles})
     found = beyond_noise(divergences)
     if not found:
         return []
@@ -90,10 +90,20 @@ def find_outliers(
     return outliers
 
 
-def _divergences(outcomes: Outcomes, stage: str) -> NDArray[np.float64]:
-    """KL of one row from fp32, by photo."""
-    task = runs.read_task(outcomes["weights"].folder)
-    return task.divergences(read_outputs(outcomes, "fp32-torch"), read_outputs(outcomes, stage))
+def _divergences(outcomes: Outcomes, roles: Mapping[str, str]) -> dict[str, NDArray[np.float64]]:
+    """KL of rows from fp32, by photo, of those whose files answer with probabilities.
+
+    Args:
+        outcomes: of the build.
+        roles: what each is called in the result, by its role.
+    """
+    task, reference = runs.read_task(outcomes["weights"].folder), read_outputs(outcomes, FLOAT)
+    found = {
+        name: task.divergences(reference, read_outputs(outcomes, role))
+        for role, name in roles.items()
+        if f"evaluate {role}" in outcomes
+    }
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def beyond_noise(
@@ -127,13 +137,7 @@ def find_inversions(outcomes: Outcomes, quantized: str) -> list[Inversion]:
         quantized: the scheme of the file with the role ``w8a8``.
     """
     roles = {f"{name}-tflite": name for name in FINE_TO_COARSE} | {TFLITE: quantized}
-    return inversions(
-        {
-            scheme: _divergences(outcomes, role)
-            for role, scheme in roles.items()
-            if f"evaluate {role}" in outcomes
-        }
-    )
+    return inversions(_divergences(outcomes, roles))
 
 
 def inversions(divergences: Mapping[str, NDArray[np.float64]]) -> list[Inversion]:

@@ -87,7 +87,8 @@ def describe_run(
 ) -> Document:
     """What ``report.json`` holds of any run: how it was trained, and how well that went."""
     splits = runs.read_splits(outcomes["data"].folder)
-    logits, task = read_outputs(outcomes, "fp32-torch"), _task(outcomes)
+    roles = [role for role in ("fp32-torch", "w8a8-tflite") if f"evaluate {role}" in outcomes]
+    forms = {role: read_outputs(outcomes, role) for role in roles}
     labels = _labels(outcomes, splits)
     document = Document(
         schema_version=SCHEMA_VERSION,
@@ -114,7 +115,7 @@ def describe_run(
         preprocessing=read_json(outcomes["weights"].folder / runs.PREPROCESSING),
         training=None,
         quantization=None,
-        evaluation=task.page.evaluate("fp32-torch", logits, labels, splits.labels),
+        evaluation=_task(outcomes).page.evaluate(forms, labels, splits.labels),
         targets=[],
         devices=[],
         files=[

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PHOTOS = 24
-THUMBNAIL = 192  # pixels; twice the size on the page, for dense screens
+THUMBNAIL = 192  # pixels of height; twice the size on the page, for dense screens
+ABREAST = 4  # pictures of one photo
 FOLDER = Path(__file__).parent
 
 
@@ -125,7 +126,7 @@ def thumbnail(pixels: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     image = Image.fromarray(pixels).convert("RGB")
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    image.thumbnail((ABREAST * THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

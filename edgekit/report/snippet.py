@@ -43,7 +43,7 @@ import torch
 from PIL import Image, ImageOps
 
 from edgekit.networks.graph import Graph
-from edgekit.networks.predict import to_input
+from edgekit.networks.predict import to_array, to_input
 from edgekit.networks.torch_network import Network
 from edgekit.data.preprocessing import Preprocessing
 
@@ -54,7 +54,7 @@ pixels = preprocessing.pixels(photo)
 
 network = Network(Graph.load(Path({graph!r}))).eval()
 with torch.inference_mode():
-    scores = network(to_input(pixels[None], preprocessing, "cpu"))[0]
+    scores = to_array(network(to_input(pixels[None], preprocessing, "cpu")))[0]
 {answer}
 """
 

@@ -48,10 +48,35 @@ class Runnable(Protocol):
 
 
 class Classifier(Runnable, Protocol):
-    """A classifier in a file, loaded by some runtime and ready to run."""
+    """A classifier of photos or of their pixels, loaded by some runtime and ready to run."""
 
-    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
-        """Classifies uint8 photos [n, height, width, 3] one at a time; float32 [n, classes]."""
+    def run(self, batch: Pixels) -> npt.NDArray[Any]:
+        """Classifies uint8 photos [n, height, width, 3], one at a time.
+
+        Returns:
+            Logits, float32 [n, classes], or [n, height, width, classes] of a segmenter, whatever
+            the layout in the file; or the classes that it chose, integers [n, height, width] or
+            [n, height, width, 1].
+        """
+
+
+def answer_of(output: npt.NDArray[Any], *, channels_first: bool) -> npt.NDArray[Any]:
+    """One photo's answer from what a model gave for it.
+
+    Args:
+        output: with the batch of 1.
+        channels_first: whether its maps are NCHW.
+
+    Returns:
+        A map, [height, width, channels] or [height, width], in its type; anything else as a
+        vector, float32 where it is an array of integers, too.
+    """
+    if output.ndim < 3 or max(output.shape) == output.size:
+        return output.reshape(-1).astype(np.float32)
+    answer = output[0]
+    if channels_first and answer.ndim == 3:
+        answer = answer.transpose(1, 2, 0)
+    return np.asarray(answer.astype(np.float32) if answer.dtype.kind == "f" else answer)
 
 
 def measure(

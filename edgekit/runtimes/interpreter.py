@@ -24,9 +24,9 @@ Array = NDArray[Any]
 
 
 def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Array:
-    """Integers as the reals that they stand for, float32; floats as they are."""
+    """Integers as the reals that they stand for, float32; floats, and classes, as they are."""
     if scale is None:
-        return values.astype(np.float32)
+        return values if values.dtype.kind in "iu" else values.astype(np.float32)
     steps = values.astype(np.float32) - np.float32(zero_point or 0)
     result: Array = steps * np.float32(scale)
     return result

@@ -18,7 +18,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.runtimes.base import WARM_SECONDS, check_pixels, measure
+from edgekit.runtimes.base import WARM_SECONDS, answer_of, check_pixels, measure
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
@@ -91,14 +91,15 @@ class LiteRT:
         fed = pixels if self._table is None else self._table[pixels, np.arange(3)]
         return np.ascontiguousarray(fed[None])
 
-    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+    def run(self, batch: Pixels) -> npt.NDArray[Any]:
         """Classifies photos, one at a time.
 
         Args:
             batch: uint8 [n, height, width, 3], RGB.
 
         Returns:
-            float32 [n, classes]: the output, dequantized by (q - zero_point) * scale.
+            The output, as `edgekit.runtimes.base.Classifier` says; what is quantized is
+            dequantized by (q - zero_point) * scale.
 
         Raises:
             UsageError: the pixels are not of that type and size.
@@ -127,11 +128,12 @@ class LiteRT:
         except (RuntimeError, ValueError) as error:
             raise EdgekitError(f"LiteRT failed to run {self.path}", cause=str(error)) from error
 
-    def _dequantize(self, output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        scores = output.reshape(-1).astype(np.float32)
+    def _dequantize(self, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        answer = answer_of(output, channels_first=False)
         if self.output.scale is None:
-            return scores
-        return (scores - np.float32(self.output.zero_point or 0)) * np.float32(self.output.scale)
+            return answer
+        steps = answer.astype(np.float32) - np.float32(self.output.zero_point or 0)
+        return np.asarray(steps * np.float32(self.output.scale))
 
 
 def name_runtime() -> str:

@@ -13,11 +13,13 @@ import numpy.typing as npt
 from edgekit.converters.classifier import inputs_problem, refuse
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import End, OnnxModel
+from edgekit.converters.onnx.maps import CLASS_TYPES
+from edgekit.converters.resizes import class_dtype
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
-from edgekit.runtimes.base import Trace, check_pixels
+from edgekit.runtimes.base import Trace, answer_of, check_pixels
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
@@ -99,14 +101,14 @@ class OnnxRuntime:
             fed = self._preprocessing.normalize(pixels)
         return np.ascontiguousarray(fed.transpose(2, 0, 1) if self._channels == 1 else fed)[None]
 
-    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+    def run(self, batch: Pixels) -> npt.NDArray[Any]:
         """Classifies photos, one at a time.
 
         Args:
             batch: uint8 [n, height, width, 3], RGB.
 
         Returns:
-            float32 [n, classes].
+            The output, as `edgekit.runtimes.base.Classifier` says.
 
         Raises:
             UsageError: the pixels are not of that type and size.
@@ -114,10 +116,10 @@ class OnnxRuntime:
         """
         return np.stack([self._run(pixels) for pixels in batch])
 
-    def _run(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+    def _run(self, pixels: Pixels) -> npt.NDArray[Any]:
         self.set_input(self.feed(pixels))
         self.invoke()
-        return np.asarray(self._scores).reshape(-1).astype(np.float32)
+        return answer_of(np.asarray(self._scores), channels_first=True)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""
@@ -215,7 +217,10 @@ def trace_graph(path: StrPath, graph: Graph) -> Trace:
     names = [node.name for node in graph.nodes if node.name in written]
     for name in names:
         if name not in ends:
-            value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            is_class = name in graph.class_tensors
+            dtype = class_dtype(graph, name, *CLASS_TYPES) if is_class else "float"
+            kind = getattr(onnx.TensorProto, dtype.upper())
+            value = onnx.helper.make_tensor_value_info(name, kind, None)
             model.graph.output.append(value)
     session, _ = open_session(model.SerializeToString(), path, threads=1)
     (image,) = session.get_inputs()

@@ -18,7 +18,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
-from edgekit.runtimes.base import Trace, check_pixels
+from edgekit.runtimes.base import Trace, answer_of, check_pixels
 from edgekit.system.paths import StrPath
 
 
@@ -101,14 +101,14 @@ class OpenVINO:
             return np.ascontiguousarray(pixels[None])
         return np.ascontiguousarray(self._preprocessing.normalize(pixels).transpose(2, 0, 1)[None])
 
-    def run(self, batch: Pixels) -> npt.NDArray[np.float32]:
+    def run(self, batch: Pixels) -> npt.NDArray[Any]:
         """Classifies photos, one at a time.
 
         Args:
             batch: uint8 [n, side, side, 3], RGB.
 
         Returns:
-            float32 [n, classes].
+            The output, as `edgekit.runtimes.base.Classifier` says.
 
         Raises:
             UsageError: the pixels are not of that type and size.
@@ -116,11 +116,11 @@ class OpenVINO:
         """
         return np.stack([self._run(self.feed(pixels)) for pixels in batch])
 
-    def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
         self.set_input(fed)
         self.invoke()
-        output = self._request.get_output_tensor(0).data
-        return np.array(output, np.float32).reshape(-1)
+        output = np.array(self._request.get_output_tensor(0).data)  # a copy: the next run's, too
+        return answer_of(output, channels_first=True)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""

@@ -19,19 +19,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from edgekit.data.augmentation.augment import Augmentation
     from edgekit.data.image_set import PhotoSet
     from edgekit.data.preprocessing import Preprocessing
     from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
+    from edgekit.tasks.learning import Learning
 
 Record = Mapping[str, Any]
 
@@ -73,7 +72,8 @@ class Closeness(NamedTuple):
 
     Attributes:
         agreement: share of equal answers; NaN where n is 0.
-        kl: mean over the images of the divergence of their probabilities, in nats.
+        kl: mean over the images of the divergence of their probabilities, in nats; NaN where
+            outputs have none.
         expected_drop: of the metric, as the reference's own probabilities let expect.
     """
 
@@ -82,18 +82,19 @@ class Closeness(NamedTuple):
     expected_drop: float
 
 
-class Loss(NamedTuple):
-    """What a step of training makes smaller.
+class Recipes(NamedTuple):
+    """The recipes (`edgekit.training.recipe_files`) of a task where none is asked for.
 
     Attributes:
-        kind: one of `Learning.losses`; empty for the first of them.
-        smoothing: share of a target that is spread evenly over the classes.
-        class_weights: of each class in the mean; none where all count alike.
+        scratch: from random weights.
+        finetune: from trained ones.
+        shapes: of the built-in photos, from random weights; its smallest crop is that of all
+            training on them.
     """
 
-    kind: str = ""
-    smoothing: float = 0.0
-    class_weights: tuple[float, ...] = ()
+    scratch: str = "scratch"
+    finetune: str = "finetune"
+    shapes: str = "shapes"
 
 
 class Output(NamedTuple):
@@ -132,7 +133,7 @@ class Example(Protocol):
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3], RGB."""
+        """uint8 [height, width, 3], RGB; several pictures are side by side."""
 
 
 class Head(ABC):
@@ -153,72 +154,6 @@ class Head(ABC):
     @abstractmethod
     def apply(self, graph: Graph, features: NDArray[Any]) -> NDArray[Any]:
         """Outputs of a network's own head, in float, from features [n, ...]."""
-
-
-class Learning(ABC):
-    """How a network learns the task; in torch."""
-
-    #: How an image is varied together with its label.
-    augmentation: type[Augmentation]
-    #: The names of its losses, the default first.
-    losses: tuple[str, ...]
-
-    @abstractmethod
-    def blank(self, count: int, side: int, device: torch.device) -> Tensor:
-        """Targets of so many images, of any value: for a step that only tries the memory."""
-
-    @abstractmethod
-    def targets(self, labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
-        """Labels in the form that `mix` and `probabilities` give; float32 [n, ...]."""
-
-    @abstractmethod
-    def mix(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        classes: int,
-        *,
-        mixup: float,
-        cutmix: float,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Mixes images [n, channels, height, width] of a batch, and their targets.
-
-        See `edgekit.data.augmentation.mixing.mix`; ``classes`` is how many there are.
-        """
-
-    @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, loss: Loss) -> Tensor:
-        """Mean loss of a batch, a scalar, of a network's outputs [n, ...], maps NCHW."""
-
-    @abstractmethod
-    def distillation(self, outputs: Tensor, wanted: Tensor) -> Tensor:
-        """Mean divergence of outputs from a teacher's on the same images, a scalar."""
-
-    @abstractmethod
-    def divergence(self, wanted: Tensor, outputs: Tensor) -> float:
-        """The same in float64, summed over the images."""
-
-    @abstractmethod
-    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Log-probability of answers drawn from outputs' own probabilities, summed; a scalar.
-
-        Its squared gradients are, in the mean, the diagonal of the Fisher information.
-        """
-
-    @abstractmethod
-    def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """A root of the Fisher information of outputs, times random signs; of their shape."""
-
-    @abstractmethod
-    def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A teacher's outputs as targets, float32 [n, ...]."""
-
-    @abstractmethod
-    def confidence(
-        self, probabilities: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """For each image the label that probabilities name, and how probable that is, [n] each."""
 
 
 class Page(ABC):
@@ -242,9 +177,16 @@ class Page(ABC):
 
     @abstractmethod
     def evaluate(
-        self, stage: str, outputs: NDArray[Any], labels: Any, names: Sequence[str]
+        self, forms: Mapping[str, NDArray[Any]], labels: Any, names: Sequence[str]
     ) -> Record:
-        """More of one row's answers, in JSON values; the report's ``evaluation``."""
+        """More of the answers, in JSON values; the report's ``evaluation``.
+
+        Args:
+            forms: outputs of n images by stage: of the float network, and where there is one, of
+                the int8 file after it.
+            labels: of the same.
+            names: of the classes, in order.
+        """
 
     @abstractmethod
     def hardest(
@@ -275,6 +217,9 @@ class Task(ABC):
         model_type: the word of OpenVINO's Model API for it; empty where it has none.
         device_program: a file that runs on a device, alone, with a model beside it.
         outputs: what files of the task may end with, the default first.
+        recipes: how its networks are trained where nothing else is asked for.
+        lacking: what options ask for that it does not have (``embedding``, ``mixup``,
+            ``noisy-student``), each with the reason.
     """
 
     name: str
@@ -284,6 +229,8 @@ class Task(ABC):
     model_type: str
     device_program: Path
     outputs: tuple[str, ...] = ("logits",)
+    recipes: Recipes = Recipes()
+    lacking: Mapping[str, str] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -301,6 +248,14 @@ class Task(ABC):
     @abstractmethod
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> Any:
         """The labels of all images of a set, indexed by image, as its inputs are prepared."""
+
+    def has_labels(self, photos: PhotoSet) -> bool:
+        """Whether each image of a set has a label to learn from."""
+        return bool((photos.labels >= 0).all())
+
+    @abstractmethod
+    def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
+        """A weight for each class, by which rare ones count as much as common ones."""
 
     def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """What is kept of outputs; all of them, unless a task overrides it.
@@ -347,8 +302,13 @@ class Task(ABC):
         """How near outputs are to a reference's; raises UsageError where the shapes differ."""
 
     @abstractmethod
-    def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite."""
+    def divergences(
+        self, reference: NDArray[Any], outputs: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """The divergence from the reference by image, float64 [n], in nats; NaN: not finite.
+
+        None where outputs have no probabilities, as those of a file that ends with answers.
+        """
 
     def end_with(self, graph: Graph, output: str) -> Graph:
         """A network, float or quantized, as files have it that end with one of `outputs`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edgekit.errors import UsageError
+from edgekit.networks.nodes import WeightedNode
 from edgekit.networks.torch_network import GraphModule, Network
 from edgekit.training.engine import Engine, compiled
 from edgekit.training.recompute import Recomputing
@@ -24,6 +25,7 @@ class Gradient:
         engine: how.
         batch_size: photos of a step, of all processes together.
         warn: told what does not work.
+        frozen: whether batch normalizations keep their statistics.
 
     Attributes:
         forward: from float NCHW to logits, through all that the engine asks for.
@@ -35,11 +37,19 @@ class Gradient:
     """
 
     def __init__(
-        self, network: GraphModule, engine: Engine, batch_size: int, warn: Callable[[str], None]
+        self,
+        network: GraphModule,
+        engine: Engine,
+        batch_size: int,
+        warn: Callable[[str], None],
+        *,
+        frozen: bool = False,
     ) -> None:
+        self.frozen = frozen
         self.network, self.engine, self.batch_size, self.warn = network, engine, batch_size, warn
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.micro_batch = engine.micro_batch or batch_size
+        self._check(len(engine.world.part(batch_size)), self.micro_batch)
         module: nn.Module = network
         if engine.recompute and isinstance(network, Network):
             module = Recomputing(network)
@@ -94,6 +104,7 @@ class Gradient:
         before = {name: value.clone() for name, value in self.network.named_buffers()}
 
         def attempt(photos: int) -> None:
+            self._check(count, photos)
             inputs = torch.zeros(photos, 3, resolution, resolution, device=device)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
             targets = blank(photos, resolution, device)
@@ -101,6 +112,9 @@ class Gradient:
                 loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
 
         self.network.train()
+        for module in self.network.modules():
+            if self.frozen and isinstance(module, nn.BatchNorm2d):
+                module.eval()
         self.micro_batch = world.least(largest_fitting(count, attempt))
         self.network.zero_grad()
         for name, value in self.network.named_buffers():
@@ -108,11 +122,45 @@ class Gradient:
         if self.micro_batch < count:
             self.warn(f"{self.micro_batch} of a step's {count} photos fit into memory at once")
 
+    def _check(self, count: int, at_once: int) -> None:
+        """Refuses a lone photo where a batch normalization has one value of each channel.
+
+        The mean over the map in DeepLab's decoder is such a place, and so is the last stage of a
+        small input.
+
+        Args:
+            count: photos of a step of this process.
+            at_once: how many of them at most.
+        """
+        lone = [] if self.frozen else single_values(self.network)
+        if lone and 1 in (at_once, count, count % at_once):
+            raise UsageError(
+                f"'{lone[0]}' cannot be normalized over a single photo",
+                cause=f"its map is a single pixel, and the {count} photos of a step are computed "
+                f"{min(count, at_once)} at a time",
+                hint="a larger --batch-size, a --micro-batch that leaves no photo alone, "
+                "or --freeze-norm",
+            )
+
     def _unshared(self) -> AbstractContextManager[object]:
         """Keeps gradients that are not complete yet from travelling."""
         if isinstance(self.module, DistributedDataParallel):
             return cast(AbstractContextManager[object], self.module.no_sync())
         return nullcontext()
+
+
+def single_values(network: GraphModule) -> list[str]:
+    """The layers of a network whose batch normalization sees one pixel of a photo."""
+    if not isinstance(network, Network):
+        return []
+    graph = network.graph
+    return [
+        node.name
+        for node in graph.nodes
+        if isinstance(node, WeightedNode)
+        and node.batch_norm is not None
+        and graph.shapes[node.name][:-1] == (1, 1)
+    ]
 
 
 def largest_fitting(count: int, attempt: Callable[[int], None]) -> int:

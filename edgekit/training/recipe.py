@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.tasks.task import Loss
+from edgekit.tasks.learning import Loss
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
-SCHEDULES = ("cosine", "exponential", "constant")
+SCHEDULES = ("cosine", "poly", "exponential", "constant")
+#: Words for `Recipe.class_weights`.
+UNWEIGHTED, BALANCED = "none", "balanced"
 POLICIES = ("none", "rand", "auto")
 STUDENT_STARTS = ("weights", "teacher")
+
+#: Exponent of the schedule ``poly`` (Chen et al. 2016, arXiv 1606.00915, section 4.1.1).
+POLY_POWER = 0.9
 
 #: Epochs from which on a run needs drop-connect.
 LONG_RUN = 50
@@ -34,8 +40,8 @@ class Recipe:
         batch_size: photos per step, of all processes together.
         optimizer: one of `OPTIMIZERS`.
         learning_rate: at its peak.
-        schedule: ``cosine`` to zero, ``exponential``: times 0.97 every 2.4 epochs, in steps, or
-            ``constant``.
+        schedule: ``cosine`` to zero, ``poly``: the share of the steps that is left, to the power of
+            0.9, ``exponential``: times 0.97 every 2.4 epochs, in steps, or ``constant``.
         warmup_epochs: linear rise of the learning rate from zero.
         weight_decay: on kernels only; not on biases or normalizations.
         label_smoothing: share of the target spread over all classes.
@@ -58,7 +64,8 @@ class Recipe:
         first_dropout: in the first stage; None lets dropout stand still.
         seed: of the order, the augmentation, dropout and drop-connect.
         loss: one of the task's; empty for its default.
-        class_weights: of each class in the loss; none where all count alike.
+        class_weights: ``none``, ``balanced`` by the training labels, or a number for each class,
+            separated by commas.
     """
 
     epochs: int
@@ -87,12 +94,13 @@ class Recipe:
     first_dropout: float | None = None
     seed: int = 0
     loss: str = ""
-    class_weights: tuple[float, ...] = ()
+    class_weights: str = "none"
 
-    @property
-    def objective(self) -> Loss:
-        """What a step makes smaller."""
-        return Loss(self.loss, self.label_smoothing, self.class_weights)
+    def objective(self, balanced: Callable[[], Sequence[float]]) -> Loss:
+        """What a step makes smaller; ``balanced`` gives the weights of balanced classes."""
+        asked = self.class_weights
+        weights = balanced() if asked == BALANCED else read_weights(asked)
+        return Loss(self.loss, self.label_smoothing, tuple(weights))
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -102,6 +110,8 @@ class Recipe:
         ):
             if value not in known:
                 raise UsageError(f"unknown {name} '{value}'", hint=did_you_mean(value, known))
+        if self.class_weights != BALANCED:
+            read_weights(self.class_weights)
         rates = [rate for rate in (self.dropout, self.first_dropout) if rate is not None]
         refuse(
             {
@@ -135,8 +145,10 @@ class Recipe:
         if self.schedule == "exponential":
             return self.learning_rate * 0.97 ** math.floor(step / steps_per_epoch / 2.4)
         total = self.epochs * steps_per_epoch
-        progress = (step - warmup) / max(total - warmup, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        progress = min((step - warmup) / max(total - warmup, 1), 1.0)
+        if self.schedule == "poly":
+            return self.learning_rate * math.pow(1 - progress, POLY_POWER)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     def stage(self, epoch: int, resolution: int) -> Difficulty:
         """How hard the photos of an epoch are, counted from 0.
@@ -253,6 +265,26 @@ class StudentRecipe(Recipe):
                 "labelled repeats must be at least 1": self.labelled_repeats >= 1,
             }
         )
+
+
+def read_weights(text: str) -> tuple[float, ...]:
+    """The numbers of `Recipe.class_weights`; none of ``none``.
+
+    Raises:
+        UsageError: it is no list of numbers above 0.
+    """
+    if text == UNWEIGHTED:
+        return ()
+    try:
+        weights = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        weights = ()
+    if not weights or not all(0 < weight < math.inf for weight in weights):
+        raise UsageError(
+            f"unknown class weights '{text}'",
+            hint="none, balanced, or a number above 0 for each class: 1,2,0.5",
+        )
+    return weights
 
 
 def refuse(checks: dict[str, bool]) -> None:

@@ -78,6 +78,11 @@ class Trainer:
             side = math.ceil(job.preprocessing.resolution / math.sqrt(job.recipe.min_crop_area))
             self.train = CachedPhotos(job.train, engine.cache_bytes, side)
         self.task, self.targets = find_task(job.preprocessing.task), job.targets
+        classes = len(job.preprocessing.labels)
+        self.objective = job.recipe.objective(
+            lambda: self.task.balanced_weights(job.train, classes)
+        )
+        self.task.learning.check(self.objective, classes)
         self.advance = advance or (lambda done, total, note: None)
         self.warn = warn or (lambda text: None)
         self.checkpoints = Checkpoints(folder, self.warn)
@@ -89,7 +94,9 @@ class Trainer:
         self.steps_per_epoch = len(job.train) // self.batch_size
         self.steps = job.recipe.epochs * self.steps_per_epoch
         self.network = place(self.make_network(job.graph), self.device)
-        self.gradient = Gradient(self.network, engine, self.batch_size, self.warn)
+        self.gradient = Gradient(
+            self.network, engine, self.batch_size, self.warn, frozen=self.recipe.freeze_norm
+        )
         self.optimizer = self.make_optimizer()
         self.average = Average(self.network, job.recipe.ema_decay)
         self.history: list[Epoch] = []
@@ -119,7 +126,7 @@ class Trainer:
         """
         with autocast(self.device, self.engine.precision):
             logits = self.gradient.forward(inputs)
-        return self.task.learning.loss(logits.float(), targets, self.recipe.objective)
+        return self.task.learning.loss(logits.float(), targets, self.objective)
 
     def run(self) -> tuple[Graph, list[Epoch]]:
         """Trains to the end and returns the averaged network and the history.

@@ -1,8 +1,9 @@
-"""The sources with which an Android app classifies with a model: Kotlin, or C++ by the C API."""
+"""The sources with which an Android app runs a model: Kotlin, of a classifier C++ too."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,13 @@ from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 from edgekit.targets.deploy.install import Installer
 from edgekit.targets.deploy.model import RECORD, Description, Source, labels_text, record_text
+from edgekit.targets.deploy.programs import program_of
 from edgekit.targets.deploy.record import Check, Deployed
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.devices.hosts import LocalHost
 
 ASSETS = "app/src/main/assets"
 NOT_RUN = "not run on the phone"
-SOURCES = {
-    "app/src/main/java/edgekit/Classifier.kt": "Classifier.kt.j2",
-    "app/src/main/cpp/classifier.h": "classifier.h.j2",
-    "app/src/main/cpp/classifier.cc": "classifier.cc.j2",
-    "README.md": "README.android.md.j2",
-}
 
 
 def write_bundle(
@@ -39,16 +35,19 @@ def write_bundle(
             f"{source.path} is compiled for {source.target.title}, which no phone has",
             hint="give the file before compilation",
         )
+    sources = program_of(description).app
     asset = asset_name(source.path.name)
     model = f"{ASSETS}/{asset}"
     labels = labels_text(description.labels).encode("utf-8", "replace")
     files: dict[str, Path | bytes] = {model: source.path, f"{ASSETS}/labels.txt": labels}
+    if colors := description.record.get("colors"):
+        files[f"{ASSETS}/colors.txt"] = colors_text(colors, description.labels).encode()
     record: dict[str, Any] = description.record | {
         "file": model,
         "asset": asset,
-        "files": [*files, *SOURCES, RECORD],
+        "files": [*files, *sources, RECORD],
     }
-    files |= {path: render(template, record) for path, template in SOURCES.items()}
+    files |= {path: render(template, record) for path, template in sources.items()}
     files[RECORD] = record_text(record).encode()
     host = LocalHost()
     said = NOT_RUN
@@ -61,6 +60,14 @@ def write_bundle(
 
         Installer(host, work).install(str(target), files, try_it)
     return Deployed(host.name, str(target), tuple(files), said, None, description.labels_note)
+
+
+def colors_text(colors: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
+    """A line for each class: its colour as #rrggbb, and its name where it has one."""
+    names = [" ".join(label.split()) for label in labels]
+    names += [""] * (len(colors) - len(names))
+    pairs = zip(colors, names, strict=True)
+    return "".join(f"#{r:02x}{g:02x}{b:02x} {name}".rstrip() + "\n" for (r, g, b), name in pairs)
 
 
 def asset_name(name: str) -> str:

@@ -8,9 +8,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from edgekit.data.normalization import Normalization
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
 from edgekit.system.paths import StrPath
@@ -27,6 +24,7 @@ from edgekit.targets.deploy.model import (
     ppm,
     record_text,
 )
+from edgekit.targets.deploy.programs import program_of
 from edgekit.targets.deploy.record import Check, Deployed
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.devices.hosts import Host, LocalHost
@@ -37,9 +35,6 @@ CHECK_S = 120.0  # how long the first answer of a device may take
 
 # What runtimes say on stderr would otherwise get into the middle of the answer.
 _APART = '"$@" 2>said; code=$?; [ $code = 0 ] || cat said; exit $code'
-
-
-STEPS = 8.0
 
 
 def deploy(
@@ -66,7 +61,8 @@ def deploy(
         normalization: of a float input whose file does not state it.
 
     Raises:
-        UsageError: the model is no image classifier, or it or the folder cannot be used.
+        UsageError: the model is neither classifier nor segmenter, or it or the folder cannot be
+            used.
         MissingToolError: the device lacks Python, numpy or a TFLite runtime.
         DeviceError: the device cannot be reached, or has no room.
         EdgekitError: the device answers otherwise than this host.
@@ -89,6 +85,7 @@ def deploy(
 
 def _install(source: Source, host: Host, work: str, to: str | None, python: str | None) -> Deployed:
     description = describe(source)
+    program = program_of(description)
     installer = Installer(host, work)
     target = _target(host, installer, to, f"edgekit-{source.title}")
     installer.refuse_foreign(target)  # said before anything takes time
@@ -99,11 +96,10 @@ def _install(source: Source, host: Host, work: str, to: str | None, python: str 
 
     def check(folder: str) -> None:
         nonlocal said
-        answer = _ask(host, work, interpreter, folder, len(description.labels))
-        said = _compare(source, expected, answer)
+        said = program.compare(source, expected, _ask(host, work, interpreter, folder, description))
 
     installer.install(target, files, check)
-    command = _command(host, target, interpreter)
+    command = _command(host, target, interpreter, program.file)
     note = description.labels_note
     return Deployed(host.name, target, tuple(files), said, command, note)
 
@@ -137,68 +133,35 @@ def _files(source: Source, description: Description, expected: Expected) -> File
     files: dict[str, Path | bytes] = {
         source.path.name: source.path,
         "labels.txt": labels_text(description.labels).encode("utf-8", "replace"),
-        "classify.py": find_task(description.preprocessing.task).device_program,
+        program_of(description).file: find_task(description.task).device_program,
         "check.ppm": ppm(expected.pixels),
     }
     record = description.record | {"files": [*files, "README.md", RECORD]}
-    files["README.md"] = render("README.device.md.j2", record)
+    files["README.md"] = render(program_of(description).readme, record)
     files[RECORD] = record_text(record).encode()
     return files
 
 
-def _ask(host: Host, work: str, python: str, folder: str, top: int) -> dict[str, Any]:
-    """Classifies the check's photo on the device."""
-    program, photo = f"{folder}/classify.py", f"{folder}/check.ppm"
-    arguments = [python, program, "--json", "--top", str(top), photo]
-    ran = host.run(["sh", "-c", _APART, "sh", *arguments], work, CHECK_S)
+def _ask(
+    host: Host, work: str, python: str, folder: str, description: Description
+) -> dict[str, Any]:
+    """Has the check's photo answered on the device."""
+    program = program_of(description)
+    arguments = [f"{folder}/{program.file}", *program.question(description), f"{folder}/check.ppm"]
+    ran = host.run(["sh", "-c", _APART, "sh", python, *arguments], work, CHECK_S)
     if ran.code is None:
-        raise DeviceError(f"classify.py gave no answer on {host.name} in {CHECK_S:g} s")
+        raise DeviceError(f"{program.file} gave no answer on {host.name} in {CHECK_S:g} s")
     lines = [line for line in ran.text.splitlines() if line.startswith('{"photo"')]
     if ran.code != 0 or not lines:
         said = (ran.text.strip().splitlines() or [f"it ended with {ran.code}"])[-1]
         kind = MissingToolError if "no TFLite runtime" in said or "numpy" in said else EdgekitError
-        raise kind(f"classify.py does not run on {host.name}", cause=said)
+        raise kind(f"{program.file} does not run on {host.name}", cause=said)
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer
 
 
-def _compare(source: Source, expected: Expected, answer: dict[str, Any]) -> str:
-    """Raises EdgekitError where the device's answer is not this host's; else says what is."""
-    where = f"on {expected.photo} with {answer['runtime']}"
-    if expected.outputs is None:
-        return f"it runs {where}; this host has nothing to compare that with"
-    there = np.empty(len(expected.outputs))
-    for place in answer["top"]:
-        there[place["index"]] = place["output"]
-    best = int(expected.outputs.argmax())
-    off = float(np.abs(there - expected.outputs).max())
-    if source.target:  # another file ran here: only the class must be the same
-        is_same, rule = answer["index"] == best, "same class"
-    else:
-        allowed = tolerance(expected.outputs, source.scores.dtype == "float32")
-        is_same = answer["index"] == best and off <= allowed
-        rule = f"same class, outputs within {allowed:.3g}"
-    if not is_same:
-        raise EdgekitError(
-            "the device does not answer as this host does",
-            cause=f"class {answer['index']} instead of {best} {where}, outputs up to {off:.3g} off "
-            f"({expected.runtime} here)",
-            hint="update the runtime on the older side; the folder there is as it was",
-        )
-    return f"answers as this host does {where}: {rule} (largest difference {off:.3g})"
-
-
-def tolerance(outputs: npt.NDArray[Any], is_float: bool) -> float:
-    """A few steps of an integer, since runtimes round differently; floats are added up in another
-    order. Between tflite-runtime 2.14 and LiteRT 2.3, Lite0's outputs for 200 photos of flowers
-    were up to 5 of 255 steps apart (`edgekit bench --device`); a photo that is fed wrongly is far
-    beyond that.
-    """
-    return 1e-3 * max(float(np.abs(outputs).max()), 1.0) if is_float else STEPS
-
-
-def _command(host: Host, folder: str, python: str) -> str:
+def _command(host: Host, folder: str, python: str, program: str) -> str:
     from edgekit.targets.devices.ssh import SSHHost
 
-    there = f"cd {shlex.quote(folder)} && {shlex.quote(python)} classify.py check.ppm"
+    there = f"cd {shlex.quote(folder)} && {shlex.quote(python)} {program} check.ppm"
     return f"{host.address.command} {shlex.quote(there)}" if isinstance(host, SSHHost) else there

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.classifier import PROBABILITY, count_classes, output_kind, refuse
+from edgekit.converters.file_task import FileTask
+from edgekit.converters.segmenter import MOST_CLASSES, MapEnd
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata
 from edgekit.data.images import Pixels
 from edgekit.data.label_files import fit_labels
 from edgekit.data.normalization import Normalization
+from edgekit.data.palette import class_colors
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.runs import REPORT, model_file, open_run
@@ -28,12 +31,14 @@ from edgekit.system.hashing import hash_file
 from edgekit.system.paths import StrPath
 from edgekit.targets import registry
 from edgekit.targets.base import Target
+from edgekit.targets.classify import preparation
 from edgekit.targets.measure import isolated as runner
 
 FORMAT = "edgekit-deploy"
 SCHEMA_VERSION = 1
 RECORD = "model.json"
 OUTPUT_TYPES = ("uint8", "int8", "float32")
+CLASS_TYPES = ("uint8", "int16", "int32", "int64")
 PHOTOS = 4  # of the validation photos that are tried as the check's photo
 
 
@@ -126,15 +131,17 @@ def find_source(
 
 @dataclass(frozen=True)
 class Description:
-    """What a program must know to classify with a file.
+    """What a program must know to answer with a file.
 
     Attributes:
+        task: what the file is for, a package of `edgekit.tasks`.
         preprocessing: how a photo becomes pixels.
         labels: a name for each class.
         labels_note: how the file's labels differ from its output; None where they fit.
         record: what ``model.json`` holds, without the names of the files.
     """
 
+    task: str
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     labels_note: str | None
@@ -145,17 +152,19 @@ def describe(source: Source) -> Description:
     """Reads from a file, and from its run where the file is silent, how it is used.
 
     Raises:
-        UsageError: it is no classifier of square photos, or its types cannot be fed or read.
+        UsageError: it is neither a classifier nor a segmenter of square photos, or its types
+            cannot be fed or read.
     """
-    _, metadata = runner.read_classifier(source.path)
+    _, metadata, task = runner.read_answering(source.path)
     if source.report.get("output") == "embedding":
         refuse(source.path, "it answers with an embedding, not classes")
-    if source.scores.dtype not in OUTPUT_TYPES:
+    has_classes = task.map is not None and task.map.classes is None
+    if source.scores.dtype not in (CLASS_TYPES if has_classes else OUTPUT_TYPES):
         raise UsageError(f"{source.path} answers in {source.scores.dtype}")
     check_normalization(source.path, source.image, source.normalization)
     side = source.image.shape[1]
-    preprocessing = _preprocessing(source, metadata, side)
-    labels, note = _labels(source, metadata)
+    preprocessing = _preprocessing(source, metadata, side, task)
+    labels, note = _labels(source, metadata, task)
     record = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -170,33 +179,50 @@ def describe(source: Source) -> Description:
             "scale": source.scores.scale,
             "zero_point": source.scores.zero_point,
             "classes": len(labels),
-            "kind": _kind(source, metadata),
+            "kind": task.map.kind if task.map else _kind(source, metadata),
         },
         "delegate": source.target.name if source.target else None,
         "labels": list(labels),
+        **(_of_map(task.map, preprocessing, labels) if task.map else {}),
     }
     if source.target and (library := source.target.delegate):
         record["libraries"] = {**library.libraries, "": library.linux}
-    return Description(preprocessing, labels, note, record)
+    return Description(task.name, preprocessing, labels, note, record)
 
 
-def _preprocessing(source: Source, metadata: Metadata, size: int) -> Preprocessing:
-    """The file's own record, else the run's, else the whole centre square."""
+def _of_map(found: MapEnd, preprocessing: Preprocessing, labels: Sequence[str]) -> dict[str, Any]:
+    """What only a segmenter's program must know."""
+    count = max(found.classes or MOST_CLASSES, len(labels))
+    return {
+        "fit": preprocessing.fit,
+        "margin": list(preprocessing.margin),
+        "map": {"height": found.height, "width": found.width},
+        "colors": class_colors(count).tolist(),
+    }
+
+
+def _preprocessing(source: Source, metadata: Metadata, size: int, task: FileTask) -> Preprocessing:
+    """The file's own record, else the run's, else that of `preparation`."""
     record = metadata.preprocessing or source.report.get("preprocessing")
     if not record:
-        return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, (), 1.0, "bilinear")
+        return preparation(metadata, size, task.name)
     return Preprocessing.from_dict({**record, "resolution": size})
 
 
-def _labels(source: Source, metadata: Metadata) -> tuple[tuple[str, ...], str | None]:
+def _labels(
+    source: Source, metadata: Metadata, task: FileTask
+) -> tuple[tuple[str, ...], str | None]:
     """The run's names, which may hold any character, else the file's, else numbers.
 
     Returns:
-        The names, and how the file's labels differ from the output.
+        The names, and how the file's labels differ from the output. Of a map of classes nothing
+        says how many there are.
     """
-    classes = count_classes(source.scores) or 0
     data = source.report.get("data") or {}
     of_run = tuple(map(str, data.get("labels") or ()))
+    if task.map is not None and task.map.classes is None:
+        return of_run or metadata.labels, metadata.labels_problem
+    classes = (task.map.classes if task.map else count_classes(source.scores)) or 0
     if len(of_run) == classes:
         return of_run, None
     labels = fit_labels(metadata.labels, classes)
@@ -251,8 +277,8 @@ class Expected:
 
     Attributes:
         pixels: uint8 [size, size, 3].
-        outputs: the raw outputs, quantized where the file's are; None where this host cannot run
-            the file.
+        outputs: the raw outputs, quantized where the file's are, [classes] or a map [h, w, classes]
+            or [h, w]; None where this host cannot run the file.
         runtime: what ran it here.
         photo: where the photo is from, in words.
     """
@@ -264,7 +290,10 @@ class Expected:
 
 
 def expect(source: Source, preprocessing: Preprocessing) -> Expected:
-    """Chooses the photo whose best class is furthest ahead, so that rounding cannot change it."""
+    """Chooses the photo whose best class is furthest ahead, so that rounding cannot change it.
+
+    Of a map it is so in the mean over the pixels; of one of classes, the photo that has the most.
+    """
     from edgekit.data.test_image import TEST_PICTURE, draw
 
     photos = [*_validation_photos(source, preprocessing), draw(preprocessing.resolution)]
@@ -281,10 +310,16 @@ def expect(source: Source, preprocessing: Preprocessing) -> Expected:
     outputs = answer.scores.astype(np.float64)
     if output.scale is not None:
         outputs = np.rint(outputs / output.scale) + (output.zero_point or 0)
-    best = np.sort(outputs, axis=1)
-    lead = best[:, -1] - best[:, -2] if best.shape[1] > 1 else best[:, -1]
-    chosen = int(lead.argmax())
+    chosen = int(np.argmax([_lead(one, answer.scores.dtype.kind in "iu") for one in outputs]))
     return Expected(photos[chosen], outputs[chosen], answer.runtime, names[chosen])
+
+
+def _lead(outputs: npt.NDArray[Any], are_classes: bool) -> float:
+    if are_classes:
+        return float(len(np.unique(outputs)))
+    best = np.sort(outputs, axis=-1)
+    lead = best[..., -1] - best[..., -2] if best.shape[-1] > 1 else best[..., -1]
+    return float(lead.mean())
 
 
 def _validation_photos(source: Source, preprocessing: Preprocessing) -> list[Pixels]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.converters.file_task import OF_MAPS
 from edgekit.data.normalization import Normalization
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.system.paths import StrPath
-from edgekit.targets.deploy.deploy import tolerance
+from edgekit.targets.deploy.programs import OTHER_PIXELS, classes_in, tolerance
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.devices.open import open_host
 from edgekit.targets.measure import device as measuring
@@ -52,6 +53,16 @@ def on_phone(
         for problem in there.problems:
             raise problem
         (own,), (other,) = here.outputs.values(), there.outputs.values()
+        if photos.task == OF_MAPS:
+            same = float((classes_in(own[0]) == classes_in(other[0])).mean())
+            if same < 1 - OTHER_PIXELS:
+                raise EdgekitError(
+                    f"{url} does not answer as this host does",
+                    cause=f"only {same:.2%} of the pixels have the same class with {there.how} "
+                    f"({here.how} here)",
+                    hint="update the runtime on the older side",
+                )
+            return f"{same:.2%} of the pixels have the same class as here with {there.how}"
         off = float(np.abs(other.astype(np.float64) - own).max())
         if off > tolerance(own, own.dtype.kind == "f"):
             raise EdgekitError(

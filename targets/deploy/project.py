@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.data.normalization import Normalization
-from edgekit.errors import CompileError
+from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.errors import CompileError, UsageError
 from edgekit.system.paths import StrPath
 from edgekit.targets.deploy.install import Installer
 from edgekit.targets.deploy.material import Material
@@ -61,6 +62,12 @@ def write_project(
         installer = Installer(host, work)
         installer.refuse_foreign(absolute)  # said before anything takes time
         description = describe(source)
+        if description.task != DEFAULT_TASK:
+            raise UsageError(
+                f"there are no sources of {target.title} for {source.path}",
+                cause=f"they are for classifiers, and its task is {description.task}",
+                hint="edgekit deploy RUN --device URL",
+            )
         material = Material(source, description, expect(source, description.preprocessing))
         project = target.project(material)
         labels = labels_text(description.labels).encode("utf-8", "replace")

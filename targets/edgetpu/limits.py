@@ -6,7 +6,6 @@ table of which operator is subject to which, and where each was seen.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +98,25 @@ def not_8bit(model: TFLiteModel, op: Operator) -> Reason | None:
     return None
 
 
+#: What carries class numbers on, as they are.
+_CARRIES = ("CAST", "EXPAND_DIMS", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "SQUEEZE")
+
+
+def class_numbers(model: TFLiteModel, op: Operator) -> Reason | None:
+    """An ARG_MAX, or what only carries its class numbers on."""
+    if op.name == "ARG_MAX":
+        made = output_of(model, op)
+        kind = made.dtype if made else "no type"
+        return Reason(DATA_TYPE, f"it gives class numbers, {kind}", REPLACE["ARG_MAX"])
+    first: Operator | None = op
+    while first is not None and first.name in _CARRIES and first.inputs:
+        first = model.producer(first.inputs[0])
+    if first is None or first.name != "ARG_MAX":
+        return None
+    text = f"it carries on the class numbers of {at(first)}"
+    return Reason(DATA_TYPE, text, "nothing: on one byte a pixel the CPU is as fast")
+
+
 def _to_8bit(model: TFLiteModel, op: Operator) -> str:
     if op.name != "DEQUANTIZE":
         return REPLACE.get(op.name, MEANINGS[DATA_TYPE].fix)
@@ -109,7 +127,8 @@ def _to_8bit(model: TFLiteModel, op: Operator) -> str:
 #: What to do about an operator of a kind that stays on the CPU.
 REPLACE = {
     "ABS": "use relu(x) + relu(-x)",
-    "ARG_MAX": "end the model before it; the program that reads the scores can take the argmax",
+    "ARG_MAX": "end the model before it (`edgekit build --output logits`); the "
+    "program that reads the scores can take the argmax",
     "ARG_MIN": "end the model before it; the program that reads the scores can take the argmin",
     "HARD_SWISH": "train with relu6, or with swish, which is LOGISTIC and MUL",
     "LEAKY_RELU": "use PRELU with one alpha per channel, or relu6",
@@ -228,13 +247,13 @@ def computed_permutation(model: TFLiteModel, op: Operator) -> Reason | None:
     """A transpose whose permutation is not stored in the file."""
     inputs = inputs_of(model, op)
     try:
-        _permuted(inputs)
+        permuted(inputs)
     except (UsageError, IndexError):
         return limitation("its permutation is not constant", CHANNELS_LAST)
     return None
 
 
-def _permuted(inputs: list[Tensor]) -> tuple[list[int], list[int]]:
+def permuted(inputs: list[Tensor]) -> tuple[list[int], list[int]]:
     """The axes of a transpose in their new order, and those of them that are above 1."""
     order = [int(axis) for axis in np.ravel(inputs[1].values())]
     return order, [axis for axis in order if inputs[0].shape[axis] != 1]
@@ -294,64 +313,28 @@ def strides(model: TFLiteModel, op: Operator) -> Reason | None:
     return None if ones else limitation("its strides are not all 1", "slice with strides of 1")
 
 
-@dataclass(frozen=True)
-class Size:
-    """A size of an operator that decides.
-
-    Attributes:
-        number: what is compared.
-        text: the operator's size in words.
-    """
-
-    number: float
-    text: str
-
-
-def averaged_positions(model: TFLiteModel, op: Operator) -> Size | None:
-    """Positions, height times width, of a map whose mean over both is taken."""
-    tensor = input_of(model, op)
-    if tensor is None or len(tensor.shape) != 4 or not {1, 2} <= {*axes_of(model, op)}:
-        return None
-    height, width = tensor.shape[1:3]
-    return Size(height * width, f"it averages {height} x {width} = {height * width:,} positions")
-
-
-def resized_positions(model: TFLiteModel, op: Operator) -> Size | None:
-    """Positions of a resized map."""
-    made = output_of(model, op)
-    if made is None or len(made.shape) != 4:
-        return None
-    height, width = made.shape[1:3]
-    return Size(height * width, f"it resizes to {height} x {width} = {height * width:,} positions")
-
-
-def resize_factor(model: TFLiteModel, op: Operator) -> Size | None:
-    """How many times larger the longer-growing side of a resized map becomes."""
+def resized_pixel(model: TFLiteModel, op: Operator) -> Reason | None:
+    """A resize of a map of one pixel, which repeats it."""
     source, made = input_of(model, op), output_of(model, op)
     if source is None or made is None or len(source.shape) != 4 or len(made.shape) != 4:
         return None
-    factor = max(b / max(a, 1) for a, b in zip(source.shape[1:3], made.shape[1:3], strict=True))
-    sides = f"{list(source.shape[1:3])} to {list(made.shape[1:3])}"
-    return Size(factor, f"it resizes {sides}, by {factor:.4g}")
-
-
-def permuted_elements(model: TFLiteModel, op: Operator) -> Size | None:
-    """Elements that a transpose moves; one that only moves sizes of 1 is a reshape."""
-    inputs = inputs_of(model, op)
-    try:
-        order, moved = _permuted(inputs)
-    except (UsageError, IndexError):
+    if source.shape[1:3] != (1, 1) or made.shape[1:3] == (1, 1):
         return None
-    if moved == sorted(moved):
-        return None
-    count, shape = math.prod(inputs[0].shape), list(inputs[0].shape)
-    return Size(count, f"it permutes {shape} = {count:,} elements by {order}")
+    text = f"it resizes one pixel to {made.shape[1]} x {made.shape[2]}"
+    return limitation(text, "repeat the pixel with TILE, as edgekit build does")
 
 
-def softmax_elements(model: TFLiteModel, op: Operator) -> Size | None:
-    """Elements of a softmax, rows and all."""
-    tensor = input_of(model, op)
-    if tensor is None:
+def half_pixel(model: TFLiteModel, op: Operator) -> str | None:
+    """A resize whose corners, not the centres of whose corner pixels, are put on each other."""
+    if not op.options.get("half_pixel_centers", False):
         return None
-    count = math.prod(tensor.shape)
-    return Size(count, f"its input has {count:,} elements")
+    return (
+        "its pixel centres are at halves: version 15 left it out (Operation version not "
+        "supported), and of version 16 one network at 128 px is known that it took, and at 256 px "
+        "one that it refused"
+    )
+
+
+def transposed_convolution(model: TFLiteModel, op: Operator) -> str | None:
+    """Any of them."""
+    return "the documentation lists it, and users found theirs left out"

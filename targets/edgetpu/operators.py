@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edgekit.converters.findings import WARNING, Finding
+from edgekit.converters.tflite.checks import at
 from edgekit.converters.tflite.file import Operator, TFLiteModel
-from edgekit.targets.edgetpu import limits
+from edgekit.targets.edgetpu import limits, sizes
 from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
-from edgekit.targets.edgetpu.limits import CHANNELS_LAST, REPLACE, Reason, Size
+from edgekit.targets.edgetpu.limits import CHANNELS_LAST, REPLACE, Reason
+from edgekit.targets.edgetpu.sizes import Size
 from edgekit.targets.edgetpu.status import LIMITATION, MEANINGS, UNSUPPORTED
 
 Find = Callable[[TFLiteModel, Operator], Reason | None]
@@ -73,6 +76,21 @@ class SizeLimit:
         return f"{found.text}; {seen}"
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What speaks against an operator that counts as mapped.
+
+    Attributes:
+        find: says it of an operator; None where nothing does.
+        evidence: what showed it.
+        fix: what to do about it.
+    """
+
+    find: Callable[[TFLiteModel, Operator], str | None]
+    evidence: tuple[Evidence, ...]
+    fix: str
+
+
 _QUANTIZED = Limit(
     limits.not_8bit,
     (
@@ -81,6 +99,7 @@ _QUANTIZED = Limit(
         documented("Tensor parameters are quantized (8-bit fixed-point numbers)"),
     ),
 )
+_NO_CLASSES = Limit(limits.class_numbers, (issue(409), pair("deeplabv3_mnv2_dm05_pascal_quant")))
 _RANK = Limit(
     limits.rank,
     (
@@ -89,8 +108,8 @@ _RANK = Limit(
         documented("only the 3 innermost dimensions may have a size greater than 1"),
     ),
 )
-#: What every operator is subject to: to the first before its own limits, to the second after them.
-EVERY = (_QUANTIZED, _RANK)
+#: What every operator is subject to: to the last behind its own limits, to the others before them.
+EVERY = (_NO_CLASSES, _QUANTIZED, _RANK)
 _STORED = Limit(
     limits.computed_parameters,
     (documented("Model parameters (such as bias tensors) are constant at compile-time"),),
@@ -100,6 +119,10 @@ _DILATION = Limit(
 )
 _NO_ACTIVATION = Limit(limits.fused_activation, (documented("No fused activation function"),))
 _NOT_OVER_BATCH = Limit(limits.over_batch, (documented("Cannot operate on the batch dimension"),))
+
+_SLIM = public("google-coral/test_data", "deeplab_mobilenet_edgetpu_slim_cityscapes_quant")
+#: The same network with TILE in its place is mapped up to its last resize (`_SLIM`).
+_NOT_OF_ONE_PIXEL = Limit(limits.resized_pixel, (pair("deeplabv3_mnv2_dm05_pascal_quant"), _SLIM))
 
 #: By operator.
 LIMITS: dict[str, tuple[Limit, ...]] = {
@@ -139,6 +162,8 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "PRELU": (Limit(limits.wide_alpha, (documented("Alpha must be a 1-dimensional tensor"),)),),
     "REDUCE_MAX": (_NOT_OVER_BATCH,),
     "REDUCE_MIN": (_NOT_OVER_BATCH,),
+    "RESIZE_BILINEAR": (_NOT_OF_ONE_PIXEL,),
+    "RESIZE_NEAREST_NEIGHBOR": (_NOT_OF_ONE_PIXEL,),
     "SQUEEZE": (
         Limit(
             limits.relayout,
@@ -168,26 +193,18 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     ),
 }
 
-_RESIZED = (
-    SizeLimit(
-        limits.resize_factor,
-        2,
-        (log("kapibara_Midas-V2-Quantized_edgetpu.log"),),
-        33,
-        (pair("deeplabv3_mnv2_dm05_pascal_quant"),),
-        "resize in steps of 2",
-    ),
-    SizeLimit(
-        limits.resized_positions,
-        256 * 256,
-        (log("kapibara_Midas-V2-Quantized_edgetpu.log"),),
-        512 * 512,
-        (
-            issue(31),
-            public("google-coral/test_data", "deeplab_mobilenet_edgetpu_slim_cityscapes_quant"),
-        ),
-        "end the model before it, and resize its output",
-    ),
+_RESIZE_FACTOR = SizeLimit(
+    sizes.resize_factor, 2, (log("kapibara_Midas-V2-Quantized_edgetpu.log"),)
+)
+#: Of a bilinear resize; of a nearest one none is known that was left out for its size, though the
+#: documentation says of both that it "might not be mapped to avoid loss in precision".
+_RESIZED = SizeLimit(
+    sizes.resized_positions,
+    256 * 256,
+    (log("kapibara_Midas-V2-Quantized_edgetpu.log"),),
+    512 * 512,
+    (issue(31), _SLIM),
+    "end the model before it (`edgekit build --output logits-small`), and resize its output",
 )
 #: Positions (height x width) of a map whose mean was seen mapped: the build divides larger ones.
 MAX_MEAN = 64 * 128
@@ -195,7 +212,7 @@ MAX_MEAN = 64 * 128
 SIZES: dict[str, tuple[SizeLimit, ...]] = {
     "MEAN": (
         SizeLimit(
-            limits.averaged_positions,
+            sizes.averaged_positions,
             MAX_MEAN,
             (issue(461),),
             256 * 128,
@@ -204,11 +221,11 @@ SIZES: dict[str, tuple[SizeLimit, ...]] = {
             "or lower the resolution",
         ),
     ),
-    "RESIZE_BILINEAR": _RESIZED,
-    "RESIZE_NEAREST_NEIGHBOR": _RESIZED,
+    "RESIZE_BILINEAR": (_RESIZE_FACTOR, _RESIZED),
+    "RESIZE_NEAREST_NEIGHBOR": (_RESIZE_FACTOR, replace(_RESIZED, left_out=None, evidence=())),
     "SOFTMAX": (
         SizeLimit(
-            limits.softmax_elements,
+            sizes.softmax_elements,
             128 * 128,
             (public("ricardodeazambuja/libredgetpu", "tracker/templates/bright_128x128.tflite"),),
         ),
@@ -217,13 +234,27 @@ SIZES: dict[str, tuple[SizeLimit, ...]] = {
     # mapped, 40 x 40 x 84 and 40 x 40 x 144 were not.
     "TRANSPOSE": (
         SizeLimit(
-            limits.permuted_elements,
+            sizes.permuted_elements,
             20 * 20 * 144,
             (),
             40 * 40 * 84,
             (log("efficientnet_b0_channels_first_v16.log"), issue(433)),
             CHANNELS_LAST,
         ),
+    ),
+}
+
+#: By operator, what speaks against it where it counts as mapped.
+DOUBTS: dict[str, Doubt] = {
+    "RESIZE_BILINEAR": Doubt(
+        limits.half_pixel,
+        (issue(187), issue(396), public("guichristmann/edge-tpu-tiny-yolo", "issue 10")),
+        "resize with align_corners and without half_pixel_centers, as edgekit build does",
+    ),
+    "TRANSPOSE_CONV": Doubt(
+        limits.transposed_convolution,
+        (issue(64), issue(509), issue(684), issue(686)),
+        "resize by 2 (nearest), and convolve",
     ),
 }
 
@@ -243,7 +274,7 @@ UNMAPPED: dict[str, tuple[Evidence, ...]] = {
         _LISTED_AS_UNSUPPORTED.split(),
         (_ON_CPU,),
     ),
-    "ARG_MAX": (pair("deeplabv3_mnv2_dm05_pascal_quant"), _ON_CPU),
+    "ARG_MAX": (pair("deeplabv3_mnv2_dm05_pascal_quant"), issue(409)),
     "DEPTH_TO_SPACE": (issue(386),),
     "HARD_SWISH": (issue(272), issue(353)),
     "LEAKY_RELU": (issue(272), issue(597)),
@@ -258,20 +289,32 @@ CUSTOM: dict[str, tuple[Evidence, ...]] = {
 
 def why_not(model: TFLiteModel, op: Operator) -> Reason | None:
     """Returns why the compiler will not map an operator, taken by itself; None where it will."""
-    for limit in (_QUANTIZED, Limit(_unmapped, _shown(op)), *_limits(op), _RANK):
+    for limit in (_NO_CLASSES, _QUANTIZED, Limit(_unmapped, _shown(op)), *_limits(op), _RANK):
         reason = limit.find(model, op)
         if reason:
             return replace(reason, evidence=limit.evidence)
-    sizes = () if op.is_custom else SIZES.get(op.name, ())
-    return next(filter(None, (size.why_not(model, op) for size in sizes)), None)
+    rows = () if op.is_custom else SIZES.get(op.name, ())
+    return next(filter(None, (size.why_not(model, op) for size in rows)), None)
 
 
 def not_seen(model: TFLiteModel, op: Operator) -> str | None:
     """Returns why nothing shows that a mapped operator is mapped; None where something does."""
     if op.is_custom or op.name not in KNOWN:
         return f"no compiled file or log with {op.name} is known"
-    sizes = SIZES.get(op.name, ())
-    return next(filter(None, (size.not_seen(model, op) for size in sizes)), None)
+    doubt = doubt_of(model, op)
+    if doubt:
+        return doubt.message
+    rows = SIZES.get(op.name, ())
+    return next(filter(None, (size.not_seen(model, op) for size in rows)), None)
+
+
+def doubt_of(model: TFLiteModel, op: Operator) -> Finding | None:
+    """Returns what speaks against an operator that counts as mapped; None where nothing does."""
+    row = None if op.is_custom else DOUBTS.get(op.name)
+    text = row.find(model, op) if row else None
+    if row is None or text is None:
+        return None
+    return Finding(WARNING, "doubt", at(op), f"{text} ({row.evidence[0]})", row.fix)
 
 
 def _limits(op: Operator) -> tuple[Limit, ...]:

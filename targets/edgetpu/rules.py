@@ -5,7 +5,8 @@ texts, and the kernels of TensorFlow Lite 2.5, on which the compiler prepares a 
 compiles it; `EVIDENCE` names them by rule. Activations above the chip's 8 MiB and a batch that is
 left open break no rule: models with 15.9 MiB, and files with an open batch, were compiled whole. An
 error means that the compiler refuses the file or maps nothing; a warning, that an
-operator stays on the CPU, and by the compiler's rule of one subgraph everything behind it too.
+operator stays on the CPU, and by the compiler's rule of one subgraph everything behind it too, or
+that something costs time or is in doubt.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from edgekit.system.text import size
 from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
 from edgekit.targets.edgetpu.limits import Reason
 from edgekit.targets.edgetpu.memory import TILE_BYTES, layer_of
-from edgekit.targets.edgetpu.operators import CUSTOM, why_not
+from edgekit.targets.edgetpu.operators import CUSTOM, doubt_of, why_not
 from edgekit.targets.edgetpu.options import CUSTOM_OP
+from edgekit.targets.last_map import SMALLER, last_map_rule
 
 _INT32_MAX = 2**31 - 1
 #: Newer than in TensorFlow 2.5 (which has TILE up to 2), and compiled by version 16 all the same.
 _TAKEN = {"TILE": 3}
+#: Pixels of the smallest ARG_MAX of which users say so (issues 72, 270 and 315).
+_SLOW_ARG_MAX = 361 * 361
 _BOUNDS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
 
 
@@ -38,11 +42,12 @@ def check_edgetpu(model: TFLiteModel, reasons: Mapping[int, Reason] | None = Non
     known = unmapped(model) if reasons is None else reasons
     maps = Rule("maps", lambda file: _nothing_maps(file, known), _REPLACE)
     found = apply_rules((*REQUIREMENTS, maps), model)
+    doubts = [doubt_of(model, op) for op in model.operators if op.index not in known]
     left_out = [
         Finding(WARNING, "operator", at(model.operators[index]), str(reason), reason.fix)
         for index, reason in known.items()
     ]
-    return found + left_out
+    return [*found, *left_out, *filter(None, doubts)]
 
 
 def unmapped(model: TFLiteModel) -> dict[int, Reason]:
@@ -128,6 +133,17 @@ def _streamed(model: TFLiteModel) -> Iterator[tuple[str, str]]:
             )
 
 
+def _arg_max(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    for op in model.operators:
+        shape = model.tensors[op.inputs[0]].shape if op.inputs else ()
+        if op.name == "ARG_MAX" and len(shape) == 4 and shape[1] * shape[2] >= _SLOW_ARG_MAX:
+            yield (
+                at(op),
+                f"it is over {shape[1]} x {shape[2]} pixels: of DeepLab at 361 and 513 px the "
+                "compiler ran for hours, and then gave up",
+            )
+
+
 def _nothing_maps(model: TFLiteModel, reasons: Mapping[int, Reason]) -> Iterator[tuple[str, str]]:
     if CUSTOM_OP in model.custom_codes:
         yield "model", "it has been compiled for the Edge TPU already"
@@ -153,6 +169,8 @@ REQUIREMENTS = (
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("no-overflow", _bounds, "prune the dead channels before it, or give it a larger range"),
     Rule("tile", _streamed, "give it fewer inputs, by a pool before it", WARNING),
+    Rule("arg-max", _arg_max, SMALLER, WARNING),
+    last_map_rule("it goes back to the host for every photo, and 40 MB did not fit on the chip"),
 )
 _REPLACE = "replace the operator that is named, or quantize the model to int8"
 
@@ -175,5 +193,7 @@ EVIDENCE: dict[str, tuple[Evidence, ...]] = {
         public("tensorflow/tensorflow", "lite/kernels/kernel_util.cc of 2.5"),
     ),
     "tile": (pair("tcn_dilated"), issue(572)),
+    "arg-max": (issue(315), issue(72), issue(270)),
+    "last-map": (issue(176),),
     "maps": (log("nasassai_model.log"),),
 }

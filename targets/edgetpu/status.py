@@ -18,6 +18,7 @@ VERSION = "Operation version not supported"
 DATA_TYPE = "Operation is working on an unsupported data type"
 RANK = "Tensor has unsupported rank (up to 3 innermost dimensions mapped)"
 NOT_CONSTANT = "Filter, bias, or other param is not constant at compile-time"
+IMPRECISE = "Image-interpolation layer won't run precisely enough on Edge TPU"  # of 2019 and 2020
 FAILED = "Compilation failed!"
 
 
@@ -56,6 +57,10 @@ MEANINGS: dict[str, Meaning] = {
     RANK: Meaning("more than three sizes of a tensor exceed 1", "convert with batch 1"),
     NOT_CONSTANT: Meaning(
         "its weights or parameters are computed by the model", "store them in the file"
+    ),
+    IMPRECISE: Meaning(
+        "a resize that versions before April 2020 computed up to 20 pixels off",
+        "compile it with version 16",
     ),
     FAILED: Meaning("the compiler refuses the whole file", "mend what the file breaks"),
 }

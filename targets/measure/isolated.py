@@ -1,4 +1,4 @@
-"""Runs a .tflite classifier in a process of its own, with or without a delegate.
+"""Runs a .tflite file on photos in a process of its own, with or without a delegate.
 
 A delegate is native code that talks to a device: it may crash or hang, and then takes nothing but
 that process with it. No accelerator could be tried here: what is tested is that its library is
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import queue
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.classifier import photo_problem, refuse, tflite_problem
+from edgekit.converters.file_task import FileTask, refuse_unknown, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
@@ -126,14 +128,15 @@ class Answer:
     """What came of a run.
 
     Attributes:
-        scores: float32 [n, classes], the first output, dequantized by (q - zero_point) * scale.
+        scores: the first output, dequantized by (q - zero_point) * scale: float32 [n, classes], or
+            of a segmenter [n, height, width, classes], or its classes, integers [n, height, width].
         latency: milliseconds ``delegate`` (open the device), ``load`` (the file, and plan its
             memory), ``first`` run, and ``median``, ``p5`` and ``p95`` of the ``n`` repeated runs;
             a run is the invocation, without copying input and output.
         runtime: name and version of the TFLite runtime.
     """
 
-    scores: npt.NDArray[np.float32]
+    scores: npt.NDArray[Any]
     latency: dict[str, float | int]
     runtime: str
 
@@ -157,11 +160,29 @@ def read_classifier(path: StrPath) -> tuple[TFLiteModel, Metadata]:
     """
     model, metadata = read_image_model(path), read_metadata(path)
     refuse(path, tflite_problem(model, metadata))
+    _refuse_oblong(path, model)
+    return model, metadata
+
+
+def read_answering(path: StrPath) -> tuple[TFLiteModel, Metadata, FileTask]:
+    """Reads a model, what it says of itself, and what it is for.
+
+    Raises:
+        UsageError: the file cannot be read, does not take square photos, or its answers mean
+            nothing that is known.
+    """
+    model, metadata = read_image_model(path), read_metadata(path)
+    task = tflite_task(model, metadata)
+    refuse_unknown(path, task)
+    _refuse_oblong(path, model)
+    return model, metadata, task
+
+
+def _refuse_oblong(path: StrPath, model: TFLiteModel) -> None:
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     if height != width:
         cause = f"its input is {height} x {width} pixels"
         raise UsageError(f"{path} does not take square photos", cause=cause)
-    return model, metadata
 
 
 def run(
@@ -174,10 +195,10 @@ def run(
     progress: Progress | None = None,
     compiled_only: bool = True,
 ) -> Answer:
-    """Classifies photos in a process of its own: one run each, then more on the first.
+    """Answers for photos in a process of its own: one run each, then more on the first.
 
     Args:
-        path: the model: one input [1, height, width, 3], a score per class as its first output.
+        path: the model: one input [1, height, width, 3]; its first output is the answer.
         batch: uint8 [n, height, width, 3], RGB.
         delegate: XNNPACK unless given.
         preprocessing: how float values are normalised; by default as the file says.
@@ -308,26 +329,36 @@ def check_python_has(delegate: Delegate) -> None:
 
 
 def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any]:
-    """The first output of a model for each photo as the runtime gave it, [n, classes].
+    """The first output of a model for each photo as the runtime gave it.
+
+    Returns:
+        [n, classes], or of maps [n, height, width, classes] and [n, height, width].
 
     Raises:
         UsageError: it holds no numbers.
     """
-    name = model.tensors[model.outputs[0]].dtype
-    try:
-        dtype = np.dtype(name)
-    except TypeError as error:
-        raise UsageError(f"the model's output is {name}, which is not read") from error
-    return np.stack([np.frombuffer(output, dtype) for output in outputs])
-
-
-def dequantize(model: TFLiteModel, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """What raw outputs [n, classes] mean: (q - zero_point) * scale, or themselves in float."""
     output = model.tensors[model.outputs[0]]
-    scores: npt.NDArray[np.float32] = raw.astype(np.float32)
-    if output.scale is not None:
-        scores = (scores - np.float32(output.zero_point or 0)) * np.float32(output.scale)
-    return scores
+    try:
+        dtype = np.dtype(output.dtype)
+    except TypeError as error:
+        raise UsageError(f"the model's output is {output.dtype}, which is not read") from error
+    rows = np.stack([np.frombuffer(one, dtype) for one in outputs])
+    shape, count = output.shape[1:], rows.shape[1]
+    is_map = len(shape) > 1 and count == math.prod(shape) and max(shape) != count
+    return rows.reshape(len(rows), *shape) if is_map else rows
+
+
+def dequantize(model: TFLiteModel, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What raw outputs mean: (q - zero_point) * scale, or themselves in float.
+
+    A map of integers without a scale is one of classes, and stays as it is.
+    """
+    output = model.tensors[model.outputs[0]]
+    if output.scale is None:
+        is_classes = raw.ndim > 2 and raw.dtype.kind in "iu"
+        return raw if is_classes else raw.astype(np.float32)
+    steps = raw.astype(np.float32) - np.float32(output.zero_point or 0)
+    return np.asarray(steps * np.float32(output.scale))
 
 
 def _read(answer: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:

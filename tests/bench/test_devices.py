@@ -8,7 +8,7 @@ import foreign_files
 import numpy as np
 import pytest
 from described import embed
-from foreign_files import FOREIGN, ending_in
+from foreign_files import FOREIGN, depth
 from PIL import Image
 from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
@@ -336,11 +336,11 @@ def test_outputs_that_are_no_numbers_are_no_answers():
 @pytest.mark.slow  # cli/test_bench_devices measures classifiers
 def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
     path = tmp_path / "map.tflite"
-    path.write_bytes(ending_in("gated").pack())
+    path.write_bytes(depth().pack())
     photos = load_photos(path, photos_in(tmp_path / "data", "abcde"), None)
-    assert (photos.truth, photos.classifies) == (None, False)
+    assert (photos.truth, photos.task) == (None, "")
     assert photos.note == (
-        "map.tflite is no image classifier: its output [1, 4, 4, 8] is no single list of scores"
+        "map.tflite is no image classifier: its output [1, 4, 4, 1] is no single list of scores"
     )
     job = make_job(path, photos, threads=(1,), runs=1)
     document, problems = bench_devices.measure(

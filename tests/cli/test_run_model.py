@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from described import embed
-from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
+from foreign_files import FOREIGN, GREEN, activated, custom, depth, ending_in, labelled
 from PIL import Image
 from stand_in import build_library, compiled_model
 from tiny_tflite import SIZE, TinyModel, float_io
@@ -199,7 +199,7 @@ def test_labels_that_do_not_fit_are_not_used(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("tiny", "says"),
     [
-        (ending_in("gated"), "its output [1, 4, 4, 8] is no single list of scores"),
+        (depth(), "its output [1, 4, 4, 1] is no single list of scores"),
         (ending_in("scores", "gated"), "it has 2 outputs"),
         (custom("TFLite_Detection_PostProcess"), "that of a detector"),
     ],

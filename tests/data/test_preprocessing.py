@@ -158,3 +158,20 @@ def test_missing_field_is_named() -> None:
 def test_not_a_record(record: Any) -> None:
     with pytest.raises(UsageError, match="not a table"):
         Preprocessing.from_dict(record)
+
+
+def test_an_input_of_bytes_keeps_the_colour_of_the_margin():
+    """Its own mean is 0, and a padded photo has the mean of the weights around it."""
+    record = Preprocessing(16, (120.0, 110.4, 100.6), (60.0,) * 3, (), fit="pad")
+    own = record.of_input("uint8")
+    assert (own.mean, own.margin) == ((0.0,) * 3, record.margin) == ((0.0,) * 3, (120, 110, 101))
+    photo = Image.new("RGB", (32, 16), "red")
+    assert np.array_equal(own.pixels(photo), record.pixels(photo))
+    assert Preprocessing.from_dict(json.loads(json.dumps(own.to_dict()))) == own
+    assert "margin_color" not in dataclasses.replace(record, fit="crop").of_input("int8").to_dict()
+
+
+@pytest.mark.parametrize("color", [(1, 2), (0, 0, 256), (0.5, 0, 0), "red"])
+def test_a_margin_is_of_three_bytes(color):
+    with pytest.raises(UsageError, match="margin_color"):
+        Preprocessing(16, (0.0,) * 3, (1.0,) * 3, (), fit="pad", margin_color=color)

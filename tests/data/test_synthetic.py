@@ -72,9 +72,9 @@ def test_the_scene_is_the_same_at_every_resolution() -> None:
 
 def test_edges_are_smooth() -> None:
     """A shape's coverage takes values between none and all at its edge."""
-    from edgekit.data.synthetic import _mask
+    from edgekit.data.synthetic import draw_outline
 
-    mask = _mask(LABELS.index("disc"), np.random.default_rng(0), 64)
+    mask = draw_outline(LABELS.index("disc"), np.random.default_rng(0), 64)
     assert mask.min() == 0
     assert mask.max() == 1
     assert 40 < ((mask > 0) & (mask < 1)).sum() < 400

@@ -7,8 +7,6 @@ import pytest
 from edgekit.errors import UsageError
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import (
-    BUILTIN_CROP_AREA,
-    BUILTIN_EPOCHS,
     SHARED,
     make_qat_recipe,
     make_recipe,
@@ -62,6 +60,8 @@ TRAINING = {
     "first_magnitude": 2.0,
     "first_dropout": 0.15,
     "seed": 9,
+    "loss": "cross-entropy",
+    "class_weights": "balanced",
 }
 STUDENT = {
     "teacher": "scratch",
@@ -150,8 +150,9 @@ def test_another_optimizer_has_the_rate_for_the_weights(weights, rate):
 
 def test_the_built_in_shapes_are_quick_to_learn_and_keep_their_outline():
     shapes = make_recipe(options(data=None))
-    assert (shapes.epochs, shapes.min_crop_area) == (BUILTIN_EPOCHS, BUILTIN_CROP_AREA)
-    assert make_qat_recipe(qat(data=None)).min_crop_area == BUILTIN_CROP_AREA
+    assert shapes == named("shapes")
+    assert (shapes.epochs, shapes.min_crop_area) == (7, 0.7)
+    assert make_qat_recipe(qat(data=None)).min_crop_area == 0.7
     given = make_recipe(options(data=None, epochs=2, min_crop_area=0.2))
     assert (given.epochs, given.min_crop_area) == (2, 0.2)
     assert make_recipe(options(data=None, recipes="scratch")).epochs == named("scratch").epochs
@@ -211,7 +212,7 @@ def test_the_teacher_has_its_own_recipe_with_the_students_seed_and_batch():
 
 def test_the_teacher_of_shapes_keeps_their_outline():
     asked = student(data=None)
-    assert make_teacher(asked, make_recipe(asked)).min_crop_area == BUILTIN_CROP_AREA
+    assert make_teacher(asked, make_recipe(asked)).min_crop_area == 0.7
 
 
 @pytest.mark.parametrize("teacher", ["qat", "noisy-student"])
@@ -219,3 +220,40 @@ def test_what_trains_no_network_by_itself_is_no_teacher(teacher):
     asked = student(student_teacher=teacher)
     with pytest.raises(UsageError, match=f"'{teacher}' trains no teacher"):
         make_teacher(asked, make_recipe(asked))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"data": None}, "segment-shapes"),
+        ({"weights": "none"}, "segment-scratch"),
+        ({"weights": "backbone.safetensors"}, "segment"),
+        ({"weights": "none", "recipes": "scratch"}, "scratch"),
+    ],
+)
+def test_a_task_has_its_own_recipes(given, name):
+    asked = BuildOptions.make("unet-lite0", **{"data": "photos"} | given)
+    assert make_recipe(asked) == named(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"head": "none"}, "segmentation has no embedding"),
+        ({"mixup": 0.2}, "segmentation has no mixup"),
+        ({"recipes": "noisy-student", "unlabelled": "more"}, "segmentation has no noisy-student"),
+        ({"loss": "lovas"}, "unknown loss 'lovas'"),
+        ({"loss": "dice", "class_weights": "balanced"}, "dice takes no class weights"),
+        ({"class_weights": "heavy"}, "unknown class weights 'heavy'"),
+    ],
+)
+def test_what_a_task_lacks_is_refused_before_a_photo_is_read(given, text):
+    with pytest.raises(UsageError, match=text) as caught:
+        make_recipe(BuildOptions.make("unet-lite0", data="photos", weights="none", **given))
+    assert caught.value.cause or caught.value.hint
+
+
+def test_a_loss_of_another_task_is_refused():
+    with pytest.raises(UsageError, match="unknown loss 'dice'"):
+        make_recipe(options(loss="dice"))
+    assert make_recipe(options(loss="cross-entropy", class_weights="1,2")).class_weights == "1,2"

@@ -58,7 +58,8 @@ def in_every_scheme(quantized: Graph, kept: tuple[str, ...] = ()) -> Iterator[Wr
 def with_int16_activations(quantized: Graph) -> Graph:
     """The same network with the same ranges in 65,535 symmetric steps."""
     owners, quant = scale_owners(quantized), dict(quantized.quant)
-    for name in (quantized.input, *(node.name for node in quantized.nodes)):
+    tensors = {quantized.input, *(node.name for node in quantized.nodes)}
+    for name in tensors - quantized.class_tensors:
         params = quantized.quant[owners.get(name, name)]
         (scale,), (zero_point,) = params.scale, params.zero_point
         steps = max(zero_point - INT8_MIN, INT8_MAX - zero_point)

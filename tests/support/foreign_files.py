@@ -37,6 +37,16 @@ def ending_in(*names: str) -> TinyModel:
     return tiny
 
 
+def depth() -> TinyModel:
+    """The tiny model with one number at each pixel, as of a depth: nothing that has classes."""
+    tiny = TinyModel()
+    tiny.add("channels", None, "INT32", 0, 0, np.array([3], np.int32))
+    tiny.add("distance", [1, 4, 4, 1], "INT8", 6 / 255, -128)
+    tiny.add_op("MEAN", 2, ["gated", "channels"], "distance", "ReducerOptions", keepDims=True)
+    tiny.graph.outputs = [tiny.index("distance")]
+    return tiny
+
+
 def arg_max() -> TinyModel:
     """The tiny model, answering with the number of the class."""
     tiny = TinyModel()

@@ -126,7 +126,7 @@ def _one(kind: type, *, size: tuple[int, int] = (13, 9), **fields: Any) -> Graph
 
 
 def _dilated(kind: type, kernel: int, dilation: int, padding: str) -> Graph:
-    sketch = Sketch(np.random.default_rng(2), (14, 11, 6))
+    sketch = Sketch(np.random.default_rng(2), (14, 11, 3))
     fields = {"kernel": kernel, "dilation": dilation, "padding": padding}
     convolve(sketch, INPUT, 9, kind=kind, **fields)
     return sketch.graph(f"dilated {kind.__name__}")

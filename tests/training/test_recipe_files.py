@@ -28,7 +28,9 @@ def write(tmp_path):
 
 def test_the_package_has_its_recipes():
     published = {"scratch-v1", "v2-progressive"}
-    assert set(NAMES) == {"finetune", "scratch", "qat", "noisy-student"} | published
+    segmentation = {"segment", "segment-scratch", "segment-shapes"}
+    general = {"finetune", "scratch", "shapes", "qat", "noisy-student"}
+    assert set(NAMES) == general | published | segmentation
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,7 +17,7 @@ Range = tuple[float, float]
 """The least and the most of something."""
 
 _ATTEMPTS = 10  # as in torchvision's RandomResizedCrop and timm's RandomErasing
-_SHRINKS = (1, 2, 4, 8)  # what JPEG decoders scale by
+SHRINKS = (1, 2, 4, 8)  # what JPEG decoders scale by
 
 
 class RandomCrop:
@@ -52,7 +52,7 @@ class RandomCrop:
         """
         _, (left, top, right, bottom) = self._draw(size)
         side = min(right - left, bottom - top)
-        return max(n for n in _SHRINKS if n == 1 or side >= n * self.resolution)
+        return max(n for n in SHRINKS if n == 1 or side >= n * self.resolution)
 
     def resize(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
         """Cuts the crop out of the photo and resizes it, in one step.
@@ -65,7 +65,7 @@ class RandomCrop:
             A new image, resolution by resolution.
         """
         (width, height), (left, top, right, bottom) = self._draw(image.size)
-        across, down = _pitch(width, image.width), _pitch(height, image.height)
+        across, down = pitch(width, image.width), pitch(height, image.height)
         box = (left / across, top / down, right / across, bottom / down)
         return image.resize((self.resolution, self.resolution), resampling, box=box)
 
@@ -76,13 +76,13 @@ class RandomCrop:
         return self._drawn
 
 
-def _pitch(full: int, loaded: int) -> float:
+def pitch(full: int, loaded: int) -> float:
     """How many stored pixels a loaded one is wide.
 
     A JPEG decoder that scales by n makes each pixel of n stored ones and pads the last: the ratio
     of the sizes alone would move a crop by up to a pixel.
     """
-    return next((n for n in _SHRINKS if loaded == math.ceil(full / n)), full / loaded)
+    return next((n for n in SHRINKS if loaded == math.ceil(full / n)), full / loaded)
 
 
 def random_crop_box(size: Size, area: Range, ratio: Range, rng: np.random.Generator) -> Box:

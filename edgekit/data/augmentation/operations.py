@@ -172,3 +172,9 @@ OPERATIONS: MappingProxyType[str, Operation] = MappingProxyType(
     }
 )
 """All sixteen, by the names of the papers; the order is part of what a seed gives."""
+
+_MOVING = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY", "Cutout")
+COLOR_OPERATIONS: MappingProxyType[str, Operation] = MappingProxyType(
+    {name: operation for name, operation in OPERATIONS.items() if name not in _MOVING}
+)
+"""The ten that leave every pixel where it is and what it shows."""

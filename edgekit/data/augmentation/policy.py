@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import Image
 
-from edgekit.data.augmentation.operations import OPERATIONS
+from edgekit.data.augmentation.operations import OPERATIONS, Operation
 
 POLICIES = ("none", "rand", "auto")
 """No operations, RandAugment, AutoAugment v0."""
@@ -45,11 +47,15 @@ AUTOAUGMENT_V0: tuple[SubPolicy, ...] = (
 
 
 def rand_augment(
-    image: Image.Image, layers: int, magnitude: float, rng: np.random.Generator
+    image: Image.Image,
+    layers: int,
+    magnitude: float,
+    rng: np.random.Generator,
+    operations: Mapping[str, Operation] = OPERATIONS,
 ) -> Image.Image:
     """RandAugment (Cubuk et al. 2019): random operations in turn, all of one magnitude.
 
-    Any of the sixteen operations is as likely in any layer, and always applied, as in the
+    Any of the operations is as likely in any layer, and always applied, as in the
     released code (distort_image_with_randaugment).
 
     Args:
@@ -57,29 +63,35 @@ def rand_augment(
         layers: how many operations; N in the paper.
         magnitude: 0 to 30, whole or not; M in the paper.
         rng: drawn from.
+        operations: those that are drawn; the paper has all sixteen.
 
     Returns:
         An image of the same size; the same one if there are no layers.
     """
-    names = tuple(OPERATIONS)
+    names = tuple(operations)
     for _ in range(layers):
         name = names[int(rng.random() * len(names))]
-        image = OPERATIONS[name](image, magnitude, rng)
+        image = operations[name](image, magnitude, rng)
     return image
 
 
-def auto_augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def auto_augment(
+    image: Image.Image,
+    rng: np.random.Generator,
+    operations: Mapping[str, Operation] = OPERATIONS,
+) -> Image.Image:
     """AutoAugment v0 (Cubuk et al. 2018): one of `AUTOAUGMENT_V0`, all equally likely.
 
     Args:
         image: RGB.
         rng: drawn from.
+        operations: those that are applied; others are passed over.
 
     Returns:
         An image of the same size; the same one if chance applies neither operation.
     """
     chosen = AUTOAUGMENT_V0[int(rng.random() * len(AUTOAUGMENT_V0))]
     for name, probability, magnitude in chosen:
-        if rng.random() < probability:
-            image = OPERATIONS[name](image, magnitude, rng)
+        if rng.random() < probability and name in operations:
+            image = operations[name](image, magnitude, rng)
     return image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,8 +51,9 @@ class ClassificationPage(Page):
         return COLUMNS
 
     def evaluate(
-        self, stage: str, outputs: NDArray[Any], labels: Any, names: Sequence[str]
+        self, forms: Mapping[str, NDArray[Any]], labels: Any, names: Sequence[str]
     ) -> Evaluation:
+        stage, outputs = next(iter(forms.items()))
         return evaluate_answers(stage, outputs, labels, names)
 
     def hardest(

@@ -15,7 +15,8 @@ from edgekit.networks.nodes import FullyConnected
 from edgekit.tasks.classification import metrics
 from edgekit.tasks.classification.page import ClassificationPage
 from edgekit.tasks.classification.rows import measure
-from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Task
+from edgekit.tasks.learning import Learning
+from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Task
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -78,6 +79,17 @@ class Classification(Task):
 
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[np.int64]:
         return photos.labels
+
+    def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
+        """Photos over classes and photos of the class, 1 of a class without any.
+
+        (G. King and L. Zeng, "Logistic regression in rare events data", Political Analysis 9
+        (2001) 137-163, as scikit-learn's ``class_weight="balanced"``.)
+        """
+        labels = photos.labels
+        counts = np.bincount(labels[labels >= 0], minlength=classes)
+        weights = counts.sum() / (classes * np.maximum(counts, 1))
+        return tuple(np.where(counts > 0, weights, 1.0).tolist())
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
         """The class of the highest score, int64 [n]; of ties the lower index."""

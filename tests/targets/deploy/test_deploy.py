@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
-from foreign_files import FOREIGN, GREEN, activated, custom, ending_in, labelled
+from foreign_files import FOREIGN, GREEN, activated, custom, depth, ending_in, labelled
 from PIL import Image
 from prerequisites import needs, skip_without
 from ssh_server import SSHD, serve
@@ -29,6 +29,7 @@ from edgekit.targets.classify import classify
 from edgekit.targets.deploy import deploy as deploying
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.deploy.model import find_source, labels_text
+from edgekit.targets.deploy.programs import STEPS
 from edgekit.targets.deploy.templates import c_string, kotlin_string, markdown_code
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.measure.isolated import Effort
@@ -190,7 +191,7 @@ def test_a_wrong_answer_leaves_the_folder_as_it_was(tmp_path, monkeypatch, wrong
         answer = ask_device(*arguments)
         if wrong == "class":
             return answer | {"index": (answer["index"] + 1) % CLASSES}
-        answer["top"][-1]["output"] -= deploying.STEPS + 1
+        answer["top"][-1]["output"] -= STEPS + 1
         return answer
 
     monkeypatch.setattr(deploying, "_ask", lie)
@@ -332,7 +333,7 @@ def test_literals():
 @pytest.mark.parametrize(
     ("tiny", "says"),
     [
-        (ending_in("gated"), "no single list of scores"),
+        (depth(), "no single list of scores"),
         (ending_in("scores", "gated"), "2 outputs"),
         (custom("TFLite_Detection_PostProcess"), "a detector"),
     ],

@@ -16,6 +16,8 @@ JOIN = {"options": "ConcatenationOptions", "fusedActivationFunction": RELU6}
 PAD_BATCH = [[[1, 0], [0, 0], [0, 0], [0, 0]]]
 STRIDES = [[0], [4], [2]]
 ELLIPSIS = {"options": "StridedSliceOptions", "ellipsisMask": 1, "constants": [[0], [4], [1]]}
+HALVES = {"halfPixelCenters": True}
+CORNERS = {"options": "ResizeBilinearOptions", "alignCorners": True}
 HALF_PIXEL = {"options": "ResizeNearestNeighborOptions", "halfPixelCenters": True}
 
 
@@ -83,7 +85,6 @@ def transposed(sizes: list[int]) -> TinyModel:
     [
         (with_op("HARD_SWISH", MAP, MAP), 8, status.UNSUPPORTED, "no such operator"),
         (with_op("LEAKY_RELU", MAP, MAP), 8, status.UNSUPPORTED, "no such operator"),
-        (with_op("ARG_MAX", MAP, MAP), 8, status.UNSUPPORTED, "no such operator"),
         (float_io(), 0, status.LIMITATION, "'image' is float32"),
         (float_io(), 7, status.DATA_TYPE, "'scores' is float32"),
         (edit(bare_scale), 3, status.DATA_TYPE, "'depth' is not quantized"),
@@ -132,7 +133,14 @@ def transposed(sizes: list[int]) -> TinyModel:
         (transposed([1, 40, 40, 84]), 8, status.LIMITATION, "= 134,400 elements by [0, 3, 1, 2]"),
         (transposed([1, 40, 40, 144]), 8, status.LIMITATION, "log efficientnet_b0_channels_first"),
         (with_op("TRANSPOSE", MAP, MAP), 8, status.LIMITATION, "not constant"),
-        (resize("BILINEAR", [1, 1], [33, 33]), 8, status.LIMITATION, "by 33"),
+        (
+            resize("BILINEAR", [1, 1], [33, 33]),
+            8,
+            status.LIMITATION,
+            "one pixel to 33 x 33 (pair deeplabv3_mnv2_dm05_pascal_quant)",
+        ),
+        (resize("NEAREST_NEIGHBOR", [1, 1], [8, 8]), 8, status.LIMITATION, "one pixel to 8 x 8"),
+        (with_op("ARG_MAX", MAP, [1, 4, 4], constants=[3]), 8, status.DATA_TYPE, "int8 (google"),
         (
             resize("BILINEAR", [256, 256], [512, 512]),
             8,
@@ -173,6 +181,8 @@ def test_each_limit_has_its_status_in_the_compilers_words(tiny, index, words, sa
         with_op("AVERAGE_POOL_2D", MAP, MAP, "Pool2DOptions"),
         with_op("TRANSPOSE", [1, 1, 4, 6], [1, 4, 1, 6], constants=[[0, 2, 1, 3]]),
         resize("BILINEAR", [128, 128], [256, 256]),
+        resize("BILINEAR", [128, 128], [256, 256], **CORNERS),
+        resize("BILINEAR", [1, 1], [1, 1]),
         resize("NEAREST_NEIGHBOR", [4, 4], [8, 8], options="ResizeNearestNeighborOptions"),
         resize("NEAREST_NEIGHBOR", [4, 4], [8, 8], **HALF_PIXEL),
     ],
@@ -201,6 +211,19 @@ def test_what_was_seen_mapped_has_no_reason(tiny):
         ),
         (resize("BILINEAR", [8, 8], [32, 32]), "it resizes [8, 8] to [32, 32], by 4; 2"),
         (resize("BILINEAR", [200, 200], [400, 400]), "it resizes to 400 x 400"),
+        (
+            resize("NEAREST_NEIGHBOR", [256, 256], [512, 512]),
+            "it resizes to 512 x 512 = 262,144 positions; 65,536 were mapped",
+        ),
+        (
+            resize("BILINEAR", [4, 4], [8, 8], options="ResizeBilinearOptions", **HALVES),
+            "its pixel centres are at halves",
+        ),
+        (
+            with_op("TRANSPOSE_CONV", [1, 8, 8, 4], [1, 16, 16, 4]),
+            "the documentation lists it, and users found theirs left out (google-coral/edgetpu "
+            "issue 64)",
+        ),
         (with_op("DIV", MAP, MAP), "no compiled file or log with DIV is known"),
     ],
 )

@@ -6,7 +6,15 @@ from prerequisites import needs
 
 from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
 from edgekit.targets.edgetpu.limits import REPLACE
-from edgekit.targets.edgetpu.operators import CUSTOM, EVERY, KNOWN, LIMITS, SIZES, UNMAPPED
+from edgekit.targets.edgetpu.operators import (
+    CUSTOM,
+    DOUBTS,
+    EVERY,
+    KNOWN,
+    LIMITS,
+    SIZES,
+    UNMAPPED,
+)
 from edgekit.targets.edgetpu.rules import EVIDENCE, REQUIREMENTS
 
 
@@ -21,6 +29,7 @@ def named() -> dict[str, tuple[Evidence, ...]]:
             for size in sizes
             if size.left_out is not None
         }
+    rows |= {f"{name} doubt": doubt.evidence for name, doubt in DOUBTS.items()}
     return rows | UNMAPPED | CUSTOM | EVIDENCE
 
 
@@ -60,6 +69,10 @@ def test_files_that_are_named_exist(evidence):
 def test_an_operator_is_known_or_left_out_and_never_both():
     assert not KNOWN & UNMAPPED.keys()
     assert LIMITS.keys() | SIZES.keys() <= KNOWN
+
+
+def test_what_is_doubted_is_known():
+    assert DOUBTS.keys() <= KNOWN
 
 
 def test_advice_is_for_operators_that_are_left_out():

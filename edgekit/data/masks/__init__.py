@@ -1,0 +1,1 @@
+"""Photos whose label is a mask: a class for every pixel."""
