@@ -19,7 +19,9 @@ from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import (
     Activation,
     Add,
+    ArgMax,
     AveragePool2D,
+    Concat,
     Conv2D,
     DepthwiseConv2D,
     Flatten,
@@ -27,7 +29,9 @@ from edgekit.networks.nodes import (
     Mean,
     Mul,
     Node,
+    Resize,
     SpatialNode,
+    Tile,
 )
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, is_mixed, reals
 from edgekit.system.quiet import native_quiet
@@ -117,13 +121,15 @@ def _run(tf: Any, graph: Graph, node: Node, inputs: list[Any]) -> Any:
     match node:
         case Conv2D():
             x, padding = _pad(tf, graph, node, x)
-            x = tf.nn.conv2d(x, _kernel(tf, graph, node), node.stride, padding)
+            kernel = _kernel(tf, graph, node)
+            x = tf.nn.conv2d(x, kernel, node.stride, padding, dilations=node.dilation)
             return _activations(tf)[node.activation](x + _bias(graph, node))
         case DepthwiseConv2D():
             kernel = tf.reshape(_kernel(tf, graph, node), (node.kernel, node.kernel, -1, 1))
             strides = [1, node.stride, node.stride, 1]
             x, padding = _pad(tf, graph, node, x)
-            x = tf.nn.depthwise_conv2d(x, kernel, strides, padding)
+            dilations = (node.dilation, node.dilation)
+            x = tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=dilations)
             return _activations(tf)[node.activation](x + _bias(graph, node))
         case FullyConnected():
             return tf.matmul(x, _kernel(tf, graph, node)) + _bias(graph, node)
@@ -139,7 +145,27 @@ def _run(tf: Any, graph: Graph, node: Node, inputs: list[Any]) -> Any:
             return tf.squeeze(x, (1, 2))
         case Activation():
             return _activations(tf)[node.kind](x)
+        case Concat():
+            return tf.concat(inputs, 3)
+        case Resize():
+            return _resize(tf, node, x)
+        case Tile():
+            return tf.tile(x, (1, *node.size, 1))
+        case ArgMax():
+            classes = tf.argmax(x, 3, output_type=tf.int32)
+            return classes[..., None] if node.keep_dims else classes
     raise TypeError(f"no TFLite operator for {type(node).__name__}")
+
+
+def _resize(tf: Any, node: Resize, x: Any) -> Any:
+    if node.method == "nearest":
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=node.size)
+    return tf.raw_ops.ResizeBilinear(
+        images=x,
+        size=node.size,
+        align_corners=node.method == "bilinear-corners",
+        half_pixel_centers=node.method == "bilinear-half-pixel",
+    )
 
 
 def _pad(tf: Any, graph: Graph, node: SpatialNode, x: Any) -> tuple[Any, str]:

@@ -157,7 +157,7 @@ class _Traceable(Network):
         if (top, left) != (bottom, right):
             x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
         groups = len(kernel) if isinstance(node, DepthwiseConv2D) else 1
-        x = F.conv2d(x, kernel, bias, node.stride, (top, left), groups=groups)
+        x = F.conv2d(x, kernel, bias, node.stride, (top, left), node.dilation, groups)
         return ACTIVATIONS[node.activation](x)
 
     def _weights(self, node: Node) -> tuple[Any, Any]:

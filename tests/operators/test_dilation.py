@@ -119,3 +119,20 @@ def _error(graph: Graph, quantized: Graph) -> float:
     from map_formats import in_torch, simulated
 
     return float(np.square(simulated(quantized) - in_torch(graph)).mean())
+
+
+@needs("openvino")
+@pytest.mark.parametrize(
+    "name", ["unet logits", "aspp logits", "DepthwiseConv2D 2 dilated 3 symmetric"]
+)
+def test_the_network_that_nncf_trains_is_the_same(name):
+    from map_formats import in_torch, nchw
+    from map_graphs import CASES
+
+    from edgekit.converters.openvino.nncf_qat import _Traceable
+    from edgekit.networks.predict import to_answers
+
+    graph = CASES[name]()
+    with torch.inference_mode():
+        found = to_answers(_Traceable(graph).eval()(nchw(graph)))
+    np.testing.assert_allclose(found, in_torch(graph), atol=1e-5)

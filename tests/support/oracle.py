@@ -19,7 +19,7 @@ from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
 from edgekit.calibration.ranges import Range
 from edgekit.converters.tflite.file import TFLiteModel, parse
-from edgekit.converters.tflite.rows import OPERATORS
+from edgekit.converters.tflite.rows import operator_of
 from edgekit.converters.tflite.write import convert
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, Flatten, FullyConnected, Mean, WeightedNode
@@ -203,7 +203,7 @@ def _params_of(graph: Graph, model: TFLiteModel) -> dict[str, QuantParams]:
             quant[node.name] = quant[node.inputs[0]]
             continue
         operator = next(operators)
-        assert operator.name == OPERATORS[type(node)].operator
+        assert operator.name == operator_of(node)
         quant[node.name] = params(operator.outputs[0])
         if isinstance(node, WeightedNode):
             kernel = f"{node.name}/kernel"
