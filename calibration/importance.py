@@ -19,6 +19,7 @@ from torch import Tensor
 
 from edgekit.calibration.histogram import BINS, Histogram
 from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
@@ -37,7 +38,8 @@ def weigh(
     """Counts anew, each value with its squared gradient.
 
     Args:
-        graph: the float network, prepared (`edgekit.networks.passes.prepare`).
+        graph: the float network, prepared (`edgekit.networks.passes.prepare`). What chooses
+            classes from its logits does not count.
         histograms: of its tensors; they give the bins and the extremes.
         batches: network inputs, float32 NHWC; no labels.
         task: what the network is for.
@@ -47,7 +49,7 @@ def weigh(
     Returns:
         Histograms with the same bins. A tensor that no gradient reaches keeps its counts.
     """
-    network = place(Network(graph), device).eval().requires_grad_(False)
+    network = place(Network(up_to_logits(graph)), device).eval().requires_grad_(False)
     generator, learning = torch.Generator().manual_seed(seed), find_task(task).learning
     counts = {name: np.zeros(BINS) for name in histograms}
     for batch in batches:

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from edgekit.calibration.ranges import sqnr_db
 from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Flatten, WeightedNode
+from edgekit.networks.nodes import Concat, Flatten, Node, Resize, Tile, WeightedNode
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, reals
 from edgekit.networks.torch_network import Network
 from edgekit.tasks.learning import Learning
@@ -76,7 +77,8 @@ def measure(
     """Measures every activation and every kernel of a quantized network.
 
     Args:
-        graph: with float weights, and `QuantParams` on every tensor and weight.
+        graph: with float weights, and `QuantParams` on every tensor and weight. What chooses
+            classes from its logits does not count.
         batches: network inputs, float32 NHWC; a batch of 8 at 224 px takes about 2 GB.
         task: what the network is for.
         exact: for how many tensors of the highest estimate the cost is measured too.
@@ -86,7 +88,7 @@ def measure(
     Returns:
         The costliest first.
     """
-    probe = _Probe(graph, find_task(task).learning, seed)
+    probe = _Probe(up_to_logits(graph), find_task(task).learning, seed)
     total = 2 * len(batches) if exact else len(batches)
     for done, batch in enumerate(batches, 1):
         probe.estimate(_photos(batch))
@@ -165,18 +167,19 @@ class _Probe(Network):
     def estimate(self, x: Tensor) -> None:
         """Adds a batch, float [n, 3, height, width], to every tensor's sums."""
         self.photos += len(x)
-        values = {self.graph.input: x.requires_grad_()}
-        self._watch(f"activation {self.graph.input}", x, self._error(self.graph.input, x))
-        for node in self.graph.nodes:
+        graph = self.graph
+        values = {graph.input: x.requires_grad_()}
+        self._watch(f"activation {graph.input}", x, self._error(graph.input, x))
+        for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
             values[node.name] = y = self.run_node(node, inputs)
             if isinstance(node, WeightedNode):
                 with torch.no_grad():
                     error = self.rounded.run_node(node, inputs) - y
                 self._watch(f"weight {node.name}", y, error)
-            if not isinstance(node, Flatten):  # its values are on their grid already
+            if not _is_on_grid(graph, node):
                 self._watch(f"activation {node.name}", y, self._error(node.name, y))
-        logits = values.pop(self.graph.output)
+        logits = values.pop(graph.output)
         values.clear()
         for left in reversed(range(PROBES)):
             direction = self.learning.direction(logits.detach(), self.generator)
@@ -230,6 +233,14 @@ class _Probe(Network):
         scale, zero_point = params.scale[0], params.zero_point[0]
         steps = (y.detach() / scale).round_()
         return steps.clamp_(INT8_MIN - zero_point, INT8_MAX - zero_point).mul_(scale).sub_(y)
+
+
+def _is_on_grid(graph: Graph, node: Node) -> bool:
+    """Whether a node gives what it was given, at most elsewhere: its values are rounded already."""
+    if isinstance(node, Resize):
+        return node.method == "nearest"
+    shared = all(graph.quant[name] == graph.quant[node.name] for name in node.inputs)
+    return isinstance(node, Flatten | Tile) or (isinstance(node, Concat) and shared)
 
 
 def _layers(graph: Graph) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.images import Pixels
+from edgekit.runtimes.base import answer_of
 from edgekit.targets.toolchains.toolchain import Toolchain
 from edgekit.targets.toolchains.work import Advance
 
@@ -51,13 +52,23 @@ class Answers:
     """What an execution gave.
 
     Attributes:
-        outputs: reals, float32 [n, outputs]: the file's first output, flat whatever its shape is,
-            since a part of a network may end with a map.
+        outputs: the file's first output in reals, float32 [n, outputs], or maps, as
+            `edgekit.runtimes.base.Classifier` gives them: NHWC, those of classes as integers.
         figures: of the chip, as far as running it told them.
     """
 
-    outputs: NDArray[np.float32]
+    outputs: NDArray[Any]
     figures: ChipFigures = ChipFigures()
+
+
+def as_answers(outputs: NDArray[Any], *, channels_first: bool) -> NDArray[Any]:
+    """Outputs of photos in the form of `Answers`.
+
+    Args:
+        outputs: [n, ...], without the batch of 1 of each.
+        channels_first: whether its maps are NCHW.
+    """
+    return np.stack([answer_of(one[None], channels_first=channels_first) for one in outputs])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 #: What neither computes nor rounds: it goes with the operator before or behind it.
 _PASSING = {
     *("Cast", "Clip", "Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear"),
-    *("Relu", "Reshape", "Shape", "Squeeze", "Transpose", "Unsqueeze"),
+    *("Gather", "Relu", "Reshape", "Resize", "Shape", "Squeeze", "Transpose", "Unsqueeze"),
 }
 #: Parts of the names of operators that compute on integers themselves.
 _ON_INTEGERS = ("QLinear", "QGemm", "Integer", "DynamicQuantize", "MatMulNBits")

@@ -67,7 +67,12 @@ _FIXED = {  # output scale and int8 zero point that the kernels take for granted
 #: Where layers are kept in float, TensorFlow's converter is off by 3e-4 on activations of some
 #: 1e-6. A kernel takes whatever leaves its output within 2 % of a step.
 BIAS_TOLERANCE = 1e-3
-_SAME_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE", "PAD")
+_SAME_SCALE = (
+    *("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE", "PAD"),
+    *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"),
+)
+#: What hands on numbers of classes as they are.
+_OF_CLASSES = ("RESHAPE", "SQUEEZE", "CAST", "RESIZE_NEAREST_NEIGHBOR")
 _LEFT_OVER = ("PADV2", "MIRROR_PAD", "TRANSPOSE")
 _LOOSE_ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -100,6 +105,21 @@ def _at_the_ends(model: TFLiteModel) -> set[int]:
     return ends
 
 
+def _class_tensors(model: TFLiteModel) -> set[int]:
+    """The tensors of numbers of classes, which no scale is for."""
+    found: set[int] = set()
+    for op in model.operators:
+        if op.name == "ARG_MAX" or (op.name in _OF_CLASSES and op.inputs[0] in found):
+            found.update(op.outputs)
+    return found
+
+
+def _tiled(model: TFLiteModel) -> set[int]:
+    """What TILE reads and writes: of bytes, compilers take it that take none of int8."""
+    tiles = [op for op in model.operators if op.name == "TILE"]
+    return {index for op in tiles for index in (op.inputs[0], *op.outputs)}
+
+
 def _is_float(tensor: Tensor) -> bool:
     return tensor.dtype.startswith(("float", "bfloat"))
 
@@ -126,10 +146,12 @@ def _float_ends(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 
 def _types(model: TFLiteModel) -> Iterator[tuple[str, str]]:
-    ends = _at_the_ends(model)
+    bytes_too, classes = _at_the_ends(model) | _tiled(model), _class_tensors(model)
     for tensor in model.tensors:
+        if tensor.index in classes:
+            continue
         allowed = {"int8"} | ({"int32"} if tensor.is_constant else set())
-        if tensor.index in ends:
+        if tensor.index in bytes_too:
             allowed |= {"uint8"}
         if tensor.dtype not in allowed and not _is_float(tensor):
             yield at(tensor), f"it is {tensor.dtype}, not {' or '.join(sorted(allowed))}"
@@ -169,8 +191,9 @@ def too_new(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 
 def _activation_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    classes = _class_tensors(model)
     for tensor in model.tensors:
-        if tensor.is_constant or tensor.dtype not in ("int8", "uint8"):
+        if tensor.is_constant or tensor.dtype not in ("int8", "uint8") or tensor.index in classes:
             continue
         if tensor.scale is None or tensor.zero_point is None:
             yield at(tensor), f"it has {len(tensor.scales)} scales"
@@ -193,8 +216,9 @@ def fixed_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 
 def _same_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    classes = _class_tensors(model)
     for op in model.operators:
-        if op.name not in _SAME_SCALE:
+        if op.name not in _SAME_SCALE or op.outputs[0] in classes:
             continue
         output = model.tensors[op.outputs[0]]
         for tensor in (model.tensors[i] for i in op.inputs if i >= 0):

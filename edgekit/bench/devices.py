@@ -28,10 +28,9 @@ from edgekit.targets.measure.method import Method
 from edgekit.targets.measure.photos import Photos
 from edgekit.targets.schemes import scheme_of
 from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import Task
 
 SCHEMA_VERSION = 1
-#: A file shows whether it classifies, and no other task.
-TASK = DEFAULT_TASK
 
 
 class Document(TypedDict):
@@ -42,6 +41,7 @@ class Document(TypedDict):
     sha256: str
     scheme: str
     size_bytes: int
+    task: str  # what it is for; empty where its outputs mean something else
     photos: str  # where they are from
     n: int
     note: str | None  # why there is no accuracy, or how the labels differ from the output
@@ -163,7 +163,7 @@ def _device(
                 outputs,
                 photos.truth,
                 _host_s(reference, delegate),
-                classifies=photos.classifies,
+                task=photos.task,
             )
             for delegate, outputs in found.outputs.items()
         ],
@@ -182,35 +182,45 @@ def _host_s(reference: Measured | None, delegate: str) -> npt.NDArray[Any] | Non
 def compare(
     delegate: str,
     outputs: npt.NDArray[Any],
-    truth: npt.NDArray[np.int64] | None,
+    truth: npt.NDArray[Any] | None,
     reference: npt.NDArray[Any] | None,
     *,
-    classifies: bool = True,
+    task: str = DEFAULT_TASK,
 ) -> Accuracy:
-    """Compares a device's raw outputs [n, classes] with the classes and with the host's outputs.
+    """Compares a device's raw outputs with the labels and with the host's outputs.
 
-    Of what does not classify only the outputs are compared.
+    Args:
+        delegate: that ran there.
+        outputs: [n, classes], or maps [n, height, width, classes] or [n, height, width].
+        truth: labels of the task.
+        reference: the host's outputs.
+        task: what they are for; empty where nothing is known: then outputs alone are compared.
     """
-    task = find_task(TASK)
-    answers = task.decode(outputs)
+    of = find_task(task or DEFAULT_TASK)
     agreement = differing = largest = None
     if reference is not None:
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
-        lost = np.isnan(outputs).any(axis=1)  # such a photo has no answer
-        same = (task.decode(reference) == answers) & ~lost
-        agreement = float(same.mean()) if classifies else None
+        apart = apart.reshape(len(outputs), -1)
+        agreement = _agreement(of, outputs, reference) if task else None
         differing = int((~(apart <= 0)).any(axis=1).sum())
         largest = None if np.isnan(apart).any() else float(apart.max())
-    score = None if truth is None else task.score(task.tally(outputs, truth))
+    score = None if truth is None else of.score(of.tally(of.keep(outputs), truth))
     found = {
         "delegate": delegate,
         "n": len(outputs),
-        task.metric.key: score,
+        of.metric.key: score,
         "agreement": agreement,
         "differing": differing,
         "largest_difference": largest,
     }
     return cast(Accuracy, found)
+
+
+def _agreement(of: Task, outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> float:
+    """The share of equal answers: of photos, or of pixels; what is no number is none."""
+    same = of.decode(of.keep(outputs)) == of.decode(of.keep(reference))
+    same[np.isnan(outputs).reshape(len(outputs), -1).any(axis=1)] = False
+    return float(same.mean())
 
 
 def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:
@@ -220,6 +230,7 @@ def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:
         sha256=hash_file(job.path),
         scheme=scheme_of(job.model),
         size_bytes=job.path.stat().st_size,
+        task=photos.task,
         photos=photos.source,
         n=len(photos.pixels),
         note=photos.note,

@@ -91,7 +91,7 @@ def load(
         "runtime": model.runtime,
         "scheme": about.scheme,
         "size_bytes": about.size_bytes,
-        "not_a_classifier": about.not_a_classifier,
+        "not_a_classifier": None if about.task.name else about.not_a_classifier,
         "load_ms": model.load_seconds * 1e3,
         "first_ms": first_ms,
         "memory_bytes": None if before is None or after is None else after - before,

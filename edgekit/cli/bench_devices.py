@@ -38,7 +38,7 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     import sys
     from json import dumps
 
-    from edgekit.bench.devices import TASK
+    from edgekit.data.preprocessing import DEFAULT_TASK
     from edgekit.report.document import write_text
     from edgekit.system.console import safe
     from edgekit.tasks.registry import find_task
@@ -52,7 +52,8 @@ def show(document: Document, console: Console, *, as_json: bool, out: Path | Non
     for device in document["devices"]:
         for line in marks(device):
             console.warn(line)
-    lines = [*table(document["devices"], find_task(TASK).metric), how(document)]
+    metric = find_task(document["task"] or DEFAULT_TASK).metric
+    lines = [*table(document["devices"], metric), how(document)]
     if document["note"]:
         lines.append(document["note"])
     print(safe("\n".join(lines), sys.stdout))

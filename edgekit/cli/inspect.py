@@ -40,8 +40,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"weights     {counts} operators")
     lines += [_end("input", end) for end in found["inputs"]]
     lines += [_end("output", end) for end in found["outputs"]]
-    if found["not_a_classifier"]:
-        lines.append(f"classifier  no: {found['not_a_classifier']}")
+    lines += _task(found)
     if metadata["name"]:
         lines.append(f"name        {metadata['name']}")
     lines += _labels(metadata["labels"], found["labels_note"])
@@ -77,14 +76,27 @@ def _other_lines(found: dict[str, Any]) -> list[str]:
         for end in found[f"{kind}s"]:
             shape = "of unknown shape" if end["shape"] is None else end["shape"]
             lines.append(f"{kind:11} {end['dtype']} {shape}  ({end['name']})")
-    if found["not_a_classifier"]:
-        lines.append(f"classifier  no: {found['not_a_classifier']}")
+    lines += _task(found)
     lines += _labels(found["labels"], found["labels_note"])
     if found["preprocessing"]:
         lines.append(_prepared(found["preprocessing"]))
     lines += ["", f"{'operator':36} {'count':>6}"]
     lines += [f"{op['name']:36} {op['count']:>6}" for op in found["operators"]]
     return [*lines, *_findings(found)]
+
+
+def _task(found: dict[str, Any]) -> list[str]:
+    """What it is for, where it is no classifier."""
+    from edgekit.system.text import size
+
+    made = found["map"]
+    if made:
+        what = "the class" if made["classes"] is None else f"{made['classes']} logits"
+        memory = f" ({size(found['map_bytes'])} a photo)" if found.get("map_bytes") else ""
+        where = f"{made['height']} x {made['width']} pixels"
+        return [f"segmenter   {what} at each of {where}{memory}"]
+    problem = found["not_a_classifier"]
+    return [f"classifier  no: {problem}"] if problem else []
 
 
 def _head(found: dict[str, Any]) -> list[str]:

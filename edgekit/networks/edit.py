@@ -1,4 +1,4 @@
-"""Edits of a network: another classifier, none, residual branches that begin at zero."""
+"""Edits of a network: another classifier, none, no choice, residual branches that begin at zero."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def without_classifier(graph: Graph) -> Graph:
     weights = {n: a for n, a in graph.weights.items() if n not in last.weight_names()}
     shapes = {name: shape for name, shape in graph.shapes.items() if name != last.name}
     return replace(graph, nodes=graph.nodes[:-1], shapes=shapes, weights=weights)
+
+
+def up_to_logits(graph: Graph) -> Graph:
+    """Returns the network without what chooses classes, through which no gradient goes."""
+    nodes = tuple(node for node in graph.nodes if node.name not in graph.class_tensors)
+    shapes = {n: shape for n, shape in graph.shapes.items() if n not in graph.class_tensors}
+    return replace(graph, nodes=nodes, shapes=shapes)
 
 
 def start_as_shortcuts(graph: Graph) -> Graph:

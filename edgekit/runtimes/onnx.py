@@ -13,6 +13,8 @@ import numpy.typing as npt
 from edgekit.converters.classifier import inputs_problem, refuse
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import End, OnnxModel
+from edgekit.converters.onnx.maps import CLASS_TYPES
+from edgekit.converters.resizes import class_dtype
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
@@ -215,7 +217,10 @@ def trace_graph(path: StrPath, graph: Graph) -> Trace:
     names = [node.name for node in graph.nodes if node.name in written]
     for name in names:
         if name not in ends:
-            value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            is_class = name in graph.class_tensors
+            dtype = class_dtype(graph, name, *CLASS_TYPES) if is_class else "float"
+            kind = getattr(onnx.TensorProto, dtype.upper())
+            value = onnx.helper.make_tensor_value_info(name, kind, None)
             model.graph.output.append(value)
     session, _ = open_session(model.SerializeToString(), path, threads=1)
     (image,) = session.get_inputs()

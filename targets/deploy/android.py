@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def write_bundle(
     model = f"{ASSETS}/{asset}"
     labels = labels_text(description.labels).encode("utf-8", "replace")
     files: dict[str, Path | bytes] = {model: source.path, f"{ASSETS}/labels.txt": labels}
+    if colors := description.record.get("colors"):
+        files[f"{ASSETS}/colors.txt"] = colors_text(colors, description.labels).encode()
     record: dict[str, Any] = description.record | {
         "file": model,
         "asset": asset,
@@ -57,6 +60,14 @@ def write_bundle(
 
         Installer(host, work).install(str(target), files, try_it)
     return Deployed(host.name, str(target), tuple(files), said, None, description.labels_note)
+
+
+def colors_text(colors: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
+    """A line for each class: its colour as #rrggbb, and its name where it has one."""
+    names = [" ".join(label.split()) for label in labels]
+    names += [""] * (len(colors) - len(names))
+    pairs = zip(colors, names, strict=True)
+    return "".join(f"#{r:02x}{g:02x}{b:02x} {name}".rstrip() + "\n" for (r, g, b), name in pairs)
 
 
 def asset_name(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.converters.file_task import OF_MAPS
 from edgekit.data.normalization import Normalization
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.system.paths import StrPath
@@ -52,7 +53,7 @@ def on_phone(
         for problem in there.problems:
             raise problem
         (own,), (other,) = here.outputs.values(), there.outputs.values()
-        if job.task.map is not None:
+        if photos.task == OF_MAPS:
             same = float((classes_in(own[0]) == classes_in(other[0])).mean())
             if same < 1 - OTHER_PIXELS:
                 raise EdgekitError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from edgekit.converters.tflite.file import Tensor
 from edgekit.data.images import Pixels
 from edgekit.runtimes.interpreter import dequantize
 from edgekit.targets.ethosu.tools import TOSA
-from edgekit.targets.executions import Answers, Execution
+from edgekit.targets.executions import Answers, Execution, as_answers
 from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("tosa_worker.py")
@@ -40,7 +41,7 @@ def run_reference(path: Path, photos: Pixels, advance: Advance) -> Answers:
         advance: called with the photos done, and with how many there are.
 
     Raises:
-        UsageError: the file is no image classifier.
+        UsageError: the file takes no photo.
         MissingToolError: the reference model is not installed.
         CompileError: the file cannot be written as TOSA.
         EdgekitError: the tool failed, crashed or hung.
@@ -55,13 +56,14 @@ def run_reference(path: Path, photos: Pixels, advance: Advance) -> Answers:
     return Answers(in_reals(done.arrays["outputs"], model.output))
 
 
-def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[np.float32]:
-    """Returns outputs as LiteRT gives them: dequantized, a row for each photo.
+def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[Any]:
+    """Returns outputs as LiteRT gives them: dequantized, in the form of `Answers`.
 
     Args:
         outputs: [n, ...]; unsigned integers may have come as signed ones of the same bits.
         tensor: the model's output.
     """
-    rows = outputs.reshape(len(outputs), -1)
-    values = rows if tensor.scale is None else rows.view(np.dtype(tensor.dtype))
-    return dequantize(values, tensor.scale, tensor.zero_point)
+    dtype = np.dtype(tensor.dtype)
+    values = outputs.view(dtype) if outputs.dtype.itemsize == dtype.itemsize else outputs
+    answers = as_answers(values, channels_first=False)
+    return answers if tensor.scale is None else dequantize(answers, tensor.scale, tensor.zero_point)

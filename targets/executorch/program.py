@@ -17,7 +17,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.system.files import write_bytes
 from edgekit.system.text import size
-from edgekit.targets.executions import Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures, as_answers
 from edgekit.targets.executorch.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Advance, Job, run_job
 
@@ -103,4 +103,4 @@ def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
         latency_by="measured by ExecuTorch on this host",
         memory={"program": path.stat().st_size},
     )
-    return Answers(done.arrays["outputs"].astype(np.float32), figures)
+    return Answers(as_answers(done.arrays["outputs"], channels_first=True), figures)

@@ -139,7 +139,7 @@ def run(
     """Answers for ``inputs``, float32 [n, 3, height, width], one by one.
 
     Returns:
-        ``milliseconds`` of one, the median, and ``outputs`` [n, outputs].
+        ``milliseconds`` of one, the median, and ``outputs`` [n, ...], maps NCHW.
     """
     method = _open(arguments["program"]).load_method("forward")
     outputs, seconds = [], []
@@ -149,7 +149,7 @@ def run(
         began = time.perf_counter()
         (answer,) = method.execute([inputs[number : number + 1]])
         seconds.append(time.perf_counter() - began)
-        outputs.append(answer.numpy().reshape(-1).copy())
+        outputs.append(answer.numpy()[0].copy())
         progress(number + 1, len(inputs))
     return {"milliseconds": 1000 * statistics.median(seconds)}, {"outputs": np.stack(outputs)}
 

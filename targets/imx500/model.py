@@ -15,7 +15,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.system.files import write_bytes
 from edgekit.system.text import size
-from edgekit.targets.executions import Answers
+from edgekit.targets.executions import Answers, as_answers
 from edgekit.targets.imx500.network import make_bytes_plan
 from edgekit.targets.imx500.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Advance, Job, run_job
@@ -91,4 +91,4 @@ def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     job = Job(WORKER, "run", {"model": str(path.resolve())}, {"photos": pixels})
     limit = START_S + PHOTO_S * len(pixels)
     done = run_job(TOOLCHAIN, job, timeout_s=limit, advance=advance)
-    return Answers(done.arrays["outputs"])
+    return Answers(as_answers(done.arrays["outputs"], channels_first=True))

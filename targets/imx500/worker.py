@@ -101,9 +101,9 @@ def run(
     (source,), photos, outputs = session.get_inputs(), arrays["photos"], []
     for number in range(len(photos)):
         feed = {source.name: _planes(photos[number : number + 1])}
-        outputs.append(session.run(None, feed)[0].reshape(-1))
+        outputs.append(session.run(None, feed)[0][0])
         progress(number + 1, len(photos))
-    return {}, {"outputs": np.stack(outputs).astype(np.float32)}
+    return {}, {"outputs": np.stack(outputs)}
 
 
 def read(

@@ -8,19 +8,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.classifier import count_classes, photo_problem, tflite_problem
+from edgekit.converters.classifier import count_classes, photo_problem
+from edgekit.converters.descriptions import describe_task
+from edgekit.converters.file_task import FileTask, tflite_task
 from edgekit.converters.tflite import container
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.cost import activation_bytes
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 from edgekit.converters.tflite.scheme import count_schemes
 from edgekit.data.label_files import FittedLabels, fit_labels
-from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.errors import UsageError
 from edgekit.runtimes.open import RUNTIMES
 from edgekit.system.paths import StrPath
 from edgekit.targets import registry
+from edgekit.targets.classify import preparation
 from edgekit.targets.schemes import scheme_of
 
 SCHEMA_VERSION = 1
@@ -38,8 +42,9 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
         ``schema_version``, ``path``, ``size_bytes``, ``sha256``, ``scheme``, ``inputs`` and
         ``outputs`` (name, shape, dtype, scale, zero_point), ``operators`` (name, version, count,
         newest_in_tf_2_5), ``metadata``, ``findings`` by target, ``weights`` (how many operators
-        with weights have which scheme), ``not_a_classifier`` (why, or None for an image
-        classifier), ``labels_note`` (how the labels differ from the output, or None),
+        with weights have which scheme), ``task``, ``not_a_classifier`` and ``map`` as of
+        `describe_task`, ``map_bytes`` (of what a segmenter gives for a photo, or None),
+        ``labels_note`` (how the labels differ from the output, or None),
         ``needs_normalization`` (whether its float input takes photos that are normalised in a way
         that the file does not say), ``snippet``: Python that runs the model, or None; and by the
         name of each target with a compiler what `describe_compiled` of the target says, or None.
@@ -55,6 +60,7 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
     data = tflite_file.read_bytes(path)
     model = tflite_file.parse(data, name=str(path))
     metadata = read_metadata(data)
+    task = tflite_task(model, metadata)
     counts = Counter((op.name, op.version) for op in model.operators)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -77,8 +83,9 @@ def inspect_file(path: StrPath) -> dict[str, Any]:
         ],
         "custom_operators": list(model.custom_codes),
         "metadata": asdict(metadata),
-        "not_a_classifier": tflite_problem(model, metadata),
-        "labels_note": _fitted(model, metadata).note,
+        **describe_task(task),
+        "map_bytes": activation_bytes(model.tensors[model.outputs[0]]) if task.map else None,
+        "labels_note": _fitted(model, metadata, task).note,
         "needs_normalization": needs_normalization(model, metadata),
         "findings": _findings(path, model),
         **{
@@ -138,16 +145,26 @@ def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) 
     feed = _feed(image, metadata)
     if feed is None:
         return None
-    if metadata.task == "embed":
+    task = tflite_task(model, metadata)
+    if task.map is not None:
+        answer = _classes_of_pixels(model, metadata, task)
+    elif metadata.task == "embed":
         answer = [*_real(model), "print(scores.shape, scores)  # the embedding"]
-    elif tflite_problem(model, metadata):
+    elif not task.name:
         answer = list(_SHAPES)
     else:
-        answer = [*_real(model), *_named(path, data, model, metadata)]
+        answer = [*_real(model), *_named(path, data, model, metadata, task)]
     read_names = ["from zipfile import ZipFile", ""] if "ZipFile" in "".join(answer) else []
     fed = f'model.set_tensor(model.get_input_details()[0]["index"], {feed})'
     lines = [*read_names, *_IMPORTS, "from PIL import Image, ImageOps", ""]
-    lines += [*_photo(image, metadata), "", *_loaded(path), fed, "model.invoke()", *answer]
+    lines += [
+        *_photo(image, metadata, task.name),
+        "",
+        *_loaded(path),
+        fed,
+        "model.invoke()",
+        *answer,
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -170,17 +187,29 @@ def _loaded(path: Path) -> list[str]:
     return [f"model = Interpreter({str(path)!r}, num_threads=2)", "model.allocate_tensors()"]
 
 
-def _photo(image: Tensor, metadata: Metadata) -> list[str]:
+def _photo(image: Tensor, metadata: Metadata, task: str) -> list[str]:
     height, width = image.shape[1:3]
-    crop, interpolation = _crop(metadata)
-    return [
-        'photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
-        f"side = int({crop} * min(photo.size) + 1e-6)",
-        "left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2",
-        "box = (left, top, left + side, top + side)",
-        f"photo = photo.resize(({width}, {height}), Image.Resampling.{interpolation}, box=box)",
-        f"pixels = np.asarray(photo)[None]  # uint8 [1, {height}, {width}, 3], RGB",
-    ]
+    how = _preparation(metadata, height, task)
+    filter_ = f"Image.Resampling.{how.interpolation.upper()}"
+    lines = ['photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")']
+    if how.fit == "crop":
+        lines += [
+            f"side = int({how.crop_fraction} * min(photo.size) + 1e-6)",
+            "left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2",
+            "box = (left, top, left + side, top + side)",
+            f"photo = photo.resize(({width}, {height}), {filter_}, box=box)",
+        ]
+    elif how.fit == "pad":
+        lines += [
+            f"scale = {width} / max(photo.size)",
+            "across, down = (max(1, round(length * scale)) for length in photo.size)",
+            f"part = photo.resize((across, down), {filter_})",
+            f'photo = Image.new("RGB", ({width}, {height}), {how.margin})',
+            f"photo.paste(part, (({width} - across) // 2, ({height} - down) // 2))",
+        ]
+    else:
+        lines += [f"photo = photo.resize(({width}, {height}), {filter_})"]
+    return [*lines, f"pixels = np.asarray(photo)[None]  # uint8 [1, {height}, {width}, 3], RGB"]
 
 
 def _real(model: TFLiteModel) -> list[str]:
@@ -193,9 +222,23 @@ def _real(model: TFLiteModel) -> list[str]:
     return [get, f"scores = {real}"]
 
 
-def _named(path: Path, data: bytes, model: TFLiteModel, metadata: Metadata) -> list[str]:
+def _classes_of_pixels(model: TFLiteModel, metadata: Metadata, task: FileTask) -> list[str]:
+    """The lines that print which part of the pixels each class has."""
+    names = _fitted(model, metadata, task).names
+    get = 'answer = model.get_tensor(model.get_output_details()[0]["index"])[0]'
+    best = "classes = answer.argmax(-1)" if task.map and task.map.classes else "classes = answer"
+    lines = [get, f"{best}  # of each pixel of the prepared photo"]
+    lines.append("for index, count in zip(*np.unique(classes, return_counts=True)):")
+    if not names:
+        return [*lines, "    print(index, count / classes.size)"]
+    return [f"labels = {list(names)!r}", *lines, "    print(labels[index], count / classes.size)"]
+
+
+def _named(
+    path: Path, data: bytes, model: TFLiteModel, metadata: Metadata, task: FileTask
+) -> list[str]:
     """The lines that name the best class."""
-    labels = _fitted(model, metadata)
+    labels = _fitted(model, metadata, task)
     best = "best = int(scores.argmax())"
     if not labels.names:
         why = f"  # {_one_line(labels.note)}" if labels.note else ""
@@ -233,10 +276,16 @@ def _split_any(raw: bytes) -> list[str]:
     return raw.decode("utf-8-sig").splitlines()
 
 
-def _fitted(model: TFLiteModel, metadata: Metadata) -> FittedLabels:
-    """The labels of a classifier's output."""
-    classes = count_classes(model.tensors[model.outputs[0]]) if len(model.outputs) == 1 else None
-    fitted = FittedLabels() if classes is None else fit_labels(metadata.labels, classes)
+def _fitted(model: TFLiteModel, metadata: Metadata, task: FileTask) -> FittedLabels:
+    """The labels of a classifier's output, or of a segmenter's pixels."""
+    if task.map is not None:
+        fitted = FittedLabels(metadata.labels)
+        if task.map.classes is not None:
+            fitted = fit_labels(metadata.labels, task.map.classes)
+    else:
+        single = len(model.outputs) == 1
+        classes = count_classes(model.tensors[model.outputs[0]]) if single else None
+        fitted = FittedLabels() if classes is None else fit_labels(metadata.labels, classes)
     return replace(fitted, note=fitted.note or metadata.labels_problem)
 
 
@@ -245,13 +294,12 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _crop(metadata: Metadata) -> tuple[float, str]:
-    """The centre crop and PIL's filter, from a record that holds what it should, and no code."""
+def _preparation(metadata: Metadata, side: int, task: str) -> Preprocessing:
+    """How a photo is prepared, by a record that holds what it should, and no code."""
     try:
-        record = Preprocessing.from_dict(metadata.preprocessing or {})
+        return preparation(metadata, side, task or DEFAULT_TASK)
     except UsageError:
-        return 1.0, "BILINEAR"
-    return record.crop_fraction, record.interpolation.upper()
+        return preparation(replace(metadata, preprocessing=None), side, task or DEFAULT_TASK)
 
 
 def _feed(image: Tensor, metadata: Metadata) -> str | None:

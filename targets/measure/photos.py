@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.classifier import count_classes, tflite_problem
+from edgekit.converters.classifier import count_classes
+from edgekit.converters.file_task import OF_MAPS, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
@@ -19,6 +20,7 @@ from edgekit.data.folders import PhotoFile
 from edgekit.data.images import Pixels, decode_photo
 from edgekit.data.label_files import fit_labels
 from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.sources import list_to_measure
 from edgekit.data.test_image import draw
 from edgekit.errors import UsageError
@@ -28,6 +30,7 @@ from edgekit.system.threads import ordered_map
 from edgekit.targets.classify import preparation
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
+from edgekit.targets.measure.masked import in_order_of, masked_set
 from edgekit.tasks.registry import find_task
 
 
@@ -38,15 +41,16 @@ class Photos:
     Attributes:
         source: where they are from.
         pixels: uint8 [n, height, width, 3], RGB.
-        truth: int64 [n], the class of each; None where they have none.
-        classifies: whether the largest output is an answer.
+        truth: the labels of the task: the class of each, int64 [n], or masks, uint8
+            [n, height, width]; None where there are none.
+        task: what the model is for; empty where its outputs mean something else.
         note: why there is no truth, or how the labels differ from the output; None where all fits.
     """
 
     source: str
     pixels: Pixels
-    truth: npt.NDArray[np.int64] | None = None
-    classifies: bool = True
+    truth: npt.NDArray[Any] | None = None
+    task: str = DEFAULT_TASK
     note: str | None = None
 
 
@@ -62,32 +66,76 @@ def load_photos(
 
     Args:
         path: the .tflite file.
-        data: a folder of class folders, or a list of paths; None for the drawn test picture.
+        data: a folder of class folders, or a list of paths; of a segmenter, a folder of photos
+            with masks; None for the drawn test picture.
         limit: how many of them, evenly spread; None for all.
         progress: is called as they are read.
 
     Raises:
-        UsageError: the file is no classifier, or a photo cannot be read or has no class of it.
+        UsageError: a photo cannot be read or has no class of the file.
     """
     path = Path(path)
-    data = Path(data) if data is not None else None
     model, metadata = read_image_model(path), read_metadata(path)
+    task = tflite_task(model, metadata)
     height, width = model.tensors[model.inputs[0]].shape[1:3]
-    problem = tflite_problem(model, metadata)
-    if height != width and not problem:
+    if height != width and task.name:
         raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
-    note = problem and f"{path.name} is no image classifier: {problem}"
+    note = None if task.name else f"{path.name} is no image classifier: {task.problem}"
     if data is None:
-        pixels = draw(height, width)[None]
-        return Photos("test picture", pixels, classifies=not problem, note=note)
+        return Photos("test picture", draw(height, width)[None], task=task.name, note=note)
+    how = preparation(metadata, height, task.name or DEFAULT_TASK)
+    if task.map is not None:
+        return _masked(path, Path(data), limit, how, metadata, progress)
+    return _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
+
+
+def _masked(
+    path: Path,
+    data: Path,
+    limit: int | None,
+    how: Preprocessing,
+    metadata: Metadata,
+    progress: Progress | None,
+) -> Photos:
+    """Photos with masks, in the order of their names."""
+    found = masked_set(data)
+    photos = found.photos
+    if limit is not None:
+        photos = photos.subset(spread(len(photos), limit))
+    pixels = np.empty((len(photos), how.resolution, how.resolution, 3), np.uint8)
+    loaded = ordered_map(
+        lambda k: how.pixels(photos.load(k)), range(len(photos)), workers=4, ahead=16
+    )
+    for k, photo in enumerate(loaded):
+        pixels[k] = photo
+        if progress:
+            progress("read photos", k + 1, len(photos))
+    masks = find_task(OF_MAPS).labels(photos, how)
+    truth = in_order_of(path, masks, found.labels, metadata.labels)
+    named = found.labels and metadata.labels
+    note = None if named else "classes are compared by their numbers: nothing names them"
+    return Photos(str(data), pixels, truth, OF_MAPS, note)
+
+
+def _in_folders(
+    path: Path,
+    data: Path,
+    limit: int | None,
+    how: Preprocessing,
+    model: TFLiteModel,
+    metadata: Metadata,
+    note: str | None,
+    progress: Progress | None,
+) -> Photos:
+    """Photos in class folders; ``note`` says why their classes do not matter."""
     files = list_to_measure(data).files
-    known = None
-    if not problem:
+    height, width = model.tensors[model.inputs[0]].shape[1:3]
+    known, task = None, "" if note else DEFAULT_TASK
+    if task:
         known, note = _classes(path, model, files, metadata)
     if limit is not None and limit < len(files):
         files = tuple(files[k] for k in spread(len(files), limit))
     pixels = np.empty((len(files), height, width, 3), np.uint8)
-    how = preparation(metadata, height)
 
     def read(file: PhotoFile) -> Pixels:
         photo = decode_photo(file.path)
@@ -102,7 +150,7 @@ def load_photos(
     truth = None
     if known is not None:
         truth = np.array([known.index(file.label) for file in files], np.int64)
-    return Photos(str(data), pixels, truth, not problem, note)
+    return Photos(str(data), pixels, truth, task, note)
 
 
 def _classes(

@@ -10,7 +10,7 @@ from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError
 from edgekit.system.files import write_bytes
 from edgekit.targets.base import Compiled
-from edgekit.targets.executions import Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures, as_answers
 from edgekit.targets.npus.compiled import make_compiled
 from edgekit.targets.npus.file import Feed
 from edgekit.targets.npus.mapping import NPUMapping
@@ -109,7 +109,7 @@ def emulate(
     done = run_job(toolchain, job, timeout_s=limit, advance=advance)
     mapping = _mapping(toolchain, done)
     figures = ChipFigures(mapped=mapping.mapped, on_cpu=len(mapping.on_cpu))
-    return Answers(done.arrays["outputs"], figures)
+    return Answers(as_answers(done.arrays["outputs"], channels_first=True), figures)
 
 
 def _compile(

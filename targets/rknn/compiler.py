@@ -10,7 +10,7 @@ from typing import Any
 from edgekit.data.images import Pixels
 from edgekit.system.files import write_bytes
 from edgekit.targets.base import Compiled
-from edgekit.targets.executions import Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures, as_answers
 from edgekit.targets.npus.compiled import make_compiled
 from edgekit.targets.npus.file import Feed
 from edgekit.targets.rknn.log import CompilerLog, read_log
@@ -107,7 +107,7 @@ def simulate(
     job = Job(WORKER, "run", arguments, {"pixels": pixels})
     limit = options.timeout_s + PHOTO_S * len(pixels)
     done = run_job(toolchain, job, timeout_s=limit, advance=advance)
-    return Answers(done.arrays["outputs"])
+    return Answers(as_answers(done.arrays["outputs"], channels_first=True))
 
 
 def _compile(toolchain: Toolchain, path: Path, made: Path, options: CompilerOptions) -> Done:

@@ -44,7 +44,7 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
     pixels, outputs = arrays["pixels"], []
     for photo in pixels:
         (answer,) = rknn.inference(inputs=[photo[None]], data_format=["nhwc"])
-        outputs.append(np.asarray(answer, np.float32).reshape(-1))
+        outputs.append(np.asarray(answer, np.float32)[0])
         progress(len(outputs), len(pixels))
     return {}, {"outputs": np.stack(outputs)}
 

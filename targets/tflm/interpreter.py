@@ -10,7 +10,7 @@ from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.images import Pixels
 from edgekit.runtimes.interpreter import dequantize
 from edgekit.runtimes.litert import LiteRT
-from edgekit.targets.executions import Answers, ChipFigures
+from edgekit.targets.executions import Answers, ChipFigures, as_answers
 from edgekit.targets.tflm.allocations import Allocations, parse_allocations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Advance, Job, run_job
@@ -22,7 +22,7 @@ PHOTO_S = 120.0
 
 
 def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
-    """Runs a file on photos, uint8 [n, height, width, 3]; its output is flat, [n, elements].
+    """Runs a file on photos, uint8 [n, height, width, 3]; in the form of `Answers`.
 
     Raises:
         MissingToolError: the interpreter is not installed.
@@ -36,8 +36,10 @@ def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     limit = START_S + PHOTO_S * len(pixels)
     done = run_job(TOOLCHAIN, job, timeout_s=limit, advance=advance)
     memory = parse_allocations(done.log).to_memory(model.size_bytes)
-    reals = dequantize(done.arrays["outputs"], output.scale, output.zero_point)
-    return Answers(reals.astype(np.float32), ChipFigures(memory=memory))
+    answers = as_answers(done.arrays["outputs"], channels_first=False)
+    if output.scale is not None:
+        answers = dequantize(answers, output.scale, output.zero_point)
+    return Answers(answers, ChipFigures(memory=memory))
 
 
 def measure_memory(path: Path) -> Allocations:

@@ -36,8 +36,8 @@ def _unregistered(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 _RESOLVER = Rule(
     "resolver",
     _unregistered,
-    "convert without it, or give the file before compilation; "
-    "`edgekit build` writes a file whose operators it all has",
+    "convert without it, or give the file before compilation; it has all operators that "
+    "`edgekit build` writes but TILE, of deeplab-…: take unet-…",
 )
 
 

@@ -25,14 +25,14 @@ def run(
     """Answers for ``inputs`` [n, …], each fed as it is; prints the allocations.
 
     Returns:
-        ``outputs`` [n, elements] of the first output, in its own type.
+        ``outputs`` [n, ...] of the first output, in its own type.
     """
     interpreter = _open(arguments["model"])
     inputs, outputs = arrays["inputs"], []
     for number, one in enumerate(inputs, 1):
         interpreter.set_input(one[None], 0)
         interpreter.invoke()
-        outputs.append(np.array(interpreter.get_output(0)).reshape(-1))
+        outputs.append(np.array(interpreter.get_output(0))[0])
         progress(number, len(inputs))
     interpreter.print_allocations()
     return {}, {"outputs": np.stack(outputs)}

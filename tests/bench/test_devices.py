@@ -338,7 +338,7 @@ def test_what_is_no_classifier_is_timed_and_has_no_accuracy(tmp_path):
     path = tmp_path / "map.tflite"
     path.write_bytes(depth().pack())
     photos = load_photos(path, photos_in(tmp_path / "data", "abcde"), None)
-    assert (photos.truth, photos.classifies) == (None, False)
+    assert (photos.truth, photos.task) == (None, "")
     assert photos.note == (
         "map.tflite is no image classifier: its output [1, 4, 4, 1] is no single list of scores"
     )

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from described import embed
-from foreign_files import FOREIGN, ending_in, input_shape
+from foreign_files import FOREIGN, depth, ending_in, input_shape
 from PIL import Image
 from prerequisites import NEEDS
 from tiny_tflite import SIZE, TinyModel, float_io
@@ -161,7 +161,7 @@ def test_each_line_is_answered_with_one(path, tmp_path):
 @pytest.mark.parametrize(
     ("tiny", "says"),
     [
-        (ending_in("gated"), "its output [1, 4, 4, 8]"),
+        (depth(), "its output [1, 4, 4, 1]"),
         (ending_in("scores", "gated"), "it has 2 outputs"),
         (input_shape(4, 8, 8, 3), "it takes [4, 8, 8, 3]"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from edgetpu_packages import STAND_ALONE, compiled, executable, options, package
 from flatbuffers import number_types
 from foreign_files import FOREIGN, depth
+from map_files import write_map_file
 from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
@@ -144,3 +145,20 @@ def test_an_openvino_model(tmp_path, capsys):
     assert "files       m.xml, m.bin" in out
     assert "labels      tench, great white shark" in out
     assert "openvino: no findings" in out
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("logits", "segmenter   5 logits at each of 32 x 32 pixels (5.1 kB a photo)"),
+        ("classes", "segmenter   the class at each of 32 x 32 pixels (4.1 kB a photo)"),
+    ],
+)
+def test_a_segmenter_is_said_to_be_one(tmp_path, capsys, output, says):
+    path = write_map_file(tmp_path / "m.tflite", "unet", output)
+    inspect(path)
+    out = capsys.readouterr().out
+    assert says in out
+    assert "labels      background, road, car, tree, sky" in out
+    assert "classifier  no" not in out
+    assert "fit pad" in out

@@ -54,7 +54,9 @@ class Blank(TinyModel):
         return self.pack()
 
 
-def convolution(seed: int, side=9, channels=7, filters=11, kernel=3, stride=2, act="NONE", pad=0):
+def convolution(
+    seed: int, side=9, channels=7, filters=11, kernel=3, stride=2, act="NONE", pad=0, dilation=1
+):
     b = Blank(seed)
     out = -(-side // stride) if pad == 0 else (side - kernel) // stride + 1
     b.activation("x", [1, side, side, channels])
@@ -63,12 +65,13 @@ def convolution(seed: int, side=9, channels=7, filters=11, kernel=3, stride=2, a
     wide = spread * 127 * kernel * np.sqrt(channels)
     b.activation("y", [1, out, out, filters], scale=float(np.float32(wide)))
     options = {"padding": pad, "strideW": stride, "strideH": stride}
+    options |= {"dilationWFactor": dilation, "dilationHFactor": dilation}
     options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
     b.add_op("CONV_2D", 3, ["x", "kernel", "bias"], "y", "Conv2DOptions", **options)
     return b.finish(["x"], "y")
 
 
-def depthwise(seed: int, side=9, channels=19, kernel=3, stride=1, act="NONE", pad=0):
+def depthwise(seed: int, side=9, channels=19, kernel=3, stride=1, act="NONE", pad=0, dilation=1):
     b = Blank(seed)
     out = -(-side // stride) if pad == 0 else (side - kernel) // stride + 1
     b.activation("x", [1, side, side, channels])
@@ -76,6 +79,7 @@ def depthwise(seed: int, side=9, channels=19, kernel=3, stride=1, act="NONE", pa
     spread = b.tensor("x").quantization.scale[0] * b.tensor("kernel").quantization.scale[0]
     b.activation("y", [1, out, out, channels], scale=float(np.float32(spread * 127 * kernel)))
     options = {"padding": pad, "strideW": stride, "strideH": stride, "depthMultiplier": 1}
+    options |= {"dilationWFactor": dilation, "dilationHFactor": dilation}
     options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
     inputs = ["x", "kernel", "bias"]
     b.add_op("DEPTHWISE_CONV_2D", 3, inputs, "y", "DepthwiseConv2DOptions", **options)
@@ -104,6 +108,56 @@ def binary(name: str, seed: int, a=(1, 5, 5, 21), b=(1, 5, 5, 21), act="NONE"):
     options = {"fusedActivationFunction": getattr(ACTIVATIONS, act)}
     m.add_op(name, 2, ["a", "b"], "y", f"{name.capitalize()}Options", **options)
     return m.finish(["a", "b"], "y")
+
+
+def concatenation(seed: int):
+    b = Blank(seed)
+    b.activation("x0", [1, 5, 4, 3])
+    b.add_as("x1", [1, 5, 4, 8], "x0")
+    b.add_as("x2", [1, 5, 4, 21], "x0")
+    b.add_as("y", [1, 5, 4, 32], "x0")
+    b.add_op("CONCATENATION", 2, ["x0", "x1", "x2"], "y", "ConcatenationOptions", axis=3)
+    return b.finish(["x0", "x1", "x2"], "y")
+
+
+def resize(name: str, seed: int, before=(9, 6), after=(13, 17), corners=False, half=False):
+    b = Blank(seed)
+    b.activation("x", [1, *before, 21])
+    b.add("size", None, "INT32", 0, 0, np.array(after, np.int32))
+    b.add_as("y", [1, *after, 21], "x")
+    words = "".join(word.capitalize() for word in name.split("_"))
+    flags = {"alignCorners": corners, "halfPixelCenters": half}
+    b.add_op(name, 3 if half else 2, ["x", "size"], "y", f"{words}Options", **flags)
+    return b.finish(["x"], "y")
+
+
+def tile(seed: int):
+    b = Blank(seed)
+    b.activation("x", [1, 1, 1, 67], "UINT8")
+    b.add("repeats", None, "INT32", 0, 0, np.array([1, 5, 4, 1], np.int32))
+    x: Any = b.tensor("x").quantization
+    b.add("y", [1, 5, 4, 67], "UINT8", x.scale[0], x.zeroPoint[0])
+    b.add_op("TILE", 1, ["x", "repeats"], "y", "TileOptions")
+    return b.finish(["x"], "y")
+
+
+def arg_max(seed: int, channels=300):
+    b = Blank(seed)
+    b.activation("x", [1, 5, 6, channels])
+    b.add("axis", None, "INT32", 0, 0, np.array([3], np.int32))
+    b.add("y", [1, 5, 6], "INT32", 0, 0)
+    kind = schema.TensorType.INT32
+    b.add_op("ARG_MAX", 2, ["x", "axis"], "y", "ArgMaxOptions", outputType=kind)
+    return b.finish(["x"], "y")
+
+
+def cast(seed: int):
+    b = Blank(seed)
+    b.add("x", [1, 9, 9, 7], "INT32", 0, 0)
+    b.add("y", [1, 9, 9, 7], "UINT8", 0, 0)
+    kinds = {"inDataType": schema.TensorType.INT32, "outDataType": schema.TensorType.UINT8}
+    b.add_op("CAST", 1, ["x"], "y", "CastOptions", **kinds)
+    return b.finish(["x"], "y")
 
 
 def logistic(seed: int):

@@ -36,7 +36,8 @@ def measure(
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     task = find_task(preprocessing.task)
     truth = task.labels(splits.val.subset(chosen), preprocessing)
-    photos = Photos(splits.source, pixels, truth if options.head == "classifier" else None)
+    known = truth if options.head == "classifier" else None
+    photos = Photos(splits.source, pixels, known, task.name)
     job = make_job(model, photos)
     method = choose_method(None, options.benchmark_binary)
     document, problems = bench_devices.measure(job, photos, options.devices, method, console)

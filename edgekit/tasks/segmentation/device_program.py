@@ -234,11 +234,18 @@ class Place:
 
 
 def resized(classes: Any, box: tuple[int, int, int, int], width: int, height: int) -> Any:
-    """A rectangle of a map in another size, by the nearest pixel."""
+    """A rectangle of a map in another size, by the nearest pixel, as Pillow finds it."""
     left, top, right, bottom = box
-    columns = (left + (np.arange(width) + 0.5) * (right - left) / width).astype(int)
-    rows = (top + (np.arange(height) + 0.5) * (bottom - top) / height).astype(int)
+    rows, columns = nearest(top, bottom, height), nearest(left, right, width)
     return classes[rows[:, None], columns]
+
+
+def nearest(start: int, end: int, count: int) -> Any:
+    """The middles of so many parts of a range, rounded down; summed up, as in Pillow."""
+    step = (end - start) / count
+    steps = np.full(count, step)
+    steps[0] = start + step * 0.5
+    return np.minimum(np.cumsum(steps).astype(int), end - 1)
 
 
 def draw(pixels: Any, classes: Any, colors: Any) -> Any:
@@ -315,7 +322,12 @@ def segment(path: str, model: Model, asked: argparse.Namespace) -> None:
     if not asked.json:
         show(path, found, drawn)
         return
-    answer = {"photo": path, "classes": found, "drawn": drawn, "runtime": model.runtime}
+    answer: dict[str, object] = {
+        "photo": path,
+        "classes": found,
+        "drawn": drawn,
+        "runtime": model.runtime,
+    }
     if asked.map:
         packed = base64.b64encode(zlib.compress(np.ascontiguousarray(small).tobytes()))
         answer["map"] = {"shape": list(small.shape), "zlib": packed.decode()}

@@ -37,7 +37,7 @@ class MaybeMasked(MaskedAugmentation):
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if isinstance(label, Image.Image):
             return super().apply(load, label, preprocessing, rng)
-        photo = load(lambda width, height: 1)
+        photo = load(lambda size: 1)
         nothing = Image.new("L", photo.size, IGNORED)
         return super().apply(lambda shrink: photo, nothing, preprocessing, rng)
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 from every_scheme import SCHEMES, in_every_scheme
+from map_graphs import aspp
+from map_graphs import quantized as quantize_map
 from pooled import plain, pooled
 from pooled import quantized as quantize_pooled
 
@@ -36,7 +38,9 @@ def every_scheme():
         quantize_pooled(with_torch_padding(plain("lite0"))),
     )
     kept = ("block2a_expand", "block2a_project")
-    return [written for graph in graphs for written in in_every_scheme(graph, kept)]
+    found = [written for graph in graphs for written in in_every_scheme(graph, kept)]
+    maps = quantize_map(aspp("classes-fused"))
+    return [*found, *in_every_scheme(maps, (maps.nodes[0].name,))]
 
 
 @pytest.mark.slow  # `make test-legacy` runs them

@@ -29,6 +29,7 @@ from edgekit.targets.classify import classify
 from edgekit.targets.deploy import deploy as deploying
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.deploy.model import find_source, labels_text
+from edgekit.targets.deploy.programs import STEPS
 from edgekit.targets.deploy.templates import c_string, kotlin_string, markdown_code
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.measure.isolated import Effort
@@ -190,7 +191,7 @@ def test_a_wrong_answer_leaves_the_folder_as_it_was(tmp_path, monkeypatch, wrong
         answer = ask_device(*arguments)
         if wrong == "class":
             return answer | {"index": (answer["index"] + 1) % CLASSES}
-        answer["top"][-1]["output"] -= deploying.STEPS + 1
+        answer["top"][-1]["output"] -= STEPS + 1
         return answer
 
     monkeypatch.setattr(deploying, "_ask", lie)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from described import embed
 from edgetpu_packages import compiled
+from map_files import LABELS as CLASSES
+from map_files import photo, preprocessing, write_map_file
 from PIL import Image
 from places import SHARED
 from prerequisites import needs
@@ -217,3 +219,22 @@ def test_foreign_files(tmp_path):
     old = inspect_file(SHARED / "edgetpu/pairs/mobilenet_v1_0.25_128_quant.tflite")
     assert old["scheme"] == "w8a8-static-uint8"
     assert old["findings"] == {"edgetpu": []}
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+@pytest.mark.parametrize("output", ["logits", "classes"])
+def test_the_snippet_of_a_segmenter_counts_its_pixels(tmp_path, output, fit):
+    path = write_map_file(tmp_path / "m.tflite", "unet", output, fit=fit)
+    found = inspect_file(path)
+    assert (found["task"], found["map"]["kind"]) == ("segmentation", output)
+    assert found["map_bytes"] == 32 * 32 * (5 if output == "logits" else 4)
+    Image.fromarray(photo()).save(tmp_path / "photo.jpg", quality=100)
+    ran = _run(found["snippet"], tmp_path)
+    with Image.open(tmp_path / "photo.jpg") as image:
+        answer = LiteRT(path).run(preprocessing(fit=fit).pixels(image)[None])[0]
+    classes = answer.argmax(-1) if output == "logits" else answer
+    wanted = [
+        f"{CLASSES['unet'][index]} {count / classes.size}"
+        for index, count in zip(*np.unique(classes, return_counts=True), strict=True)
+    ]
+    assert ran.splitlines() == wanted

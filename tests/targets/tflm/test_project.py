@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_a_wrong_answer_is_said_and_ends_with_1(tmp_path):
 def test_labels_cannot_be_code(tmp_path):
     given = material(tmp_path, "uint8")
     record = given.description.record | {"labels": list(HOSTILE), "file": "x\\\n#error.tflite"}
-    description = type(given.description)(given.description.preprocessing, HOSTILE, None, record)
+    description = replace(given.description, labels=HOSTILE, record=record)
     given = Material(given.source, description, given.expected)
     sources = tmp_path / "sources"
     sources.mkdir()
