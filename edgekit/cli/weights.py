@@ -218,9 +218,11 @@ def _described(loaded: Loaded) -> dict[str, Any]:
             "crop": spec.crop,
         }
     if spec is not None and spec.decoder is not None:
-        from edgekit.networks.segmentation.decoders import decoder_record
+        from edgekit.networks.segmentation.decoders import DeepLab, decoder_record
 
         record["decoder"] = decoder_record(spec.decoder)
+        if isinstance(spec.decoder, DeepLab):
+            record["decoder"]["rates"] = list(spec.decoder.atrous_rates)
     return {**record, "notes": list(loaded.notes), "assumptions": list(loaded.assumptions)}
 
 
