@@ -13,6 +13,7 @@ from edgekit.model import Model
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.segmentation.decoders import UNet
 
 # channels of the last block at the strides 2 to 32 (the published feature pyramids)
 PYRAMIDS = {
@@ -90,6 +91,33 @@ def test_a_photo_is_prepared_as_in_evaluation(tmp_path):
     assert x.shape == (1, 3, 64, 64)
     torch.testing.assert_close(x, torch.full_like(x, (255 - 127) / 128))
     torch.testing.assert_close(model.photo(image), x)
+
+
+def test_a_network_for_segmentation_gives_maps_of_logits_and_its_encoders_maps(tmp_path):
+    model = edgekit.load("deeplab-lite0", None, classes=3, resolution=64, decoder="16")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert model(x).shape == (1, 3, 64, 64)
+        maps = model.features(x)
+    assert model.strides == (2, 4, 8, 16, 16)
+    assert model.channels == PYRAMIDS["lite0"]
+    assert [found.shape[-1] for found in maps] == [32, 16, 8, 4, 4]
+    assert model.photo(Image.new("RGB", (80, 40))).shape == (1, 3, 64, 64)
+    assert (model.preprocessing.fit, model.preprocessing.task) == ("pad", "segmentation")
+    with pytest.raises(UsageError, match="gives no embedding"):
+        model.embed(x)
+    model.graph.save(tmp_path / "w.safetensors")
+    again = edgekit.load("deeplab-lite0", tmp_path / "w.safetensors", resolution=64, decoder="16")
+    with torch.inference_mode():
+        torch.testing.assert_close(again(x), model(x))
+
+
+def test_a_decoder_is_given_by_its_channels_or_as_a_record():
+    short = edgekit.load("unet-b0", None, classes=2, resolution=32, decoder="8,4")
+    whole = edgekit.load("unet-b0", None, classes=2, resolution=32, decoder=UNet((8, 4)))
+    assert short.graph.nodes == whole.graph.nodes
+    with pytest.raises(UsageError, match="how many classes unet-b0 has"):
+        edgekit.load("unet-b0", None)
 
 
 def test_an_unknown_variant():

@@ -67,6 +67,9 @@ def compare(path: StrPath, loaded: Loaded, seed: int = 0) -> Comparison:
     Raises:
         MissingToolError: what runs the original is not installed.
     """
+    spec = spec_of(loaded.graph)
+    if spec is not None and spec.decoder is not None:
+        return Comparison("of networks for segmentation, a reference's logits alone are compared")
     original = ORIGINALS.get(loaded.source)
     if original is None:
         return Comparison(f"no library runs the original of {loaded.source} weights here")

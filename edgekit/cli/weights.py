@@ -122,6 +122,7 @@ def verify(
     aspp_rates: ASPP_RATES = None,
     source: SOURCE = "auto",
     no_ema: NO_EMA = False,
+    resolution: RESOLUTION = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="An .npz with input_nhwc and the logits to expect.", show_default=False),
@@ -146,7 +147,14 @@ def verify(
         find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
     )
     spec = scale_spec(spec, width=width, depth=depth)
-    loaded = load_weights(file, spec, source=source, ema=not no_ema, advice=_advice(None))
+    loaded = load_weights(
+        file,
+        spec,
+        resolution=resolution,
+        source=source,
+        ema=not no_ema,
+        advice=_advice(None),
+    )
     check_logits(loaded.graph)
     missing = None
     try:
@@ -173,7 +181,8 @@ def verify(
             "the logits are not the original's",
             cause=f"the largest difference is {found.difference:.2g} of the largest logit, "
             f"the tolerance {TOLERANCE:g}",
-            hint="another --source, or --no-ema for raw weights",
+            hint="another --source, or --no-ema for raw weights"
+            + ("; of DeepLab other --aspp-rates or --output-stride" if spec.decoder else ""),
         )
     return 0
 
@@ -209,9 +218,11 @@ def _described(loaded: Loaded) -> dict[str, Any]:
             "crop": spec.crop,
         }
     if spec is not None and spec.decoder is not None:
-        from edgekit.networks.segmentation.decoders import decoder_record
+        from edgekit.networks.segmentation.decoders import DeepLab, decoder_record
 
         record["decoder"] = decoder_record(spec.decoder)
+        if isinstance(spec.decoder, DeepLab):
+            record["decoder"]["rates"] = list(spec.decoder.atrous_rates)
     return {**record, "notes": list(loaded.notes), "assumptions": list(loaded.assumptions)}
 
 

@@ -55,6 +55,21 @@ def test_every_variant_has_a_card(name, capsys):
     assert capsys.readouterr().out.startswith(f"{name}\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "decoder"),
+    [
+        ("unet-lite0", "U-Net, channels 64, 48, 32, 24, 16"),
+        ("deeplab-b0", "DeepLabV3+, 128 channels, output stride 16"),
+    ],
+)
+def test_a_network_for_segmentation_has_a_card(name, decoder, capsys):
+    assert run(["models", name]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name}\n  decoder      {decoder}\n")
+    assert "at 21 classes" in out
+    assert "of the backbone, as the decoder is convolutions and ReLU" in out
+
+
 def test_costs_on_a_target(capsys):
     assert run(["models", "--target", "edgetpu"]) == 0
     _, *lines = capsys.readouterr().out.splitlines()

@@ -16,6 +16,7 @@ from state_dicts import to_torch
 from edgekit.cli import run
 from edgekit.converters.weights import lukemelas, timm
 from edgekit.converters.weights import verify as originals
+from edgekit.errors import GateError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS
@@ -53,6 +54,38 @@ def test_import_writes_a_network_and_says_what_it_read(tmp_path, capsys):
     assert record["parameters"] == 4652008 - 995 * 1281
     assert (record["padding"], record["mean"]) == ("same", [127.0] * 3)
     assert "a fresh one took its place" in record["notes"][0]
+
+
+def test_a_decoder_is_asked_for_as_in_a_build(ours, tmp_path, capsys):
+    out = tmp_path / "out.safetensors"
+    words = ["weights", "import", str(ours), "--model", "unet-lite0", "-o", str(out)]
+    assert run([*words, "--decoder", "8,4", "--classes", "5", "--resolution", "64"]) == 0
+    assert "decoder            kind unet; channels 8, 4; taps tu\n" in capsys.readouterr().out
+    graph = Graph.load(out)
+    assert (graph.classes, graph.output) == (5, "logits_resize")
+    again = ["weights", "verify", str(out), "--model", "unet-lite0"]
+    assert run([*again, "--decoder", "8,4"]) == 0
+    assert "reference's logits alone are compared" in capsys.readouterr().out
+    assert run(again) == 2
+    assert "--decoder 8,4" in capsys.readouterr().err
+
+
+@needs("shared", SHARED.is_dir())
+def test_an_oracles_logits_are_compared_by_pixel(tmp_path, capsys):
+    folder = places.SHARED / "oracle" / "segmentation"
+    name = "deeplabv3plus_timm-lite0-w050_os16"
+    with np.load(folder / f"{name}.npz") as file:
+        arrays = {"input_nhwc": file["input"], "logits": file["logits"]}
+    np.savez(tmp_path / "r.npz", **{n: a.transpose(0, 2, 3, 1) for n, a in arrays.items()})
+    words = ["weights", "verify", str(folder / f"{name}.safetensors"), "--model", "deeplab-lite0"]
+    words += ["--width", "0.5", "--decoder", "48", "--resolution", "96"]
+    words += ["--reference", str(tmp_path / "r.npz")]
+    assert run([*words, "--aspp-rates", "2,4,6", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["largest_difference"] < 1e-5
+    assert record["decoder"]["taps"] == "timm"
+    assert run(words) == GateError.exit_code  # with smp's own rates
+    assert "other --aspp-rates" in capsys.readouterr().err
 
 
 def test_import_for_people(ours, tmp_path, capsys):

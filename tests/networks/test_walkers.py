@@ -13,6 +13,7 @@ WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in 
     "torch": (torch_network.EXECUTIONS, {}),
     "torch layers": (torch_network.LAYERS, nodes.WITHOUT_KERNEL),
     "torch layouts": (torch_network.LAYOUTS, nodes.WITHOUT_KERNEL),
+    "shapes": (builder.SHAPES, {}),
     "new weights": (builder.KERNELS, nodes.WITHOUT_KERNEL),
     "weights of torch": (naming.TORCH, nodes.WITHOUT_KERNEL),
     "weights of TensorFlow": (naming.TENSORFLOW, nodes.WITHOUT_KERNEL),

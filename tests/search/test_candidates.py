@@ -72,6 +72,12 @@ def test_a_resolution_out_of_range_is_refused(side):
         list_candidates(["b0"], [side])
 
 
+def test_networks_for_segmentation_are_not_chosen_from():
+    with pytest.raises(UsageError, match="unet-lite0 is not among") as caught:
+        list_candidates(["lite0", "unet-lite0"])
+    assert caught.value.hint == "its backbone, lite0"
+
+
 def test_an_unknown_variant_is_refused():
     with pytest.raises(UsageError, match="lite9"):
         list_candidates(["lite9"])

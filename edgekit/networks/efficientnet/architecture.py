@@ -51,14 +51,18 @@ def pyramid(graph: Graph) -> tuple[str, ...]:
     In a network whose last strides are dilations, the last blocks before those would be.
 
     Raises:
-        TypeError: the graph was not built by `build_graph`.
+        TypeError: the graph's nodes are not named as `build_graph` names them.
     """
-    spec = spec_of(graph)
-    if spec is None:
-        raise TypeError(f"{graph.name} does not say what variant it is")
     ends: dict[str, str] = {}  # the last node of each block
     for node in graph.nodes:
-        ends[node.name.partition("_")[0]] = node.name
+        block = node.name.partition("_")[0]
+        if block.startswith("block"):
+            ends[block] = node.name
+    if not ends:
+        raise TypeError(f"{graph.name} has no blocks")
+    spec = spec_of(graph)
+    if spec is None:  # an older file, of a classifier
+        return tuple({graph.shapes[end][0]: end for end in ends.values()}.values())
     return tuple(ends[block] for block in TAPS["tu"].tensors(plan_blocks(spec), spec.name))
 
 

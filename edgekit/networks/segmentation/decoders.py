@@ -77,5 +77,9 @@ def read_decoder(record: dict[str, Any]) -> Decoder:
     Raises:
         KeyError or TypeError: it is no such record.
     """
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-    return DECODERS[fields.pop("kind")](**fields)
+    fields: dict[str, Any] = dict(**record)
+    kind: type[Any] = DECODERS[fields.pop("kind")]
+    decoder: Decoder = kind(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    )
+    return decoder

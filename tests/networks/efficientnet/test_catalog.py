@@ -153,6 +153,19 @@ def test_risks_of_the_family(rows, name, level):
     assert rows[name]["quantization_risk"] == level
 
 
+def test_a_network_for_segmentation_has_its_backbones_risk_and_traps(rows):
+    (row,) = list_models("unet-b0")
+    assert row["quantization_risk"] == rows["b0"]["quantization_risk"]
+    assert row["quantization_reason"].endswith(rows["b0"]["quantization_reason"])
+    assert "of the backbone" in row["quantization_reason"]
+    assert row["traps"] == rows["b0"]["traps"]
+    assert (row["published"], row["latency"], row["classes"]) == ([], [], 21)
+    assert row["decoder"] == {"kind": "unet", "channels": [64, 48, 32, 24, 16], "taps": "tu"}
+    assert row["macs"] > 2 * rows["b0"]["macs"]
+    assert tuple(row) == tuple(rows["b0"])
+    assert (rows["b0"]["classes"], rows["b0"]["decoder"]) == (1000, None)
+
+
 def test_int8_weights_are_the_folded_networks(rows):
     folded = fold_batch_norm(build_graph(SPECS["lite0"], seed=0))
     kernels = sum(a.size for name, a in folded.weights.items() if name.endswith("/kernel"))

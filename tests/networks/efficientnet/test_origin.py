@@ -13,6 +13,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.graph import Graph
+from edgekit.networks.segmentation.decoders import DeepLab
 
 SPEC = narrow("lite0")
 
@@ -37,6 +38,21 @@ def test_an_origin_is_the_same_after_json(graph):
     assert json.loads(json.dumps(graph.origin)) == graph.origin
     assert graph.origin["family"] == "efficientnet"
     assert spec_of(graph) == SPEC
+
+
+def test_a_decoder_is_kept_and_a_network_without_one_says_nothing_of_it(graph, tmp_path):
+    assert "decoder" not in graph.origin
+    spec = SPEC.with_decoder(DeepLab(8, 8, (1, 2, 3), 4, "timm"))
+    build_graph(spec, classes=2, resolution=32).save(tmp_path / "g")
+    assert spec_of(Graph.load(tmp_path / "g")) == spec
+
+
+def test_a_decoder_that_is_none_is_refused(graph, tmp_path):
+    for wrong in ("unet", {"kind": "fpn"}, {"kind": "unet", "depth": 3}, {}):
+        origin = {**graph.origin, "decoder": wrong}
+        loaded = Graph.load(saved_with(graph, tmp_path / "g", origin=origin))
+        with pytest.raises(UsageError, match="the origin of lite0 is damaged"):
+            spec_of(loaded)
 
 
 def test_an_older_file_has_its_variant_without_a_family(graph, tmp_path):

@@ -8,7 +8,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.scaling import scale_spec, search
-from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.efficientnet.spec import SPECS, find_spec
 
 B0, B3, LITE0 = SPECS["b0"], SPECS["b3"], SPECS["lite0"]
 
@@ -19,6 +19,15 @@ def test_phi_scales_all_three_by_the_papers_rule():
     assert scaled.depth == pytest.approx(1.2**2)
     assert scaled.resolution == 296  # 224 * 1.15**2 = 296.2
     assert scaled.name == "b0-phi2"
+
+
+def test_a_scaled_network_for_segmentation_has_a_scaled_backbone_and_its_own_decoder():
+    spec = find_spec("unet-lite0")
+    scaled = scale_spec(spec, width=0.5)
+    assert (scaled.name, scaled.decoder) == ("unet-lite0-w0.5", spec.decoder)
+    assert scaled.backbone == scale_spec(LITE0, width=0.5)
+    found = search(scale_spec(spec, width=0.2, depth=0.2), 150_000_000, step=0.5, tolerance=0.5)
+    assert abs(found[0].macs - 150_000_000) < 15_000_000
 
 
 def test_phi_multiplies_what_the_variant_has():

@@ -1,4 +1,4 @@
-"""The family's tables: block strings, rounding rules, and the names that people write."""
+"""The family's tables: rounding rules, and the names that people write."""
 
 import pytest
 import torch
@@ -11,46 +11,12 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import (
     SPECS,
     ModelSpec,
-    StageSpec,
     find_spec,
     round_filters,
     round_repeats,
 )
 from edgekit.networks.passes import prepare
 from edgekit.networks.torch_network import Network
-
-
-def test_a_block_string_is_read_whole():
-    stage = StageSpec.parse("r2_k5_s2_e6_i24_o40_se0.25")
-    assert stage == StageSpec(2, 5, 2, 6, 24, 40, 0.25)
-
-
-def test_a_whole_number_may_be_written_as_a_fraction():
-    assert StageSpec.parse("r2.0_k5_s2_e6.0_i24_o40").expand == 6
-
-
-def test_flags_are_read():
-    stage = StageSpec.parse("r1_k3_s1_e4_i24_o24_c1_noskip")
-    assert stage == StageSpec(1, 3, 1, 4, 24, 24, fused=True, skip=False)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("r2_k5_s2_e6_i24_o40_c2", "'c2'"),
-        ("r2_k5_s2_e6_i24_o40_c1_c1", "'c1'"),
-        ("r2_k5_s2_e6_i24", "lacks out_filters"),
-        ("r2_k5_s2_e6_i24_o40_x9", "'x9'"),
-        ("r2_r3_k5_s2_e6_i24_o40", "'r3' repeats repeats"),
-        ("r2_k5_s2_e2.5_i24_o40", "'e2.5': expand must be a whole number"),
-        ("r2_k5_s2_e6_i24.5_o40", "'i24.5': in_filters must be a whole number"),
-        ("r0_k5_s2_e6_i24_o40", "'r0': repeats must be a whole number from 1 up"),
-        ("", "''"),
-    ],
-)
-def test_a_bad_block_string_is_refused(text, reason):
-    with pytest.raises(UsageError, match=reason):
-        StageSpec.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +99,39 @@ def test_scaled_stages(name, stem, outs, repeats, head):
 )
 def test_names_as_people_write_them(written, name):
     assert find_spec(written) is SPECS[name]
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "backbone"),
+    [
+        ("unet-lite0", "unet-lite0", "lite0"),
+        ("U-Net-Lite0", "unet-lite0", "lite0"),
+        ("UNet tf_efficientnet_lite0", "unet-lite0", "lite0"),
+        ("unet-v2-b0", "unet-v2-b0", "v2-b0"),
+        ("DeepLabV3+-b0", "deeplab-b0", "b0"),
+        ("deeplabv3plus_efficientnetv2-s", "deeplab-v2-s", "v2-s"),
+    ],
+)
+def test_names_of_networks_for_segmentation(written, name, backbone):
+    spec = find_spec(written)
+    assert (spec.name, spec.task) == (name, "segmentation")
+    assert spec.backbone == SPECS[backbone]
+    assert SPECS[backbone].backbone == SPECS[backbone]
+
+
+@pytest.mark.parametrize(
+    ("written", "suggestion"),
+    [
+        ("unet-lite9", "'unet-lite0'"),
+        ("unet", "'unet-"),
+        ("deeplab-", "'deeplab-"),
+        ("unet-deeplab-b0", "'unet-"),
+    ],
+)
+def test_an_unknown_backbone_gets_a_suggestion_with_its_decoder(written, suggestion):
+    with pytest.raises(UsageError, match=f"unknown model '{written}'") as caught:
+        find_spec(written)
+    assert suggestion in caught.value.hint
 
 
 def test_an_unknown_name_gets_a_suggestion():

@@ -15,10 +15,11 @@ from edgekit.data.splits import load_splits
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
-from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS, find_spec
 from edgekit.networks.graph import Graph
+from edgekit.options.build import BuildOptions
 from edgekit.pipeline.stages.data import Data, Sources
-from edgekit.pipeline.stages.weights import ADVICE, Start, Weights, files_of
+from edgekit.pipeline.stages.weights import ADVICE, Start, Weights, files_of, find_start
 from edgekit.training import outputs
 
 FLOWERS = SHARED / "data" / "flowers" / "val"
@@ -32,7 +33,10 @@ def silent(task, done, total, note=""):
 
 def weights(spec, start, resolution):
     data = Data(sources=Sources(), calibration_count=64, seed=0, resolution=resolution)
-    return Weights(data=data, spec=SPECS[spec], resolution=resolution, crop=None, start=start)
+    spec = find_spec(spec)
+    return Weights(
+        data=data, spec=spec, resolution=resolution, crop=None, fit=spec.fit, start=start
+    )
 
 
 @pytest.mark.slow  # converters/weights/test_padding has the guess
@@ -99,6 +103,22 @@ class Published(Start):
 
     def file(self, progress, note):
         return self.path
+
+
+def test_a_decoder_is_drawn_on_a_classifiers_weights_and_photos_are_padded(tmp_path, monkeypatch):
+    path = saved(tmp_path, "lite0", timm.NAMES)
+    origin, graph = prepared(tmp_path, Start("w", path, "timm-tf"), "unet-lite0")
+    assert any("the decoder is freshly drawn" in note for note in origin["notes"])
+    assert graph.shapes[graph.output] == (32, 32, 10)
+    record = json.loads((tmp_path / "out" / runs.PREPROCESSING).read_text())
+    assert (record["task"], record["fit"], record["crop_fraction"]) == ("segmentation", "pad", 1.0)
+
+
+def test_published_weights_are_the_backbones():
+    start = find_start(BuildOptions.make("unet-v2-b0", weights="imagenet"))
+    assert (start.model, start.source) == ("v2-b0", "keras")
+    with pytest.raises(UsageError, match=r"published weights for lite0-w0\.5"):
+        find_start(BuildOptions.make("unet-lite0", weights="imagenet", width=0.5))
 
 
 def test_hints_name_the_options_of_a_build(tmp_path):

@@ -1,0 +1,22 @@
+"""Decoders as data."""
+
+import pytest
+
+from edgekit.networks.segmentation.decoders import DeepLab, UNet, decoder_record, read_decoder
+
+
+@pytest.mark.parametrize("decoder", [UNet((8, 4)), DeepLab(64, 8, (1, 2, 3), 16, "timm")])
+def test_a_decoder_comes_back_from_its_record(decoder):
+    assert read_decoder(decoder_record(decoder)) == decoder
+
+
+@pytest.mark.parametrize(
+    ("decoder", "rates"),
+    [
+        (DeepLab(), (6, 12, 18)),
+        (DeepLab(output_stride=8), (12, 24, 36)),
+        (DeepLab(output_stride=8, rates=(2, 4, 6)), (2, 4, 6)),
+    ],
+)
+def test_rates_grow_as_the_output_stride_shrinks_unless_they_are_given(decoder, rates):
+    assert decoder.atrous_rates == rates
