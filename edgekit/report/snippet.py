@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.data.preprocessing import Preprocessing
 from edgekit.report.document import Document, task_of
 from edgekit.runs import model_file
 
@@ -16,11 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 {labels}photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-side = int({crop} * min(photo.size) + 1e-6)  # the centre square
-left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2
-box = (left, top, left + side, top + side)
-pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))
-
+{shown}
 model = Interpreter({model!r})
 model.allocate_tensors()
 source, result = model.get_input_details()[0], model.get_output_details()[0]
@@ -34,6 +31,27 @@ model.invoke()
 scores = model.get_tensor(result["index"])[0]
 {answer}
 """
+
+#: How a photo becomes square, by `edgekit.data.placement.FITS`.
+SHOWN = {
+    "crop": """\
+side = int({crop} * min(photo.size) + 1e-6)  # the centre square
+left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2
+box = (left, top, left + side, top + side)
+pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))
+""",
+    "pad": """\
+scale = {size} / max(photo.size)  # all of it, with a margin
+width, height = (max(1, min({size}, round(length * scale))) for length in photo.size)
+square = Image.new("RGB", ({size}, {size}), {margin})
+part = photo.resize((width, height), Image.Resampling.{interpolation})
+square.paste(part, (({size} - width) // 2, ({size} - height) // 2))
+pixels = np.array(square)
+""",
+    "stretch": """\
+pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}))
+""",
+}
 
 WEIGHTS = """\
 import json
@@ -81,12 +99,20 @@ def python_snippet(document: Document) -> str | None:
         imports="import json\n\n" if classifies and not inline else "",
         labels=names if classifies else "",
         answer=answer.format(labels="LABELS") if classifies else "print(scores)  # embedding",
-        crop=record["crop_fraction"],
-        size=record["resolution"],
-        interpolation=record["interpolation"].upper(),
+        shown=_shown(Preprocessing.from_dict(record)),
         mean=int8["input_mean"] if int8 else record["mean"],
         std=int8["input_std"] if int8 else record["std"],
         model=model,
+    )
+
+
+def _shown(record: Preprocessing) -> str:
+    """The lines that make uint8 pixels of a photo."""
+    return SHOWN[record.fit].format(
+        crop=record.crop_fraction,
+        size=record.resolution,
+        interpolation=record.interpolation.upper(),
+        margin=record.margin,
     )
 
 
