@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.preprocessing import DEFAULT_FIT, Preprocessing
 from edgekit.report.document import Document, task_of
 from edgekit.runs import model_file
 
@@ -61,7 +61,7 @@ import torch
 from PIL import Image, ImageOps
 
 from edgekit.networks.graph import Graph
-from edgekit.networks.predict import to_array, to_input
+from edgekit.networks.predict import to_answers, to_input
 from edgekit.networks.torch_network import Network
 from edgekit.data.preprocessing import Preprocessing
 
@@ -72,7 +72,7 @@ pixels = preprocessing.pixels(photo)
 
 network = Network(Graph.load(Path({graph!r}))).eval()
 with torch.inference_mode():
-    scores = to_array(network(to_input(pixels[None], preprocessing, "cpu")))[0]
+    scores = to_answers(network(to_input(pixels[None], preprocessing, "cpu")))[0]
 {answer}
 """
 
@@ -99,20 +99,21 @@ def python_snippet(document: Document) -> str | None:
         imports="import json\n\n" if classifies and not inline else "",
         labels=names if classifies else "",
         answer=answer.format(labels="LABELS") if classifies else "print(scores)  # embedding",
-        shown=_shown(Preprocessing.from_dict(record)),
+        shown=_shown(record),
         mean=int8["input_mean"] if int8 else record["mean"],
         std=int8["input_std"] if int8 else record["std"],
         model=model,
     )
 
 
-def _shown(record: Preprocessing) -> str:
+def _shown(record: dict[str, Any]) -> str:
     """The lines that make uint8 pixels of a photo."""
-    return SHOWN[record.fit].format(
-        crop=record.crop_fraction,
-        size=record.resolution,
-        interpolation=record.interpolation.upper(),
-        margin=record.margin,
+    fit = record.get("fit", DEFAULT_FIT)
+    return SHOWN[fit].format(
+        crop=record["crop_fraction"],
+        size=record["resolution"],
+        interpolation=record["interpolation"].upper(),
+        margin=Preprocessing.from_dict(record).margin if fit == "pad" else None,
     )
 
 
