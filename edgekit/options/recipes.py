@@ -77,7 +77,8 @@ def make_teacher(options: BuildOptions, student: StudentRecipe) -> Recipe:
 def make_qat_recipe(options: BuildOptions) -> QatRecipe:
     """The recipe of quantization-aware training that the options ask for."""
     file = _find(options, ("qat",)) or read_recipe("qat", model=options.spec.name)
-    given = _own_loss(options) | _builtin(options) | _given(options, SHARED)
+    own = {name: value for name, value in _own_loss(options).items() if name not in file.values}
+    given = own | _builtin(options) | _given(options, SHARED)
     given |= _given(options, ("epochs", *own_fields(QatRecipe)), "qat_")
     given["learning_rate"] = options.qat_rate
     if options.distill_only:
