@@ -26,8 +26,8 @@ from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Concat, Flatten, Node, Resize, Tile, WeightedNode
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, reals
 from edgekit.networks.torch_network import Network
+from edgekit.tasks.learning import Learning
 from edgekit.tasks.registry import find_task
-from edgekit.tasks.task import Learning
 
 #: Told how much of how much is done.
 Advance = Callable[[int, int], None]

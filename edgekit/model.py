@@ -14,10 +14,14 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.origin import spec_of
+from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.predict import to_input
+from edgekit.networks.segmentation.decoders import Decoder
 from edgekit.networks.torch_network import Network
+from edgekit.options.decoder import with_decoder_options
 from edgekit.system.paths import StrPath
 
 
@@ -38,7 +42,8 @@ class Model(nn.Module):
         self._names = pyramid(graph)
         shapes = [graph.shapes[name] for name in self._names]
         self.channels = tuple(shape[-1] for shape in shapes)
-        self.strides = tuple(2 ** (level + 1) for level in range(len(shapes)))
+        # Where strides are dilations, the last maps have one stride.
+        self.strides = tuple(round(graph.resolution / shape[0]) for shape in shapes)
 
     @property
     def graph(self) -> Graph:
@@ -52,29 +57,33 @@ class Model(nn.Module):
         spec = spec_of(graph)
         if spec is None:
             raise UsageError(f"{graph.name} does not say how its photos are prepared")
-        return Preprocessing(
-            graph.resolution,
-            spec.mean,
-            spec.std,
-            (),
-            crop_fraction=spec.crop,
-            interpolation=spec.interpolation,
-        )
+        return preprocessing_of(spec, graph.resolution)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classifies.
+        """Classifies photos, or with a decoder their pixels.
 
         Args:
-            x: normalised photos, float [n, 3, height, width]; what `photo` gives.
+            x: normalised photos, float [n, 3, height, width]; what `photo` gives. A network for
+                segmentation takes them at its own resolution alone.
 
         Returns:
-            Logits, float [n, classes].
+            Logits, float [n, classes], or [n, classes, height, width] for segmentation.
         """
         return cast(Tensor, self.network(x))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Returns the input of the classifier, float [n, head channels]; 1280 for B0."""
-        return self.network.run(x, until=self.network.graph.nodes[-1].inputs[0])
+        """Returns the input of the classifier, float [n, head channels]; 1280 for B0.
+
+        Raises:
+            UsageError: the network is for segmentation and has none.
+        """
+        if isinstance(self.network.graph.nodes[-1], FullyConnected):
+            return self.network.run(x, until=self.network.graph.nodes[-1].inputs[0])
+        raise UsageError(
+            f"{self.network.graph.name} gives no embedding",
+            cause="it has a decoder where classifiers have a mean over the last map",
+            hint="Model.features, whose maps the decoder reads, or the model without a decoder",
+        )
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Returns the feature pyramid that detectors and segmenters build on.
@@ -84,7 +93,8 @@ class Model(nn.Module):
 
         Returns:
             The last block's output at each of the strides 2, 4, 8, 16 and 32: float
-            [n, channels, ceil(height / stride), ceil(width / stride)].
+            [n, channels, ceil(height / stride), ceil(width / stride)]. Of a network for
+            segmentation they are its encoder's; the last one or two have an output stride.
         """
         found: dict[str, Tensor] = {}
 
@@ -112,32 +122,43 @@ def load(
     resolution: int | None = None,
     source: str = "auto",
     seed: int = 0,
+    decoder: str | Decoder | None = None,
 ) -> Model:
     """Loads a variant, in evaluation mode.
 
     Args:
-        model: the variant, for example ``b0``.
+        model: the variant, for example ``b0``, or ``unet-b0`` for segmentation.
         weights: ``imagenet`` for the published ones (downloaded once), a file, or ``none`` or None
             for random ones.
         classes: number of logits; the weights' own, or 1000. With another number than the
-            weights', the classifier is new and random.
+            weights', the classifier is new and random. For segmentation it must be given unless
+            the weights are of a whole network: published ones are of a backbone.
         resolution: side of the square input in pixels; the variant's own by default.
         source: whose file it is, where the file does not tell (`edgekit.options.training.SOURCES`).
         seed: of random weights.
+        decoder: its channels, as a build takes them: ``64,48,32,24,16``; or all of it, a record of
+            `edgekit.networks.segmentation.decoders`.
 
     Raises:
         UsageError: no such variant, or the weights do not fit.
         EdgekitError: the weights cannot be downloaded.
     """
     spec = find_spec(model)
+    if isinstance(decoder, str):
+        spec = with_decoder_options(spec, decoder=decoder)
+    elif decoder is not None:
+        spec = spec.backbone.with_decoder(decoder)
     word = str(weights).lower()
     if weights is None or word == "none":
+        if classes is None and spec.decoder is not None:
+            raise UsageError(f"how many classes {spec.name} has is not known", hint="classes=N")
         graph = build_graph(spec, classes=classes or 1000, resolution=resolution, seed=seed)
         return Model(graph).eval()
     if word == "imagenet":
         from edgekit.networks.efficientnet import pretrained
 
-        weights, source = pretrained.fetch(spec.name), pretrained.find(spec.name).source
+        backbone = spec.backbone.name
+        weights, source = pretrained.fetch(backbone), pretrained.find(backbone).source
     loaded = load_weights(
         weights, spec, classes=classes, resolution=resolution, seed=seed, source=source
     )

@@ -1,7 +1,7 @@
 """What every source of weights has in common: where a layer stands, tables of names, layouts.
 
 A source is one file with one `Source`: a table of names, a layout, and what its weights expect
-of their input. `edgekit.converters.weights.load` holds the list.
+of their input. `edgekit.converters.weights.sources` holds the list.
 """
 
 from __future__ import annotations
@@ -203,6 +203,7 @@ class Source:
         layout: of the kernels; None for ours.
         background_class: variants whose published classifiers count a background class first.
         separator: what ends a prefix of all names, such as ``module.``; empty where there is none.
+        has_decoder: whether a file of this kind holds a network for segmentation.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Source:
     layout: Layout | None
     background_class: frozenset[str] = frozenset()
     separator: str = ""
+    has_decoder: Callable[[WeightFile], bool] = lambda file: False
 
     def prefixes(self, names: Collection[str]) -> list[str]:
         """What stands before the names of each network of this kind in a file, in its order."""

@@ -41,12 +41,14 @@ class Advice:
         classes: how to say the number of classes; None where it cannot be said: a network without
             a classifier then gets one of a single logit.
         random: how to do without a file; None where that makes no sense.
+        decoder: how to say the channels of a decoder; ``{}`` are they.
     """
 
     source: str = "source='{}'"
     raw: str = "ema=False"
     classes: str | None = "classes=N"
     random: str | None = None
+    decoder: str = "decoder='{}'"
 
 
 PYTHON = Advice()

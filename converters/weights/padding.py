@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekit.networks.efficientnet.architecture import pyramid
 from edgekit.networks.efficientnet.origin import origin_of, spec_of
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, SpatialNode
@@ -41,6 +42,8 @@ class PaddingGuess:
 
 def guess_padding(graph: Graph, inputs: Array) -> PaddingGuess:
     """Compares the statistics of both paddings with those that the weights remember.
+
+    Of a network for segmentation the backbone alone is asked: its decoder may be freshly drawn.
 
     Args:
         graph: a trained network; where its batch normalizations are folded, nobody remembers.
@@ -89,9 +92,12 @@ def _surprises(graph: Graph, inputs: Array) -> Array:
         surprises.append(divergence.median().item())
 
     network = Network(graph).eval()
+    spec = spec_of(graph)
+    until = pyramid(graph)[-1] if spec and spec.decoder else None
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.register_forward_hook(compare)
+    x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        network(torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2))
+        network.run(x, until=until)
     return np.array(surprises)

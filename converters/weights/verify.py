@@ -26,7 +26,8 @@ from edgekit.system.quiet import native_quiet
 
 #: Of the largest logit: two float libraries that compute the same network agree within this.
 TOLERANCE = 1e-4
-#: Random pixels at a size that every variant runs quickly at and still has a map of 4 x 4.
+#: Random pixels at a size that every variant runs quickly at and still has a map of 4 x 4. A
+#: network for segmentation runs at its own size alone.
 PHOTOS, SIDE = 4, 128
 #: Keras' layers that are compared: the classifier, and the last map.
 LOGITS, EMBEDDING = "predictions", "top_activation"
@@ -86,7 +87,9 @@ def check_logits(graph: Graph, seed: int = 0) -> None:
     Raises:
         GateError: it gives logits that are not numbers.
     """
-    if not np.isfinite(run(graph, normalised(graph, random_pixels(seed)))).all():
+    spec = spec_of(graph)
+    side = graph.resolution if spec and spec.decoder else SIDE
+    if not np.isfinite(run(graph, normalised(graph, random_pixels(seed, side)))).all():
         raise GateError(
             "the network's logits are not finite",
             cause="the weights overflow, or the variant's activation is another",
@@ -97,7 +100,7 @@ def compare_with_reference(path: StrPath, loaded: Loaded) -> Comparison:
     """Compares with logits that someone else computed.
 
     Args:
-        path: ``.npz`` with ``input_nhwc``, normalised, and ``logits``.
+        path: ``.npz`` with ``input_nhwc``, normalised, and ``logits``, maps NHWC.
         loaded: the network.
 
     Raises:
@@ -112,12 +115,12 @@ def compare_with_reference(path: StrPath, loaded: Loaded) -> Comparison:
             cause=f"{type(error).__name__}: {error}",
             hint="an .npz with input_nhwc and logits",
         ) from error
-    expected = (len(inputs), loaded.graph.classes)
+    expected = (len(inputs), *loaded.graph.shapes[loaded.graph.output])
     if inputs.ndim != 4 or inputs.shape[-1] != 3 or logits.shape != expected:
         raise UsageError(
             f"the reference {path} does not fit",
             cause=f"input_nhwc is {list(inputs.shape)} and logits {list(logits.shape)}; "
-            f"the network has {loaded.graph.classes} classes",
+            f"the network's logits are {list(expected)}",
         )
     return Comparison(str(path), _difference(run(loaded.graph, inputs), logits))
 
@@ -129,7 +132,9 @@ def random_pixels(seed: int, side: int = SIDE) -> Array:
 
 
 def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
-    """Our logits [n, classes] for normalised float inputs [n, height, width, 3].
+    """Our logits for normalised float inputs [n, height, width, 3].
+
+    They are [n, classes], or maps [n, height, width, classes].
 
     Args:
         graph: the network.
@@ -144,7 +149,8 @@ def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
     with torch.inference_mode():
         network = Network(graph).eval()
         answers = network.run(x, until=graph.nodes[-1].inputs[0]) if embed else network(x)
-        return np.asarray(answers.flatten(1).numpy())
+    maps = answers.ndim == 4 and not embed
+    return np.asarray((answers.permute(0, 2, 3, 1) if maps else answers.flatten(1)).numpy())
 
 
 def normalised(graph: Graph, pixels: Array) -> Array:

@@ -74,6 +74,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         "At 1000 classes. peak: elements of activation, which are bytes in int8.",
         "int8 MB: of the file, estimated. fp32 %: ImageNet top-1, as published.",
         "`edgekit models NAME` has the figures' sources.",
+        "unet-NAME and deeplab-NAME are for segmentation, on each of them.",
     ]
 
 
@@ -84,7 +85,7 @@ def _card(row: dict[str, Any]) -> list[str]:
     gates = " + squeeze-excite" if row["squeeze_excite"] else ""
     lines = [
         row["name"],
-        f"  parameters   {row['parameters']:,}, at 1000 classes",
+        f"  parameters   {row['parameters']:,}, at {row['classes']} classes",
         f"  MACs         {row['macs'] / 1e6:,.0f} million",
         f"  resolution   {row['resolution']} px",
         f"  activation   {row['activation']}{gates}",
@@ -93,6 +94,8 @@ def _card(row: dict[str, Any]) -> list[str]:
         f"{size(row['int8_file_bytes'])} as a file (estimates)",
         f"  int8 risk    {row['quantization_risk']}: {row['quantization_reason']}",
     ]
+    if row["decoder"]:
+        lines.insert(1, f"  decoder      {_decoder(row['decoder'])}")
     facts = [*row["published"], *row["latency"], *row["traps"]]
     sources = list(dict.fromkeys(fact["source"] for fact in facts))
     sections = {
@@ -117,6 +120,12 @@ def _card(row: dict[str, Any]) -> list[str]:
             ]
     lines += ["", "sources" if sources else "Nothing published is known."]
     return [*lines, *(f"  [{n}] {source}" for n, source in enumerate(sources, 1))]
+
+
+def _decoder(record: dict[str, Any]) -> str:
+    if record["kind"] == "unet":
+        return f"U-Net, channels {', '.join(map(str, record['channels']))}"
+    return f"DeepLabV3+, {record['channels']} channels, output stride {record['output_stride']}"
 
 
 def _accuracy(figure: dict[str, Any]) -> str:

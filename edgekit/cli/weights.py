@@ -33,6 +33,18 @@ DEPTH = Annotated[
     float | None,
     typer.Option("--depth", help="Of a scaled variant, as in a build.", show_default=False),
 ]
+DECODER = Annotated[
+    str | None,
+    typer.Option("--decoder", help="Its channels, as in a build.", show_default=False),
+]
+OUTPUT_STRIDE = Annotated[
+    int | None,
+    typer.Option("--output-stride", help="Of DeepLab, as in a build.", show_default=False),
+]
+ASPP_RATES = Annotated[
+    str | None,
+    typer.Option("--aspp-rates", help="Of DeepLab, as in a build.", show_default=False),
+]
 SOURCE = Annotated[
     str,
     typer.Option("--source", help=f"Whose names the file uses: {', '.join(SOURCES)}."),
@@ -61,6 +73,9 @@ def import_weights(
     out: Annotated[Path, typer.Option("-o", "--out", help="The .safetensors file to write.")],
     width: WIDTH = None,
     depth: DEPTH = None,
+    decoder: DECODER = None,
+    output_stride: OUTPUT_STRIDE = None,
+    aspp_rates: ASPP_RATES = None,
     source: SOURCE = "auto",
     no_ema: NO_EMA = False,
     classes: CLASSES = None,
@@ -73,15 +88,19 @@ def import_weights(
     from edgekit.errors import UsageError
     from edgekit.networks.efficientnet.scaling import scale_spec
     from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.options.decoder import with_decoder_options
     from edgekit.system.hashing import hash_file
 
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", hint="--overwrite, or another file")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"no folder {out.parent}")
+    spec = with_decoder_options(
+        find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
+    )
     loaded = load_weights(
         file,
-        scale_spec(find_spec(model), width=width, depth=depth),
+        scale_spec(spec, width=width, depth=depth),
         classes=classes,
         resolution=resolution,
         source=source,
@@ -98,6 +117,9 @@ def verify(
     model: MODEL,
     width: WIDTH = None,
     depth: DEPTH = None,
+    decoder: DECODER = None,
+    output_stride: OUTPUT_STRIDE = None,
+    aspp_rates: ASPP_RATES = None,
     source: SOURCE = "auto",
     no_ema: NO_EMA = False,
     reference: Annotated[
@@ -118,8 +140,12 @@ def verify(
     from edgekit.errors import GateError, MissingToolError
     from edgekit.networks.efficientnet.scaling import scale_spec
     from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.options.decoder import with_decoder_options
 
-    spec = scale_spec(find_spec(model), width=width, depth=depth)
+    spec = with_decoder_options(
+        find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
+    )
+    spec = scale_spec(spec, width=width, depth=depth)
     loaded = load_weights(file, spec, source=source, ema=not no_ema, advice=_advice(None))
     check_logits(loaded.graph)
     missing = None
@@ -156,7 +182,7 @@ def _advice(classes: str | None) -> Advice:
     """How these commands call their options."""
     from edgekit.converters.weights.open import Advice
 
-    return Advice("--source {}", "--no-ema", classes, None)
+    return Advice("--source {}", "--no-ema", classes, None, "--decoder {}")
 
 
 def _described(loaded: Loaded) -> dict[str, Any]:
@@ -182,6 +208,10 @@ def _described(loaded: Loaded) -> dict[str, Any]:
             "interpolation": spec.interpolation,
             "crop": spec.crop,
         }
+    if spec is not None and spec.decoder is not None:
+        from edgekit.networks.segmentation.decoders import decoder_record
+
+        record["decoder"] = decoder_record(spec.decoder)
     return {**record, "notes": list(loaded.notes), "assumptions": list(loaded.assumptions)}
 
 
@@ -201,6 +231,8 @@ def _print(record: dict[str, Any], json: bool) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):
         return ", ".join(f"{item:g}" for item in value)
     if isinstance(value, int):

@@ -160,14 +160,15 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 @contextmanager
-def damage_told(path: Path | None, data: bytes) -> Iterator[None]:
+def damage_told(path: StrPath | None, data: bytes) -> Iterator[None]:
     """Turns what PIL raises for a damaged file into an `UnreadableImageError`."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # PIL raises a dozen types for damaged files
-        raise UnreadableImageError(path, _reason(error, data)) from error
+        where = None if path is None else Path(path)
+        raise UnreadableImageError(where, _reason(error, data)) from error
 
 
 def _reason(error: Exception, data: bytes) -> str:

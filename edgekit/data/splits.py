@@ -273,10 +273,10 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def state_of(path: Path) -> str:
+def state_of(path: StrPath) -> str:
     """Returns size and modification time of a file, as text."""
     try:
-        stat = path.stat()
+        stat = Path(path).stat()
     except OSError:
         return "unreadable"
     return f"{stat.st_size} {stat.st_mtime_ns}"

@@ -77,11 +77,11 @@ class Graph:
 
     @property
     def classes(self) -> int:
-        """Number of classes, also where the output is their numbers."""
-        node = self.node(self.output)
-        while node.name in self.class_tensors:
-            node = self.node(node.inputs[0])
-        return self.shapes[node.name][-1]
+        """Number of classes: of logits, or of those that the output names."""
+        name = self.output
+        while name in self.class_tensors:
+            name = self.node(name).inputs[0]
+        return self.shapes[name][-1]
 
     @property
     def resolution(self) -> int:

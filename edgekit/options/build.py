@@ -83,6 +83,8 @@ class BuildOptions(  # the fields of the last group come first
                 == (self.unlabelled is not None),
                 "the options of students need --recipe noisy-student": student
                 or not is_given(self, "student_"),
+                "--crop needs --fit crop, as all of a photo is shown otherwise": self.crop is None
+                or (self.fit or self.spec.fit) == "crop",
                 "--quantize qat needs --head classifier": self.quantize != "qat"
                 or self.head == "classifier",
                 "--dynamic-batch needs --target onnx": not self.dynamic_batch
@@ -107,7 +109,7 @@ class BuildOptions(  # the fields of the last group come first
     def start(self) -> str:
         """Where training starts from: ``none``, ``imagenet``, or the path of a file."""
         if self.weights is None:
-            published = self.data is not None and self.spec.name in SPECS
+            published = self.data is not None and self.spec.backbone.name in SPECS
             return "imagenet" if published else "none"
         word = self.weights.lower()
         return word if word in ("none", "imagenet") else self.weights

@@ -58,7 +58,7 @@ def check_values(options: DataclassInstance) -> None:
         value, name = getattr(options, item.name), f"--{option_name(item.name)}"
         known, least = item.metadata.get("known"), item.metadata.get("least")
         for one in value if isinstance(value, tuple) else (value,):
-            if known:
+            if known and one is not None:
                 check_known(name, one, known)
         if least is not None and value is not None and not least <= value < inf:
             bound = f"be at least {least}" if least else "not be negative"

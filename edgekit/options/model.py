@@ -7,17 +7,25 @@ from functools import cached_property
 
 from edgekit.networks.efficientnet.scaling import ALPHA, BETA, GAMMA, scale_spec
 from edgekit.networks.efficientnet.spec import ModelSpec, find_spec
+from edgekit.options.decoder import with_decoder_options
 from edgekit.options.fields import PHOTOS, option
 from edgekit.training.recipe import refuse
 
 HEADS = ("classifier", "none")
+#: How a photo that is not square becomes a square input (`edgekit.data.placement`).
+FITS = ("crop", "pad", "stretch")
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ModelOptions:
     """The variant, scaled."""
 
-    model: str = field(metadata={"help": "The variant: b0, lite0, v2-b0, es, …", "argument": True})
+    model: str = field(
+        metadata={
+            "help": "The variant: b0, lite0, v2-b0, es, …; unet-lite0, deeplab-b0, …",
+            "argument": True,
+        }
+    )
     phi: float | None = option(
         None, "Compound scaling: depth by alpha^phi, width by beta^phi, resolution by gamma^phi."
     )
@@ -28,6 +36,18 @@ class ModelOptions:
     alpha: float = option(ALPHA, "Base of the depth for --phi.")
     beta: float = option(BETA, "Base of the width for --phi.")
     gamma: float = option(GAMMA, "Base of the resolution for --phi.")
+    decoder: str | None = option(
+        None,
+        "Channels of the decoder: of a U-Net, two to five numbers, such as 64,48,32,24,16; of "
+        "DeepLab one. [64,48,32,24,16; 128]",
+        "NUMBERS",
+    )
+    output_stride: int | None = option(
+        None, "Of DeepLab: input pixels per pixel of the encoder's last map, 8 or 16. [16]"
+    )
+    aspp_rates: str | None = option(
+        None, "Of DeepLab: three dilations. [6,12,18; twice that at stride 8]", "NUMBERS"
+    )
     head: str = option(
         "classifier",
         "What the files end with: the classifier, or none: they give the embedding.",
@@ -41,8 +61,14 @@ class ModelOptions:
         Raises:
             UsageError: no such variant, or it cannot be scaled like that.
         """
-        return scale_spec(
+        spec = with_decoder_options(
             find_spec(self.model),
+            decoder=self.decoder,
+            output_stride=self.output_stride,
+            aspp_rates=self.aspp_rates,
+        )
+        return scale_spec(
+            spec,
             phi=self.phi,
             width=self.width,
             depth=self.depth,
@@ -72,8 +98,15 @@ class DataOptions:
     resolution: int | None = option(
         None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]"
     )
+    fit: str | None = option(
+        None,
+        f"How a photo becomes square: {', '.join(FITS)}. [crop; pad for segmentation]",
+        known=FITS,
+    )
     crop: float | None = option(
-        None, "Share of the shorter side that the centre crop keeps. [the weights'; 1 for shapes]"
+        None,
+        "Share of the shorter side that the centre crop keeps. [the weights'; 1 for shapes and "
+        "masks]",
     )
 
     def check(self) -> None:

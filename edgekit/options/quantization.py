@@ -81,7 +81,7 @@ class QuantizationOptions:
     )
     max_drop: float | None = option(
         None,
-        "Points of top-1 that int8 may lose; else the build ends with 5. [0.3 with auto]",
+        "Points of accuracy that int8 may lose; else the build ends with 5. [0.3 with auto]",
     )
     schemes: tuple[str, ...] = option(
         (), f"Write this file too; may be repeated: {', '.join(SCHEMES)}.", "NAME", known=SCHEMES
@@ -112,7 +112,7 @@ class QuantizationOptions:
 
     @property
     def budget(self) -> float | None:
-        """Points of top-1 that int8 may lose; None for any."""
+        """Points of the metric that int8 may lose; None for any."""
         return 0.3 if self.max_drop is None and self.quantize == "auto" else self.max_drop
 
 

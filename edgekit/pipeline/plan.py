@@ -222,7 +222,8 @@ def _first_stages(
         resolution=resolution if builtin else None,
     )
     crop = options.crop or (1.0 if builtin else None)
-    weights = Weights(data=data, spec=spec, resolution=resolution, crop=crop, start=start)
+    fit = options.fit or spec.fit
+    weights = Weights(data=data, spec=spec, resolution=resolution, crop=crop, fit=fit, start=start)
     stages: dict[str, Stage] = {"data": data, "weights": weights}
     trained: Weights | Train = weights
     if recipe.epochs:

@@ -141,10 +141,17 @@ def list_candidates(
         raise UsageError(f"a resolution must be from {low} to {high} px, not {wrong[0]}")
     found = []
     for name in models or SPECS:
-        own = find_spec(name).resolution
+        spec = find_spec(name)
+        if spec.decoder is not None:
+            raise UsageError(
+                f"{spec.name} is not among what is chosen from",
+                cause="classifiers are compared, by what is published of them",
+                hint=f"its backbone, {spec.backbone.name}",
+            )
+        own = spec.resolution
         sides = resolutions or (own, *(side for side in SMALLER if side < own))
         found += [
-            Candidate(find_spec(name).name, float(width), side, classes)
+            Candidate(spec.name, float(width), side, classes)
             for width in (widths or (1.0,))
             for side in sides
         ]

@@ -19,8 +19,9 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.predict import predict
 from edgekit.networks.torch_network import Network
 from edgekit.system.files import read_json
+from edgekit.tasks.learning import Learning
 from edgekit.tasks.registry import find_task
-from edgekit.tasks.task import Learning, Metric
+from edgekit.tasks.task import Metric
 from edgekit.training.distributed import lead
 from edgekit.training.engine import Engine
 from edgekit.training.epochs import Epoch

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.tasks.task import Loss
+from edgekit.tasks.learning import Loss
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "poly", "exponential", "constant")

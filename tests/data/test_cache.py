@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from edgekit.data.cache import CachedPhotos
 from edgekit.data.image_set import PhotoSet
+from edgekit.data.masks.shapes import MaskedShapes
 from edgekit.data.splits import load_splits
 from edgekit.data.synthetic import SyntheticPhotos
 
@@ -103,3 +105,25 @@ def test_the_rest_is_that_of_the_photos(shapes: SyntheticPhotos) -> None:
     assert cached.digest() == shapes.digest()
     assert cached.to_dict() == shapes.to_dict()
     assert cached.subset([3, 1]).names == shapes.subset([3, 1]).names
+
+
+def test_masks_are_kept_compressed_within_the_limit() -> None:
+    class Counted(MaskedShapes):
+        def label(self, index: int) -> Image.Image:
+            counts[index] += 1
+            return super().label(index)
+
+    counts: Counter[int] = Counter()
+    shapes = Counted(6, 0, "train", 64)
+    cached = CachedPhotos(shapes, 2**20)
+    for _ in range(3):
+        for i in range(6):
+            mask = cached.label(i)
+            assert mask.mode == "L"
+            assert mask.tobytes() == MaskedShapes(6, 0, "train", 64).label(i).tobytes()
+            mask.paste(9, (0, 0, 64, 64))  # the caller's own
+    assert set(counts.values()) == {1}
+    assert 0 < cached.bytes < 6 * 64 * 64 / 2
+    none = CachedPhotos(shapes, 10)
+    none.label(0)
+    assert none.bytes == 0

@@ -251,3 +251,19 @@ def test_no_file(tmp_path: Path, name: str) -> None:
 def test_extensions_are_lower_case_suffixes() -> None:
     assert {".jpg", ".jpeg", ".png", ".webp", ".bmp"} <= EXTENSIONS
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in EXTENSIONS)
+
+
+@pytest.mark.parametrize(("orientation", "is_sideways"), [(1, False), (3, False), (6, True)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_check_says_how_a_photo_is_stored(
+    tmp_path: Path, orientation: int, is_sideways: bool, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo"
+    Image.new("RGB", (90, 60)).save(path, kind, exif=exif)
+    stored = check(path)
+    assert stored.size == (90, 60)
+    assert stored.is_sideways == is_sideways
+    assert stored.upright == decode_image(path).size
+    assert (stored.turn is None) == (orientation == 1)

@@ -220,3 +220,40 @@ def test_what_trains_no_network_by_itself_is_no_teacher(teacher):
     asked = student(student_teacher=teacher)
     with pytest.raises(UsageError, match=f"'{teacher}' trains no teacher"):
         make_teacher(asked, make_recipe(asked))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"data": None}, "segment-shapes"),
+        ({"weights": "none"}, "segment-scratch"),
+        ({"weights": "backbone.safetensors"}, "segment"),
+        ({"weights": "none", "recipes": "scratch"}, "scratch"),
+    ],
+)
+def test_a_task_has_its_own_recipes(given, name):
+    asked = BuildOptions.make("unet-lite0", **{"data": "photos"} | given)
+    assert make_recipe(asked) == named(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"head": "none"}, "segmentation has no embedding"),
+        ({"mixup": 0.2}, "segmentation has no mixup"),
+        ({"recipes": "noisy-student", "unlabelled": "more"}, "segmentation has no noisy-student"),
+        ({"loss": "lovas"}, "unknown loss 'lovas'"),
+        ({"loss": "dice", "class_weights": "balanced"}, "dice takes no class weights"),
+        ({"class_weights": "heavy"}, "unknown class weights 'heavy'"),
+    ],
+)
+def test_what_a_task_lacks_is_refused_before_a_photo_is_read(given, text):
+    with pytest.raises(UsageError, match=text) as caught:
+        make_recipe(BuildOptions.make("unet-lite0", data="photos", weights="none", **given))
+    assert caught.value.cause or caught.value.hint
+
+
+def test_a_loss_of_another_task_is_refused():
+    with pytest.raises(UsageError, match="unknown loss 'dice'"):
+        make_recipe(options(loss="dice"))
+    assert make_recipe(options(loss="cross-entropy", class_weights="1,2")).class_weights == "1,2"

@@ -48,5 +48,6 @@ def write_pairs(
 def write_data_set(root: Path, count: int = 20) -> Path:
     """Writes ``images/``, ``masks/`` and a file of three classes."""
     write_pairs(root / "images", root / "masks", count)
+    root.mkdir(parents=True, exist_ok=True)
     (root / "classes.txt").write_text("road\ncar\nsky\n")
     return root

@@ -21,6 +21,7 @@ from edgekit.networks.efficientnet.spec import SPECS
 #: What only the program itself calls, with paths that it has made.
 INTERNAL = (
     "edgekit.runs",  # folders of stages
+    "edgekit.data.masks",  # layouts, of the folder that `find_layout` has found
     "edgekit.cli",  # the parser makes paths of words
     "edgekit.pipeline",  # stages, in folders of a build
     "edgekit.training",  # likewise

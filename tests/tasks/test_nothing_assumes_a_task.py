@@ -1,35 +1,60 @@
-"""What only a classifier has is in the package of classification, or named here."""
+"""What only one task has is in its package, or named here."""
 
 import re
 
+import pytest
 from command_line import PACKAGE, sources
 
-WORDS = re.compile(
-    r"top[-_ ]?[15]\b|top1|top_k|\.(log_)?softmax\(|cross_entropy|CrossEntropy|one_hot|Confusion"
-    r"|tasks\.classification|replace_head|without_classifier"
-)
-OWN = "edgekit.tasks.classification"
+#: By task, what only it says.
+WORDS = {
+    "classification": r"top[-_ ]?[15]\b|top1|top_k|\.(log_)?softmax\(|cross_entropy|CrossEntropy"
+    r"|one_hot|Confusion|tasks\.classification|replace_head|without_classifier",
+    "segmentation": r"mIoU|miou|\biou\b|[Dd]ice\b|[Ll]ov[aá]sz|[Ff]ocal|Jaccard|jaccard"
+    r"|pixel_accuracy|boundary_f1|tasks\.segmentation|replace_logits|load_masked_splits",
+}
+#: The package of each, and others that are about the same.
+OWN = {
+    "classification": ("edgekit.tasks.classification", "edgekit.tasks.segmentation"),
+    "segmentation": (
+        "edgekit.tasks.segmentation",
+        "edgekit.networks.segmentation",
+        "edgekit.data.masks",
+    ),
+}
 #: Where such a word stands elsewhere, and why it is right there.
 EXCEPTIONS = {
-    "edgekit.converters.weights.load": "published weights are those of classifiers",
-    "edgekit.networks.edit": "takes off and puts on a fully connected layer, for the task",
-    "edgekit.cli.models": "published figures of ImageNet",
-    "edgekit.networks.efficientnet.catalog": "published figures of ImageNet",
-    "edgekit.cli.choose": "published figures of ImageNet",
-    "edgekit.search.candidates": "published figures of ImageNet",
-    "edgekit.search.choose": "published figures of ImageNet",
-    "edgekit.search.limits": "published figures of ImageNet",
-    "edgekit.cli.parity": "the heading of a table",
-    "edgekit.options.quantization": "help texts",
+    "classification": {
+        "edgekit.converters.weights.load": "published weights are those of classifiers",
+        "edgekit.networks.edit": "takes off and puts on a fully connected layer, for the task",
+        "edgekit.cli.models": "published figures of ImageNet",
+        "edgekit.networks.efficientnet.catalog": "published figures of ImageNet",
+        "edgekit.cli.choose": "published figures of ImageNet",
+        "edgekit.search.candidates": "published figures of ImageNet",
+        "edgekit.search.choose": "published figures of ImageNet",
+        "edgekit.search.limits": "published figures of ImageNet",
+        "edgekit.cli.parity": "the heading of a table",
+    },
+    "segmentation": {},
 }
 
 
-def test_no_module_says_what_only_a_task_knows():
-    others = {name: path for name, path in sources().items() if not name.startswith(OWN)}
-    said = {name for name, path in others.items() if WORDS.search(path.read_text("utf-8"))}
-    assert said == EXCEPTIONS.keys()
+@pytest.mark.parametrize("task", WORDS)
+def test_no_module_says_what_only_a_task_knows(task):
+    words = re.compile(WORDS[task])
+    others = {name: path for name, path in sources().items() if not name.startswith(OWN[task])}
+    said = {name for name, path in others.items() if words.search(path.read_text("utf-8"))}
+    assert said == EXCEPTIONS[task].keys()
+
+
+def test_no_task_imports_another():
+    for name, path in sources().items():
+        others = [task for task in WORDS if f"edgekit.tasks.{task}" not in name]
+        if name.startswith("edgekit.tasks.") and len(others) < len(WORDS):
+            text = path.read_text("utf-8")
+            assert not any(f"tasks.{task}" in text for task in others), name
 
 
 def test_no_template_of_the_report_does():
     for path in (PACKAGE / "report").glob("*.j2"):
-        assert not re.search(r"top[-_]?[15]|confusion|wilson", path.read_text("utf-8").lower())
+        text = path.read_text("utf-8").lower()
+        assert not re.search(r"top[-_]?[15]|confusion|wilson|iou|\bdice\b|mask", text), path

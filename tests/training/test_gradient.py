@@ -10,7 +10,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.torch_network import Network
 from edgekit.tasks.classification.task import TASK
 from edgekit.training.engine import Engine
-from edgekit.training.gradient import Gradient, largest_fitting
+from edgekit.training.gradient import Gradient, largest_fitting, single_values
 from edgekit.training.recompute import Recomputing
 from edgekit.training.world import World
 
@@ -26,12 +26,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def make(*, batch_size=PHOTOS, warn=None, **engine):
+def make(*, batch_size=PHOTOS, warn=None, frozen=True, **engine):
     """A network whose statistics stand still and that drops nothing."""
     graph = build_graph(narrow("lite0"), classes=CLASSES, resolution=SIDE, seed=0)
     network = Network(graph)
     network.eval()
-    return Gradient(network, Engine(**engine), batch_size, warn or pytest.fail)
+    network.eval()
+    return Gradient(network, Engine(**engine), batch_size, warn or pytest.fail, frozen=frozen)
 
 
 def loss_of(gradient):
@@ -185,7 +186,7 @@ def test_the_search_leaves_nothing_behind_but_the_size(room, found):
 
 
 def test_the_search_trains_so_that_it_takes_the_memory_of_training():
-    gradient = make(batch_size=4)
+    gradient = make(batch_size=4, frozen=False)
     modes = []
 
     def loss(x, y):
@@ -204,3 +205,21 @@ def test_the_gradient_of_half_floats_is_scaled_and_their_loss_is_told_as_it_is()
     assert torch.equal(scaled_loss, loss)
     for name, grad in grads.items():
         torch.testing.assert_close(scaled[name] / scale, grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "micro_batch", "world"),
+    [(1, None, World()), (7, 1, World()), (7, 3, World()), (3, None, World(rank=1, size=2))],
+)
+def test_a_lone_photo_is_refused_where_a_map_of_one_pixel_is_normalized(count, micro_batch, world):
+    """The last stage at 32 pixels is one; DeepLab's pooled branch is one at any size."""
+    with pytest.raises(UsageError, match="cannot be normalized over a single photo") as caught:
+        make(batch_size=count, micro_batch=micro_batch, world=world, frozen=False)
+    assert "--micro-batch" in caught.value.hint
+
+
+def test_it_is_not_where_no_photo_is_alone_or_statistics_stand_still():
+    assert make(batch_size=8, micro_batch=3, frozen=False).micro_batch == 3
+    alone = make(batch_size=7, micro_batch=3)
+    assert alone.micro_batch == 3
+    assert single_values(alone.network)

@@ -3,6 +3,7 @@
 import pytest
 
 from edgekit.errors import UsageError
+from edgekit.tasks.learning import Loss
 from edgekit.training.recipe import Difficulty, QatRecipe, Recipe, StudentRecipe
 from edgekit.training.recipe_files import named
 
@@ -101,6 +102,27 @@ def test_exponential_falls_in_steps_of_two_point_four_epochs():
     assert recipe.rate(23, 10) == 1.0
     assert recipe.rate(24, 10) == pytest.approx(0.97)
     assert recipe.rate(48, 10) == pytest.approx(0.97**2)
+
+
+def test_poly_is_the_share_of_the_steps_that_is_left_to_the_power_of_0_9():
+    recipe = Recipe(epochs=10, learning_rate=1.0, warmup_epochs=1, schedule="poly")
+    assert recipe.rate(10, 10) == 1.0
+    assert recipe.rate(55, 10) == pytest.approx(0.5**0.9)
+    assert recipe.rate(100, 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"), [("none", ()), ("1,2,0.5", (1.0, 2.0, 0.5)), ("balanced", (3.0, 4.0))]
+)
+def test_the_loss_has_the_weights_of_classes(text, weights):
+    recipe = Recipe(epochs=1, class_weights=text, loss="dice", label_smoothing=0.25)
+    assert recipe.objective(lambda: (3.0, 4.0)) == Loss("dice", 0.25, weights)
+
+
+@pytest.mark.parametrize("text", ["", "1,", "0,1", "-1,2", "1;2", "nan,1", "inf", "even"])
+def test_weights_that_are_no_numbers_above_0_are_refused(text):
+    with pytest.raises(UsageError, match="unknown class weights"):
+        Recipe(epochs=1, class_weights=text)
 
 
 def test_constant_stays_after_the_warm_up():

@@ -81,7 +81,7 @@ def load_masked_splits(wanted: Wanted) -> Splits:
     chosen = _choose(wanted.data, wanted.val, wanted.progress)
     classes = _classes(chosen)
     scanned = {
-        option: scan_pairs(one.pairs, _form(one, classes), option, wanted.progress)
+        option: scan_pairs(one.pairs, _form(one, classes), one.option, wanted.progress)
         for option, one in chosen.items()
     }
     labels, notes = _labels(classes, chosen, scanned)

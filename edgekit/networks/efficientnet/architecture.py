@@ -20,13 +20,17 @@ from edgekit.networks.segmentation.unet import add_unet
 
 
 def build_graph(
-    spec: ModelSpec, *, classes: int = 1000, resolution: int | None = None, seed: int | None = 0
+    spec: ModelSpec,
+    *,
+    classes: int | None = None,
+    resolution: int | None = None,
+    seed: int | None = 0,
 ) -> Graph:
     """Builds a variant.
 
     Args:
         spec: the variant.
-        classes: number of logits.
+        classes: number of logits; `ModelSpec.usual_classes` by default.
         resolution: side of the square input in pixels; the variant's own by default.
         seed: of the weights; None gives zeros that take no memory, for a look at the structure.
 
@@ -34,8 +38,9 @@ def build_graph(
         UsageError: a number is a fraction, or less than 1.
     """
     side = whole("resolution", spec.resolution if resolution is None else resolution)
+    count = whole("classes", spec.usual_classes if classes is None else classes)
     builder = GraphBuilder(side)
-    ENDS[type(spec.decoder)](builder, spec, whole("classes", classes))
+    ENDS[type(spec.decoder)](builder, spec, count)
     graph = builder.graph(spec.name, origin_of(spec), seed)
     return draw_logits(graph, seed) if spec.decoder and seed is not None else graph
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from edgekit.networks.builder import GraphBuilder
-from edgekit.networks.efficientnet.spec import ModelSpec, StageSpec
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.efficientnet.stages import StageSpec
 from edgekit.networks.nodes import Add, Conv2D, DepthwiseConv2D, Mean, Mul
 
 

@@ -13,6 +13,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import WeightedNode
+from edgekit.networks.segmentation.decoders import decoder_record
 from edgekit.system.files import read_json
 
 RISKS = ("low", "medium", "high")
@@ -28,10 +29,13 @@ CHANNEL_RECORD = 24
 def list_models(name: str | None = None) -> list[dict[str, Any]]:
     """What each variant, or the one named, costs at its own resolution and 1000 classes.
 
+    A network for segmentation is in no list, and by its name it is counted at 21 classes.
+
     Returns:
         Dictionaries with the counted ``name, parameters, macs, peak_activation`` (elements),
-        ``resolution`` (pixels), ``activation, squeeze_excite``; the estimated ``int8_bytes``
-        (weights) and ``int8_file_bytes``; ``quantization_risk`` (low, medium or high) with its
+        ``classes``, ``resolution`` (pixels), ``decoder`` (its record or None),
+        ``activation, squeeze_excite``; the estimated ``int8_bytes`` (weights) and
+        ``int8_file_bytes``; ``quantization_risk`` (low, medium or high) with its
         ``quantization_reason`` and ``traps`` (``text, source``); and from the literature
         ``published`` (``fp32_top1, int8_top1, method, toolkit, source, note``, in percent) and
         ``latency`` (``device, precision, ms, source, note``). What nobody published is None.
@@ -50,7 +54,9 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         **asdict(cost(graph)),
+        "classes": graph.classes,
         "resolution": spec.resolution,
+        "decoder": decoder_record(spec.decoder) if spec.decoder else None,
         "activation": spec.activation,
         "squeeze_excite": has_squeeze_excite(spec),
         "int8_bytes": weights,
@@ -60,7 +66,8 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
         "traps": [
             {"text": trap["text"], "source": trap["source"]}
             for trap in _literature()["traps"]
-            if spec.name in trap.get("models", ()) or spec.activation == trap.get("activation")
+            if spec.backbone.name in trap.get("models", ())
+            or spec.activation == trap.get("activation")
         ],
         "published": published,
         "latency": figures("latency", spec.name),
@@ -69,7 +76,13 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
 
 def known_risk(spec: ModelSpec) -> tuple[str, str]:
     """`quantization_risk` with all that is published on a variant."""
-    return quantization_risk(spec, post_training_drops(figures("accuracy", spec.name)))
+    backbone = spec.backbone
+    level, reason = quantization_risk(
+        backbone, post_training_drops(figures("accuracy", backbone.name))
+    )
+    if spec.decoder is None:
+        return level, reason
+    return level, f"of the backbone, as the decoder is convolutions and ReLU: {reason}"
 
 
 def int8_size(graph: Graph) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from edgekit.errors import UsageError
-from edgekit.networks.efficientnet.spec import ModelSpec, StageSpec
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.efficientnet.stages import StageSpec
 
 if TYPE_CHECKING:
     from edgekit.networks.cost import Cost
@@ -148,7 +149,7 @@ def search(
     *,
     step: float = 0.05,
     tolerance: float = 0.1,
-    classes: int = 1000,
+    classes: int | None = None,
 ) -> list[Candidate]:
     """Lists the ways of scaling a variant to a budget: the paper's small grid search.
 
@@ -162,7 +163,7 @@ def search(
         budget_macs: multiply-accumulates of one inference.
         step: of the grid.
         tolerance: how far the product may be from 2.
-        classes: number of logits.
+        classes: number of logits; `ModelSpec.usual_classes` by default.
 
     Returns:
         Candidates, the nearest to the budget first; each network once, the paper's own
@@ -209,7 +210,7 @@ def search(
 class _Ruler:
     """Measures scaled specs, each network once: many coefficients round to the same one."""
 
-    def __init__(self, base: ModelSpec, classes: int) -> None:
+    def __init__(self, base: ModelSpec, classes: int | None) -> None:
         self.base = base
         self.classes = classes
         self._measured: dict[_Structure, Cost] = {}

@@ -11,158 +11,24 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.efficientnet.stages import (
+    EDGETPU_STAGES,
+    V1_STAGES,
+    V2_BASE_STAGES,
+    V2_L_STAGES,
+    V2_M_STAGES,
+    V2_S_STAGES,
+    V2_XL_STAGES,
+    Stages,
+    StageSpec,
+)
 from edgekit.networks.segmentation.decoders import DECODERS, Decoder
 
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
-
-Stages: TypeAlias = tuple[str, ...]
-
-V1_STAGES = (
-    "r1_k3_s1_e1_i32_o16_se0.25",
-    "r2_k3_s2_e6_i16_o24_se0.25",
-    "r2_k5_s2_e6_i24_o40_se0.25",
-    "r3_k3_s2_e6_i40_o80_se0.25",
-    "r3_k5_s1_e6_i80_o112_se0.25",
-    "r4_k5_s2_e6_i112_o192_se0.25",
-    "r1_k3_s1_e6_i192_o320_se0.25",
-)
-
-EDGETPU_STAGES = (
-    "r1_k3_s1_e4_i24_o24_c1_noskip",
-    "r2_k3_s2_e8_i24_o32_c1",
-    "r4_k3_s2_e8_i32_o48_c1",
-    "r5_k5_s2_e8_i48_o96",
-    "r4_k5_s1_e8_i96_o144",
-    "r2_k5_s2_e8_i144_o192",
-)
-
-V2_BASE_STAGES = (
-    "r1_k3_s1_e1_i32_o16_c1",
-    "r2_k3_s2_e4_i16_o32_c1",
-    "r2_k3_s2_e4_i32_o48_c1",
-    "r3_k3_s2_e4_i48_o96_se0.25",
-    "r5_k3_s1_e6_i96_o112_se0.25",
-    "r8_k3_s2_e6_i112_o192_se0.25",
-)
-V2_S_STAGES = (
-    "r2_k3_s1_e1_i24_o24_c1",
-    "r4_k3_s2_e4_i24_o48_c1",
-    "r4_k3_s2_e4_i48_o64_c1",
-    "r6_k3_s2_e4_i64_o128_se0.25",
-    "r9_k3_s1_e6_i128_o160_se0.25",
-    "r15_k3_s2_e6_i160_o256_se0.25",
-)
-V2_M_STAGES = (
-    "r3_k3_s1_e1_i24_o24_c1",
-    "r5_k3_s2_e4_i24_o48_c1",
-    "r5_k3_s2_e4_i48_o80_c1",
-    "r7_k3_s2_e4_i80_o160_se0.25",
-    "r14_k3_s1_e6_i160_o176_se0.25",
-    "r18_k3_s2_e6_i176_o304_se0.25",
-    "r5_k3_s1_e6_i304_o512_se0.25",
-)
-V2_L_STAGES = (
-    "r4_k3_s1_e1_i32_o32_c1",
-    "r7_k3_s2_e4_i32_o64_c1",
-    "r7_k3_s2_e4_i64_o96_c1",
-    "r10_k3_s2_e4_i96_o192_se0.25",
-    "r19_k3_s1_e6_i192_o224_se0.25",
-    "r25_k3_s2_e6_i224_o384_se0.25",
-    "r7_k3_s1_e6_i384_o640_se0.25",
-)
-V2_XL_STAGES = (
-    "r4_k3_s1_e1_i32_o32_c1",
-    "r8_k3_s2_e4_i32_o64_c1",
-    "r8_k3_s2_e4_i64_o96_c1",
-    "r16_k3_s2_e4_i96_o192_se0.25",
-    "r24_k3_s1_e6_i192_o256_se0.25",
-    "r32_k3_s2_e6_i256_o512_se0.25",
-    "r8_k3_s1_e6_i512_o640_se0.25",
-)
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """One stage: the same block repeated; only the first block has the stride.
-
-    Attributes:
-        repeats: number of blocks before depth scaling.
-        kernel: side in pixels of the depthwise kernel, or of the fused block's.
-        stride: stride of the first block.
-        expand: width of the expanded tensor over ``in_filters``.
-        in_filters: channels in, before width scaling. Expansion and squeeze-excite count from
-            it even where the tensor that comes in is wider (EdgeTPU's first block).
-        out_filters: channels out, before width scaling.
-        se_ratio: squeeze-excite width over ``in_filters``; 0 for none.
-        fused: whether one full convolution does the work of expansion and depthwise
-            convolution (Fused-MBConv; ``c1``).
-        skip: whether blocks that keep their shape have a shortcut (``noskip``: none).
-    """
-
-    repeats: int
-    kernel: int
-    stride: int
-    expand: int
-    in_filters: int
-    out_filters: int
-    se_ratio: float = 0.0
-    fused: bool = False
-    skip: bool = True
-
-    _NUMBERS = (
-        ("r", "repeats"),
-        ("k", "kernel"),
-        ("s", "stride"),
-        ("e", "expand"),
-        ("i", "in_filters"),
-        ("o", "out_filters"),
-        ("se", "se_ratio"),
-    )
-    _FLAGS = (("c1", "fused", True), ("noskip", "skip", False))
-
-    @classmethod
-    def parse(cls, text: str) -> StageSpec:
-        """Reads a block string such as ``r2_k3_s2_e6_i16_o24_se0.25`` or ``…_c1_noskip``.
-
-        Raises:
-            UsageError: a token is unknown, repeated or missing.
-        """
-        numbers = dict(cls._NUMBERS)
-        flags: dict[str, tuple[str, Any]] = {
-            token: (name, value) for token, name, value in cls._FLAGS
-        }
-        values: dict[str, Any] = {}
-        for token in text.split("_"):
-            match = re.fullmatch(r"([a-z]+)(\d+(?:\.\d+)?|\.\d+)", token)
-            cause = None
-            if token in flags:
-                name, value = flags[token]
-            elif match and match[1] in numbers:
-                name, value = numbers[match[1]], float(match[2])
-                if name != "se_ratio":
-                    if not value.is_integer() or value < 1:
-                        cause = f"'{token}': {name} must be a whole number from 1 up"
-                    value = int(value)
-            else:
-                name, cause = "", f"the token '{token}' is unknown"
-            if name in values:
-                cause = f"the token '{token}' repeats {name}"
-            if cause:
-                raise UsageError(
-                    f"cannot read the block string '{text}'",
-                    cause=cause,
-                    hint="a string such as r2_k3_s2_e6_i16_o24_se0.25",
-                )
-            values[name] = value
-        missing = [name for name in numbers.values() if name not in values and name != "se_ratio"]
-        if missing:
-            raise UsageError(f"the block string '{text}' lacks {', '.join(missing)}")
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -187,7 +53,8 @@ class ModelSpec:
         round_limit: a scaled channel count never falls below this share of the exact value.
         epsilon: of every batch normalization.
         padding: ``same``, as TensorFlow pads, or ``symmetric``, as torch does; they differ where
-            the stride is 2. It belongs to the weights.
+            the stride is 2. ``native`` is TensorFlow's for an input of ``resolution``, at any
+            other size as well (lukemelas' EfficientNet-PyTorch). It belongs to the weights.
         interpolation: how photos are resized.
         crop: side of the centre square over a photo's shorter side, in evaluation.
         decoder: what follows the blocks in place of the head and the classifier, if anything does.
@@ -225,6 +92,21 @@ class ModelSpec:
         if self.decoder is None:
             return self
         return replace(self, name=self.name.partition("-")[2], decoder=None)
+
+    @property
+    def fit(self) -> str:
+        """How a photo becomes a square input, one of `edgekit.data.placement.FITS`."""
+        return "pad" if self.decoder else "crop"
+
+    @property
+    def usual_classes(self) -> int:
+        """Of costs that name no number: ImageNet's, or PASCAL VOC's with its background."""
+        return 21 if self.decoder else 1000
+
+    def with_decoder(self, decoder: Decoder) -> ModelSpec:
+        """The variant with a decoder on it, by a name such as ``unet-lite0``."""
+        kind = next(name for name, one in DECODERS.items() if type(decoder) is one)
+        return replace(self, name=f"{kind}-{self.name}", decoder=decoder)
 
     def filters(self, filters: int) -> int:
         """Scales a channel count by the width and this variant's rounding rule."""
@@ -363,6 +245,10 @@ SPECS: dict[str, ModelSpec] = {
 }
 
 
+#: Names of networks for segmentation: ``unet-lite0``, ``U-Net b0``, ``DeepLabV3+-v2-s``.
+SEGMENTATION = r"(?P<kind>u-?net|deeplab)(?:v3(?:\+|plus)?)?(?:[-_ ](?P<backbone>.*)|)"
+
+
 def find_spec(name: str) -> ModelSpec:
     """Looks a variant up by the names that people write.
 
@@ -373,18 +259,25 @@ def find_spec(name: str) -> ModelSpec:
     Raises:
         UsageError: no such variant; the hint names the nearest.
     """
-    first, _, variant = name.partition("-")
-    if first.lower() in DECODERS and variant:
-        backbone = find_spec(variant)
-        decoder = DECODERS[first.lower()]()
-        return replace(backbone, name=f"{first.lower()}-{backbone.name}", decoder=decoder)
+    match = re.fullmatch(SEGMENTATION, name, re.IGNORECASE)
+    if match is None:
+        backbone = _find_backbone(name)
+        if backbone is None:
+            raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
+        return backbone
+    kind = match["kind"].lower().replace("-", "")
+    backbone = _find_backbone(match["backbone"] or "")
+    if backbone is None:
+        known = [f"{kind}-{one}" for one in SPECS]
+        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
+    return backbone.with_decoder(DECODERS[kind]())
+
+
+def _find_backbone(name: str) -> ModelSpec | None:
     key = _plain(name.partition(".")[0])
     key = re.sub(r"^(tf)?efficientnet", "", key)
     key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
-    known = {_plain(spec): spec for spec in SPECS}
-    if key not in known:
-        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
-    return SPECS[known[key]]
+    return next((spec for spec in SPECS.values() if _plain(spec.name) == key), None)
 
 
 def _plain(name: str) -> str:

@@ -39,7 +39,7 @@ class Taps:
     def tensors(self, blocks: Sequence[Block], variant: str) -> tuple[str, ...]:
         """Names the blocks, or the stem, whose outputs are the maps at strides 2 to 32."""
         found = {block.level: block for block in blocks}  # the last one of each level
-        if variant in self.early:
+        if variant.partition("-")[0] in self.early:  # a scaled one is called b0-w0.5
             found[4] = next(b for b in reversed(blocks) if b.level == 4 and b.is_first)
         names = tuple(found[level].name for level in LEVELS)
         return ("stem", *names[1:]) if self.stem else names

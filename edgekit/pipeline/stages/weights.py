@@ -12,6 +12,7 @@ from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.origin import spec_of
+from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
@@ -30,6 +31,7 @@ ADVICE = Advice(
     "--weights RAW.safetensors,",
     classes=None,
     random="--weights none",
+    decoder="--decoder {}",
 )
 
 
@@ -91,15 +93,16 @@ def find_start(options: BuildOptions) -> Start:
         path = Path(options.start)
         check_reader(path)
         return Start(options.start, path, options.weights_source)
-    if options.spec.name not in SPECS:
+    backbone = options.spec.backbone.name
+    if backbone not in SPECS:
         raise UsageError(
-            f"nobody published weights for {options.spec.name}",
+            f"nobody published weights for {backbone}",
             cause="a network that is scaled anew has to be trained from the start",
             hint="--weights none",
         )
     from edgekit.networks.efficientnet import pretrained
 
-    entry = pretrained.find(options.spec.name)
+    entry = pretrained.find(backbone)
     return Start("imagenet", None, entry.source, entry.model, entry.url, options.mirror)
 
 
@@ -112,6 +115,7 @@ class Weights(Stage):
         spec: the variant.
         resolution: side of its input in pixels.
         crop: share of the shorter side that the centre crop keeps; None for the weights' own.
+        fit: how a photo becomes square.
         start: the weights.
     """
 
@@ -119,6 +123,7 @@ class Weights(Stage):
     spec: ModelSpec
     resolution: int
     crop: float | None
+    fit: str
     start: Start = field(metadata=hashed_as(Start.state))
 
     title = "weights"
@@ -177,14 +182,8 @@ class Weights(Stage):
         graph.save(folder / GRAPH)
         # The normalization, the crop and the interpolation belong to the weights.
         spec = spec_of(graph) or self.spec
-        preprocessing = Preprocessing(
-            self.resolution,
-            spec.mean,
-            spec.std,
-            splits.labels,
-            crop_fraction=self.crop or spec.crop,
-            interpolation=spec.interpolation,
-            task=spec.task,
+        preprocessing = preprocessing_of(
+            spec, self.resolution, splits.labels, crop=self.crop, fit=self.fit
         )
         write_json(folder / PREPROCESSING, preprocessing.to_dict())
         return detail

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from edgekit.data.augmentation.augment import Augmentation
 from edgekit.data.augmentation.mixing import mix
-from edgekit.tasks.task import Learning, Loss
+from edgekit.tasks.learning import Learning, Loss
 
 
 class ClassificationLearning(Learning):

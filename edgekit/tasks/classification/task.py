@@ -15,7 +15,8 @@ from edgekit.networks.nodes import FullyConnected
 from edgekit.tasks.classification import metrics
 from edgekit.tasks.classification.page import ClassificationPage
 from edgekit.tasks.classification.rows import measure
-from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Task
+from edgekit.tasks.learning import Learning
+from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Task
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet

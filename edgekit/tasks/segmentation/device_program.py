@@ -322,7 +322,12 @@ def segment(path: str, model: Model, asked: argparse.Namespace) -> None:
     if not asked.json:
         show(path, found, drawn)
         return
-    answer = {"photo": path, "classes": found, "drawn": drawn, "runtime": model.runtime}
+    answer: dict[str, object] = {
+        "photo": path,
+        "classes": found,
+        "drawn": drawn,
+        "runtime": model.runtime,
+    }
     if asked.map:
         packed = base64.b64encode(zlib.compress(np.ascontiguousarray(small).tobytes()))
         answer["map"] = {"shape": list(small.shape), "zlib": packed.decode()}

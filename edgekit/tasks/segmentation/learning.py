@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from edgekit.data.augmentation.masked import MaskedAugmentation
 from edgekit.data.augmentation.mixing import mix
+from edgekit.data.placement import IGNORED
 from edgekit.errors import UsageError
+from edgekit.tasks.learning import Learning, Loss
 from edgekit.tasks.segmentation.losses import LOSSES, compute
-from edgekit.tasks.task import Learning, Loss
+
+if TYPE_CHECKING:
+    from edgekit.data.images import Shrink
+    from edgekit.data.preprocessing import Preprocessing
+
+
+class MaybeMasked(MaskedAugmentation):
+    """Takes a photo without a mask, too: one that a network answers for its teacher alone."""
+
+    def apply(
+        self,
+        load: Callable[[Shrink], Image.Image],
+        label: Any,
+        preprocessing: Preprocessing,
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if isinstance(label, Image.Image):
+            return super().apply(load, label, preprocessing, rng)
+        photo = load(lambda size: 1)
+        nothing = Image.new("L", photo.size, IGNORED)
+        return super().apply(lambda shrink: photo, nothing, preprocessing, rng)
 
 
 class SegmentationLearning(Learning):
@@ -24,7 +48,7 @@ class SegmentationLearning(Learning):
     """
 
     losses = LOSSES
-    augmentation = MaskedAugmentation
+    augmentation = MaybeMasked
 
     def check(self, loss: Loss, classes: int | None = None) -> None:
         super().check(loss, classes)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgekit.tasks.learning import Loss
 from edgekit.tasks.segmentation.kept import IGNORED
-from edgekit.tasks.task import Loss
 
 #: From logits [n, classes, height, width], masks int64 [n, height, width], and how they count.
 LossFunction = Callable[[Tensor, Tensor, Loss], Tensor]

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import ArgMax, Conv2D
+from edgekit.networks.nodes import Conv2D
 from edgekit.networks.segmentation.layers import LOGITS
+from edgekit.networks.segmentation.outputs import OUTPUTS, replace_logits, with_output
+from edgekit.tasks.learning import Learning
 from edgekit.tasks.segmentation import closeness, metrics
 from edgekit.tasks.segmentation.kept import classes_of, keep
+from edgekit.tasks.segmentation.masks import median_frequencies, read_masks
 from edgekit.tasks.segmentation.page import SegmentationPage
 from edgekit.tasks.segmentation.rows import measure
-from edgekit.tasks.task import Closeness, Description, Head, Learning, Metric, Output, Recipes, Task
+from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Recipes, Task
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -38,8 +41,6 @@ class PixelClassifier(Head):
         return any(isinstance(node, Conv2D) and node.name == LOGITS for node in graph.nodes)
 
     def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
-        from edgekit.networks.segmentation.outputs import replace_logits
-
         return replace_logits(graph, classes, seed)
 
     def remove(self, graph: Graph) -> Graph:
@@ -65,6 +66,7 @@ class Segmentation(Task):
     page = SegmentationPage()
     model_type = "Segmentation"
     device_program = Path(__file__).with_name("device_program.py")
+    outputs = OUTPUTS
     recipes = Recipes("segment-scratch", "segment", "segment-shapes")
     lacking = MappingProxyType(
         {
@@ -92,35 +94,15 @@ class Segmentation(Task):
 
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         """The masks as the photos are shown to the network, uint8 [n, side, side]."""
-        side = preprocessing.resolution
-        masks = np.empty((len(photos), side, side), np.uint8)
-        for index in range(len(photos)):
-            mask = photos.label(index)
-            masks[index] = preprocessing.place(mask.size).mask(mask)
-        return masks
+        return read_masks(photos, preprocessing)
 
     def has_labels(self, photos: PhotoSet) -> bool:
         """Whether a set has masks: all of its photos, or none."""
         return len(photos) > 0 and isinstance(photos.label(0), Image.Image)
 
     def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
-        """The median frequency over a class's own, 1 of a class without a pixel.
-
-        The frequency is the class's pixels over all pixels of the photos that have it (Eigen and
-        Fergus 2015, arXiv 1411.4734, section 6.2).
-        """
-        own, within = np.zeros(classes), np.zeros(classes)
-        for index in range(len(photos)):
-            mask = np.asarray(photos.label(index))
-            counts = np.bincount(mask.ravel(), minlength=256)[:classes]
-            own += counts
-            within += np.where(counts > 0, counts.sum(), 0)
-        frequency = own / np.maximum(within, 1)
-        present = own > 0
-        if not present.any():
-            return (1.0,) * classes
-        weights = np.median(frequency[present]) / np.where(present, frequency, 1.0)
-        return tuple(np.where(present, weights, 1.0).tolist())
+        """The median frequency of a class over each one's own."""
+        return median_frequencies(photos, classes)
 
     def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """The class of each pixel, and every fourth one's logits: `segmentation.kept`."""
@@ -167,8 +149,12 @@ class Segmentation(Task):
             return None
         return closeness.kl_by_photo(before, after)
 
+    def end_with(self, graph: Graph, output: str) -> Graph:
+        """A network that ends with its logits, or their classes, in full or in its own size."""
+        return with_output(graph, output)
+
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
-        if isinstance(graph.nodes[-1], ArgMax):
+        if graph.output in graph.class_tensors:
             text = f"Semantic segmentation, {len(labels)} classes; the output is classes."
             return Description(text, tuple(labels), (CLASSES,))
         text = f"Semantic segmentation, {graph.classes} classes; the output is logits."

@@ -12,7 +12,8 @@ from state_dicts import assert_same, to_torch
 
 import edgekit
 from edgekit.converters.weights import timm
-from edgekit.converters.weights.load import SOURCES, load_weights
+from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.sources import SOURCES
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of

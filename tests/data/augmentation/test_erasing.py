@@ -59,3 +59,9 @@ def test_small_photos() -> None:
     for seed in range(20):
         for height, width in ((1, 1), (1, 50), (3, 2)):
             erase(np.zeros((height, width, 3), np.uint8), 1.0, np.random.default_rng(seed))
+
+
+def test_what_is_erased_is_of_no_class() -> None:
+    pixels, mask = np.full((64, 64, 3), 77, np.uint8), np.zeros((64, 64), np.uint8)
+    erase(pixels, 1.0, np.random.default_rng(3), mask)
+    np.testing.assert_array_equal(mask == 255, (pixels != 77).any(axis=-1))

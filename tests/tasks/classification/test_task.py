@@ -13,7 +13,8 @@ from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.tasks.classification.metrics import expected_drop, kl_by_photo, wilson_interval
 from edgekit.tasks.classification.task import TASK
-from edgekit.tasks.task import Loss, Metric
+from edgekit.tasks.learning import Loss
+from edgekit.tasks.task import Metric
 
 LOGITS = np.array([[3, 1, 0], [0, 2, 1], [1, 0, 5], [4, 3, 0]], np.float32)
 LABELS = np.array([0, 1, 2, 1])
