@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,6 +101,7 @@ class Trainer:
         self.optimizer = self.make_optimizer()
         self.average = Average(self.network, job.recipe.ema_decay)
         self.history: list[Epoch] = []
+        self._truth: Any = None
         self.meter = Meter()
 
     def make_network(self, graph: Graph) -> GraphModule:
@@ -293,8 +295,9 @@ class Trainer:
         found = predict(
             self.network, mine, self.preprocessing, device=self.device, keep=self.task.keep
         )
-        labels = self.task.labels(mine, self.preprocessing)
-        tally = self.task.tally(found[: len(part)], labels[: len(part)])
+        if self._truth is None:  # masks take a while to read, and stay what they are
+            self._truth = self.task.labels(mine, self.preprocessing)
+        tally = self.task.tally(found[: len(part)], self._truth[: len(part)])
         self.network.load_state_dict(current)
         return self.task.score(self.world.total(*tally))
 
