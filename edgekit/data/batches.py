@@ -134,7 +134,8 @@ def train_batches(
     with closing(prepared):
         for indices, pixels in zip(groups, prepared, strict=True):
             labels = [varied.pop(index) for index in indices.tolist()]
-            yield TrainBatch(pixels, np.stack(labels) if labels else photos.labels[:0], indices)
+            none = augmentation.no_labels(preprocessing)
+            yield TrainBatch(pixels, np.stack(labels) if labels else none, indices)
 
 
 def batch_count(photos: int, batch_size: int, *, drop_last: bool) -> int:

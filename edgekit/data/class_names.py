@@ -44,7 +44,7 @@ def clean_labels(listing: Listing, option: str) -> Listing:
         UsageError: a label cannot be written to the files that hold labels.
     """
     labels = Counter(file.label for file in listing.files)
-    bad = {label: problem for label in labels if (problem := _problem(label))}
+    bad = {label: problem for label in labels if (problem := problem_of(label))}
     if bad:
         raise _unusable(listing, option, bad)
     return replace(with_canonical_labels(listing), warnings=(*listing.warnings, *_merged(labels)))
@@ -60,7 +60,8 @@ def with_canonical_labels(listing: Listing) -> Listing:
     )
 
 
-def _problem(label: str) -> str | None:
+def problem_of(label: str) -> str | None:
+    """Returns why no file of labels can hold a label; None where it can."""
     for character in label:
         kind = _REFUSED.get(unicodedata.category(character))
         # Unassigned ones may be letters of a newer Unicode; the last two of a plane never are.

@@ -30,7 +30,7 @@ TRAIN_COUNT = 2000
 VAL_COUNT = 1000
 
 SPLITS = ("train", "val")
-CACHE_BYTES = 128 * 2**20
+_CACHE_BYTES = 128 * 2**20
 _SUPERSAMPLING = 4
 
 # How much shapes vary. `benchmarks/synthetic_linear.py` measures what a linear model makes of it.
@@ -146,7 +146,7 @@ class SyntheticPhotos:
             return self._drawn[i].copy()
         key = (VERSION, self.seed, SPLITS.index(self.split), i)
         image = draw(i % len(LABELS), np.random.default_rng(key), self.resolution)
-        if self.count * self.resolution**2 * 3 <= CACHE_BYTES:
+        if self.count * self.resolution**2 * 3 <= _CACHE_BYTES:
             self._drawn[i] = image.copy()
         return image
 

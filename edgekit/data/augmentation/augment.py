@@ -62,6 +62,10 @@ class Augmentation:
         """
         return augment(load, preprocessing, self, rng), label
 
+    def no_labels(self, preprocessing: Preprocessing) -> npt.NDArray[Any]:
+        """Returns the labels of no photo: [0, ...], of the dtype of others."""
+        return np.empty(0, np.int64)
+
 
 def augment(
     load: Callable[[Shrink], Image.Image],

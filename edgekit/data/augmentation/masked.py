@@ -71,3 +71,7 @@ class MaskedAugmentation(Augmentation):
         if self.flip and rng.random() < 0.5:
             pixels, mask = pixels[:, ::-1].copy(), mask[:, ::-1].copy()
         return erase(pixels, self.erasing, rng, mask), mask
+
+    def no_labels(self, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+        """Returns the masks of no photo, uint8 [0, resolution, resolution]."""
+        return np.empty((0, preprocessing.resolution, preprocessing.resolution), np.uint8)

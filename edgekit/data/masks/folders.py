@@ -108,6 +108,8 @@ def find_side_by_side(root: Path) -> Layout | None:
 
 def _side_by_side(folder: Path) -> Part | None:
     masks = files_by_stem(folder, _BESIDE)
+    if not masks:  # photos alone may have one name and several endings
+        return None
     photos = {
         name: path for name, path in files_by_stem(folder).items() if not name.endswith(_BESIDE)
     }

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.data.class_names import canonical, problem_of
 from edgekit.data.folders import (
     HashedPhotos,
     Listing,
     PhotoFile,
     Place,
-    Progress,
     Source,
     printable,
 )
 from edgekit.data.masks import shapes
-from edgekit.data.masks.find import find_layout, match_layout
-from edgekit.data.masks.layouts import ALL, Classes, Layout
-from edgekit.data.masks.pairs import Pairs, pair_up
-from edgekit.data.masks.reading import MaskFormat
+from edgekit.data.masks.find import match_layout
+from edgekit.data.masks.layouts import ALL, Classes
 from edgekit.data.masks.scan import ScannedPair, ScannedPairs, scan_pairs
+from edgekit.data.masks.sources import (
+    ChosenPairs,
+    choose_pairs,
+    classes_of,
+    first_part,
+    form_of,
+    some,
+)
 from edgekit.data.scan import scan
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
 from edgekit.data.sources import CALIBRATION, DATA, VAL, find_sources, list_source
@@ -43,25 +48,6 @@ from edgekit.errors import UsageError
 _VERSION = 1  # of the rules below: another number makes every cached split stale
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """The pairs of one set.
-
-    Attributes:
-        option: how the user named the data set.
-        root: the data set.
-        layout: what it was found to be.
-        pairs: photos and masks.
-        notes: what was decided, a sentence each.
-    """
-
-    option: str
-    root: Path
-    layout: Layout
-    pairs: Pairs
-    notes: tuple[str, ...] = ()
-
-
 def load_masked_splits(wanted: Wanted) -> Splits:
     """Finds, reads and divides the photos and their masks; every file is decoded once.
 
@@ -78,18 +64,18 @@ def load_masked_splits(wanted: Wanted) -> Splits:
     if wanted.data is None:
         find_sources(None, wanted.val, wanted.calibration)  # which refuses them
         return _builtin(wanted)
-    chosen = _choose(wanted.data, wanted.val, wanted.progress)
-    classes = _classes(chosen)
+    chosen = choose_pairs(wanted.data, wanted.val, wanted.progress)
+    classes = classes_of(chosen)
     scanned = {
-        option: scan_pairs(one.pairs, _form(one, classes), one.option, wanted.progress)
+        option: scan_pairs(one.pairs, form_of(one, classes), one.option, wanted.progress)
         for option, one in chosen.items()
     }
     labels, notes = _labels(classes, chosen, scanned)
     warnings = [line for one in chosen.values() for line in one.notes] + notes
     warnings += [line for one in scanned.values() for line in one.warnings]
-    train: HashedPhotos = scanned[DATA].photos(_form(chosen[DATA], classes))
+    train: HashedPhotos = scanned[DATA].photos(form_of(chosen[DATA], classes))
     if VAL in chosen:
-        val: HashedPhotos = scanned[VAL].photos(_form(chosen[VAL], classes))
+        val: HashedPhotos = scanned[VAL].photos(form_of(chosen[VAL], classes))
     else:
         train, val = split_validation(train, VAL_FRACTION)
     train, notes = remove_overlap(train, val)
@@ -128,7 +114,7 @@ def fingerprint_masked(wanted: Wanted) -> str:
     if wanted.data is None:
         find_sources(None, wanted.val, wanted.calibration)  # which refuses them
         return digest.hexdigest()
-    for option, one in _choose(wanted.data, wanted.val, wanted.progress).items():
+    for option, one in choose_pairs(wanted.data, wanted.val, wanted.progress).items():
         digest.update(printable(f"{option} {one.root} {one.layout.classes}\n").encode())
         for pair in one.pairs.pairs:
             state = f"{pair.name} {state_of(pair.photo)} {state_of(pair.mask)}\n"
@@ -154,67 +140,8 @@ def _builtin(wanted: Wanted) -> Splits:
     )
 
 
-def _choose(data: Source, val: Source | None, progress: Progress | None) -> dict[str, _Chosen]:
-    """The pairs of the training set, and of the validation set where it has its own."""
-    layout = find_layout(data, DATA, progress)
-    role = _first((TRAIN, ALL, VALIDATION, TEST), layout)
-    held = _first((VALIDATION, TEST), layout) if role == TRAIN else None
-    notes = list(layout.notes)
-    found = {DATA: _chosen(DATA, data, layout, role or ALL)}
-    if val is not None:
-        other = find_layout(val, VAL, progress)
-        held_there = _first((VALIDATION, TEST, ALL, TRAIN), other)
-        found[VAL] = _chosen(VAL, val, other, held_there or ALL)
-        held = None
-    elif held is not None:
-        found[VAL] = _chosen(DATA, data, layout, held)
-        if held == TEST:
-            notes.append("its test photos are for validation, as there are no others")
-    left_out = [other for other in layout.parts if other not in (role, held)]
-    if left_out:
-        notes.append(f"its {' and '.join(left_out)} photos are left out")
-    found[DATA] = replace(found[DATA], notes=tuple(notes))
-    return found
-
-
-def _first(roles: Sequence[str], layout: Layout) -> str | None:
-    return next((role for role in roles if role in layout.parts), None)
-
-
-def _chosen(option: str, source: Source, layout: Layout, role: str) -> _Chosen:
-    root = Path(os.path.abspath(source))
-    return _Chosen(option, root, layout, pair_up(layout.parts[role], root, option))
-
-
-def _classes(chosen: Mapping[str, _Chosen]) -> Classes:
-    """The classes that `--data` names.
-
-    Raises:
-        UsageError: ``--val`` has others.
-    """
-    classes = chosen[DATA].layout.classes
-    others = chosen[VAL].layout.classes if VAL in chosen else classes
-    if others.labels and others.labels != classes.labels:
-        raise UsageError(
-            f"--val {chosen[VAL].root} has other classes than --data {chosen[DATA].root}",
-            cause=f"{_shown(others.labels)} in {others.source}; "
-            f"{_shown(classes.labels)} in {classes.source or '--data'}",
-            hint="give both the same classes, in the same order",
-        )
-    return classes
-
-
-def _shown(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "") if labels else "no names"
-
-
-def _form(one: _Chosen, classes: Classes) -> MaskFormat:
-    """What the values of a set's masks mean: as its own classes say, or those of ``--data``."""
-    return (one.layout.classes if one.layout.classes.labels else classes).form
-
-
 def _labels(
-    classes: Classes, chosen: Mapping[str, _Chosen], scanned: Mapping[str, ScannedPairs]
+    classes: Classes, chosen: Mapping[str, ChosenPairs], scanned: Mapping[str, ScannedPairs]
 ) -> tuple[tuple[str, ...], list[str]]:
     """The names of the classes, and what is said of them.
 
@@ -237,12 +164,30 @@ def _labels(
             hint="name the class, or write 255 where a pixel is of none",
         )
     if classes.labels:
-        return classes.labels, []
+        return _checked(classes), []
     labels = tuple(f"class{index}" for index in range(count))
     return labels, [
         f"no file names the classes: they are class0 to class{count - 1}, after the highest value "
         "in the masks; a classes.txt with a name a line names them"
     ]
+
+
+def _checked(classes: Classes) -> tuple[str, ...]:
+    """The names of classes in the form in which files hold them.
+
+    Raises:
+        UsageError: no file of labels can hold one, or two are alike.
+    """
+    labels = tuple(map(canonical, classes.labels))
+    for label in labels:
+        problem = problem_of(label) or (labels.count(label) > 1 and "two classes have it")
+        if problem:
+            raise UsageError(
+                f"a class in {classes.source} has a name that no file of labels can hold",
+                cause=f"{label!r}: {problem}",
+                hint="rename the class",
+            )
+    return labels
 
 
 def _missing_classes(
@@ -257,7 +202,7 @@ def _missing_classes(
         if missing:
             yield (
                 f"{len(missing)} of the {len(labels)} classes are in no {what} photo: "
-                f"{_shown(missing)}"
+                f"{some(missing)}"
             )
 
 
@@ -286,7 +231,7 @@ def _list_calibration(source: Source) -> Listing:
         layout = match_layout(root) if root.is_dir() else None
     except OSError as error:
         raise UsageError(f"{CALIBRATION} {source} cannot be read", cause=str(error)) from error
-    role = _first((TRAIN, ALL, VALIDATION, TEST), layout) if layout is not None else None
+    role = first_part((TRAIN, ALL, VALIDATION, TEST), layout) if layout is not None else None
     if layout is None or role is None:
         return list_source(source, CALIBRATION, classes=False)
     paths = layout.parts[role].photos.values()

@@ -122,6 +122,14 @@ def test_batches_are_the_same_for_any_number_of_workers(
     assert content(wrap(PHOTOS), workers=1) == content(PHOTOS, workers=5)
 
 
+def test_a_share_of_a_short_batch_may_be_empty() -> None:
+    part = Part(0, 0, share=(2, 3))
+    given = {"augmentation": MaskedAugmentation(), "drop_last": False}
+    *_, last = train_batches(PHOTOS, INPUT, 11, part, **given)  # type: ignore[arg-type]
+    assert [array.shape for array in last] == [(0, 32, 32, 3), (0, 32, 32), (0,)]
+    assert [array.dtype for array in last] == [np.uint8, np.uint8, np.int64]
+
+
 def test_shares_of_several_processes_make_up_the_batches() -> None:
     def batches(**part: object) -> list[np.ndarray]:
         given = Part(0, 1, **part)  # type: ignore[arg-type]

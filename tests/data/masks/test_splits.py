@@ -96,6 +96,9 @@ def test_val_is_a_data_set_of_its_own(tmp_path: Path) -> None:
     assert "its validation photos are left out" in splits.warnings
     os.unlink(val / "classes.txt")
     assert len(load_masked_splits(Wanted(data, val)).val) == 8
+    own = load_masked_splits(Wanted(data, data / "val"))
+    assert own.train.names == load_masked_splits(Wanted(data)).train.names
+    assert not any("left out" in line for line in own.warnings)
     inner = load_masked_splits(Wanted(data / "train", data))
     assert all(name.startswith("val/") for name in inner.val.names)
 
@@ -123,9 +126,10 @@ def test_calibration_photos_need_no_masks(tmp_path: Path) -> None:
     data = write_divided(tmp_path / "set")
     for number in range(12):
         write_photo(tmp_path / "flat" / f"{number}.jpg", 900 + number)
+    write_photo(tmp_path / "flat" / "0.png", 999)  # one name, two endings
     shutil.copy(data / "val" / "images" / "p020.jpg", tmp_path / "flat")
     splits = load_masked_splits(Wanted(data, calibration=tmp_path / "flat"))
-    assert len(splits.calibration) == 12
+    assert len(splits.calibration) == 13
     assert "1 calibration photos are validation photos and are left out" in splits.warnings
     Splits.from_dict(json.loads(json.dumps(splits.to_dict())))
 
@@ -145,6 +149,20 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     splits = load_masked_splits(Wanted(data))
     assert splits.labels == ("class0", "class1", "class2")
     assert "no file names the classes" in splits.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [("e\u0301\n\u00e9\nsky\n", "two classes"), ("a\u0007b\ncar\nsky\n", "control")],
+)
+def test_names_that_no_later_file_can_hold_are_refused(
+    tmp_path: Path, names: str, cause: str
+) -> None:
+    data = write_data_set(tmp_path)
+    (data / "classes.txt").write_text(names, encoding="utf-8")
+    with pytest.raises(UsageError, match="has a name that no file of labels can hold") as caught:
+        load_masked_splits(Wanted(data))
+    assert cause in (caught.value.cause or "")
 
 
 def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:
