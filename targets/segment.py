@@ -99,13 +99,8 @@ def segment(
         "output": task.map.kind,
         "labels_note": labels.note or metadata.labels_problem,
         "photos": [
-            {
-                "photo": name,
-                "drawn": _write(drawn, partial(_overlay, pixels, found)),
-                "mask": _write(masked, partial(_indices, found)),
-                "classes": shares(found, labels.names),
-            }
-            for name, pixels, found, drawn, masked in zip(
+            _drawn(name, pixels, found, drawing, masked, labels.names)
+            for name, pixels, found, drawing, masked in zip(
                 [str(photo) for photo in photos] or [TEST_PICTURE],
                 shown,
                 maps,
@@ -114,6 +109,23 @@ def segment(
             )
         ],
         "latency_ms": answer.latency,
+    }
+
+
+def _drawn(
+    name: str,
+    pixels: Pixels,
+    classes: NDArray[np.uint8],
+    drawing: Path | None,
+    mask: Path | None,
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    """Writes the pictures of one photo, and returns what is said of it."""
+    return {
+        "photo": name,
+        "drawn": _write(drawing, partial(_overlay, pixels, classes)),
+        "mask": _write(mask, partial(_indices, classes)),
+        "classes": shares(classes, labels),
     }
 
 

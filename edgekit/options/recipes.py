@@ -83,7 +83,8 @@ def make_teacher(options: BuildOptions, student: StudentRecipe) -> Recipe:
 def make_qat_recipe(options: BuildOptions) -> QatRecipe:
     """The recipe of quantization-aware training that the options ask for."""
     file = _find(options, ("qat",)) or read_recipe("qat", model=options.spec.name)
-    given = _builtin(options) | _given(options, SHARED)
+    own = {name: value for name, value in _own_loss(options).items() if name not in file.values}
+    given = own | _builtin(options) | _given(options, SHARED)
     given |= _given(options, ("epochs", *own_fields(QatRecipe)), "qat_")
     given["learning_rate"] = options.qat_rate
     if options.distill_only:
@@ -114,6 +115,12 @@ def _builtin(options: BuildOptions) -> dict[str, Any]:
         return {}
     shapes = read_recipe(find_task(options.spec.task).recipes.shapes)
     return {"min_crop_area": shapes.values["min_crop_area"]}
+
+
+def _own_loss(options: BuildOptions) -> dict[str, Any]:
+    """What the task's recipe says of the loss, which holds of training in 8 bits, too."""
+    values = read_recipe(find_task(options.spec.task).recipes.finetune).values
+    return {name: values[name] for name in ("loss", "label_smoothing") if name in values}
 
 
 def _given(options: BuildOptions, fields: Iterable[str], prefix: str = "") -> dict[str, Any]:

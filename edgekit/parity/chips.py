@@ -87,7 +87,7 @@ def run_chips(
         path: the int8 .tflite file.
         executions: of it.
         pixels: the photos, uint8 [n, height, width, 3].
-        expected: what LiteRT's reference kernels answer, [n, outputs].
+        expected: what LiteRT's reference kernels answer, [n, …].
         progress: told how far it is.
 
     Returns:
@@ -96,8 +96,9 @@ def run_chips(
     outputs, results = {}, []
     for execution in executions:
         batch = pixels[: execution.most]
-        ran = execution.run(Path(path), batch, partial(progress, execution.row)).outputs
-        same = (ran == expected[: len(ran)]).all(axis=1)
+        flat = execution.run(Path(path), batch, partial(progress, execution.row)).outputs
+        ran = flat.reshape(len(flat), *expected.shape[1:])  # NHWC of maps, as in the file
+        same = (ran == expected[: len(ran)]).reshape(len(ran), -1).all(axis=1)
         first = None
         if not same.all():
             photo = batch[int(np.flatnonzero(~same)[0])]

@@ -309,7 +309,8 @@ def _counterparts(
         return {
             index: (name, reals[name])
             for name, index in found.tensors.items()
-            if name in reals and reals[name].shape[1:] == model.tensors[index].shape[1:]
+            if name in reals.keys() - reference.class_tensors
+            and reals[name].shape[1:] == model.tensors[index].shape[1:]
         }
     if subject.float_file is None:
         return {}

@@ -20,6 +20,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runs import open_run
+from edgekit.runtimes.base import answer_of
 from edgekit.runtimes.interpreter import Kernels, dequantize
 from edgekit.runtimes.litert import LiteRT
 from edgekit.runtimes.open import RUNTIMES, open_classifier
@@ -156,7 +157,8 @@ def executions(
         builtin: the file with built-in kernels.
 
     Returns:
-        Functions from pixels, uint8 [n, height, width, 3], to real outputs [n, classes].
+        Functions from pixels, uint8 [n, height, width, 3], to answers
+        (`edgekit.runtimes.base.Classifier`).
     """
     floats: dict[str, Execution] = {}
     if subject.graph is not None:
@@ -227,8 +229,9 @@ def _integers(wanted: TFLiteModel, feed: Callable[[Pixels], Array]) -> Execution
 
     def run(pixels: Pixels) -> Array:
         # One at a time: all tensors of a photo are kept until it is done.
-        raw = [run_model(wanted, feed(photo))[output.index][0] for photo in pixels]
-        return dequantize(np.stack(raw), output.scale, output.zero_point)
+        raw = (run_model(wanted, feed(photo))[output.index] for photo in pixels)
+        each = [answer_of(one, channels_first=False) for one in raw]
+        return dequantize(np.stack(each), output.scale, output.zero_point)
 
     return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.data.preprocessing import DEFAULT_FIT, Preprocessing
 from edgekit.report.document import Document, task_of
 from edgekit.runs import model_file
 
@@ -16,11 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 {labels}photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-side = int({crop} * min(photo.size) + 1e-6)  # the centre square
-left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2
-box = (left, top, left + side, top + side)
-pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))
-
+{shown}
 model = Interpreter({model!r})
 model.allocate_tensors()
 source, result = model.get_input_details()[0], model.get_output_details()[0]
@@ -35,6 +32,27 @@ scores = model.get_tensor(result["index"])[0]
 {answer}
 """
 
+#: How a photo becomes square, by `edgekit.data.placement.FITS`.
+SHOWN = {
+    "crop": """\
+side = int({crop} * min(photo.size) + 1e-6)  # the centre square
+left, top = (photo.width - side + 1) // 2, (photo.height - side + 1) // 2
+box = (left, top, left + side, top + side)
+pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}, box=box))
+""",
+    "pad": """\
+scale = {size} / max(photo.size)  # all of it, with a margin
+width, height = (max(1, min({size}, round(length * scale))) for length in photo.size)
+square = Image.new("RGB", ({size}, {size}), {margin})
+part = photo.resize((width, height), Image.Resampling.{interpolation})
+square.paste(part, (({size} - width) // 2, ({size} - height) // 2))
+pixels = np.array(square)
+""",
+    "stretch": """\
+pixels = np.array(photo.resize(({size}, {size}), Image.Resampling.{interpolation}))
+""",
+}
+
 WEIGHTS = """\
 import json
 from pathlib import Path
@@ -43,7 +61,7 @@ import torch
 from PIL import Image, ImageOps
 
 from edgekit.networks.graph import Graph
-from edgekit.networks.predict import to_array, to_input
+from edgekit.networks.predict import to_answers, to_input
 from edgekit.networks.torch_network import Network
 from edgekit.data.preprocessing import Preprocessing
 
@@ -54,7 +72,7 @@ pixels = preprocessing.pixels(photo)
 
 network = Network(Graph.load(Path({graph!r}))).eval()
 with torch.inference_mode():
-    scores = to_array(network(to_input(pixels[None], preprocessing, "cpu")))[0]
+    scores = to_answers(network(to_input(pixels[None], preprocessing, "cpu")))[0]
 {answer}
 """
 
@@ -81,12 +99,21 @@ def python_snippet(document: Document) -> str | None:
         imports="import json\n\n" if classifies and not inline else "",
         labels=names if classifies else "",
         answer=answer.format(labels="LABELS") if classifies else "print(scores)  # embedding",
-        crop=record["crop_fraction"],
-        size=record["resolution"],
-        interpolation=record["interpolation"].upper(),
+        shown=_shown(record),
         mean=int8["input_mean"] if int8 else record["mean"],
         std=int8["input_std"] if int8 else record["std"],
         model=model,
+    )
+
+
+def _shown(record: dict[str, Any]) -> str:
+    """The lines that make uint8 pixels of a photo."""
+    fit = record.get("fit", DEFAULT_FIT)
+    return SHOWN[fit].format(
+        crop=record["crop_fraction"],
+        size=record["resolution"],
+        interpolation=record["interpolation"].upper(),
+        margin=Preprocessing.from_dict(record).margin if fit == "pad" else None,
     )
 
 

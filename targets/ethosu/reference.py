@@ -65,5 +65,8 @@ def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[Any]:
     """
     dtype = np.dtype(tensor.dtype)
     values = outputs.view(dtype) if outputs.dtype.itemsize == dtype.itemsize else outputs
+    if tensor.scale is None and dtype == np.uint8:
+        # Numbers of classes: the converter takes all bytes for scaled ones, and shifts them.
+        values = values.astype(np.uint8) ^ np.uint8(128)
     answers = as_answers(values, channels_first=False)
     return answers if tensor.scale is None else dequantize(answers, tensor.scale, tensor.zero_point)

@@ -141,7 +141,11 @@ def run(
     Returns:
         ``milliseconds`` of one, the median, and ``outputs`` [n, ...], maps NCHW.
     """
-    method = _open(arguments["program"]).load_method("forward")
+    program = _open(arguments["program"])
+    try:
+        method = program.load_method("forward")
+    except RuntimeError as error:  # an operator that neither XNNPACK nor its own kernels have
+        raise Refused(str(error)) from error
     outputs, seconds = [], []
     inputs = torch.from_numpy(arrays["inputs"])
     method.execute([inputs[:1]])  # the first run is slower

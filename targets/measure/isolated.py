@@ -181,8 +181,8 @@ def read_answering(path: StrPath) -> tuple[TFLiteModel, Metadata, FileTask]:
 def _refuse_oblong(path: StrPath, model: TFLiteModel) -> None:
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     if height != width:
-        cause = f"its input is {height} x {width} pixels"
-        raise UsageError(f"{path} does not take square photos", cause=cause)
+        sides = f"its input is {height} x {width} pixels"
+        raise UsageError(f"{path} does not take square photos", cause=sides)
 
 
 def run(
@@ -349,10 +349,7 @@ def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any
 
 
 def dequantize(model: TFLiteModel, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What raw outputs mean: (q - zero_point) * scale, or themselves in float.
-
-    A map of integers without a scale is one of classes, and stays as it is.
-    """
+    """What raw outputs mean: (q - zero_point) * scale; of a map, classes as they are; or floats."""
     output = model.tensors[model.outputs[0]]
     if output.scale is None:
         is_classes = raw.ndim > 2 and raw.dtype.kind in "iu"

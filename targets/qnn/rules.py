@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from edgekit.converters.findings import ERROR, WARNING, Finding
 from edgekit.converters.onnx.file import OnnxModel
 from edgekit.converters.onnx.operators import Operator
+from edgekit.targets.npus.classes import resized_classes
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 #: An activation goes with what is in front of it.
@@ -19,11 +20,12 @@ Find = Callable[[OnnxModel], Iterator[tuple[str, str]]]
 
 def findings(model: OnnxModel) -> list[Finding]:
     """Returns what in a file does not suit Hexagon's compiler."""
-    return [
+    found = [
         Finding(severity, rule, where, message, fix)
         for severity, rule, find, fix in _RULES
         for where, message in find(model)
     ]
+    return [*found, *resized_classes(model)]
 
 
 def _fixed_size(model: OnnxModel) -> Iterator[tuple[str, str]]:

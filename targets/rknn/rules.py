@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.converters.findings import ERROR, Finding
 from edgekit.converters.onnx.file import OnnxModel
+from edgekit.targets.npus.classes import resized_classes
 
 
 def findings(model: OnnxModel) -> list[Finding]:
@@ -20,4 +21,4 @@ def findings(model: OnnxModel) -> list[Finding]:
         message = f"its shape {list(shape)} is not fixed"
         fix = "write it without `--dynamic-batch`, for one photo"
         return [Finding(ERROR, "fixed-size", f"input '{image.name}'", message, fix)]
-    return []
+    return list(resized_classes(model))

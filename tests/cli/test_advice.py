@@ -21,7 +21,7 @@ OF_OTHERS = {
     ("edgekit.tasks.classification.device_program", "--top"),
     ("edgekit.tasks.classification.device_program", "--delegate"),
     ("edgekit.tasks.classification.device_program", "--threads"),
-    ("edgekit.targets.deploy.deploy", "--top"),
+    *(("edgekit.targets.deploy.programs", name) for name in ("--top", "--map", "--no-drawing")),
     *((f"edgekit.targets.ethosu.{of}", name) for of, name in VELA),
     ("edgekit.targets.imx500.compiler", "--memory-report"),  # imxconv-pt, as are these
     ("edgekit.targets.imx500.options", "--input-persistency"),

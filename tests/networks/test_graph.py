@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from map_graphs import CASES
+from map_graphs import quantized as quantized_map
 from pooled import pooled, quantized
 
 from edgekit.errors import UsageError
@@ -146,3 +148,13 @@ def test_the_header_is_plain_json(graph, tmp_path):
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
     described = json.loads(header["__metadata__"]["edgekit"])
     assert described["nodes"][0]["op"] == "Conv2D"
+
+
+@pytest.mark.parametrize("name", ["unet classes", "aspp logits", "aspp classes-fused"])
+def test_a_network_of_maps_comes_back_from_its_file(name, tmp_path):
+    graph = quantized_map(CASES[name]())
+    graph.save(tmp_path / "map.graph")
+    again = Graph.load(tmp_path / "map.graph")
+    assert (again.nodes, again.shapes, again.quant) == (graph.nodes, graph.shapes, graph.quant)
+    assert again.class_tensors == graph.class_tensors
+    assert again.classes == graph.classes

@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 import torch
 from map_formats import TFLITE, in_tflite, in_torch, nchw, simulated
-from map_graphs import CASES, aspp, inputs, pixels, quantized, unet
+from map_graphs import CASES, MEAN, STD, aspp, inputs, pixels, quantized, unet
 
 from edgekit.calibration import equalize, pair_sums, sensitivity, statistics
+from edgekit.calibration.activations import (
+    int16_ranges,
+    with_float_activations,
+    with_int16_activations,
+)
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.mixed import keep_float
-from edgekit.calibration.quantize import collect
+from edgekit.calibration.quantize import collect, fixed_ranges
 from edgekit.calibration.quantized_network import QuantizedNetwork
 from edgekit.calibration.rounding import Rounding, learn_rounding
 from edgekit.calibration.simulate import Simulation
 from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Concat, Conv2D
-from edgekit.networks.quantization import is_mixed, scale_owners
+from edgekit.networks.quantization import is_mixed, reals, scale_owners
+from edgekit.networks.schemes import scheme_of
 from edgekit.networks.torch_network import Network
 
 NETWORKS = pytest.mark.parametrize("make", [unet, aspp])
@@ -192,3 +198,27 @@ def test_the_float_network_and_its_classes_agree():
         x = nchw(graph)
         logits = Network(up_to_logits(graph)).eval()(x)
         assert torch.equal(logits.argmax(1), Network(graph).eval()(x))
+
+
+@pytest.mark.parametrize("name", ["unet logits", "aspp logits", "aspp classes"])
+def test_activations_of_16_bits_are_nearly_exact(name):
+    graph = CASES[name]()
+    histograms = collect(graph, [inputs(graph)])
+    ranges = int16_ranges(histograms) | fixed_ranges(graph, MEAN, STD, "int16")
+    wide = with_int16_activations(graph, int8(name), ranges)
+    assert scheme_of(wide) == "w8a16-static"
+    kernels = replace(graph, weights=simulate_kernels(graph, wide))
+    if graph.class_tensors:
+        assert (simulated(wide) == in_torch(kernels)).mean() > 0.99
+    else:
+        step = wide.quant[graph.output].scale[0]
+        assert np.abs(simulated(wide) - in_torch(kernels)).max() < 40 * step
+    assert scheme_of(with_float_activations(graph, int8(name))) == "w8-dynamic"
+
+
+def simulate_kernels(graph: Graph, wide: Graph) -> dict[str, np.ndarray]:
+    """The float network's weights, with the kernels of the other on their grid."""
+    return {
+        name: reals(array, wide.quant[name]) if name.endswith("/kernel") else array
+        for name, array in graph.weights.items()
+    }

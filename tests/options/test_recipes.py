@@ -236,6 +236,17 @@ def test_a_task_has_its_own_recipes(given, name):
     assert make_recipe(asked) == named(name)
 
 
+def test_training_in_8_bits_has_the_loss_of_the_task(tmp_path):
+    asked = BuildOptions.make("unet-lite0", quantize="qat")
+    recipe = make_qat_recipe(asked)
+    assert (recipe.loss, recipe.label_smoothing) == ("cross-entropy+dice", 0.0)
+    assert make_qat_recipe(dataclasses.replace(asked, loss="lovasz")).loss == "lovasz"
+    assert make_qat_recipe(qat()).loss == ""
+    (tmp_path / "own.toml").write_text('kind = "qat"\nepochs = 1\nloss = "dice"\n')
+    asked = dataclasses.replace(asked, recipes=(str(tmp_path / "own.toml"),))
+    assert make_qat_recipe(asked).loss == "dice"
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [

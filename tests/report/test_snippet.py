@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from places import SHARED
 from prerequisites import needs
 
+from edgekit.data.placement import FITS
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.report import Document, write_json
 from edgekit.report.snippet import python_snippet
@@ -52,6 +53,7 @@ def test_is_python_whatever_the_labels(document: Document, count: int) -> None:
     assert max(map(len, snippet.splitlines())) < 200
 
 
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(("crop", "interpolation"), [(0.875, "bicubic"), (1.0, "bilinear")])
 def test_sees_the_same_pixels(
     tmp_path: Path,
@@ -59,13 +61,14 @@ def test_sees_the_same_pixels(
     document: Document,
     crop: float,
     interpolation: str,
+    fit: str,
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8)
     photo = Image.fromarray(noise).resize((332, 244))
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
     photo.save(tmp_path / "photo.jpg", exif=exif)
-    document["preprocessing"].update(crop_fraction=crop, interpolation=interpolation)
+    document["preprocessing"].update(crop_fraction=crop, interpolation=interpolation, fit=fit)
     snippet = python_snippet(document)
     assert snippet
     monkeypatch.chdir(tmp_path)

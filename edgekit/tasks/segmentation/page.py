@@ -52,7 +52,8 @@ class SegmentationPage(Page):
 
     folder = Path(__file__).parent
     answer = (
-        "classes = scores.argmax(-1) if scores.ndim > 2 else scores\n"
+        "maps = scores.reshape(*scores.shape[:2], -1)\n"
+        "classes = maps.argmax(-1) if maps.shape[-1] > 1 else maps[..., 0]\n"
         "print({{name: int((classes == i).sum()) for i, name in enumerate({labels})}})"
     )
 

@@ -100,9 +100,10 @@ def test_the_terminal_shows_the_interval_and_the_drop():
     assert cells["95 % interval"].count(" to ") == 1
 
 
-@pytest.mark.parametrize("ends", ["logits", "classes"])
-def test_the_answer_is_counted_by_class(ends, capsys):
-    scores = np.eye(11)[MASKS[0]] if ends == "logits" else MASKS[0]
+@pytest.mark.parametrize(
+    "scores", [np.eye(11)[MASKS[0]], MASKS[0], MASKS[0][..., None]], ids=["logits", "classes", "1"]
+)
+def test_the_answer_is_counted_by_class(scores, capsys):
     answer = TASK.page.answer.format(labels=repr(list(NAMES)))
     exec(answer, {"scores": scores})  # noqa: S102 - the text under test
     counted = dict(zip(NAMES, np.bincount(MASKS[0].ravel(), minlength=11).tolist(), strict=True))
