@@ -53,8 +53,12 @@ def write_untrained(
     graph = replace(graph, weights=_draw(graph))
     graph, mean, std = absorb_normalization(graph, spec.mean, spec.std, "common-zero")
     graph = rewrite(graph)
-    ranges = {node.name: RANGES.get(_activation(node), OTHER_RANGE) for node in graph.nodes}
-    ranges = {name: pair for name, pair in ranges.items() if name not in scale_owners(graph)}
+    without = scale_owners(graph).keys() | graph.class_tensors
+    ranges = {
+        node.name: RANGES.get(_activation(node), OTHER_RANGE)
+        for node in graph.nodes
+        if node.name not in without
+    }
     return convert(quantize(graph, ranges | fixed_ranges(graph, mean, std)), io=io)
 
 

@@ -60,6 +60,12 @@ def _check(options: BuildOptions, recipe: Recipe) -> None:
     for name, reason in task.lacking.items():
         if asked[name]:
             raise UsageError(f"{task.name} has no {name}", cause=reason)
+    if options.spec.decoder is not None and recipe.stages > 1 and recipe.first_size < 1:
+        raise UsageError(
+            f"{options.spec.name} cannot be trained at sizes that grow",
+            cause="its decoder resizes maps to fixed sizes",
+            hint="--first-size 1, or --stages 1",
+        )
     if recipe.loss or recipe.class_weights != UNWEIGHTED:  # torch takes a second to import
         task.learning.check(recipe.objective(lambda: (1.0,)))
 

@@ -7,6 +7,7 @@ from edgekit.networks.efficientnet.spec import SPECS, find_spec
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.options.build import BuildOptions
 from edgekit.options.decoder import with_decoder_options
+from edgekit.options.recipes import make_recipe
 
 
 def test_a_decoder_is_as_the_options_say():
@@ -59,6 +60,18 @@ def test_a_photo_is_padded_for_segmentation_and_cropped_for_classes_unless_asked
             BuildOptions.make(model, crop=0.9, fit=fit)
     with pytest.raises(UsageError, match="--fit 'squeeze' is not known"):
         BuildOptions.make("b0", fit="squeeze")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"stages": 2, "first_size": 0.5}, {"recipes": "v2-progressive", "mixup": 0.0}],
+)
+def test_a_network_of_one_size_does_not_grow_in_training(given):
+    with pytest.raises(UsageError, match="cannot be trained at sizes that grow") as caught:
+        make_recipe(BuildOptions.make("unet-lite0", data="photos", **given))
+    assert "--stages 1" in caught.value.hint
+    assert make_recipe(BuildOptions.make("unet-lite0", data="photos", stages=2)).stages == 2
+    assert make_recipe(BuildOptions.make("lite0", data="photos", **given)).first_size < 1
 
 
 def test_the_option_knows_every_fit():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -265,8 +266,9 @@ def _meet(ruler: _Ruler, budget: int, coefficients: tuple[float, float, float]) 
     structure = _structure(scaled(nearest))
     for digits in (1, 2):  # the shortest phi that gives this network
         short = round(round(nearest / PHI_PARTS, digits) * PHI_PARTS)
-        if _structure(scaled(short)) == structure:
-            return short / PHI_PARTS
+        with suppress(UsageError):  # one that is rounded may be out of range
+            if _structure(scaled(short)) == structure:
+                return short / PHI_PARTS
     return nearest / PHI_PARTS
 
 

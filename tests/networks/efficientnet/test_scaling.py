@@ -26,8 +26,9 @@ def test_a_scaled_network_for_segmentation_has_a_scaled_backbone_and_its_own_dec
     scaled = scale_spec(spec, width=0.5)
     assert (scaled.name, scaled.decoder) == ("unet-lite0-w0.5", spec.decoder)
     assert scaled.backbone == scale_spec(LITE0, width=0.5)
-    found = search(scale_spec(spec, width=0.2, depth=0.2), 150_000_000, step=0.5, tolerance=0.5)
-    assert abs(found[0].macs - 150_000_000) < 15_000_000
+    # A budget near the decoder's own cost leads to coefficients at the ends of their range.
+    found = search(spec, 300_000_000, step=0.25, tolerance=0.5)
+    assert abs(found[0].macs - 300_000_000) < 15_000_000
 
 
 def test_phi_multiplies_what_the_variant_has():
