@@ -81,7 +81,7 @@ def _lines(found: Parity) -> Iterator[str]:
 
 
 def _end_to_end(found: Parity) -> Iterator[str]:
-    yield from ("", f"{'end to end':41} {'top-1 agree':>11} {'mean LSB':>9} {'KL':>9}")
+    yield from ("", f"{'end to end':41} {'     agree':>11} {'mean LSB':>9} {'KL':>9}")
     for pair in found["pairs"]:
         yield f"{pair['a']:20} {pair['b']:20} {_figures(pair)}"
     yield f"{'noise floor: the worst pair of int8 forms':41} {_figures(found['noise_floor'])}"

@@ -168,7 +168,8 @@ def pixels(graph: Graph, count: int = 6) -> NDArray[np.uint8]:
     """Photos of patches of colour, uint8 NHWC."""
     height, width, channels = graph.shapes[graph.input]
     rng = np.random.default_rng(5)
-    patches = rng.integers(0, 256, (count, 6, 6, channels)).repeat(9, 1).repeat(9, 2)
+    side = max(9, -(-max(height, width) // 6))
+    patches = rng.integers(0, 256, (count, 6, 6, channels)).repeat(side, 1).repeat(side, 2)
     photos = patches[:, :height, :width] + rng.normal(0, 25, (count, height, width, channels))
     return photos.round().clip(0, 255).astype(np.uint8)
 
