@@ -176,7 +176,7 @@ OPERATORS: dict[type[Node], Row] = {
         "TILE",
         lambda graph, node: ("TileOptions", {}),
         _repeats,
-        # Its third version takes int8, but came with TensorFlow 2.8: no compiler for the Edge TPU
+        # Its third version takes int8, but came with TensorFlow 2.8: no compiler that embeds 2.5
         # has it. What int16 stands for is exact in float32.
         instead={"int8": "uint8", "int16": "float32"},
     ),

@@ -155,6 +155,8 @@ def make_plan(
         EvaluateTorch(trained=base.trained, device=device),
         EvaluateSimulation(quantized=finished, device=device),
     ]
+    if output:
+        measured.append(EvaluateTorch(trained=base.trained, device=device, output=output))
     stages |= _by_name(measured) | _by_name(_measure(files.values(), threads))
     stages["evaluate w8a8-builtin"] = EvaluateFile(
         converted=files["w8a8"], kernels="builtin", threads=threads

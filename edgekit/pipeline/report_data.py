@@ -31,6 +31,7 @@ from edgekit.pipeline.stage import Outcome
 from edgekit.pipeline.stages.evaluate import spread_photos
 from edgekit.report.diagnosis import diagnose, emitted, explain, explain_inversion
 from edgekit.report.document import (
+    REFERENCE,
     SCHEMA_VERSION,
     Document,
     NoiseFloor,
@@ -94,7 +95,7 @@ def describe_run(
         schema_version=SCHEMA_VERSION,
         edgekit_version=__version__,
         model=plan.base.spec.name,
-        output="logits" if options.head == "classifier" else "embedding",
+        output=(options.output or "logits") if options.head == "classifier" else "embedding",
         command=command_line(options, command),
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         rows=list(rows),
@@ -254,7 +255,7 @@ def make_rows(
     integers = [form for form in hosted if form not in floats]
     rows = []
     for stage, role, runtime, written in (
-        ("fp32-torch", "fp32-torch", torch, ()),
+        *((role, role, torch, ()) for role in _floats(outcomes)),
         *((f"{name}-tflite",) * 2 + (litert, (name,)) for name in (FP32, *SCHEMES)),
         *(_form_row(form) for form in floats),
         (f"{int8}-sim", "w8a8-sim", torch, ()),
@@ -280,6 +281,12 @@ def make_rows(
 
 def _task(outcomes: Outcomes) -> Task:
     return runs.read_task(outcomes["weights"].folder)
+
+
+def _floats(outcomes: Outcomes) -> list[str]:
+    """The rows of the float network in torch: with the task's default output, then with others."""
+    first = f"evaluate {REFERENCE}"
+    return [name.removeprefix("evaluate ") for name in outcomes if name.startswith(first)]
 
 
 def _labels(outcomes: Outcomes, splits: Splits) -> Any:

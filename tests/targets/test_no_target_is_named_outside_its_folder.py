@@ -15,8 +15,9 @@ WORDS = {"edgetpu": r"edge[ _-]?tpu|coral", "ethosu": r"ethos|\bvela\b|\btosa\b"
 #: Files that may name one all the same, and why.
 EXCEPTIONS = {
     "edgetpu": {
-        "edgekit/networks/efficientnet/architecture.py": "variants are called EfficientNet-EdgeTPU",
+        "edgekit/networks/efficientnet/backbone.py": "variants are called EfficientNet-EdgeTPU",
         "edgekit/networks/efficientnet/spec.py": "likewise",
+        "edgekit/networks/efficientnet/stages.py": "likewise",
         "converters/weights/tf1.py": "likewise",
         "edgekit/training/recipes/scratch-v1.toml": "likewise",
         "converters/classifier.py": "cites the repository google-coral/edgetpu",

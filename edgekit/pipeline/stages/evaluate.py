@@ -37,12 +37,17 @@ class EvaluateTorch(Stage):
     Attributes:
         trained: the stage that left it.
         device: torch device, or ``auto``.
+        output: what files end with; empty for the task's default, which all are compared with.
     """
 
     trained: Weights | Train
     device: str = field(metadata=UNHASHED)
+    output: str = ""
 
-    title = "evaluate fp32-torch"
+    @property
+    def name(self) -> str:
+        """As the user sees it."""
+        return f"evaluate fp32-torch-{self.output}" if self.output else "evaluate fp32-torch"
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
@@ -50,7 +55,8 @@ class EvaluateTorch(Stage):
 
         photos = read_splits(of(self.trained.data)).val
         preprocessing = read_preprocessing(of(self.trained.weights))
-        network = Network(Graph.load(of(self.trained) / GRAPH))
+        graph, task = Graph.load(of(self.trained) / GRAPH), find_task(preprocessing.task)
+        network = Network(task.end_with(graph, self.output or task.outputs[0]))
         outputs = _predict(network, photos, preprocessing, self.device, progress)
         return keep_outputs(folder, outputs, photos, preprocessing)
 

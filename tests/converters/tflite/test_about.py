@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
+import tempfile
+from pathlib import Path
 
 import flatbuffers
+import numpy as np
 import pytest
 from described import embed
 from flatbuffers import number_types
 from flatbuffers.table import Table
-from map_files import LABELS, contents, preprocessing
+from map_files import LABELS, SIDE, contents, photo, preprocessing
+from prerequisites import NEEDS
 from tiny_tflite import TinyModel
 
 from edgekit.converters.tflite import container
@@ -19,6 +23,7 @@ from edgekit.converters.tflite.about import colors_text
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
+from edgekit.runtimes.litert import LiteRT
 
 OUTPUTS = [("unet", "logits"), ("aspp", "logits"), ("unet", "classes"), ("aspp", "classes-fused")]
 #: The first colours of ``kColorMap`` in image_segmenter.cc of the Task Library.
@@ -143,3 +148,27 @@ def test_an_activation_that_is_damaged_is_no_crash():
     assert fields.segmenter_activation({"custom_metadata": [{"name": "other"}]}) == ""
     whole = fields.segmenter_options("sigmoid")
     assert fields.segmenter_activation({"custom_metadata": [whole]}) == "sigmoid"
+
+
+@pytest.mark.parametrize("is_float", [False, True], ids=["uint8", "float32"])
+def test_mediapipe_segments_with_our_labels_and_our_activation(is_float):
+    mediapipe = pytest.importorskip("mediapipe", reason=NEEDS["mediapipe"].reason)
+    tasks, data = mediapipe.tasks, contents("unet", "logits", is_float=is_float)
+    options = tasks.vision.ImageSegmenterOptions(
+        base_options=tasks.BaseOptions(model_asset_buffer=data),
+        output_category_mask=True,
+        output_confidence_masks=True,
+    )
+    pixels = photo(SIDE, SIDE)
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+    with tasks.vision.ImageSegmenter.create_from_options(options) as segmenter:
+        assert segmenter.labels == list(LABELS["unet"])
+        found = segmenter.segment(image)
+    confidences = np.stack([np.squeeze(mask.numpy_view()) for mask in found.confidence_masks])
+    assert confidences.sum(axis=0) == pytest.approx(1, abs=1e-4)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.tflite"
+        path.write_bytes(data)
+        logits = LiteRT(path).run(pixels[None])[0]
+    same = (np.squeeze(found.category_mask.numpy_view()) == logits.argmax(-1)).mean()
+    assert same > 0.98
