@@ -137,9 +137,15 @@ def _score(
     task: Task, compiled: Any, items: Iterable[tuple[NDArray[Any], int]]
 ) -> tuple[float, list[float]]:
     """The metric of the photos, and that of each alone."""
-    tallies = [task.tally(compiled(photo)[0], np.array([label])) for photo, label in items]
+    answers = ((compiled(photo)[0], np.array([label])) for photo, label in items)
+    tallies = [task.tally(task.keep(_channels_last(found)), label) for found, label in answers]
     total = [sum(sums) for sums in zip(*tallies, strict=True)]
     return task.score(total), [task.score(tally) for tally in tallies]
+
+
+def _channels_last(output: NDArray[Any]) -> NDArray[Any]:
+    """Maps NHWC, as tasks take them."""
+    return np.moveaxis(output, 1, -1) if output.ndim == 4 else output
 
 
 @contextmanager

@@ -164,6 +164,12 @@ class _Build(StageRun):
 
     def run(self) -> Run:
         self.prepare()
+        base = self.plan.base
+        if (better := base.spec.side_near(base.resolution)) != base.resolution:
+            self.console.note(
+                f"{base.spec.name} has exact resizes at sides of 16 n + 1, which kernels compute "
+                f"alike: --resolution {better} in place of {base.resolution}"
+            )
         level, reason = known_risk(self.plan.base.spec)
         if level == "high":
             advice = "" if self.options.quantize == "auto" else "; --quantize auto repairs a loss"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit import runs
 from edgekit.data.splits import Splits
@@ -17,7 +15,7 @@ from edgekit.options.build import BuildOptions
 from edgekit.pipeline.findings import read_outputs
 from edgekit.pipeline.plan import Plan
 from edgekit.pipeline.stage import Outcome
-from edgekit.pipeline.stages.chips import OnPart
+from edgekit.pipeline.stages.chips import OnPart, are_same
 from edgekit.report.document import Chip, make_row
 from edgekit.system.files import read_json
 from edgekit.targets.base import Compiled, Target
@@ -140,18 +138,11 @@ def _executed(
         runtime=execution.runtime,
         kind=execution.kind,
         row=row,
-        same=_share_of_same(int8, outputs) if same else None,
+        same=float(are_same(int8, outputs).mean()) if same else None,
         agreement_int8=task.compare(int8, outputs).agreement if comparable else None,
         first_difference=said["first_difference"],
         figures=(figures.merged(compiled) if compiled else figures).to_dict(),
     )
-
-
-def _share_of_same(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Of the photos, those with the same bits in both."""
-    pairs = zip(first, second, strict=True)
-    same = [one.tobytes() == other.tobytes() for one, other in pairs]
-    return float(np.mean(same))
 
 
 def _photos(plan: Plan, role: str, splits: Splits) -> list[int]:

@@ -214,7 +214,8 @@ def _first_stages(
     spec, start = options.spec, find_start(options)
     recipe = make_recipe(options)
     builtin = options.data is None
-    resolution = options.resolution or (BUILTIN_RESOLUTION if builtin else spec.resolution)
+    usual = spec.side_near(BUILTIN_RESOLUTION) if builtin else spec.resolution
+    resolution = options.resolution or usual
     data = Data(
         sources=Sources(
             options.data, options.val, options.calibration, options.unlabelled, spec.task

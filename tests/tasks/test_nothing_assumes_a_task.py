@@ -32,7 +32,6 @@ EXCEPTIONS = {
         "edgekit.search.candidates": "published figures of ImageNet",
         "edgekit.search.choose": "published figures of ImageNet",
         "edgekit.search.limits": "published figures of ImageNet",
-        "edgekit.cli.parity": "the heading of a table",
     },
     "segmentation": {
         "edgekit.converters.weights.load": "puts other classes on a network, for the task",

@@ -106,7 +106,12 @@ class ModelSpec:
     def with_decoder(self, decoder: Decoder) -> ModelSpec:
         """The variant with a decoder on it, by a name such as ``unet-lite0``."""
         kind = next(name for name, one in DECODERS.items() if type(decoder) is one)
-        return replace(self, name=f"{kind}-{self.name}", decoder=decoder)
+        side = decoder.side_near(self.resolution)
+        return replace(self, name=f"{kind}-{self.name}", resolution=side, decoder=decoder)
+
+    def side_near(self, side: int) -> int:
+        """The side of an input near this one that suits the network best, in pixels."""
+        return self.decoder.side_near(side) if self.decoder else side
 
     def filters(self, filters: int) -> int:
         """Scales a channel count by the width and this variant's rounding rule."""

@@ -30,6 +30,10 @@ class UNet:
     channels: tuple[int, ...] = (64, 48, 32, 24, 16)
     taps: str = "tu"
 
+    def side_near(self, side: int) -> int:
+        """The side of an input that suits it best, in pixels: any does."""
+        return side
+
 
 @dataclass(frozen=True)
 class DeepLab:
@@ -50,6 +54,15 @@ class DeepLab:
     rates: tuple[int, int, int] | None = None
     skip: int = 48
     taps: str = "tu"
+
+    def side_near(self, side: int) -> int:
+        """The side of an input that suits it best, in pixels: the next 16 n + 1.
+
+        Then maps of strides 16, 4 and 1 have their corners on each other at whole ratios (DeepLab's
+        own sides are 257, 321 and 513), which all int8 kernels resize alike: at 224, LiteRT's two
+        differ by up to 37 steps (docs/segmentation.md).
+        """
+        return 16 * round(side / 16) + 1
 
     @property
     def atrous_rates(self) -> tuple[int, int, int]:

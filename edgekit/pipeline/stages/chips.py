@@ -20,6 +20,7 @@ from edgekit.system.console import Progress
 from edgekit.system.files import write_json
 from edgekit.targets.executions import Execution
 from edgekit.targets.measure.photos import spread
+from edgekit.tasks.registry import find_task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,6 +62,16 @@ class EvaluateReference(OnPart):
         return self.keep(folder, outputs, of)
 
 
+def are_same(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether the outputs of each photo are equal, bool [n]."""
+    if first.dtype.names:
+        parts = [are_same(first[name], second[name]) for name in first.dtype.names]
+        equal: NDArray[np.bool_] = np.stack(parts).all(axis=0)
+    else:
+        equal = (first == second).reshape(len(first), -1).all(axis=1)
+    return equal
+
+
 def _of_execution(execution: Execution) -> dict[str, Any]:
     tool = execution.toolchain
     return {
@@ -97,14 +108,15 @@ class Simulate(OnPart):
         pixels = np.stack([preprocessing.pixels(photos.load(k)) for k in range(len(photos))])
         path = of(self.converted) / self.converted.file
         answers = self.execution.run(path, pixels, partial(progress, self.execution.kind))
+        outputs = find_task(preprocessing.task).keep(answers.outputs)
         difference = None
         if self.reference is not None:
             wanted = np.load(of(self.reference) / LOGITS, allow_pickle=False)
-            difference = self._first_difference(path, pixels, wanted, answers.outputs)
+            difference = self._first_difference(path, pixels, wanted, outputs)
         write_json(
             folder / CHIP, {"figures": answers.figures.to_dict(), "first_difference": difference}
         )
-        return self.keep(folder, answers.outputs, of)
+        return self.keep(folder, outputs, of)
 
     def _first_difference(
         self, path: Path, pixels: Pixels, wanted: NDArray[Any], outputs: NDArray[Any]
@@ -112,7 +124,7 @@ class Simulate(OnPart):
         """The first operator that differs, on the first photo whose answer does; in words."""
         from edgekit.parity.first_difference import find_first_difference
 
-        differing = np.flatnonzero((wanted != outputs).any(axis=1))
+        differing = np.flatnonzero(~are_same(wanted, outputs))
         if not len(differing):
             return None
         try:

@@ -1,5 +1,7 @@
 """The family's tables: rounding rules, and the names that people write."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,7 +117,10 @@ def test_names_as_people_write_them(written, name):
 def test_names_of_networks_for_segmentation(written, name, backbone):
     spec = find_spec(written)
     assert (spec.name, spec.task) == (name, "segmentation")
-    assert spec.backbone == SPECS[backbone]
+    own = SPECS[backbone]
+    assert replace(spec.backbone, resolution=own.resolution) == own
+    side = 16 * round(own.resolution / 16) + 1 if "deeplab" in name else own.resolution
+    assert spec.resolution == side
     assert SPECS[backbone].backbone == SPECS[backbone]
 
 
