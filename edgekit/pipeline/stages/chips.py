@@ -66,9 +66,8 @@ def are_same(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether the outputs of each photo are equal, bool [n]."""
     if first.dtype.names:
         parts = [are_same(first[name], second[name]) for name in first.dtype.names]
-        equal: NDArray[np.bool_] = np.stack(parts).all(axis=0)
-    else:
-        equal = (first == second).reshape(len(first), -1).all(axis=1)
+        return np.logical_and.reduce(np.array(parts), axis=0, dtype=np.bool_)
+    equal: NDArray[np.bool_] = (first == second).reshape(len(first), -1).all(axis=1)
     return equal
 
 
