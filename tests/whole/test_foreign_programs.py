@@ -129,10 +129,15 @@ def test_many_labels_of_a_dict_are_written_out(program):
     assert program(labelled(table.encode(), many())).startswith("class-")
 
 
+def test_of_a_map_the_classes_of_its_pixels_are_counted(program):
+    shares = [line.split() for line in program(ending_in("gated").pack()).splitlines()]
+    assert all(int(at) in range(8) for at, _ in shares)
+    assert sum(float(share) for _, share in shares) == 1
+
+
 @pytest.mark.parametrize(
     ("tiny", "printed"),
     [
-        (ending_in("gated"), ["gated int8 (1, 4, 4, 8)"]),
         (ending_in("scores", "gated"), ["scores uint8 (1, 5)", "gated int8 (1, 4, 4, 8)"]),
         (arg_max(), ["best int64 (1,)"]),
         (input_shape(4, 8, 8, 3), ["scores uint8 (4, 5)"]),

@@ -64,11 +64,12 @@ class EvaluateReference(OnPart):
 
 def are_same(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether the outputs of each photo are equal, bool [n]."""
-    if first.dtype.names:
-        parts = [are_same(first[name], second[name]) for name in first.dtype.names]
-        return np.logical_and.reduce(np.array(parts), axis=0, dtype=np.bool_)
-    equal: NDArray[np.bool_] = (first == second).reshape(len(first), -1).all(axis=1)
-    return equal
+    names = first.dtype.names
+    parts = [(first[name], second[name]) for name in names] if names else [(first, second)]
+    same = np.ones(len(first), np.bool_)
+    for one, other in parts:
+        same &= (one == other).reshape(len(first), -1).all(axis=1)
+    return same
 
 
 def _of_execution(execution: Execution) -> dict[str, Any]:
