@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from map_files import contents, photo
 from planted import CLASSES, SIDE, write_files
 from tiny_tflite import TinyModel, float_io
 from vela_outputs import needs_tosa
@@ -56,3 +57,14 @@ def test_it_answers_bit_for_bit_as_the_reference_kernels_do(name, tmp_path):
     assert answers.outputs.shape == (12, CLASSES)
     assert (answers.outputs == wanted).all()
     assert {total for _, total in seen} == {12}
+
+
+@pytest.mark.chips
+@needs_tosa
+def test_a_network_that_doubles_its_maps_has_the_same_bits(tmp_path):
+    path = tmp_path / "unet.tflite"
+    path.write_bytes(contents("unet"))
+    model = LiteRT(path, kernels="reference")
+    photos = np.stack([photo(model.width, model.side, seed) for seed in range(3)])
+    answers = run_reference(path, photos, lambda done, total: None)
+    assert (answers.outputs == model.run(photos)).all()
