@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan, make_training_plan
 from edgekit.pipeline.stage import ENTERS, Stage
@@ -144,3 +146,30 @@ def test_a_training_in_8_bits_depends_on_what_changes_its_weights():
 
     assert key(precision="bf16") != key()
     assert key(workers=7) == key()
+
+
+def test_what_files_end_with_is_measured_in_torch_too():
+    options = {"resolution": 32, "output": "classes-fused"}
+    fused = make_plan(BuildOptions.make("deeplab-lite0", **options))
+    plain = make_plan(BuildOptions.make("deeplab-lite0", resolution=32))
+    assert set(fused.stages) - set(plain.stages) == {"evaluate fp32-torch-classes-fused"}
+    for role in ("fp32", "w8a8"):
+        assert fused.stages[role].key != plain.stages[role].key
+    assert fused.stages["quantize"].key == plain.stages["quantize"].key
+
+
+def test_an_end_that_the_task_does_not_have_is_refused():
+    with pytest.raises(UsageError, match="lite0 do not end with 'classes'"):
+        make_plan(BuildOptions.make("lite0", output="classes"))
+    with pytest.raises(UsageError) as caught:
+        make_plan(BuildOptions.make("unet-lite0", output="clases"))
+    assert "'classes'" in str(caught.value.hint)
+
+
+def test_a_network_is_built_at_a_side_that_suits_it():
+    sides = {
+        name: make_plan(BuildOptions.make(name)).base.resolution
+        for name in ("lite0", "unet-lite0", "deeplab-lite0")
+    }
+    assert sides == {"lite0": 64, "unet-lite0": 64, "deeplab-lite0": 65}
+    assert find_spec("deeplab-b2").resolution == 257

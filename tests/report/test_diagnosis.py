@@ -159,3 +159,13 @@ def test_int8_dot_product(tmp_path: Path, text: str, expected: bool | None) -> N
     cpuinfo.write_text(text)
     assert int8_dot_product(cpuinfo) is expected
     assert int8_dot_product(tmp_path / "missing") is None
+
+
+def test_a_file_is_held_against_the_float_network_with_its_own_end(document: Document) -> None:
+    rows = change(document, "fp32-tflite", agreement=0.95)
+    assert "fp32-tflite differs from fp32-torch (" in str(diagnose(rows, TASK.metric))
+    own: Any = dict(rows[0]) | {"stage": "fp32-torch-classes-fused", "agreement": 0.95}
+    assert "differs" not in str(diagnose([rows[0], own, *rows[1:]], TASK.metric))
+    own["agreement"] = 1.0
+    text = str(diagnose([rows[0], own, *rows[1:]], TASK.metric))
+    assert "fp32-tflite differs from fp32-torch-classes-fused (" in text
