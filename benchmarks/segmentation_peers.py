@@ -80,6 +80,7 @@ def main() -> None:
         with TemporaryDirectory() as scratch:
             rows, labels = compare(name, given, given.out or Path(scratch))
         print_table(name, rows, labels, given.minutes)
+        sys.stdout.flush()
 
 
 def compare(
