@@ -19,6 +19,8 @@ from edgekit.tasks.segmentation.rows import COLUMNS
 from edgekit.tasks.task import Column, Page
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from edgekit.data.image_set import PhotoSet
     from edgekit.data.preprocessing import Preprocessing
 
@@ -77,14 +79,18 @@ class SegmentationPage(Page):
         order = np.argsort(-np.nan_to_num(losses, nan=np.inf), kind="stable")[:count]
         return [
             WorstPhoto(
-                pixels=_strip(photo, masks[index], classes_of(kept[index : index + 1])[0]),
+                pixels=_strip(
+                    preprocessing,
+                    photos.load(index),
+                    masks[index],
+                    classes_of(kept[index : index + 1])[0],
+                ),
                 name=photos.names[index],
                 score=float(scores[index]),
                 right=float(right[index]),
                 loss=float(losses[index]) if has_logits(kept) else float("nan"),
             )
             for index in order.tolist()
-            for photo in (preprocessing.pixels(photos.load(index)),)
         ]
 
     def lost(
@@ -107,25 +113,34 @@ class SegmentationPage(Page):
         answers = [classes_of(kept) for kept in forms]
         shown = [
             Fallen(
-                pixels=_strip(photo, masks[index], answers[0][index], answers[1][index]),
+                pixels=_strip(
+                    preprocessing,
+                    photos.load(index),
+                    masks[index],
+                    *(answer[index] for answer in answers),
+                ),
                 name=photos.names[index],
                 before=float(before[index]),
                 after=float(after[index]),
             )
             for index in order[: min(count, SHOWN)].tolist()
-            for photo in (preprocessing.pixels(photos.load(index)),)
         ]
         return shown, len(order)
 
 
 def _strip(
-    photo: NDArray[np.uint8], mask: NDArray[np.uint8], *answers: NDArray[np.uint8]
+    preprocessing: Preprocessing,
+    image: Image.Image,
+    mask: NDArray[np.uint8],
+    *answers: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
     """Pictures side by side: the mask and the answers over the photo; one answer after the photo
-    itself, two before where they differ.
+    itself, two before where they differ. What is beyond the photo is left out.
     """
-    side = photo.shape[:2]
-    maps = [mask, *(resize(answer[None], *side)[0] for answer in answers)]
+    photo = preprocessing.pixels(image)
+    left, top, right, bottom = preprocessing.place(image.size).shown
+    whole = [mask, *(resize(answer[None], *photo.shape[:2])[0] for answer in answers)]
+    photo, *maps = (values[top:bottom, left:right] for values in (photo, *whole))
     drawn = [draw(photo, classes) for classes in maps]
     if len(answers) == 1:
         return np.concatenate([photo, *drawn], axis=1)

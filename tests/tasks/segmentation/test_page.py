@@ -1,7 +1,10 @@
 """The report shows classes, and photos with their masks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit.data.masks.shapes import MaskedShapes
 from edgekit.data.preprocessing import Preprocessing
@@ -37,6 +40,22 @@ def test_the_hardest_photos_come_first_with_their_masks():
     assert found[0].score < found[1].score
     assert found[0].pixels.shape == (SIDE, 3 * SIDE, 3)
     assert np.array_equal(found[0].pixels[:, :SIDE], RECORD.pixels(PHOTOS.load(2)))
+
+
+def test_what_is_beyond_a_padded_photo_is_not_shown():
+    class Wide(MaskedShapes):
+        def load(self, index, shrink=None):
+            return super().load(index, shrink).resize((SIDE, SIDE // 2))
+
+        def label(self, index):
+            return super().label(index).resize((SIDE, SIDE // 2), Image.Resampling.NEAREST)
+
+    photos, record = Wide(6, 0, "val", SIDE), dataclasses.replace(RECORD, fit="pad")
+    for found, pictures in (
+        (TASK.page.hardest(FP32, photos, record, 1), 3),
+        (TASK.page.lost(FP32, INT8, photos, record, 1)[0], 4),
+    ):
+        assert found[0].pixels.shape == (SIDE // 2, pictures * SIDE, 3)
 
 
 def test_photos_of_classes_alone_are_hard_by_their_score():
