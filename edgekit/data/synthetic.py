@@ -13,13 +13,16 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from edgekit.data.images import Shrink
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array = npt.NDArray[np.float32]
 
@@ -95,11 +98,8 @@ LABELS = tuple(_OUTLINES)
 
 
 @dataclass(frozen=True)
-class SyntheticPhotos:
-    """Photos of the built-in dataset; a `edgekit.data.image_set.PhotoSet`.
-
-    Photo ``i`` depends on (seed, split, i) alone, and its class is ``i`` modulo the number of
-    classes.
+class DrawnPhotos:
+    """What sets of drawn photos share: photo ``i`` depends on (seed, split, i) alone.
 
     Attributes:
         count: how many photos the split has.
@@ -109,43 +109,89 @@ class SyntheticPhotos:
         indices: the photos of this set, if it is not the whole split.
     """
 
+    #: Of its records.
+    kind: ClassVar[str]
+
     count: int
     seed: int
     split: str
     resolution: int
     indices: tuple[int, ...] | None = None
-    _drawn: dict[int, Image.Image] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS or self.seed < 0 or self.count < 1 or self.resolution < 1:
             raise ValueError(f"no such photos: {self!r}")
 
-    def _members(self) -> Sequence[int]:
+    def members(self) -> Sequence[int]:
+        """The numbers of its photos within the split."""
         return range(self.count) if self.indices is None else self.indices
+
+    def generator(self, version: int, number: int) -> np.random.Generator:
+        """What all of a photo is drawn from; ``version`` is that of the drawing."""
+        return np.random.default_rng((version, self.seed, SPLITS.index(self.split), number))
+
+    def __len__(self) -> int:
+        return len(self.members())
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Returns the photos at these indices, in this order."""
+        members = self.members()
+        return replace(self, indices=tuple(members[i] for i in indices))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the parameters as JSON values."""
+        return {
+            "kind": self.kind,
+            "count": self.count,
+            "seed": self.seed,
+            "split": self.split,
+            "resolution": self.resolution,
+            "indices": None if self.indices is None else list(self.indices),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` wrote."""
+        indices = record["indices"]
+        return cls(
+            count=record["count"],
+            seed=record["seed"],
+            split=record["split"],
+            resolution=record["resolution"],
+            indices=None if indices is None else tuple(indices),
+        )
+
+
+@dataclass(frozen=True)
+class SyntheticPhotos(DrawnPhotos):
+    """Photos of the built-in dataset; a `edgekit.data.image_set.PhotoSet`.
+
+    The class of photo ``i`` is ``i`` modulo the number of classes.
+    """
+
+    kind = "shapes"
+
+    _drawn: dict[int, Image.Image] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Identifiers such as 'star/val-00017'."""
-        return tuple(f"{LABELS[i % len(LABELS)]}/{self.split}-{i:05d}" for i in self._members())
+        return tuple(f"{LABELS[i % len(LABELS)]}/{self.split}-{i:05d}" for i in self.members())
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """Class indices into `LABELS`, int64 [n]."""
-        return np.array(self._members(), np.int64) % len(LABELS)
-
-    def __len__(self) -> int:
-        return len(self._members())
+        return np.array(self.members(), np.int64) % len(LABELS)
 
     def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
         """Draws one photo: mode RGB, ``resolution`` by ``resolution``. Small sets are kept.
 
         Nothing is saved by drawing smaller, so ``shrink`` is not asked.
         """
-        i = self._members()[index]
+        i = self.members()[index]
         if i in self._drawn:
             return self._drawn[i].copy()
-        key = (VERSION, self.seed, SPLITS.index(self.split), i)
-        image = draw(i % len(LABELS), np.random.default_rng(key), self.resolution)
+        image = draw(i % len(LABELS), self.generator(VERSION, i), self.resolution)
         if self.count * self.resolution**2 * 3 <= _CACHE_BYTES:
             self._drawn[i] = image.copy()
         return image
@@ -160,34 +206,6 @@ class SyntheticPhotos:
         for index in range(min(10, len(self))):  # shows a change of the drawing itself
             digest.update(self.load(index).tobytes())
         return digest.hexdigest()
-
-    def subset(self, indices: Sequence[int]) -> SyntheticPhotos:
-        """Returns the photos at these indices, in this order."""
-        members = self._members()
-        return replace(self, indices=tuple(members[i] for i in indices))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the parameters as JSON values."""
-        return {
-            "kind": "shapes",
-            "count": self.count,
-            "seed": self.seed,
-            "split": self.split,
-            "resolution": self.resolution,
-            "indices": None if self.indices is None else list(self.indices),
-        }
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> SyntheticPhotos:
-        """Reads what `to_dict` wrote."""
-        indices = record["indices"]
-        return cls(
-            count=record["count"],
-            seed=record["seed"],
-            split=record["split"],
-            resolution=record["resolution"],
-            indices=None if indices is None else tuple(indices),
-        )
 
 
 def draw(label: int, rng: np.random.Generator, resolution: int) -> Image.Image:

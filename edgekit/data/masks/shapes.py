@@ -8,9 +8,7 @@ shape, and counts as background.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -36,49 +34,27 @@ _ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
-class MaskedShapes:
+class MaskedShapes(synthetic.DrawnPhotos):
     """Photos of the built-in dataset with masks; a `edgekit.data.image_set.PhotoSet`.
 
-    Photo ``i`` and its mask depend on (seed, split, i) alone; one of its shapes is of the class
-    1 + ``i`` modulo 10.
-
-    Attributes:
-        count: how many photos the split has.
-        seed: at least 0; another seed draws other photos.
-        split: 'train' or 'val'; they share no photo.
-        resolution: height and width in pixels.
-        indices: the photos of this set, if it is not the whole split.
+    One of the shapes of photo ``i`` is of the class 1 + ``i`` modulo 10.
     """
 
-    count: int
-    seed: int
-    split: str
-    resolution: int
-    indices: tuple[int, ...] | None = None
+    kind = "masked shapes"
+
     _drawn: dict[int, tuple[Image.Image, Image.Image]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
-    def __post_init__(self) -> None:
-        is_known = self.split in synthetic.SPLITS
-        if not is_known or self.seed < 0 or self.count < 1 or self.resolution < 1:
-            raise ValueError(f"no such photos: {self!r}")
-
-    def _members(self) -> Sequence[int]:
-        return range(self.count) if self.indices is None else self.indices
-
     @property
     def names(self) -> tuple[str, ...]:
         """Identifiers such as 'val-00017'."""
-        return tuple(f"{self.split}-{i:05d}" for i in self._members())
+        return tuple(f"{self.split}-{i:05d}" for i in self.members())
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """-1 for each photo, int64 [n]: a photo is of no class."""
         return np.full(len(self), -1, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._members())
 
     def load(self, index: int, shrink: Shrink | None = None) -> Image.Image:
         """Draws one photo: mode RGB, ``resolution`` by ``resolution``. Small sets are kept.
@@ -92,10 +68,10 @@ class MaskedShapes:
         return self._draw(index)[1].copy()
 
     def _draw(self, index: int) -> tuple[Image.Image, Image.Image]:
-        i = self._members()[index]
+        i = self.members()[index]
         if i not in self._drawn:
-            key = (VERSION, self.seed, synthetic.SPLITS.index(self.split), i)
-            drawn = draw(i % len(synthetic.LABELS), np.random.default_rng(key), self.resolution)
+            rng = self.generator(VERSION, i)
+            drawn = draw(i % len(synthetic.LABELS), rng, self.resolution)
             if self.count * self.resolution**2 * 4 > _CACHE_BYTES:
                 return drawn
             self._drawn[i] = drawn
@@ -108,34 +84,6 @@ class MaskedShapes:
             for image in self._draw(index):
                 digest.update(image.tobytes())
         return digest.hexdigest()
-
-    def subset(self, indices: Sequence[int]) -> MaskedShapes:
-        """Returns the photos at these indices, in this order."""
-        members = self._members()
-        return replace(self, indices=tuple(members[i] for i in indices))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the parameters as JSON values."""
-        return {
-            "kind": "masked shapes",
-            "count": self.count,
-            "seed": self.seed,
-            "split": self.split,
-            "resolution": self.resolution,
-            "indices": None if self.indices is None else list(self.indices),
-        }
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> MaskedShapes:
-        """Reads what `to_dict` wrote."""
-        indices = record["indices"]
-        return cls(
-            count=record["count"],
-            seed=record["seed"],
-            split=record["split"],
-            resolution=record["resolution"],
-            indices=None if indices is None else tuple(indices),
-        )
 
 
 def draw(label: int, rng: np.random.Generator, resolution: int) -> tuple[Image.Image, Image.Image]:
