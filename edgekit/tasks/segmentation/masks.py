@@ -1,25 +1,15 @@
-"""The masks of photos."""
+"""How often each class is in the masks of photos."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edgekit.data.masks.arrays import class_counts
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
-    from edgekit.data.preprocessing import Preprocessing
-
-
-def read_masks(photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """All masks of a set as a network is shown the photos, uint8 [n, side, side]."""
-    side = preprocessing.resolution
-    masks = np.empty((len(photos), side, side), np.uint8)
-    for index in range(len(photos)):
-        mask = photos.label(index)
-        masks[index] = preprocessing.place(mask.size).mask(mask)
-    return masks
 
 
 def median_frequencies(photos: PhotoSet, classes: int) -> tuple[float, ...]:
@@ -30,8 +20,7 @@ def median_frequencies(photos: PhotoSet, classes: int) -> tuple[float, ...]:
     """
     own, within = np.zeros(classes), np.zeros(classes)
     for index in range(len(photos)):
-        mask = np.asarray(photos.label(index))
-        counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+        counts = class_counts(np.asarray(photos.label(index))[np.newaxis], classes)
         own += counts
         within += np.where(counts > 0, counts.sum(), 0)
     present = own > 0

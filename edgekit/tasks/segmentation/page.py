@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.masks.arrays import masks_of
 from edgekit.tasks.segmentation import metrics
 from edgekit.tasks.segmentation.closeness import cross_entropy
 from edgekit.tasks.segmentation.evaluation import Evaluation, evaluate_maps
 from edgekit.tasks.segmentation.kept import class_count, classes_of, has_logits, keep, resize
-from edgekit.tasks.segmentation.masks import read_masks
 from edgekit.tasks.segmentation.overlay import draw, draw_difference
 from edgekit.tasks.segmentation.rows import COLUMNS
 from edgekit.tasks.task import Column, Page
@@ -71,7 +71,7 @@ class SegmentationPage(Page):
     def hardest(
         self, outputs: NDArray[Any], photos: PhotoSet, preprocessing: Preprocessing, count: int
     ) -> list[WorstPhoto]:
-        kept, masks = keep(outputs), read_masks(photos, preprocessing)
+        kept, masks = keep(outputs), masks_of(photos, preprocessing)
         found = metrics.sums(metrics.counted(kept, masks))
         scores, right = metrics.mean_iou(found), metrics.pixel_accuracy(found)
         losses = cross_entropy(kept, masks) if has_logits(kept) else 1 - scores
@@ -102,7 +102,7 @@ class SegmentationPage(Page):
         count: int,
     ) -> tuple[list[Fallen], int]:
         """The photos whose own mean IoU falls by a point or more, the largest falls first."""
-        masks, forms = read_masks(photos, preprocessing), [keep(reference), keep(outputs)]
+        masks, forms = masks_of(photos, preprocessing), [keep(reference), keep(outputs)]
         classes = class_count(*forms, masks)
         before, after = (
             metrics.mean_iou(metrics.sums(metrics.confusions(kept, masks, classes)))

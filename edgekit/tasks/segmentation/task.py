@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.data.masks.arrays import masks_of
 from edgekit.errors import UsageError
 from edgekit.networks.nodes import Conv2D
 from edgekit.networks.segmentation.layers import LOGITS
@@ -19,7 +20,7 @@ from edgekit.networks.segmentation.outputs import OUTPUTS, replace_logits, with_
 from edgekit.tasks.learning import Learning
 from edgekit.tasks.segmentation import closeness, metrics
 from edgekit.tasks.segmentation.kept import classes_of, keep
-from edgekit.tasks.segmentation.masks import median_frequencies, read_masks
+from edgekit.tasks.segmentation.masks import median_frequencies
 from edgekit.tasks.segmentation.page import SegmentationPage
 from edgekit.tasks.segmentation.rows import measure
 from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Recipes, Task
@@ -94,7 +95,7 @@ class Segmentation(Task):
 
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         """The masks as the photos are shown to the network, uint8 [n, side, side]."""
-        return read_masks(photos, preprocessing)
+        return masks_of(photos, preprocessing)
 
     def has_labels(self, photos: PhotoSet) -> bool:
         """Whether a set has masks: all of its photos, or none."""
