@@ -13,6 +13,7 @@ from edgekit.options.training import SOURCES
 if TYPE_CHECKING:
     from edgekit.converters.weights.load import Loaded
     from edgekit.converters.weights.open import Advice
+    from edgekit.networks.efficientnet.spec import ModelSpec
 
 app = typer.Typer(
     help="Read weights of Keras, PyTorch's libraries or TensorFlow 1; fetch published ones.",
@@ -66,6 +67,25 @@ RESOLUTION = Annotated[
 ]
 
 
+def _find(
+    model: str,
+    width: float | None,
+    depth: float | None,
+    decoder: str | None,
+    output_stride: int | None,
+    aspp_rates: str | None,
+) -> ModelSpec:
+    """The variant that the options name."""
+    from edgekit.networks.efficientnet.scaling import scale_spec
+    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.options.decoder import with_decoder_options
+
+    spec = with_decoder_options(
+        find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
+    )
+    return scale_spec(spec, width=width, depth=depth)
+
+
 @app.command("import")
 def import_weights(
     file: FILE,
@@ -86,21 +106,15 @@ def import_weights(
     """Read weights strictly and write them as a network of edgekit's own."""
     from edgekit.converters.weights.load import load_weights
     from edgekit.errors import UsageError
-    from edgekit.networks.efficientnet.scaling import scale_spec
-    from edgekit.networks.efficientnet.spec import find_spec
-    from edgekit.options.decoder import with_decoder_options
     from edgekit.system.hashing import hash_file
 
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", hint="--overwrite, or another file")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"no folder {out.parent}")
-    spec = with_decoder_options(
-        find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
-    )
     loaded = load_weights(
         file,
-        scale_spec(spec, width=width, depth=depth),
+        _find(model, width, depth, decoder, output_stride, aspp_rates),
         classes=classes,
         resolution=resolution,
         source=source,
@@ -139,14 +153,8 @@ def verify(
         compare_with_reference,
     )
     from edgekit.errors import GateError, MissingToolError
-    from edgekit.networks.efficientnet.scaling import scale_spec
-    from edgekit.networks.efficientnet.spec import find_spec
-    from edgekit.options.decoder import with_decoder_options
 
-    spec = with_decoder_options(
-        find_spec(model), decoder=decoder, output_stride=output_stride, aspp_rates=aspp_rates
-    )
-    spec = scale_spec(spec, width=width, depth=depth)
+    spec = _find(model, width, depth, decoder, output_stride, aspp_rates)
     loaded = load_weights(
         file,
         spec,

@@ -164,11 +164,14 @@ class _Writer:
         """Channel attention; its 1x1 convolutions have a bias and no normalization."""
         filters = self.builder.shapes[x][-1]
         gate = self.builder.add(Mean(name=f"{name}_squeeze", inputs=(x,), keep_dims=True))
-        gate = self.gate(f"{name}_reduce", gate, width, self.spec.activation)
-        gate = self.gate(f"{name}_expand", gate, filters, "sigmoid")
+        act = self.spec.activation
+        gate = self.pointwise(f"{name}_reduce", gate, width, act, normalize=False)
+        gate = self.pointwise(f"{name}_expand", gate, filters, "sigmoid", normalize=False)
         return self.builder.add(Mul(name=f"{name}_excite", inputs=(x, gate)))
 
-    def gate(self, name: str, x: str, filters: int, activation: str) -> str:
+    def pointwise(
+        self, name: str, x: str, filters: int, activation: str, *, normalize: bool = True
+    ) -> str:
         return self.builder.add(
             Conv2D(
                 name=name,
@@ -176,17 +179,6 @@ class _Writer:
                 filters=filters,
                 padding=node_padding(self.spec),
                 activation=activation,
-            )
-        )
-
-    def pointwise(self, name: str, x: str, filters: int, activation: str) -> str:
-        return self.builder.add(
-            Conv2D(
-                name=name,
-                inputs=(x,),
-                filters=filters,
-                padding=node_padding(self.spec),
-                activation=activation,
-                batch_norm=self.spec.epsilon,
+                batch_norm=self.spec.epsilon if normalize else None,
             )
         )
