@@ -48,7 +48,14 @@ from torch import Tensor
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import WITHOUT_KERNEL, Array, Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import (
+    WITHOUT_KERNEL,
+    Array,
+    Node,
+    WeightedNode,
+    activation_of,
+    row_of,
+)
 from edgekit.networks.quantization import Reals
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
@@ -120,7 +127,7 @@ def groups(graph: Graph) -> list[Group]:
         UsageError: a batch normalization is not folded.
     """
     tied = {name: {name} for name in (graph.input, *(node.name for node in graph.nodes))}
-    held = {graph.input, graph.output}
+    held = {graph.input, *graph.outputs}
     for node in graph.nodes:
         ties, holds = row_of(PASSAGES, node, "equalization")(node)
         merged = set().union(*(tied[name] for name in ties))
@@ -137,14 +144,14 @@ def groups(graph: Graph) -> list[Group]:
             writers=tuple(layer.name for layer in layers if layer.name in members),
             readers=tuple(layer.name for layer in layers if layer.inputs[0] in members),
             clipped=tuple(
-                layer.name for layer in layers if layer.name in members and _clips(layer)
+                other.name for other in graph.nodes if other.name in members and _clips(other)
             ),
         )
     return [group for group in found.values() if group.readers]
 
 
 def _clips(node: Node) -> bool:
-    return isinstance(node, SpatialNode) and node.activation == CLIPPED
+    return activation_of(node) == CLIPPED
 
 
 def _through_layer(node: WeightedNode) -> Passage:
@@ -153,7 +160,7 @@ def _through_layer(node: WeightedNode) -> Passage:
             f"'{node.name}' has a batch normalization of its own",
             hint="edgekit.networks.passes.prepare folds it into the kernel",
         )
-    kind = node.activation if isinstance(node, SpatialNode) else "linear"
+    kind = activation_of(node)
     return (), set() if kind in {*POSITIVELY_HOMOGENEOUS, CLIPPED} else {node.name}
 
 
@@ -165,6 +172,11 @@ def _through_activation(node: nodes.Activation) -> Passage:
 
 def _through_all(node: Node) -> Passage:
     return (node.name, *node.inputs), set()
+
+
+def _through_sum(node: nodes.Add) -> Passage:
+    ties, _ = _through_all(node)
+    return ties, set() if node.activation in {*POSITIVELY_HOMOGENEOUS, CLIPPED} else set(ties)
 
 
 def _through_product(node: nodes.Mul) -> Passage:
@@ -180,10 +192,11 @@ PASSAGES: dict[type[Node], Callable[[Any], Passage]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _through_layer),
     nodes.Activation: _through_activation,
     nodes.Mul: _through_product,
-    **dict.fromkeys((nodes.Add, nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _through_all),
-    **dict.fromkeys((nodes.Resize, nodes.Tile), _through_all),
-    # Behind a Concat the channels have other numbers; a factor would change which one is highest.
-    **dict.fromkeys((nodes.Concat, nodes.ArgMax), _through_none),
+    nodes.Add: _through_sum,
+    **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.MaxPool2D), _through_all),
+    **dict.fromkeys((nodes.Flatten, nodes.Resize, nodes.Tile), _through_all),
+    # Behind these the channels have other numbers; a factor would change which one is highest.
+    **dict.fromkeys((nodes.Concat, nodes.Rows, nodes.ArgMax), _through_none),
 }
 
 

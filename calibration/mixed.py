@@ -19,7 +19,7 @@ from edgekit.networks.quantization import float_nodes
 def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
     """Takes activation tensors out of the 8-bit scheme, with the nodes that write and read them.
 
-    The network's input and output keep their `QuantParams`, so that it still takes and gives
+    The network's input and outputs keep their `QuantParams`, so that it still takes and gives
     bytes; what is then float is the node that reads or writes them. A mixed Graph may be given,
     to go further.
 
@@ -45,7 +45,7 @@ def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
         if node.name in touched:
             for name in node.weight_names():
                 quant.pop(name, None)
-    for name in written - {graph.input, graph.output}:
+    for name in written - {graph.input, *graph.outputs}:
         if touched >= {name, *(node.name for node in graph.nodes if name in node.inputs)}:
             quant.pop(name, None)
     return replace(graph, quant=quant)

@@ -23,9 +23,18 @@ from edgekit.calibration.ranges import sqnr_db
 from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Concat, Flatten, Node, Resize, Tile, WeightedNode
+from edgekit.networks.nodes import (
+    Concat,
+    Flatten,
+    MaxPool2D,
+    Node,
+    Resize,
+    Rows,
+    Tile,
+    WeightedNode,
+)
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, reals
-from edgekit.networks.torch_network import Network
+from edgekit.networks.torch_network import Network, join
 from edgekit.tasks.learning import Learning
 from edgekit.tasks.registry import find_task
 
@@ -179,7 +188,7 @@ class _Probe(Network):
                 self._watch(f"weight {node.name}", y, error)
             if not _is_on_grid(graph, node):
                 self._watch(f"activation {node.name}", y, self._error(node.name, y))
-        logits = values.pop(graph.output)
+        logits = join([values[name] for name in graph.outputs])
         values.clear()
         for left in reversed(range(PROBES)):
             direction = self.learning.direction(logits.detach(), self.generator)
@@ -212,11 +221,12 @@ class _Probe(Network):
             else:
                 changed = values[name] + self._error(name, values[name])
             outputs = self._resume(values, name, changed)
-            found.append(self.learning.divergence(values[self.graph.output], outputs))
+            wanted = join([values[name] for name in self.graph.outputs])
+            found.append(self.learning.divergence(wanted, outputs))
         return np.array(found)
 
     def _resume(self, values: dict[str, Tensor], name: str, changed: Tensor) -> Tensor:
-        """The logits when one tensor is another; only what depends on it is computed again."""
+        """The outputs when one tensor is another; only what depends on it is computed again."""
         fresh = {name: changed}
         for node in self.graph.nodes:
             if node.name != name and any(source in fresh for source in node.inputs):
@@ -225,7 +235,7 @@ class _Probe(Network):
                 for source in node.inputs:
                     if self._last_uses[source] == node.name:
                         fresh.pop(source, None)
-        return fresh[self.graph.output]
+        return join([fresh.get(name, values[name]) for name in self.graph.outputs])
 
     @torch.no_grad()
     def _error(self, name: str, y: Tensor) -> Tensor:
@@ -240,7 +250,8 @@ def _is_on_grid(graph: Graph, node: Node) -> bool:
     if isinstance(node, Resize):
         return node.method == "nearest"
     shared = all(graph.quant[name] == graph.quant[node.name] for name in node.inputs)
-    return isinstance(node, Flatten | Tile) or (isinstance(node, Concat) and shared)
+    keeps = Flatten | MaxPool2D | Rows | Tile
+    return isinstance(node, keeps) or (isinstance(node, Concat) and shared)
 
 
 def _layers(graph: Graph) -> dict[str, str]:

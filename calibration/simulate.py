@@ -57,6 +57,7 @@ def _round_pool(graph: Graph, node: nodes.AveragePool2D) -> Rounding:
 ROUNDINGS: dict[type[Node], Callable[[Graph, Any], Rounding]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _nearest),
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean, nodes.Flatten), _nearest),
+    **dict.fromkeys((nodes.MaxPool2D, nodes.Rows), _nearest),
     **dict.fromkeys((nodes.Concat, nodes.Tile, nodes.ArgMax), _nearest),
     nodes.Resize: lambda graph, node: round_between_,  # of a nearest one, they are integers
     nodes.AveragePool2D: _round_pool,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import Node, WeightedNode, activation_of, row_of
 from edgekit.networks.quantization import Reals, reals
 
 #: Nodes and weights of the quadrature over a standard normal distribution.
@@ -56,7 +56,7 @@ def expected_means(graph: Graph, input_mean: Reals) -> dict[str, Reals]:
 
 def _of_layer(graph: Graph, node: WeightedNode, inputs: list[Reals]) -> Reals:
     values = {name: a.astype(np.float64) for name, a in graph.node_weights(node).items()}
-    kind = node.activation if isinstance(node, SpatialNode) else "linear"
+    kind = activation_of(node)
     if node.batch_norm is None:
         return ACTIVATIONS[kind](_through(values["kernel"], inputs[0]) + values.get("bias", 0))
     spread = np.abs(values["gamma"])[:, None] * NODES
@@ -69,14 +69,31 @@ def _of_input(graph: Graph, node: Node, inputs: list[Reals]) -> Reals:
     return inputs[0]
 
 
+def _of_weighted_sum(graph: Graph, node: nodes.WeightedSum, inputs: list[Reals]) -> Reals:
+    shares = np.maximum(graph.node_weights(node)["weights"].astype(np.float64), 0)
+    total = np.tensordot(shares, np.stack(inputs), 1) / (shares.sum() + node.epsilon)
+    return ACTIVATIONS[node.activation](total)
+
+
+def _of_concat(graph: Graph, node: nodes.Concat, inputs: list[Reals]) -> Reals:
+    lengths = [graph.shapes[name][0] for name in node.inputs]
+    if len(graph.shapes[node.name]) == 2:  # rows: the same columns of each
+        return np.average(np.stack(inputs), axis=0, weights=lengths)
+    return np.concatenate(inputs)
+
+
 MEANS: dict[type[Node], Callable[[Graph, Any, list[Reals]], Reals]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _of_layer),
     nodes.Activation: lambda graph, node, inputs: ACTIVATIONS[node.kind](inputs[0]),
-    nodes.Add: lambda graph, node, inputs: inputs[0] + inputs[1],
+    nodes.Add: lambda graph, node, inputs: ACTIVATIONS[node.activation](inputs[0] + inputs[1]),
+    nodes.WeightedSum: _of_weighted_sum,
     nodes.Mul: lambda graph, node, inputs: inputs[0] * inputs[1],
     **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.Flatten), _of_input),
+    # The mean is not that of the largest; but no layer reads a maximum without a sum before it.
+    nodes.MaxPool2D: _of_input,
+    nodes.Rows: lambda graph, node, inputs: inputs[0].reshape(-1, node.columns).mean(0),
     **dict.fromkeys((nodes.Resize, nodes.Tile), _of_input),
-    nodes.Concat: lambda graph, node, inputs: np.concatenate(inputs),
+    nodes.Concat: _of_concat,
     # Of the scores: the classes themselves, which no layer reads, have no mean.
     nodes.ArgMax: _of_input,
 }

@@ -24,14 +24,18 @@ from edgekit.networks.nodes import (
 class GraphBuilder:
     """Writes nodes one after the other and keeps the shapes beside them.
 
+    Args:
+        side: of the square input in pixels; or its height and width.
+
     Attributes:
         nodes: so far.
         shapes: of the input and of what the nodes write, NHWC without the batch.
     """
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, side: int | tuple[int, int]) -> None:
+        height, width = (side, side) if isinstance(side, int) else side
         self.nodes: list[Node] = []
-        self.shapes: dict[str, Shape] = {"input": (side, side, 3)}
+        self.shapes: dict[str, Shape] = {"input": (height, width, 3)}
 
     def add(self, node: Node) -> str:
         """Appends a node, and returns the name of its output."""
@@ -58,6 +62,13 @@ def _strided(shape: Shape, stride: int) -> Shape:
     return tuple(math.ceil(side / stride) for side in shape[:2])
 
 
+def _concatenated(*shapes: Shape) -> Shape:
+    first = shapes[0]
+    if len(first) == 2:
+        return (sum(shape[0] for shape in shapes), first[1])
+    return (*first[:2], sum(shape[-1] for shape in shapes))
+
+
 #: The shape of what a node writes, for the shapes of what it reads, all without the batch.
 SHAPES: dict[type[Node], Callable[..., Shape]] = {
     Conv2D: lambda node, x: (*_strided(x, node.stride), node.filters),
@@ -65,14 +76,17 @@ SHAPES: dict[type[Node], Callable[..., Shape]] = {
     FullyConnected: lambda node, x: (node.units,),
     nodes.Activation: lambda node, x: x,
     nodes.Add: lambda node, x, shortcut: x,
+    nodes.WeightedSum: lambda node, x, *others: x,
     nodes.Mul: lambda node, x, gate: x,
     nodes.Mean: lambda node, x: (1, 1, x[-1]) if node.keep_dims else x[-1:],
     nodes.AveragePool2D: lambda node, x: (
         *(side // length for side, length in zip(x, node.kernel, strict=False)),
         x[-1],
     ),
+    nodes.MaxPool2D: lambda node, x: (*_strided(x, node.stride), x[-1]),
     nodes.Flatten: lambda node, x: (math.prod(x),),
-    nodes.Concat: lambda node, *xs: (*xs[0][:2], sum(x[-1] for x in xs)),
+    nodes.Rows: lambda node, x: (math.prod(x) // node.columns, node.columns),
+    nodes.Concat: lambda node, *xs: _concatenated(*xs),
     nodes.Resize: lambda node, x: (*node.size, x[-1]),
     nodes.Tile: lambda node, x: (*node.size, x[-1]),
     nodes.ArgMax: lambda node, x: (*x[:2], 1) if node.keep_dims else x[:2],
@@ -88,6 +102,11 @@ def initial_weights(
     for node in layers:
         for name in node.weight_names():
             suffix = name.rpartition("/")[2]
+            if name in weights:  # another node's as well
+                continue
+            if suffix == "weights":
+                weights[name] = np.full(len(node.inputs), seed is not None, np.float32)
+                continue
             shape = row_of(KERNELS, node, "kernel")(node, shapes[node.inputs[0]][-1])
             if suffix != "kernel":
                 shape = shape[-1:]

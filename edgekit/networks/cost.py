@@ -46,8 +46,9 @@ FAN_INS: dict[type[Node], Callable[[Graph, Any], int]] = {
     nodes.Conv2D: lambda graph, node: node.kernel**2 * graph.shapes[node.inputs[0]][-1],
     nodes.DepthwiseConv2D: lambda graph, node: node.kernel**2,
     nodes.FullyConnected: lambda graph, node: graph.shapes[node.inputs[0]][-1],
-    **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), _none),
-    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten, nodes.Concat), _none),
+    **dict.fromkeys((nodes.Activation, nodes.Add, nodes.WeightedSum, nodes.Mul), _none),
+    **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.MaxPool2D), _none),
+    **dict.fromkeys((nodes.Flatten, nodes.Rows, nodes.Concat), _none),
     **dict.fromkeys((nodes.Resize, nodes.Tile, nodes.ArgMax), _none),
 }
 

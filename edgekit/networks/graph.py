@@ -1,10 +1,12 @@
 """The network as data: typed nodes over named NHWC tensors, with the weights held apart.
 
 Every node has one output tensor, which carries the node's name. Shapes leave the batch out.
+A network's outputs are the tensors that no node reads; where there are several, they are rows,
+as many of each, and wherever they are one array they are joined along their columns.
 A quantized network is the same Graph with `QuantParams` on its tensors and weights.
 
 Weights are float32 arrays named ``NODE/kernel``, ``NODE/bias`` or, where the node normalises
-its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``. Kernels have TensorFlow's
+its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``; ``NODE/weights`` of a sum. Kernels have TensorFlow's
 layouts: HWIO for convolutions, HWC for depthwise ones, IO for fully connected ones.
 """
 
@@ -70,14 +72,26 @@ class Graph:
     quant: Mapping[str, QuantParams] = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] | None = field(default=None, repr=False)
 
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """The tensors that nothing reads, in the order in which they are written."""
+        read = {name for node in self.nodes for name in node.inputs}
+        return tuple(node.name for node in self.nodes if node.name not in read)
+
     @property
     def output(self) -> str:
         """What the last node writes: the tensor of logits, or of classes."""
         return self.nodes[-1].name
 
     @property
+    def output_shape(self) -> Shape:
+        """Of the outputs, joined where there are several; without the batch."""
+        shapes = [self.shapes[name] for name in self.outputs]
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    @property
     def classes(self) -> int:
-        """Number of classes: of logits, or of those that the output names."""
+        """Number of classes: of the last output's logits, or of those that it names."""
         name = self.output
         while name in self.class_tensors:
             name = self.node(name).inputs[0]

@@ -44,53 +44,58 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedNode(Node):
-    """A node with a kernel, and after it a bias, a batch normalization, or neither.
+    """A node with a kernel, and after it a bias, a batch normalization, both or neither.
 
     Attributes:
         batch_norm: the epsilon of a batch normalization, or None where it is folded or absent.
         use_bias: whether there is a bias where there is no batch normalization. Folding gives
             every node one (`edgekit.networks.passes.fold_batch_norm`).
+        biased_norm: whether there is a bias in front of the batch normalization.
+        weights_of: the node whose kernel and bias it has as well; empty where it has its own. A
+            batch normalization is always its own. Folding gives every node its own.
     """
 
     batch_norm: float | None = None
     use_bias: bool = True
+    biased_norm: bool = False
+    weights_of: str = ""
 
     def weight_names(self) -> tuple[str, ...]:
-        suffixes: tuple[str, ...] = ("bias",) if self.use_bias else ()
+        has_bias = self.use_bias if self.batch_norm is None else self.biased_norm
+        owner = self.weights_of or self.name
+        names = [f"{owner}/kernel"] + [f"{owner}/bias"] * has_bias
         if self.batch_norm is not None:
-            suffixes = BATCH_NORM_SUFFIXES
-        return tuple(f"{self.name}/{suffix}" for suffix in ("kernel", *suffixes))
+            names += [f"{self.name}/{suffix}" for suffix in BATCH_NORM_SUFFIXES]
+        return tuple(names)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialNode(WeightedNode):
-    """A node whose kernel moves over height and width, with its activation fused into it.
+class WindowNode(Node):
+    """A node whose window moves over height and width.
 
     Its output has ``ceil(side / stride)`` rows and columns whatever the padding.
 
     Attributes:
-        kernel: side of the square kernel.
+        kernel: side of the square window.
         stride: in both directions.
-        activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
         padding: ``same`` (TensorFlow's: what is odd goes below and to the right) or
             ``symmetric`` (torch's: half of the kernel on each side).
-        dilation: pixels from one tap of the kernel to the next, in both directions; above 1 only
+        dilation: pixels from one tap of the window to the next, in both directions; above 1 only
             where the stride is 1.
     """
 
     kernel: int = 1
     stride: int = 1
-    activation: str = "linear"
     padding: str = "same"
     dilation: int = 1
 
     @property
     def reach(self) -> int:
-        """Pixels from the first tap of the kernel to the last, both counted."""
+        """Pixels from the first tap of the window to the last, both counted."""
         return (self.kernel - 1) * self.dilation + 1
 
     def pads(self, side: int) -> tuple[int, int]:
-        """Zeros before and after ``side`` pixels so that the output has the stated length.
+        """Pixels added before and after ``side`` so that the output has the stated length.
 
         Nothing is decided by ``side``, so that it may stand for a size that is not known yet.
         """
@@ -103,6 +108,19 @@ class SpatialNode(WeightedNode):
             # Symmetric padding may leave a last pixel that no window reaches: it is not padded.
             after = max(after, 0)
         return before, after
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialNode(WindowNode, WeightedNode):
+    """A node whose kernel moves over height and width, with its activation fused into it.
+
+    What it is padded with is zero.
+
+    Attributes:
+        activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
+    """
+
+    activation: str = "linear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +161,34 @@ class Activation(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Node):
-    """The residual connection: branch first, shortcut second.
+    """A sum of two maps; of a residual connection the branch first, the shortcut second.
 
     Attributes:
         drop_connect: rate at which the whole branch of a sample is dropped in training.
+        activation: of the sum; one of `SpatialNode.activation`.
     """
 
     drop_connect: float = 0.0
+    activation: str = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSum(Node):
+    """A sum of maps, each with a weight that is learned: EfficientDet's fast fusion.
+
+    ``sum(relu(w_i) * x_i) / (sum(relu(w)) + epsilon)``, Tan et al. 2020 (arXiv 1911.09070),
+    section 3.3. `edgekit.networks.passes.expand_sums` writes it out for whoever has no row for it.
+
+    Attributes:
+        epsilon: keeps the division finite.
+        activation: of the sum; one of `SpatialNode.activation`.
+    """
+
+    epsilon: float = 1e-4
+    activation: str = "linear"
+
+    def weight_names(self) -> tuple[str, ...]:
+        return (f"{self.name}/weights",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +219,32 @@ class AveragePool2D(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaxPool2D(WindowNode):
+    """The largest value of each window; what is padded is never the largest."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flatten(Node):
     """The values of a map of one pixel, [1, 1, C], as a vector, [C]."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows(Node):
+    """The values of a map as rows, [H * W * C / columns, columns], in the order of NHWC.
+
+    Attributes:
+        columns: values of a row; they divide the channels.
+    """
+
+    columns: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Concat(Node):
-    """Maps of the same height and width, one after the other along the channels."""
+    """Maps of the same height and width, one after the other along the channels.
+
+    Or `Rows` of the same columns, one after the other.
+    """
 
 
 #: How a map is resized, by name. ``nearest`` takes the pixels of `nearest_places`; of the bilinear
@@ -251,10 +309,13 @@ NODE_TYPES: dict[str, type[Node]] = {
         FullyConnected,
         Activation,
         Add,
+        WeightedSum,
         Mul,
         Mean,
         AveragePool2D,
+        MaxPool2D,
         Flatten,
+        Rows,
         Concat,
         Resize,
         Tile,
@@ -267,6 +328,17 @@ NODE_TYPES: dict[str, type[Node]] = {
 WITHOUT_KERNEL: dict[type[Node], str] = {
     cls: "it has no kernel" for cls in NODE_TYPES.values() if not issubclass(cls, WeightedNode)
 }
+
+
+#: What tables have no row for that only see what `edgekit.networks.passes.prepare` gave.
+WRITTEN_OUT: dict[type[Node], str] = {WeightedSum: "it is not written out"}
+
+
+def activation_of(node: Node) -> str:
+    """The activation that is fused into a node; ``linear`` where there is none."""
+    if isinstance(node, SpatialNode | Add | WeightedSum):
+        return node.activation
+    return "linear"
 
 
 def row_of(

@@ -11,14 +11,16 @@ import numpy as np
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
     Activation,
+    Add,
     Array,
     Conv2D,
     DepthwiseConv2D,
     Mul,
     Node,
     Shape,
-    SpatialNode,
     WeightedNode,
+    WeightedSum,
+    activation_of,
 )
 
 Triple = tuple[float, float, float]
@@ -31,7 +33,8 @@ FUSED_ACTIVATIONS = frozenset({"linear", "relu", "relu6"})
 def fold_batch_norm(graph: Graph) -> Graph:
     """Folds every batch normalization into the kernel and bias before it.
 
-    A layer with neither gets a bias of zeros, so that every layer has one.
+    A layer with neither gets a bias of zeros, so that every layer has one; and one that has
+    another's weights gets its own.
     Computed in float64 and rounded once, so that the result differs from the original by
     float32 rounding only.
     """
@@ -42,17 +45,55 @@ def fold_batch_norm(graph: Graph) -> Graph:
         if isinstance(node, WeightedNode):
             if node.batch_norm is not None:
                 gain = values["gamma"] / np.sqrt(values["variance"] + node.batch_norm)
+                offset = values["mean"] - values.get("bias", 0.0)
                 # Every kernel layout has the output channels last.
                 values = {
                     "kernel": values["kernel"] * gain,
-                    "bias": values["beta"] - values["mean"] * gain,
+                    "bias": values["beta"] - offset * gain,
                 }
             elif not node.use_bias:
                 values["bias"] = np.zeros(values["kernel"].shape[-1])
-            node = replace(node, batch_norm=None, use_bias=True)
+            node = replace(
+                node, batch_norm=None, use_bias=True, biased_norm=False, weights_of=""
+            )
         nodes.append(node)
         weights |= {f"{node.name}/{name}": a.astype(np.float32) for name, a in values.items()}
     return replace(graph, nodes=tuple(nodes), weights=weights)
+
+
+def expand_sums(graph: Graph) -> Graph:
+    """Writes weighted sums out as sums of two of what 1x1 depthwise convolutions have scaled.
+
+    Such a convolution is a multiplication by a constant: it is in every runtime and on every chip,
+    its int8 kernel is exact, and nothing is lost where its output's steps are as many times those
+    of its input. Computed in float64 and rounded once.
+    """
+    nodes: list[Node] = []
+    shapes, weights = dict(graph.shapes), dict(graph.weights)
+    for node in graph.nodes:
+        if not isinstance(node, WeightedSum):
+            nodes.append(node)
+            continue
+        (name,) = node.weight_names()
+        shares = np.maximum(weights.pop(name).astype(np.float64), 0)
+        shares /= shares.sum() + node.epsilon
+        total, shape = "", graph.shapes[node.name]
+        for number, (source, share) in enumerate(zip(node.inputs, shares, strict=True)):
+            scaled = DepthwiseConv2D(name=f"{node.name}_scaled{number}", inputs=(source,))
+            weights[f"{scaled.name}/kernel"] = np.full((1, 1, shape[-1]), share, np.float32)
+            weights[f"{scaled.name}/bias"] = np.zeros(shape[-1], np.float32)
+            nodes.append(scaled)
+            shapes[scaled.name] = shape
+            if total:
+                is_last = number == len(shares) - 1
+                total = node.name if is_last else f"{node.name}_sum{number}"
+                kind = node.activation if is_last else "linear"
+                inputs = (nodes[-2].name, scaled.name)
+                nodes.append(Add(name=total, inputs=inputs, activation=kind))
+                shapes[total] = shape
+            else:
+                total = scaled.name
+    return replace(graph, nodes=tuple(nodes), shapes=shapes, weights=weights)
 
 
 def expand_activations(graph: Graph) -> Graph:
@@ -69,7 +110,7 @@ def expand_activations(graph: Graph) -> Graph:
     for node in graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
         shape = graph.shapes[node.name]
-        kind = node.activation if isinstance(node, SpatialNode) else "linear"
+        kind = activation_of(node)
         if kind in FUSED_ACTIVATIONS:
             nodes.append(node)
             continue
@@ -141,7 +182,11 @@ def _normalize_in_front(graph: Graph, stem: Conv2D, gain: Array, offset: Array) 
 
 
 #: Passes that make a trained network ready to be quantized, in order.
-PREPARE: tuple[Callable[[Graph], Graph], ...] = (fold_batch_norm, expand_activations)
+PREPARE: tuple[Callable[[Graph], Graph], ...] = (
+    fold_batch_norm,
+    expand_sums,
+    expand_activations,
+)
 
 
 def prepare(graph: Graph) -> Graph:

@@ -43,7 +43,8 @@ SMALLEST_SCALE = 1e-9
 KEEPS_SCALE: dict[type[Node], bool] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), False),
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), False),
-    **dict.fromkeys((nodes.AveragePool2D, nodes.Flatten, nodes.Resize, nodes.Tile), True),
+    **dict.fromkeys((nodes.AveragePool2D, nodes.MaxPool2D, nodes.Flatten, nodes.Rows), True),
+    **dict.fromkeys((nodes.Resize, nodes.Tile), True),
     # A Concat gives its scale to what it reads (`scale_owners`); classes have none.
     **dict.fromkeys((nodes.Concat, nodes.ArgMax), False),
 }
@@ -160,7 +161,7 @@ def scale_owners(graph: Graph) -> dict[str, str]:
 
 def _may_share(graph: Graph, root: str, owners: Mapping[str, str]) -> bool:
     """Whether a tensor's scale, and that of the tensors that have it, may be a Concat's."""
-    if root == graph.input or root == owners.get(graph.output, graph.output):
+    if root == graph.input or root in {owners.get(name, name) for name in graph.outputs}:
         return False
     return not isinstance(graph.node(root), PRESCRIBED)
 

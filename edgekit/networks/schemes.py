@@ -49,7 +49,7 @@ def scheme_of(graph: Graph) -> str:
     """
     ends = {
         _OF_TENSORS[_dtype(graph, name)]
-        for name in (graph.input, graph.output)
+        for name in (graph.input, *graph.outputs)
         if name not in graph.class_tensors
     }
     found = frozenset(ends | {scheme_of_node(graph, node) for node in graph.nodes})

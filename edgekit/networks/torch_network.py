@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -58,20 +58,21 @@ class Network(GraphModule):
         super().__init__()
         self.graph = replace(graph, weights={})
         self.drop_connect = True
-        self.layers = nn.ModuleDict(
-            {
-                node.name: _Layer(graph, node, bn_momentum)
-                for node in graph.nodes
-                if isinstance(node, WeightedNode)
-            }
-        )
+        self.layers = nn.ModuleDict()
+        for node in graph.nodes:
+            if isinstance(node, WeightedNode):
+                owner = self.layers[node.weights_of] if node.weights_of else None
+                self.layers[node.name] = _Layer(graph, node, bn_momentum, cast("_Layer", owner))
+            elif isinstance(node, nodes.WeightedSum):
+                self.layers[node.name] = _Shares(graph, node)
         self._last_uses = graph.last_uses()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the last node's output for normalised photos, float [n, 3, height, width].
+        """Returns the outputs for normalised photos, float [n, 3, height, width].
 
         That is logits, float [n, classes] or of maps [n, classes, height, width], or classes,
-        int64 [n, height, width] or [n, 1, height, width] (`edgekit.networks.nodes.ArgMax`).
+        int64 [n, height, width] or [n, 1, height, width] (`edgekit.networks.nodes.ArgMax`); of
+        several outputs, which are rows, all columns: [n, rows, columns].
         """
         return self.run(x)
 
@@ -99,7 +100,7 @@ class Network(GraphModule):
                 return values[until]
             for name in {name for name in node.inputs if self._last_uses[name] == node.name}:
                 del values[name]
-        return values[graph.output]
+        return join([values[name] for name in graph.outputs])
 
     def run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
         """Computes one node's output from its inputs, NCHW."""
@@ -115,27 +116,62 @@ class Network(GraphModule):
     def to_graph(self) -> Graph:
         """Returns the Graph with the module's present weights."""
         weights: dict[str, Array] = {}
-        for name, layer in self.layers.items():
-            values = cast(_Layer, layer).export()
-            weights |= {f"{name}/{short}": array for short, array in values.items()}
+        for node in self.graph.nodes:
+            if names := node.weight_names():
+                values = cast("_Layer | _Shares", self.layers[node.name]).export()
+                weights |= {name: values[name.rpartition("/")[2]] for name in names}
         return replace(self.graph, weights=weights)
+
+
+def join(outputs: Sequence[Tensor]) -> Tensor:
+    """A network's outputs as one tensor: where there are several, all columns of their rows."""
+    return outputs[0] if len(outputs) == 1 else torch.cat(list(outputs), -1)
 
 
 def _run_layer(network: Network, node: WeightedNode, inputs: list[Tensor]) -> Tensor:
     return cast(Tensor, network.layers[node.name](inputs[0]))
 
 
+def _run_add(network: Network, node: nodes.Add, inputs: list[Tensor]) -> Tensor:
+    total = network.drop_branch(inputs[0], node.drop_connect) + inputs[1]
+    return ACTIVATIONS[node.activation](total)
+
+
+def _run_weighted_sum(network: Network, node: nodes.WeightedSum, inputs: list[Tensor]) -> Tensor:
+    shares = cast(Tensor, network.layers[node.name]())
+    total = inputs[0] * shares[0]
+    for x, share in zip(inputs[1:], shares[1:], strict=True):
+        total = total + x * share
+    return ACTIVATIONS[node.activation](total)
+
+
+def _run_max_pool(network: Network, node: nodes.MaxPool2D, inputs: list[Tensor]) -> Tensor:
+    (x,) = inputs
+    (top, bottom), (left, right) = (node.pads(side) for side in (x.shape[2], x.shape[3]))
+    half = node.kernel // 2
+    known = isinstance(top, int) and isinstance(left, int)  # else a stand-in of what records
+    if known and {top, bottom, left, right} == {half}:
+        return F.max_pool2d(x, node.kernel, node.stride, half)
+    x = F.pad(x, (left, right, top, bottom), value=-torch.inf)
+    return F.max_pool2d(x, node.kernel, node.stride)
+
+
+def _run_rows(network: Network, node: nodes.Rows, inputs: list[Tensor]) -> Tensor:
+    return inputs[0].permute(0, 2, 3, 1).reshape(inputs[0].shape[0], -1, node.columns)
+
+
 EXECUTIONS: dict[type[Node], Callable[[Network, Any, list[Tensor]], Tensor]] = {
     **dict.fromkeys((nodes.Conv2D, nodes.DepthwiseConv2D, nodes.FullyConnected), _run_layer),
     nodes.Activation: lambda network, node, inputs: ACTIVATIONS[node.kind](inputs[0]),
-    nodes.Add: lambda network, node, inputs: (
-        network.drop_branch(inputs[0], node.drop_connect) + inputs[1]
-    ),
+    nodes.Add: _run_add,
+    nodes.WeightedSum: _run_weighted_sum,
     nodes.Mul: lambda network, node, inputs: inputs[0] * inputs[1],
     nodes.Mean: lambda network, node, inputs: inputs[0].mean((2, 3), keepdim=node.keep_dims),
     nodes.AveragePool2D: lambda network, node, inputs: F.avg_pool2d(inputs[0], node.kernel),
+    nodes.MaxPool2D: _run_max_pool,
     nodes.Flatten: lambda network, node, inputs: inputs[0].flatten(1),
-    nodes.Concat: lambda network, node, inputs: torch.cat(inputs, 1),
+    nodes.Rows: _run_rows,
+    nodes.Concat: lambda network, node, inputs: torch.cat(inputs, 1),  # channels, or rows
     nodes.Resize: lambda network, node, inputs: RESIZES[node.method](inputs[0], node.size),
     nodes.Tile: lambda network, node, inputs: inputs[0].repeat(1, 1, *node.size),
     nodes.ArgMax: lambda network, node, inputs: inputs[0].argmax(1, keepdim=node.keep_dims),
@@ -165,17 +201,25 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 
 
 class _Layer(nn.Module):
-    """A weighted node: kernel in torch's layout; a bias or a batch normalization, or neither."""
+    """A weighted node: kernel in torch's layout; a bias, a batch normalization, both or neither.
 
-    def __init__(self, graph: Graph, node: WeightedNode, momentum: float) -> None:
+    The parameters of an ``owner`` are its own as well.
+    """
+
+    def __init__(
+        self, graph: Graph, node: WeightedNode, momentum: float, owner: _Layer | None = None
+    ) -> None:
         super().__init__()
         self.node = node
         values = {name: _tensor(array) for name, array in graph.node_weights(node).items()}
-        self.kernel = nn.Parameter(to_torch(node, values["kernel"]))
         self.norm: nn.BatchNorm2d | None = None
         self.bias: nn.Parameter | None = None
-        if "bias" in values:
-            self.bias = nn.Parameter(values["bias"])
+        if owner is not None:
+            self.kernel, self.bias = owner.kernel, owner.bias
+        else:
+            self.kernel = nn.Parameter(to_torch(node, values["kernel"]))
+            if "bias" in values:
+                self.bias = nn.Parameter(values["bias"])
         if node.batch_norm is not None:
             self.norm = nn.BatchNorm2d(len(values["beta"]), node.batch_norm, momentum)
             self.norm.weight.data = values["gamma"]
@@ -195,17 +239,29 @@ class _Layer(nn.Module):
         return IN_PLACE[node.activation](x)  # nobody else has x, and a new map costs time
 
     def export(self) -> dict[str, Array]:
-        values: dict[str, Tensor | None] = {"kernel": from_torch(self.node, self.kernel)}
-        if self.norm is None:
-            values["bias"] = self.bias
-        else:
+        kernel = from_torch(self.node, self.kernel)
+        values: dict[str, Tensor | None] = {"kernel": kernel, "bias": self.bias}
+        if self.norm is not None:
             values["gamma"], values["beta"] = self.norm.weight, self.norm.bias
             values["mean"], values["variance"] = self.norm.running_mean, self.norm.running_var
-        return {
-            name: np.array(tensor.detach().float().cpu().numpy(), order="C")
-            for name, tensor in values.items()
-            if tensor is not None
-        }
+        return {name: _array(tensor) for name, tensor in values.items() if tensor is not None}
+
+
+class _Shares(nn.Module):
+    """The weights of a `edgekit.networks.nodes.WeightedSum`."""
+
+    def __init__(self, graph: Graph, node: nodes.WeightedSum) -> None:
+        super().__init__()
+        self.node = node
+        self.weights = nn.Parameter(_tensor(graph.node_weights(node)["weights"]))
+
+    def forward(self) -> Tensor:
+        """What each map is multiplied by, [maps]."""
+        weights = F.relu(self.weights)
+        return weights / (weights.sum() + self.node.epsilon)
+
+    def export(self) -> dict[str, Array]:
+        return {"weights": _array(self.weights)}
 
 
 def _connect(layer: _Layer, node: nodes.FullyConnected, x: Tensor) -> Tensor:
@@ -268,6 +324,10 @@ def _mean_to_train(x: Tensor, keep_dims: bool) -> Tensor:
 
 def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32))
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.array(tensor.detach().float().cpu().numpy(), order="C")
 
 
 def to_torch(node: Node, kernel: Tensor) -> Tensor:
