@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from edgekit.data.boxes.anchors import Anchors
 from edgekit.data.images import to_rgb
 from edgekit.data.placement import FITS, Placement, place
 from edgekit.errors import UsageError
@@ -47,6 +48,7 @@ class Preprocessing:
         fit: how a photo becomes square; one of `edgekit.data.placement.FITS`.
         margin_color: of what a padded photo leaves of the input, RGB; None for the mean. The
             record of an input of bytes has it, since its mean is none of colours.
+        anchors: what the outputs of a detector are relative to; None of all other networks.
 
     Raises:
         UsageError: a value that no photo can be prepared with.
@@ -64,6 +66,7 @@ class Preprocessing:
     task: str = DEFAULT_TASK
     fit: str = DEFAULT_FIT
     margin_color: tuple[int, int, int] | None = None
+    anchors: Anchors | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -147,6 +150,10 @@ class Preprocessing:
             del record["fit"]
         if self.margin_color is None:
             del record["margin_color"]
+        if self.anchors is None:
+            del record["anchors"]
+        else:
+            record["anchors"] = self.anchors.to_dict()
         return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
 
     @classmethod
@@ -173,6 +180,14 @@ class Preprocessing:
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in record.items()
         }
+        if values.get("anchors") is not None:
+            try:
+                values["anchors"] = Anchors.from_dict(values["anchors"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise UsageError(
+                    "this preprocessing cannot be used: its anchors cannot be read",
+                    cause=f"{type(error).__name__}: {error}",
+                ) from error
         return cls(**values)
 
 

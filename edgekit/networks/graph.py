@@ -6,8 +6,9 @@ as many of each, and wherever they are one array they are joined along their col
 A quantized network is the same Graph with `QuantParams` on its tensors and weights.
 
 Weights are float32 arrays named ``NODE/kernel``, ``NODE/bias`` or, where the node normalises
-its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``; ``NODE/weights`` of a sum. Kernels have TensorFlow's
-layouts: HWIO for convolutions, HWC for depthwise ones, IO for fully connected ones.
+its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``; of a weighted sum
+``NODE/weights``. Kernels have TensorFlow's layouts: HWIO for convolutions, HWC for depthwise ones,
+IO for fully connected ones.
 """
 
 from __future__ import annotations

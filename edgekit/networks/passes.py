@@ -53,9 +53,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
                 }
             elif not node.use_bias:
                 values["bias"] = np.zeros(values["kernel"].shape[-1])
-            node = replace(
-                node, batch_norm=None, use_bias=True, biased_norm=False, weights_of=""
-            )
+            node = replace(node, batch_norm=None, use_bias=True, biased_norm=False, weights_of="")
         nodes.append(node)
         weights |= {f"{node.name}/{name}": a.astype(np.float32) for name, a in values.items()}
     return replace(graph, nodes=tuple(nodes), weights=weights)

@@ -36,7 +36,8 @@ def to_answers(outputs: Tensor) -> NDArray[Any]:
         outputs: as of `edgekit.networks.torch_network.Network`.
 
     Returns:
-        Logits, float32 [n, classes] or NHWC, or classes, int64 [n, height, width] or NHWC.
+        Logits, float32 [n, classes] or NHWC, or classes, int64 [n, height, width] or NHWC; of
+        several outputs float32 [n, rows, columns].
     """
     maps = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
     return np.ascontiguousarray((maps.float() if maps.is_floating_point() else maps).cpu().numpy())
@@ -50,7 +51,7 @@ def predict(
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     advance: Advance | None = None,
-    keep: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+    keep: Callable[[NDArray[Any], Preprocessing], NDArray[Any]] = lambda outputs, record: outputs,
 ) -> NDArray[Any]:
     """Runs a network on every photo, in order.
 
@@ -71,7 +72,8 @@ def predict(
     done = 0
     with torch.inference_mode():
         for pixels, indices in eval_batches(photos, preprocessing, batch_size):
-            kept.append(keep(to_answers(network(to_input(pixels, preprocessing, device)))))
+            outputs = to_answers(network(to_input(pixels, preprocessing, device)))
+            kept.append(keep(outputs, preprocessing))
             done += len(indices)
             if advance:
                 advance(done, len(photos))

@@ -212,6 +212,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.node = node
         values = {name: _tensor(array) for name, array in graph.node_weights(node).items()}
+        self.kernel: nn.Parameter
         self.norm: nn.BatchNorm2d | None = None
         self.bias: nn.Parameter | None = None
         if owner is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgekit.data.augmentation.augment import Augmentation
+    from edgekit.data.boxes.anchors import Anchors
 
 
 class Loss(NamedTuple):
@@ -23,11 +24,13 @@ class Loss(NamedTuple):
         kind: one of `Learning.losses`; empty for the first of them.
         smoothing: share of a target that is spread evenly over the classes.
         class_weights: of each class in the mean; none where all count alike.
+        anchors: what outputs are relative to, as `Preprocessing.anchors`.
     """
 
     kind: str = ""
     smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
+    anchors: Anchors | None = None
 
 
 class Learning(ABC):

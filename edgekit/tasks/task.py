@@ -2,13 +2,14 @@
 
 Three kinds of values go through it:
 
-- *Outputs*: what a network answers to n images, an array [n, ...] of any real dtype, maps NHWC. Of
-  a network with several outputs (the levels of a detector) a structured array [n] with a named
-  field for each, so that it is saved, joined and indexed by image like any other. Where that is
-  too much to keep of every image, `Task.keep` makes less of it, in the same form; all that a task
-  does with outputs in numpy it does with what `keep` gave.
+- *Outputs*: what a network answers to n images, an array [n, ...] of any real dtype, maps NHWC; of
+  a network with several outputs all columns of their rows, [n, rows, columns]
+  (`edgekit.networks.graph.Graph.outputs`). Where that is too much to keep of every image,
+  `Task.keep` makes less of it, an array or a structured array [n] with named fields, which is
+  saved, joined and indexed by image like any other; all that a task does with outputs in numpy it
+  does with what `keep` gave.
 - *Labels*: what is known of n images, indexed by image: class indices int64 [n], masks
-  uint8 [n, height, width], an object array [n] of boxes.
+  uint8 [n, height, width], an object array [n] of boxes and where the photo is in the input.
 - *Targets*: a batch of labels as the loss takes it, a torch tensor, or another form of it (mixed
   or of a teacher) that the same loss takes.
 """
@@ -257,11 +258,14 @@ class Task(ABC):
     def balanced_weights(self, photos: PhotoSet, classes: int) -> tuple[float, ...]:
         """A weight for each class, by which rare ones count as much as common ones."""
 
-    def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
+    def keep(
+        self, outputs: NDArray[Any], preprocessing: Preprocessing | None = None
+    ) -> NDArray[Any]:
         """What is kept of outputs; all of them, unless a task overrides it.
 
         Args:
             outputs: of n images, as a network or a file gives them; maps NHWC.
+            preprocessing: of these images; what a task needs it for it says itself.
         """
         return outputs
 

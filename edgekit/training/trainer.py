@@ -80,9 +80,8 @@ class Trainer:
             self.train = CachedPhotos(job.train, engine.cache_bytes, side)
         self.task, self.targets = find_task(job.preprocessing.task), job.targets
         classes = len(job.preprocessing.labels)
-        self.objective = job.recipe.objective(
-            lambda: self.task.balanced_weights(job.train, classes)
-        )
+        objective = job.recipe.objective(lambda: self.task.balanced_weights(job.train, classes))
+        self.objective = objective._replace(anchors=job.preprocessing.anchors)
         self.task.learning.check(self.objective, classes)
         self.advance = advance or (lambda done, total, note: None)
         self.warn = warn or (lambda text: None)

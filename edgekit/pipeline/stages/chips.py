@@ -108,7 +108,7 @@ class Simulate(OnPart):
         pixels = np.stack([preprocessing.pixels(photos.load(k)) for k in range(len(photos))])
         path = of(self.converted) / self.converted.file
         answers = self.execution.run(path, pixels, partial(progress, self.execution.kind))
-        outputs = find_task(preprocessing.task).keep(answers.outputs)
+        outputs = find_task(preprocessing.task).keep(answers.outputs, preprocessing)
         difference = None
         if self.reference is not None:
             wanted = np.load(of(self.reference) / LOGITS, allow_pickle=False)

@@ -185,7 +185,7 @@ def run_file(
     keep = find_task(preprocessing.task).keep
     outputs: list[NDArray[Any]] = []
     for pixels, _ in eval_batches(photos, preprocessing, 16):
-        outputs.append(keep(runtime.run(pixels)))
+        outputs.append(keep(runtime.run(pixels), preprocessing))
         advance(sum(map(len, outputs)), len(photos))
     return np.concatenate(outputs)
 

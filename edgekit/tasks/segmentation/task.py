@@ -105,7 +105,9 @@ class Segmentation(Task):
         """The median frequency of a class over each one's own."""
         return median_frequencies(photos, classes)
 
-    def keep(self, outputs: NDArray[Any]) -> NDArray[Any]:
+    def keep(
+        self, outputs: NDArray[Any], preprocessing: Preprocessing | None = None
+    ) -> NDArray[Any]:
         """The class of each pixel, and every fourth one's logits: `segmentation.kept`."""
         return keep(outputs)
 

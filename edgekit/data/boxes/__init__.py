@@ -1,0 +1,1 @@
+"""Photos with boxes: what they are read from, and where a detector looks for them."""
