@@ -3,8 +3,7 @@
 Both have the same decoder channels, start from the same backbone's weights, and see the same
 photos at the same size, varied alike and in the same order. Each is trained with its library's own
 recipe: ours is that of `edgekit build`; its, that of its CamVid example (Adam at 2e-4, cosine to
-1e-5, Dice, 32 photos a step). The minutes are those of training alone, without validation: a first
-epoch tells how many epochs fit into them. Both are measured by the same code on the same photos.
+1e-5, Dice, 32 photos a step). Both are measured by the same code on the same photos.
 
 ``--smp`` names a folder with segmentation-models-pytorch 0.6.0, timm and what they need: see the
 Makefile.
@@ -14,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import within_minutes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import edgekit
-from edgekit.data.batches import Part, train_batches
+from edgekit.data.batches import TrainBatch
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
 from edgekit.networks.efficientnet.spec import find_spec
@@ -90,17 +87,8 @@ def compare(
     ours = train_ours(name, given, folder)
     run = open_run(folder / name)
     splits, record = run.splits(), run.preprocessing
-    recipe = Recipe(**edgekit_recipe(folder / name))
-    theirs = train_theirs(name, given, splits, record, recipe)
+    theirs = train_theirs(name, given, splits, record, within_minutes.recipe_of(folder / name))
     return [*ours, theirs], splits.labels
-
-
-def edgekit_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe of a finished build."""
-    from edgekit.system.files import read_json
-
-    record = read_json(folder / "manifest.json")["recipe"]
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
 
 
 def train_ours(name: str, given: argparse.Namespace, folder: Path) -> list[Trained]:
@@ -112,14 +100,7 @@ def train_ours(name: str, given: argparse.Namespace, folder: Path) -> list[Train
         "threads": given.threads,
         "workers": given.threads,
     }
-    with TemporaryDirectory() as scratch:
-        trial = edgekit.train(name, epochs=2, out=Path(scratch) / name, **common)
-    epochs = max(1, round(60 * given.minutes / seconds_of_steps(trial.document, 1)))
-    run = edgekit.build(name, epochs=epochs, out=folder / name, **common)
-    if run.document is None:
-        raise RuntimeError("the build has no report")
-    history = run.document["training"]["history"]
-    minutes = sum(seconds_of_steps(run.document, at) for at in range(len(history))) / 60
+    run, epochs, minutes = within_minutes.build(name, given.minutes, folder, common)
     outputs = {"fp32": "fp32-torch", "int8": "w8a8-tflite"}
     finished = open_run(folder / name)
     task = find_task(finished.preprocessing.task)
@@ -137,15 +118,6 @@ def train_ours(name: str, given: argparse.Namespace, folder: Path) -> list[Train
     ]
 
 
-def seconds_of_steps(document: Any, epoch: int) -> float:
-    """Of an epoch, without its validation."""
-    entry = document["training"]["history"][epoch]
-    recipe = document["training"]["recipe"]
-    photos = document["data"]["n_train"]
-    batch = min(recipe["batch_size"], photos)
-    return float(photos // batch * batch / entry["images_per_s"])
-
-
 def train_theirs(
     name: str, given: argparse.Namespace, splits: Splits, record: Preprocessing, recipe: Recipe
 ) -> Trained:
@@ -159,37 +131,29 @@ def train_theirs(
         crop_area=(recipe.min_crop_area, 1.0), flip=recipe.flip
     )
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    steps = len(splits.train) // min(BATCH, len(splits.train))
-    epochs, spent, done = 1, 0.0, 0
-    while done < epochs:
+
+    def step(batch: TrainBatch, share: float) -> None:
         network.train()
-        batches = train_batches(
-            splits.train,
-            record,
-            BATCH,
-            Part(seed=0, epoch=done),
-            augmentation=augmentation,
-            workers=given.threads,
-        )
-        began = time.perf_counter()
-        with closing(batches):
-            for step, batch in enumerate(batches):
-                share = (done * steps + step) / max(epochs * steps, 1)
-                rate = LAST_RATE + (RATE - LAST_RATE) * 0.5 * (1 + np.cos(np.pi * share))
-                for group in optimizer.param_groups:
-                    group["lr"] = RATE if done == 0 else float(rate)
-                found: Tensor = network(to_input(batch.pixels, record, "cpu"))
-                optimizer.zero_grad()
-                loss(found, torch.from_numpy(batch.labels).long()).backward()
-                optimizer.step()
-        spent += time.perf_counter() - began
-        done += 1
-        if done == 1:
-            epochs = max(1, round(60 * given.minutes / spent))
+        for group in optimizer.param_groups:
+            group["lr"] = LAST_RATE + (RATE - LAST_RATE) * 0.5 * (1 + np.cos(np.pi * share))
+        found: Tensor = network(to_input(batch.pixels, record, "cpu"))
+        optimizer.zero_grad()
+        loss(found, torch.from_numpy(batch.labels).long()).backward()
+        optimizer.step()
+
+    epochs, minutes = within_minutes.train(
+        step,
+        given.minutes,
+        splits.train,
+        record,
+        batch_size=BATCH,
+        augmentation=augmentation,
+        workers=given.threads,
+    )
     outputs = predict(network.eval(), splits.val, record, keep=task.keep)
     labels = task.labels(splits.val, record)
     figures = task.measure(outputs, labels)
-    return Trained("smp fp32", epochs, spent / 60, figures, by_class(outputs, labels, task))
+    return Trained("smp fp32", epochs, minutes, figures, by_class(outputs, labels, task))
 
 
 def make_theirs(smp: Any, name: str, classes: int, backbone: str) -> nn.Module:

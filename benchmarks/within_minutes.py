@@ -1,0 +1,108 @@
+"""Training for so many minutes: what comparisons of trained networks share.
+
+The minutes are those of training alone, without validation: a first epoch tells how many epochs
+fit into them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import edgekit
+from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.batches import Part, TrainBatch, train_batches
+from edgekit.data.image_set import PhotoSet
+from edgekit.data.preprocessing import Preprocessing
+from edgekit.system.files import read_json
+from edgekit.training.recipe import Recipe
+
+#: One step of a peer's training: the batch, and the share of the training that is done.
+Step = Callable[[TrainBatch, float], None]
+
+
+def build(
+    name: str, minutes: float, folder: Path, common: Mapping[str, Any]
+) -> tuple[Any, int, float]:
+    """Builds a network of ours with the epochs that fit.
+
+    Args:
+        name: of the network.
+        minutes: of training.
+        folder: the build's is in it, by the network's name.
+        common: arguments of `edgekit.train` and of `edgekit.build`.
+
+    Returns:
+        What `edgekit.build` gives, how many epochs it trained, and the minutes that these took.
+    """
+    with TemporaryDirectory() as scratch:
+        trial = edgekit.train(name, epochs=2, out=Path(scratch) / name, **common)
+    epochs = max(1, round(60 * minutes / _seconds_of_steps(trial.document, 1)))
+    run = edgekit.build(name, epochs=epochs, out=folder / name, **common)
+    if run.document is None:
+        raise RuntimeError("the build has no report")
+    history = run.document["training"]["history"]
+    seconds = sum(_seconds_of_steps(run.document, at) for at in range(len(history)))
+    return run, epochs, seconds / 60
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe of a finished build."""
+    record = read_json(folder / "manifest.json")["recipe"]
+    return Recipe(**{key: tuple(v) if isinstance(v, list) else v for key, v in record.items()})
+
+
+def train(
+    step: Step,
+    minutes: float,
+    photos: PhotoSet,
+    record: Preprocessing,
+    *,
+    batch_size: int,
+    augmentation: Augmentation,
+    workers: int,
+) -> tuple[int, float]:
+    """Trains a peer on the same photos, varied alike and in the same order.
+
+    Args:
+        step: called with each batch.
+        minutes: of training.
+        photos: n photos.
+        record: how they are prepared.
+        batch_size: photos of a step.
+        augmentation: how they are varied.
+        workers: threads that decode and vary.
+
+    Returns:
+        The epochs and the minutes that they took.
+    """
+    steps = len(photos) // min(batch_size, len(photos))
+    epochs, spent, done = 0, 0.0, 0
+    while done < max(epochs, 1):
+        part = Part(seed=0, epoch=done)
+        batches = train_batches(
+            photos, record, batch_size, part, augmentation=augmentation, workers=workers
+        )
+        began = time.perf_counter()
+        with closing(batches):
+            for number, batch in enumerate(batches):
+                # How long the training is, is known after the first epoch.
+                step(batch, (done * steps + number) / (epochs * steps) if epochs else 0.0)
+        spent += time.perf_counter() - began
+        done += 1
+        if done == 1:
+            epochs = max(1, round(60 * minutes / spent))
+    return epochs, spent / 60
+
+
+def _seconds_of_steps(document: Any, epoch: int) -> float:
+    """Of an epoch, without its validation."""
+    entry = document["training"]["history"][epoch]
+    recipe = document["training"]["recipe"]
+    photos = document["data"]["n_train"]
+    batch = min(recipe["batch_size"], photos)
+    return float(photos // batch * batch / entry["images_per_s"])
