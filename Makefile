@@ -47,11 +47,11 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev .timm/ready .smp/ready
+bench: $(VENV)/dev .timm/ready .smp/ready .effdet/ready
 	for script in $$(grep -l __main__ benchmarks/*.py | grep -v _worker); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .timm .smp .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .smp .effdet .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -80,6 +80,11 @@ $(VENV)/dev: $(VENV)/runtime
 .smp/ready: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .smp huggingface-hub
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .smp segmentation-models-pytorch==0.6.0 timm==1.0.31 tqdm
+	touch $@
+
+.effdet/ready: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .effdet huggingface-hub omegaconf==2.3.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .effdet effdet==0.4.1 timm==1.0.31
 	touch $@
 
 .venv-legacy/ready:
