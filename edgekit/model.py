@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.data.images import decode_image
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
+from edgekit.networks.decoders import Decoder
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.photos import preprocessing_of
@@ -19,7 +21,6 @@ from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.predict import to_input
-from edgekit.networks.segmentation.decoders import Decoder
 from edgekit.networks.torch_network import Network
 from edgekit.options.decoder import with_decoder_options
 from edgekit.system.paths import StrPath
@@ -60,14 +61,16 @@ class Model(nn.Module):
         return preprocessing_of(spec, graph.resolution)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classifies photos, or with a decoder their pixels.
+        """Classifies photos, their pixels, or the anchors in them.
 
         Args:
-            x: normalised photos, float [n, 3, height, width]; what `photo` gives. A network for
-                segmentation takes them at its own resolution alone.
+            x: normalised photos, float [n, 3, height, width]; what `photo` gives. A network with a
+                decoder takes them at its own resolution alone.
 
         Returns:
-            Logits, float [n, classes], or [n, classes, height, width] for segmentation.
+            Logits, float [n, classes], or [n, classes, height, width] for segmentation. For
+            detection the boxes, relative to their anchors, and the logits, [n, anchors, 4 +
+            classes].
         """
         return cast(Tensor, self.network(x))
 
@@ -75,7 +78,7 @@ class Model(nn.Module):
         """Returns the input of the classifier, float [n, head channels]; 1280 for B0.
 
         Raises:
-            UsageError: the network is for segmentation and has none.
+            UsageError: the network has a decoder, and none.
         """
         if isinstance(self.network.graph.nodes[-1], FullyConnected):
             return self.network.run(x, until=self.network.graph.nodes[-1].inputs[0])
@@ -93,8 +96,8 @@ class Model(nn.Module):
 
         Returns:
             The last block's output at each of the strides 2, 4, 8, 16 and 32: float
-            [n, channels, ceil(height / stride), ceil(width / stride)]. Of a network for
-            segmentation they are its encoder's; the last one or two have an output stride.
+            [n, channels, ceil(height / stride), ceil(width / stride)]. Of a network with
+            a decoder they are its encoder's; DeepLab's last one or two have its output stride.
         """
         found: dict[str, Tensor] = {}
 
@@ -127,17 +130,18 @@ def load(
     """Loads a variant, in evaluation mode.
 
     Args:
-        model: the variant, for example ``b0``, or ``unet-b0`` for segmentation.
+        model: the variant, for example ``b0``, ``unet-b0`` for segmentation, or ``d0`` for
+            detection.
         weights: ``imagenet`` for the published ones (downloaded once), a file, or ``none`` or None
             for random ones.
         classes: number of logits; the weights' own, or 1000. With another number than the
-            weights', the classifier is new and random. For segmentation it must be given unless
+            weights', the classifier is new and random. With a decoder it must be given unless
             the weights are of a whole network: published ones are of a backbone.
         resolution: side of the square input in pixels; the variant's own by default.
         source: whose file it is, where the file does not tell (`edgekit.options.training.SOURCES`).
         seed: of random weights.
         decoder: its channels, as a build takes them: ``64,48,32,24,16``; or all of it, a record of
-            `edgekit.networks.segmentation.decoders`.
+            `edgekit.networks.decoders`.
 
     Raises:
         UsageError: no such variant, or the weights do not fit.
@@ -147,7 +151,8 @@ def load(
     if isinstance(decoder, str):
         spec = with_decoder_options(spec, decoder=decoder)
     elif decoder is not None:
-        spec = spec.backbone.with_decoder(decoder)
+        same = type(spec.decoder) is type(decoder)
+        spec = replace(spec, decoder=decoder) if same else spec.backbone.with_decoder(decoder)
     word = str(weights).lower()
     if weights is None or word == "none":
         if classes is None and spec.decoder is not None:

@@ -7,10 +7,33 @@ from dataclasses import replace
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.naming import Request
 from edgekit.errors import UsageError
-from edgekit.networks.segmentation.decoders import DECODERS, Decoder, DeepLab
+from edgekit.networks.decoders import Decoder, kind_of
+from edgekit.networks.detection.detectors import EfficientDet
+from edgekit.networks.segmentation.decoders import DeepLab, Segmenter, UNet
 
 
 def check_decoder(file: WeightFile, request: Request, theirs: Decoder) -> Decoder:
+    """The decoder that was asked for, with what belongs to these weights.
+
+    Raises:
+        UsageError: theirs has other layers.
+    """
+    if isinstance(theirs, EfficientDet):
+        return check_detector(file, request, theirs)
+    return check_segmenter(file, request, theirs)
+
+
+def check_detector(file: WeightFile, request: Request, theirs: EfficientDet) -> EfficientDet:
+    """The detector in a file: all that is not a size belongs to the weights.
+
+    Raises:
+        UsageError: theirs has other layers.
+    """
+    _check_layers(file, request, theirs)
+    return theirs
+
+
+def check_segmenter(file: WeightFile, request: Request, theirs: Segmenter) -> Segmenter:
     """The decoder that was asked for, with what belongs to these weights.
 
     That are the encoder's tensors that it reads, and its rates where none were asked for.
@@ -18,28 +41,38 @@ def check_decoder(file: WeightFile, request: Request, theirs: Decoder) -> Decode
     Raises:
         UsageError: theirs has other layers.
     """
+    _check_layers(file, request, theirs)
+    ours = request.spec.decoder
+    if isinstance(ours, DeepLab) and isinstance(theirs, DeepLab):
+        return replace(ours, taps=theirs.taps, rates=ours.rates or theirs.rates)
+    return replace(ours, taps=theirs.taps) if isinstance(ours, UNet) else theirs
+
+
+def _check_layers(file: WeightFile, request: Request, theirs: Decoder) -> None:
     ours, spec = request.spec.decoder, request.spec
     if ours is None:
         raise TypeError(f"{spec.name} has no decoder")
     (kind, found), wanted = _layers(theirs), _layers(ours)
     if (kind, found) != wanted:
         other = wanted[0] != kind
+        model = theirs.name_on(spec.backbone.name)
         raise UsageError(
             f"the weights in {file.path} are of another decoder",
             cause=f"they are of {kind} with {found} channels, and {spec.name} is {wanted[0]} with "
             f"{wanted[1]}",
-            hint=f"the model {kind}-{spec.backbone.name}"
+            hint=f"the model {model}"
             if other
             else request.advice.decoder.format(found.partition(" ")[0]),
         )
-    if isinstance(ours, DeepLab) and isinstance(theirs, DeepLab):
-        return replace(ours, taps=theirs.taps, rates=ours.rates or theirs.rates)
-    return replace(ours, taps=theirs.taps)
 
 
 def _layers(decoder: Decoder) -> tuple[str, str]:
     """The kind of a decoder, and its channels in words."""
-    kind = next(name for name, one in DECODERS.items() if type(decoder) is one)
+    kind = kind_of(decoder)
     if isinstance(decoder, DeepLab):
         return kind, f"{decoder.channels} (and {decoder.skip} of the finer map)"
+    if isinstance(decoder, EfficientDet):
+        sizes = f"{decoder.channels},{decoder.cells},{decoder.repeats}"
+        levels, places = len(decoder.anchors.levels), decoder.anchors.per_place
+        return kind, f"{sizes} (channels, cells and repeats; {places} anchors at {levels} levels)"
     return kind, ",".join(map(str, decoder.channels))

@@ -16,10 +16,10 @@ from edgekit.converters.weights.network_in_file import find_network
 from edgekit.converters.weights.sources import SOURCES
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, WeightedNode
-from edgekit.networks.segmentation.layers import is_backbone
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from edgekit.converters.weights.open import PYTHON, Advice, open_weights
 from edgekit.converters.weights.sources import bring_along
 from edgekit.errors import UsageError
 from edgekit.networks.edit import replace_head
-from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.architecture import build_graph, with_classes
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
-from edgekit.networks.segmentation.outputs import replace_logits
 from edgekit.system.paths import StrPath
 
 #: A file may hold optimizer slots and averages beside the weights.
@@ -112,7 +111,7 @@ def load_weights(
         graph = replace(graph, weights=read(found, graph, () if kept else HEAD))
     notes, assumptions = list(head.notes), []
     if not kept:
-        graph = (replace_logits if spec.decoder else replace_head)(graph, wanted, seed)
+        graph = with_classes(graph, wanted, seed)
         reason = head.why_not(wanted)
         notes.append(f"the weights' classifier {reason}: a fresh one took its place")
         if classes is None and head.classes:

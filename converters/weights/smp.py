@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.converters.weights import lukemelas, timm
-from edgekit.converters.weights.decoder_in_file import check_decoder
+from edgekit.converters.weights.decoder_in_file import check_segmenter
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.naming import (
     TORCH,
@@ -28,9 +28,9 @@ from edgekit.converters.weights.naming import (
     matching,
     named,
 )
+from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.graph import Graph
-from edgekit.networks.segmentation.decoders import BLOCKS, Decoder, DeepLab, UNet
-from edgekit.networks.segmentation.layers import is_backbone
+from edgekit.networks.segmentation.decoders import BLOCKS, DeepLab, Segmenter, UNet
 from edgekit.networks.segmentation.taps import TAPS
 
 
@@ -118,7 +118,7 @@ def names(graph: Graph, flavour: str) -> dict[str, str]:
 def _plan(file: WeightFile, request: Request) -> Plan:
     flavour = next(name for name, encoder in ENCODERS.items() if _stem(encoder) in file.shapes)
     taps, encoder = TAPS[flavour], ENCODERS[flavour]
-    decoder = check_decoder(file, request, decoder_in(file, flavour))
+    decoder = check_segmenter(file, request, decoder_in(file, flavour))
     ignored = matching(TORCH_COUNTERS, file.shapes)
     dead = matching(re.escape(encoder.prefix) + encoder.unused, file.shapes)
     beside = matching(CLASSIFIER, file.shapes)
@@ -134,7 +134,7 @@ def _plan(file: WeightFile, request: Request) -> Plan:
     )
 
 
-def decoder_in(file: WeightFile, flavour: str) -> Decoder:
+def decoder_in(file: WeightFile, flavour: str) -> Segmenter:
     """The decoder that a file holds; of DeepLab with smp's default rates."""
     blocks = sorted(matching(r"decoder\.blocks\.\d+\.conv2\.0\.weight", file.shapes))
     if blocks:
@@ -147,7 +147,7 @@ def decoder_in(file: WeightFile, flavour: str) -> Decoder:
     return DeepLab(channels, rates=RATES, skip=skip, taps=flavour)
 
 
-def _assumptions(request: Request, decoder: Decoder) -> Iterator[str]:
+def _assumptions(request: Request, decoder: Segmenter) -> Iterator[str]:
     """What a state dict does not say."""
     spec, why = request.spec, "a state dict does not say"
     yield input_assumption(spec, f"{why}; they are the variant's")

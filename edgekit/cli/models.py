@@ -74,7 +74,8 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         "At 1000 classes. peak: elements of activation, which are bytes in int8.",
         "int8 MB: of the file, estimated. fp32 %: ImageNet top-1, as published.",
         "`edgekit models NAME` has the figures' sources.",
-        "unet-NAME and deeplab-NAME are for segmentation, on each of them.",
+        "unet-NAME and deeplab-NAME are for segmentation, on each of them; d0 to d7, d7x,",
+        "det-lite0 to det-lite4, det-lite3x, and det-NAME on all others, for detection.",
     ]
 
 
@@ -96,6 +97,10 @@ def _card(row: dict[str, Any]) -> list[str]:
     ]
     if row["decoder"]:
         lines.insert(1, f"  decoder      {_decoder(row['decoder'])}")
+    if row["coco_ap"]:
+        fp32, int8 = row["coco_ap"]
+        shown = f", {int8:g} % in int8" if int8 else ""
+        lines.append(f"  COCO AP      {fp32:g} %{shown}, as published (google/automl)")
     facts = [*row["published"], *row["latency"], *row["traps"]]
     sources = list(dict.fromkeys(fact["source"] for fact in facts))
     sections = {
@@ -125,6 +130,13 @@ def _card(row: dict[str, Any]) -> list[str]:
 def _decoder(record: dict[str, Any]) -> str:
     if record["kind"] == "unet":
         return f"U-Net, channels {', '.join(map(str, record['channels']))}"
+    if record["kind"] == "efficientdet":
+        anchors = record["anchors"]
+        return (
+            f"EfficientDet, {record['channels']} channels, {record['cells']} cells "
+            f"({record['fusion']}), {record['repeats']} repeats, anchors of "
+            f"{anchors['scale']:g} strides"
+        )
     return f"DeepLabV3+, {record['channels']} channels, output stride {record['output_stride']}"
 
 

@@ -226,7 +226,8 @@ def _described(loaded: Loaded) -> dict[str, Any]:
             "crop": spec.crop,
         }
     if spec is not None and spec.decoder is not None:
-        from edgekit.networks.segmentation.decoders import DeepLab, decoder_record
+        from edgekit.networks.decoders import decoder_record
+        from edgekit.networks.segmentation.decoders import DeepLab
 
         record["decoder"] = decoder_record(spec.decoder)
         if isinstance(spec.decoder, DeepLab):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edgekit.errors import whole
@@ -42,6 +43,24 @@ def start_as_shortcuts(graph: Graph) -> Graph:
     The normalization that ends a branch starts with gamma 0, so that a deep network learns
     like a shallow one at first (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
     """
-    ends = {f"{node.inputs[0]}/gamma" for node in graph.nodes if isinstance(node, Add)}
+    inputs = {node.name: node.inputs for node in graph.nodes}
+    ends = {
+        f"{node.inputs[0]}/gamma"
+        for node in graph.nodes
+        if isinstance(node, Add) and _begins_at(node.inputs[0], node.inputs[1], inputs)
+    }
     weights = {name: a * (name not in ends) for name, a in graph.weights.items()}
     return graph.with_weights(weights)
+
+
+def _begins_at(branch: str, shortcut: str, inputs: Mapping[str, Sequence[str]]) -> bool:
+    """Whether all that a branch reads is a shortcut; sums of other maps have none."""
+    seen, ahead = {branch}, [branch]
+    while ahead:
+        for name in inputs.get(ahead.pop(), ()):
+            if name not in inputs:  # the network's input
+                return False
+            if name != shortcut and name not in seen:
+                seen.add(name)
+                ahead.append(name)
+    return True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from edgekit.errors import UsageError
+from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.segmentation.decoders import (
     BLOCKS,
@@ -20,6 +21,8 @@ MOST_CHANNELS = 2048
 #: Rates reach over the map of any input.
 MOST_RATE = 256
 RATES = 3
+#: Of EfficientDet: channels, cells and repeats, or the first of them.
+SIZES = (1, 3)
 
 
 def with_decoder_options(
@@ -33,7 +36,8 @@ def with_decoder_options(
 
     Args:
         spec: the variant.
-        decoder: channels: of a U-Net two to five with commas between, of DeepLab one number.
+        decoder: channels: of a U-Net two to five with commas between, of DeepLab one number,
+            of EfficientDet one to three: channels, cells of the pyramid and repeats of the heads.
         output_stride: of DeepLab, 8 or 16.
         aspp_rates: of DeepLab, three with commas between.
 
@@ -64,6 +68,15 @@ def with_decoder_options(
             first, second, third = _numbers("--aspp-rates", aspp_rates, (RATES, RATES), MOST_RATE)
             found = replace(found, rates=(first, second, third))
         return replace(spec, decoder=found)
+    if isinstance(spec.decoder, EfficientDet):
+        _refuse(spec, {name: given[name] for name in ("output-stride", "aspp-rates")})
+        if decoder is None:
+            return spec
+        own = (spec.decoder.channels, spec.decoder.cells, spec.decoder.repeats)
+        sizes = _numbers("--decoder", decoder, SIZES, MOST_CHANNELS)
+        width, cells, repeats = (*sizes, *own[len(sizes) :])
+        changed = replace(spec.decoder, channels=width, cells=cells, repeats=repeats)
+        return replace(spec, decoder=changed)
     _refuse(spec, given)
     return spec
 
@@ -75,7 +88,9 @@ def _refuse(spec: ModelSpec, given: Mapping[str, object]) -> None:
     if spec.decoder is None:
         cause, model = f"{spec.name} classifies: it has no decoder", f"unet-{spec.name}"
     else:
-        cause, model = f"{spec.name} is a U-Net", f"deeplab-{spec.backbone.name}"
+        is_unet = isinstance(spec.decoder, UNet)
+        cause = f"{spec.name} is {'a U-Net' if is_unet else 'an EfficientDet'}"
+        model = f"deeplab-{spec.backbone.name}"
     if name != "decoder":
         model = f"deeplab-{spec.backbone.name}"
     raise UsageError(
@@ -101,4 +116,9 @@ def _numbers(option: str, text: str, counts: tuple[int, int], most: int) -> tupl
 
 
 #: By how many numbers an option takes.
-EXAMPLES = {BLOCKS: "64,48,32,24,16", (1, 1): "128", (RATES, RATES): "6,12,18"}
+EXAMPLES = {
+    BLOCKS: "64,48,32,24,16",
+    (1, 1): "128",
+    (RATES, RATES): "6,12,18",
+    SIZES: "64,3,3",
+}

@@ -22,7 +22,8 @@ class ModelOptions:
 
     model: str = field(
         metadata={
-            "help": "The variant: b0, lite0, v2-b0, es, …; unet-lite0, deeplab-b0, …",
+            "help": "The variant: b0, lite0, v2-b0, es, …; unet-lite0, deeplab-b0, …; d0, "
+            "det-lite0, …",
             "argument": True,
         }
     )
@@ -39,7 +40,8 @@ class ModelOptions:
     decoder: str | None = option(
         None,
         "Channels of the decoder: of a U-Net, two to five numbers, such as 64,48,32,24,16; of "
-        "DeepLab one. [64,48,32,24,16; 128]",
+        "DeepLab one; of EfficientDet with its cells and repeats. "
+        "[64,48,32,24,16; 128; 64,3,3 of d0]",
         "NUMBERS",
     )
     output_stride: int | None = option(
@@ -100,13 +102,14 @@ class DataOptions:
     )
     fit: str | None = option(
         None,
-        f"How a photo becomes square: {', '.join(FITS)}. [crop; pad for segmentation]",
+        f"How a photo becomes square: {', '.join(FITS)}. [crop; pad for segmentation, stretch for "
+        "detection]",
         known=FITS,
     )
     crop: float | None = option(
         None,
-        "Share of the shorter side that the centre crop keeps. [the weights'; 1 for shapes and "
-        "masks]",
+        "Share of the shorter side that the centre crop keeps. [the weights'; 1 for shapes, masks "
+        "and boxes]",
     )
 
     def check(self) -> None:

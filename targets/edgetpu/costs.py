@@ -65,7 +65,7 @@ class Costs:
 
 
 def costs(spec: ModelSpec, resolution: int | None = None) -> Costs:
-    """Estimates a variant at 1000 classes, one with a decoder at 21.
+    """Estimates a variant at its usual classes (`ModelSpec.usual_classes`).
 
     Args:
         spec: the variant.
@@ -98,7 +98,7 @@ def graph_memory(graph: Graph) -> Memory:
     layers = []
     for node in graph.nodes:
         if isinstance(node, WeightedNode):
-            kernel = graph.weights[f"{node.name}/kernel"].shape
+            kernel = graph.node_weights(node)["kernel"].shape
             channels = graph.shapes[node.name][-1]
             depthwise = isinstance(node, DepthwiseConv2D)
             rows, columns, fan_in, fan_out = (1, 1, *kernel)[-4:]
@@ -166,8 +166,8 @@ def costs_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [
         *lines,
         "",
-        "At 1000 classes, 21 with a decoder, in int8. Bytes are estimates of what the chip stores,",
-        "which is more than the file does; what does not fit is streamed for every inference, in",
-        "at least that time.",
+        "At 1000 classes, or those usual for the task, in int8. Bytes are estimates of what the",
+        "chip stores, which is more than the file does; what does not fit is streamed for every",
+        "inference, in at least that time.",
         "measured: ms on a Coral USB Accelerator, as published.",
     ]

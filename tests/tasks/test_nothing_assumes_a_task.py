@@ -25,6 +25,7 @@ OWN = {
 EXCEPTIONS = {
     "classification": {
         "edgekit.converters.weights.load": "published weights are those of classifiers",
+        "edgekit.networks.efficientnet.architecture": "has a row for each end of a network",
         "edgekit.networks.edit": "takes off and puts on a fully connected layer, for the task",
         "edgekit.cli.models": "published figures of ImageNet",
         "edgekit.networks.efficientnet.catalog": "published figures of ImageNet",
@@ -34,7 +35,7 @@ EXCEPTIONS = {
         "edgekit.search.limits": "published figures of ImageNet",
     },
     "segmentation": {
-        "edgekit.converters.weights.load": "puts other classes on a network, for the task",
+        "edgekit.networks.efficientnet.architecture": "has a row for each end of a network",
         "edgekit.targets.segment": "runs and draws a segmenter on this host",
     },
 }

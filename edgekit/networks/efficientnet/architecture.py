@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from edgekit.errors import whole
 from edgekit.networks.builder import GraphBuilder
+from edgekit.networks.detection.bifpn import add_pyramid
+from edgekit.networks.detection.detectors import BACKBONE_LEVELS, EfficientDet
+from edgekit.networks.detection.drawn import draw_detector, replace_classes
+from edgekit.networks.detection.heads import add_heads
+from edgekit.networks.edit import replace_head
 from edgekit.networks.efficientnet.backbone import add_backbone, node_padding, plan_blocks
 from edgekit.networks.efficientnet.origin import origin_of, spec_of
 from edgekit.networks.efficientnet.spec import ModelSpec
@@ -14,8 +20,8 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Conv2D, FullyConnected, Mean
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.networks.segmentation.deeplab import add_deeplab
-from edgekit.networks.segmentation.outputs import draw_logits
-from edgekit.networks.segmentation.taps import TAPS
+from edgekit.networks.segmentation.outputs import draw_logits, replace_logits
+from edgekit.networks.segmentation.taps import LEVELS, TAPS
 from edgekit.networks.segmentation.unet import add_unet
 
 
@@ -23,7 +29,7 @@ def build_graph(
     spec: ModelSpec,
     *,
     classes: int | None = None,
-    resolution: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
     seed: int | None = 0,
 ) -> Graph:
     """Builds a variant.
@@ -31,18 +37,33 @@ def build_graph(
     Args:
         spec: the variant.
         classes: number of logits; `ModelSpec.usual_classes` by default.
-        resolution: side of the square input in pixels; the variant's own by default.
+        resolution: side of the square input in pixels, or its height and width; the variant's own
+            by default.
         seed: of the weights; None gives zeros that take no memory, for a look at the structure.
 
     Raises:
         UsageError: a number is a fraction, or less than 1.
     """
-    side = whole("resolution", spec.resolution if resolution is None else resolution)
+    asked = spec.resolution if resolution is None else resolution
+    height, width = asked if isinstance(asked, tuple) else (asked, asked)
+    size = whole("resolution", height), whole("resolution", width)
     count = whole("classes", spec.usual_classes if classes is None else classes)
-    builder = GraphBuilder(side)
-    ENDS[type(spec.decoder)](builder, spec, count)
+    builder, end = GraphBuilder(size), ENDS[type(spec.decoder)]
+    end.add(builder, spec, count)
     graph = builder.graph(spec.name, origin_of(spec), seed)
-    return draw_logits(graph, seed) if spec.decoder and seed is not None else graph
+    return graph if seed is None else end.draw(graph, seed)
+
+
+def with_classes(graph: Graph, classes: int, seed: int = 0) -> Graph:
+    """Returns the network with what gives the logits freshly drawn, for ``classes`` of them.
+
+    Args:
+        graph: float, as `build_graph` gives it.
+        classes: how many.
+        seed: of the weights.
+    """
+    spec = spec_of(graph)
+    return ENDS[type(spec.decoder if spec else None)].replace(graph, classes, seed)
 
 
 def pyramid(graph: Graph) -> tuple[str, ...]:
@@ -98,9 +119,35 @@ def _add_deeplab(builder: GraphBuilder, spec: ModelSpec, classes: int) -> None:
     add_deeplab(builder, decoder, [ends[name] for name in taps.tensors(blocks, variant)], classes)
 
 
-#: What follows the blocks, by the type of a variant's decoder.
-ENDS: dict[type[Any], Callable[[GraphBuilder, ModelSpec, int], None]] = {
-    type(None): _add_classifier,
-    UNet: _add_unet,
-    DeepLab: _add_deeplab,
+def _add_detector(builder: GraphBuilder, spec: ModelSpec, classes: int) -> None:
+    decoder = cast(EfficientDet, spec.decoder)
+    blocks = plan_blocks(spec)
+    ends = add_backbone(builder, spec, blocks)
+    by_level = dict(zip(LEVELS, TAPS["tu"].tensors(blocks, spec.backbone.name), strict=True))
+    taps = [ends[by_level[level]] for level in BACKBONE_LEVELS]
+    maps = add_pyramid(builder, decoder, taps, spec.activation)
+    add_heads(builder, decoder, maps, classes, spec.activation)
+
+
+@dataclass(frozen=True)
+class End:
+    """What follows the blocks.
+
+    Attributes:
+        add: writes it, for so many classes.
+        draw: draws what of it the builder draws otherwise, with a seed.
+        replace: draws what gives the logits, for another number of classes.
+    """
+
+    add: Callable[[GraphBuilder, ModelSpec, int], None]
+    draw: Callable[[Graph, int], Graph]
+    replace: Callable[[Graph, int, int], Graph]
+
+
+#: By the type of a variant's decoder.
+ENDS: dict[type[Any], End] = {
+    type(None): End(_add_classifier, lambda graph, seed: graph, replace_head),
+    UNet: End(_add_unet, draw_logits, replace_logits),
+    DeepLab: End(_add_deeplab, draw_logits, replace_logits),
+    EfficientDet: End(_add_detector, draw_detector, replace_classes),
 }

@@ -97,6 +97,11 @@ def add_backbone(builder: GraphBuilder, spec: ModelSpec, blocks: Iterable[Block]
     return ends
 
 
+def is_backbone(name: str) -> bool:
+    """Whether a node of a network is the stem's or a block's, by its name."""
+    return name.startswith(("stem", "block"))
+
+
 class _Writer:
     """Writes blocks of one variant."""
 

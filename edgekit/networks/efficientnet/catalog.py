@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.networks.cost import cost
+from edgekit.networks.decoders import decoder_record
+from edgekit.networks.detection.detectors import PUBLISHED
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import WeightedNode
-from edgekit.networks.segmentation.decoders import decoder_record
 from edgekit.system.files import read_json
 
 RISKS = ("low", "medium", "high")
@@ -29,7 +30,8 @@ CHANNEL_RECORD = 24
 def list_models(name: str | None = None) -> list[dict[str, Any]]:
     """What each variant, or the one named, costs at its own resolution and 1000 classes.
 
-    A network for segmentation is in no list, and by its name it is counted at 21 classes.
+    A network with a decoder is in no list, and by its name it is counted at the classes that are
+    usual for its task.
 
     Returns:
         Dictionaries with the counted ``name, parameters, macs, peak_activation`` (elements),
@@ -37,8 +39,9 @@ def list_models(name: str | None = None) -> list[dict[str, Any]]:
         ``activation, squeeze_excite``; the estimated ``int8_bytes`` (weights) and
         ``int8_file_bytes``; ``quantization_risk`` (low, medium or high) with its
         ``quantization_reason`` and ``traps`` (``text, source``); and from the literature
-        ``published`` (``fp32_top1, int8_top1, method, toolkit, source, note``, in percent) and
-        ``latency`` (``device, precision, ms, source, note``). What nobody published is None.
+        ``published`` (``fp32_top1, int8_top1, method, toolkit, source, note``, in percent),
+        ``latency`` (``device, precision, ms, source, note``) and of detectors ``coco_ap`` (of the
+        float and of the int8 file, in percent). What nobody published is None.
 
     Raises:
         UsageError: no such variant.
@@ -71,7 +74,14 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
         ],
         "published": published,
         "latency": figures("latency", spec.name),
+        "coco_ap": _coco_ap(spec.name),
     }
+
+
+def _coco_ap(name: str) -> tuple[float, float | None] | None:
+    """COCO AP of a detector and of its int8 file, in percent."""
+    row = PUBLISHED.get(name)
+    return None if row is None or row.ap is None else (row.ap, row.int8_ap)
 
 
 def known_risk(spec: ModelSpec) -> tuple[str, str]:
@@ -82,6 +92,8 @@ def known_risk(spec: ModelSpec) -> tuple[str, str]:
     )
     if spec.decoder is None:
         return level, reason
+    if spec.anchors is not None:
+        return level, f"of the backbone, whose activation all of the detector has: {reason}"
     return level, f"of the backbone, as the decoder is convolutions and ReLU: {reason}"
 
 
@@ -93,7 +105,8 @@ def int8_size(graph: Graph) -> tuple[int, int]:
     """
     nodes = [node for node in graph.nodes if isinstance(node, WeightedNode)]
     channels = sum(graph.shapes[node.name][-1] for node in nodes)
-    kernels = sum(math.prod(graph.weights[f"{node.name}/kernel"].shape) for node in nodes)
+    # Of weights that several nodes have, each gets a copy once its batch normalization is folded.
+    kernels = sum(math.prod(graph.node_weights(node)["kernel"].shape) for node in nodes)
     return channels, kernels + 4 * channels
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from edgekit.errors import UsageError
+from edgekit.networks.decoders import decoder_record, read_decoder
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
-from edgekit.networks.segmentation.decoders import decoder_record, read_decoder
 
 FAMILY = "efficientnet"
 
@@ -31,7 +31,7 @@ def spec_of(graph: Graph) -> ModelSpec | None:
     """
     try:
         return spec_in(graph.origin)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the origin of {graph.name} is damaged", cause=str(error)) from error
 
 
@@ -39,7 +39,7 @@ def spec_in(origin: Mapping[str, Any] | None) -> ModelSpec | None:
     """The variant of an origin; None where it is of no variant.
 
     Raises:
-        KeyError or TypeError: it has other fields than a variant has.
+        KeyError, TypeError or ValueError: it has other fields than a variant has.
     """
     # Files that name no family are older than that word, and of this one.
     if origin is None or origin.get("family", FAMILY) != FAMILY:

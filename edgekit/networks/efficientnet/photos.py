@@ -21,7 +21,7 @@ def preprocessing_of(
         resolution: side of the square input in pixels.
         labels: names of the classes.
         crop: share of the shorter side that the centre crop keeps, instead of the weights'; they
-            are a classifier's, and a mask loses nothing to a crop of its own.
+            are a classifier's, and a mask or a box loses nothing to a crop of its own.
         fit: how a photo becomes square, instead of the variant's way.
     """
     fit = fit or spec.fit
@@ -35,4 +35,5 @@ def preprocessing_of(
         interpolation=spec.interpolation,
         task=spec.task,
         fit=fit,
+        anchors=spec.anchors,
     )

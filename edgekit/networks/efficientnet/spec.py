@@ -12,7 +12,10 @@ import math
 import re
 from dataclasses import dataclass, replace
 
+from edgekit.data.boxes.anchors import Anchors
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.decoders import DECODERS, Decoder
+from edgekit.networks.detection.detectors import PUBLISHED, Detector, EfficientDet, detector_on
 from edgekit.networks.efficientnet.stages import (
     EDGETPU_STAGES,
     V1_STAGES,
@@ -24,7 +27,6 @@ from edgekit.networks.efficientnet.stages import (
     Stages,
     StageSpec,
 )
-from edgekit.networks.segmentation.decoders import DECODERS, Decoder
 
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -84,30 +86,39 @@ class ModelSpec:
     @property
     def task(self) -> str:
         """What the network is for; a package of `edgekit.tasks`."""
-        return "segmentation" if self.decoder else "classification"
+        return self.decoder.task if self.decoder else "classification"
 
     @property
     def backbone(self) -> ModelSpec:
         """The variant that the decoder is on; itself where there is none."""
         if self.decoder is None:
             return self
-        return replace(self, name=self.name.partition("-")[2], decoder=None)
+        return replace(self, name=self.decoder.backbone_in(self.name), decoder=None)
 
     @property
     def fit(self) -> str:
         """How a photo becomes a square input, one of `edgekit.data.placement.FITS`."""
-        return "pad" if self.decoder else "crop"
+        return self.decoder.fit if self.decoder else "crop"
 
     @property
     def usual_classes(self) -> int:
-        """Of costs that name no number: ImageNet's, or PASCAL VOC's with its background."""
-        return 21 if self.decoder else 1000
+        """Of costs that name no number: ImageNet's, or those of the task's usual photos."""
+        return self.decoder.usual_classes if self.decoder else 1000
+
+    @property
+    def anchors(self) -> Anchors | None:
+        """What a detector's outputs are relative to; None of all other networks."""
+        return self.decoder.anchors if isinstance(self.decoder, EfficientDet) else None
 
     def with_decoder(self, decoder: Decoder) -> ModelSpec:
         """The variant with a decoder on it, by a name such as ``unet-lite0``."""
-        kind = next(name for name, one in DECODERS.items() if type(decoder) is one)
-        side = decoder.side_near(self.resolution)
-        return replace(self, name=f"{kind}-{self.name}", resolution=side, decoder=decoder)
+        side, name = decoder.side_near(self.resolution), decoder.name_on(self.name)
+        spec = replace(self, name=name, resolution=side, decoder=decoder)
+        if isinstance(decoder, EfficientDet):
+            # google/automl, efficientdet_keras.py: no drop connect in a backbone of that name.
+            survival = 1.0 if "b0" in self.name else 0.8
+            spec = replace(spec, survival=survival, interpolation="bilinear")
+        return spec
 
     def side_near(self, side: int) -> int:
         """The side of an input near this one that suits the network best, in pixels."""
@@ -259,23 +270,41 @@ def find_spec(name: str) -> ModelSpec:
 
     ``b0``, ``EfficientNet-B0``, ``tf_efficientnet_lite0``, ``efficientnetv2-s``, ``edgetpu-s`` and
     ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood; each
-    with ``unet-`` or ``deeplab-`` in front is a network for segmentation.
+    with ``unet-`` or ``deeplab-`` in front is a network for segmentation. ``d0``, ``det-lite0``,
+    ``tf_efficientdet_d0``, ``EfficientDet-Lite3x`` and ``det-v2-b0`` are detectors.
 
     Raises:
         UsageError: no such variant; the hint names the nearest.
     """
     match = re.fullmatch(SEGMENTATION, name, re.IGNORECASE)
     if match is None:
-        backbone = _find_backbone(name)
-        if backbone is None:
-            raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), SPECS))
-        return backbone
+        found = _find_detector(name) or _find_backbone(name)
+        if found is None:
+            known = [*SPECS, *PUBLISHED, *(f"det-{one}" for one in SPECS)]
+            raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
+        return found
     kind = match["kind"].lower().replace("-", "")
     backbone = _find_backbone(match["backbone"] or "")
     if backbone is None:
         known = [f"{kind}-{one}" for one in SPECS]
         raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
     return backbone.with_decoder(DECODERS[kind]())
+
+
+def _find_detector(name: str) -> ModelSpec | None:
+    key = _plain(name.partition(".")[0])
+    rest = re.sub(r"^(tf)?(efficient)?det", "", key)
+    for row in PUBLISHED.values():
+        # Lite's names need the word; that of a D is one without it.
+        if _plain(row.name.removeprefix("det-")) == rest and (rest != key or row.name == key):
+            return _detector(row)
+    backbone = _find_backbone(rest) if rest != key else None
+    return _detector(detector_on(backbone.name)) if backbone else None
+
+
+def _detector(row: Detector) -> ModelSpec:
+    spec = SPECS[row.backbone].with_decoder(row.decoder)
+    return replace(spec, name=row.name, resolution=row.resolution)
 
 
 def _find_backbone(name: str) -> ModelSpec | None:

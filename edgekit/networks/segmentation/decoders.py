@@ -8,7 +8,7 @@ smaller than its (256, 128, 64, 32, 16) and 256, whose U-Net decoder costs 5.5 t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import ClassVar, TypeAlias
 
 OUTPUT_STRIDES = (8, 16)
 #: The first of the three rates at output stride 16 (tensorflow/models, deeplab).
@@ -27,12 +27,27 @@ class UNet:
             `edgekit.networks.segmentation.taps.TAPS`.
     """
 
+    task: ClassVar[str] = "segmentation"
+    #: How a photo becomes square.
+    fit: ClassVar[str] = "pad"
+    #: PASCAL VOC's, with its background.
+    usual_classes: ClassVar[int] = 21
+
     channels: tuple[int, ...] = (64, 48, 32, 24, 16)
     taps: str = "tu"
 
     def side_near(self, side: int) -> int:
         """The side of an input that suits it best, in pixels: any does."""
         return side
+
+    def name_on(self, backbone: str) -> str:
+        """The name of a network that has it on a backbone."""
+        return f"unet-{backbone}"
+
+    @staticmethod
+    def backbone_in(name: str) -> str:
+        """The name of the backbone of a network of that name."""
+        return name.partition("-")[2]
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,12 @@ class DeepLab:
         taps: as `UNet.taps`.
     """
 
+    task: ClassVar[str] = "segmentation"
+    #: How a photo becomes square.
+    fit: ClassVar[str] = "pad"
+    #: PASCAL VOC's, with its background.
+    usual_classes: ClassVar[int] = 21
+
     channels: int = 128
     output_stride: int = 16
     rates: tuple[int, int, int] | None = None
@@ -64,6 +85,15 @@ class DeepLab:
         """
         return 16 * round(side / 16) + 1
 
+    def name_on(self, backbone: str) -> str:
+        """The name of a network that has it on a backbone."""
+        return f"deeplab-{backbone}"
+
+    @staticmethod
+    def backbone_in(name: str) -> str:
+        """The name of the backbone of a network of that name."""
+        return name.partition("-")[2]
+
     @property
     def atrous_rates(self) -> tuple[int, int, int]:
         """The dilations of the three atrous branches."""
@@ -71,28 +101,4 @@ class DeepLab:
         return self.rates or (first, 2 * first, 3 * first)
 
 
-Decoder: TypeAlias = UNet | DeepLab
-
-#: By the first word of a network's name: ``unet-lite0``, ``deeplab-b0``.
-DECODERS: dict[str, type[Decoder]] = {"unet": UNet, "deeplab": DeepLab}
-
-
-def decoder_record(decoder: Decoder) -> dict[str, Any]:
-    """A decoder as JSON values."""
-    name = next(name for name, kind in DECODERS.items() if type(decoder) is kind)
-    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(decoder).items()}
-    return {"kind": name, **fields}
-
-
-def read_decoder(record: dict[str, Any]) -> Decoder:
-    """Reads what `decoder_record` gave.
-
-    Raises:
-        KeyError or TypeError: it is no such record.
-    """
-    fields: dict[str, Any] = dict(**record)
-    kind: type[Any] = DECODERS[fields.pop("kind")]
-    decoder: Decoder = kind(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    )
-    return decoder
+Segmenter: TypeAlias = UNet | DeepLab

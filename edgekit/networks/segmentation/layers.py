@@ -46,8 +46,3 @@ def add_logits(builder: GraphBuilder, x: str, classes: int, kernel: int) -> str:
     """The last convolution, and the resize to the input's size where that is larger."""
     x = builder.add(Conv2D(name=LOGITS, inputs=(x,), filters=classes, kernel=kernel))
     return add_resize(builder, LOGITS_RESIZE, x, builder.size("input"), "bilinear-corners")
-
-
-def is_backbone(name: str) -> bool:
-    """Whether a node of a network for segmentation is the encoder's, by its name."""
-    return name.startswith(("stem", "block"))

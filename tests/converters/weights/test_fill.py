@@ -11,9 +11,9 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.open import Advice
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
-from edgekit.networks.segmentation.layers import is_backbone
 
 DECODER = UNet((8, 8, 4, 4, 4))
 UNET = narrow("b0").with_decoder(DECODER)

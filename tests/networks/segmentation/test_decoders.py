@@ -1,13 +1,8 @@
-"""Decoders as data."""
+"""Decoders of segmentation as data."""
 
 import pytest
 
-from edgekit.networks.segmentation.decoders import DeepLab, UNet, decoder_record, read_decoder
-
-
-@pytest.mark.parametrize("decoder", [UNet((8, 4)), DeepLab(64, 8, (1, 2, 3), 16, "timm")])
-def test_a_decoder_comes_back_from_its_record(decoder):
-    assert read_decoder(decoder_record(decoder)) == decoder
+from edgekit.networks.segmentation.decoders import DeepLab
 
 
 @pytest.mark.parametrize(
