@@ -64,7 +64,7 @@ class Parts:
     files: Mapping[str, bytes]
 
 
-def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
+def describe(about: About, image: Tensor, outputs: Sequence[Tensor]) -> Parts:
     """Puts into the standard's words what a file is about; the same on every call.
 
     The normalization is that of the model's own input. A float32 input takes
@@ -75,8 +75,8 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
     Args:
         about: what to say.
         image: the file's input, NHWC.
-        scores: the file's output: a score per class, an embedding, or a map of either scores or
-            classes.
+        outputs: those of the file: a score per class, an embedding, or a map of either scores or
+            classes; or several, the last of which has the scores.
 
     Raises:
         UsageError: the input is no image, or the labels do not fit the output.
@@ -86,20 +86,26 @@ def describe(about: About, image: Tensor, scores: Tensor) -> Parts:
             "the model is not an image classifier",
             cause=f"its input is {list(image.shape)}, not [1, height, width, 3]",
         )
-    found = map_of(scores, quantized=scores.scale is not None)
+    scores = outputs[-1]
+    single = len(outputs) == 1
+    found = map_of(scores, quantized=scores.scale is not None) if single else None
     if found is None:
         _check_labels(about.labels, scores)
-        said, custom = _output(scores, about.outputs[0], about.labels), []
+        custom = []
+        said = [
+            _output(tensor, words, about.labels if tensor is scores else ())
+            for tensor, words in zip(outputs, about.outputs, strict=True)
+        ]
     else:
         _check_class_names(about.labels, found)
-        said, custom = _map_output(scores, about, found), _custom(found)
+        said, custom = [_map_output(scores, about, found)], _custom(found)
     table = {
         "name": about.name,
         "description": about.description,
         "subgraph_metadata": [
             {
                 "input_tensor_metadata": [_input(image, about.preprocessing)],
-                "output_tensor_metadata": [said],
+                "output_tensor_metadata": said,
                 **({"custom_metadata": custom} if custom else {}),
             }
         ],

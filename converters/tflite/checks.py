@@ -69,7 +69,7 @@ _FIXED = {  # output scale and int8 zero point that the kernels take for granted
 BIAS_TOLERANCE = 1e-3
 _SAME_SCALE = (
     *("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE", "PAD"),
-    *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"),
+    *("PADV2", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"),
 )
 #: What hands on numbers of classes as they are.
 _OF_CLASSES = ("RESHAPE", "SQUEEZE", "CAST", "RESIZE_NEAREST_NEIGHBOR")
@@ -159,14 +159,20 @@ def _types(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 def _left_over(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for op in model.operators:
-        if op.name in _LEFT_OVER:
+        if op.name in _LEFT_OVER and not _pads_a_maximum(model, op):
             yield at(op), "an operator that the network does not have"
+
+
+def _pads_a_maximum(model: TFLiteModel, op: Operator) -> bool:
+    """Whether an operator adds to a map what its maximum pool never finds the largest."""
+    readers = {reader.name for index in op.outputs for reader in model.consumers(index)}
+    return op.name == "PADV2" and readers == {"MAX_POOL_2D"}
 
 
 def _padding(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for op in model.operators:
-        if op.name == "PAD":
-            yield at(op), "torch's symmetric padding, which no convolution of TFLite has"
+        if op.name == "PAD" or _pads_a_maximum(model, op):
+            yield at(op), "torch's symmetric padding, which no window of TFLite has"
 
 
 def _loose_activation(model: TFLiteModel) -> Iterator[tuple[str, str]]:

@@ -21,15 +21,19 @@ from edgekit.networks.nodes import (
     ArgMax,
     AveragePool2D,
     Flatten,
+    MaxPool2D,
     Node,
     Resize,
     SpatialNode,
     WeightedNode,
+    WindowNode,
+    activation_of,
 )
 from edgekit.networks.quantization import integers
 
 #: What stands between an operator and a tensor of the Graph that it reads.
-_SEEN_THROUGH = ("PAD", "DEQUANTIZE", "QUANTIZE", "CAST")
+_PADS = ("PAD", "PADV2")
+_SEEN_THROUGH = (*_PADS, "DEQUANTIZE", "QUANTIZE", "CAST")
 #: float32 keeps 6e-8 of a scale.
 RELATIVE = 1e-6
 
@@ -147,11 +151,10 @@ class _Matcher:
             for suffix in (IN_FLOAT, BEFORE):
                 if f"{name}{suffix}" in self.named:
                     found[self.named[f"{name}{suffix}"]] = name
-        ends = ((self.model.inputs, self.graph.input), (self.model.outputs, self.graph.output))
-        for indices, name in ends:
-            own = self.tensors.get(name)
-            found |= {index: name for index in indices if index != own}
-        return found
+        ends = dict.fromkeys(self.model.inputs, self.graph.input)
+        # A wrong file may have fewer.
+        ends |= dict(zip(self.model.outputs, self.graph.outputs, strict=False))
+        return found | {i: name for i, name in ends.items() if self.tensors.get(name) != i}
 
 
 def match(graph: Graph, model: TFLiteModel) -> Match:
@@ -209,7 +212,7 @@ class _Comparison:
     def _operator(self, node: Node) -> Iterator[Difference]:
         index = self.found.operators[node.name]
         op = self.operators[index]
-        wanted = FUSED[getattr(node, "activation", "linear")]
+        wanted = FUSED[activation_of(node)]
         if op.fused_activation != wanted:
             self.operators[index] = replace(op, fused_activation=wanted)
             message = f"fused activation {op.fused_activation} in the file, not {wanted}"
@@ -219,9 +222,13 @@ class _Comparison:
             message = f"shape {list(output)} in the file, not {[1, *self.graph.shapes[node.name]]}"
             yield Difference(node.name, "shape", message)
         if isinstance(node, SpatialNode):
+            yield from self._dilation(node, op)
+        if isinstance(node, WindowNode):
             yield from self._geometry(node, op)
         if isinstance(node, AveragePool2D):
-            yield from self._windows(node, op)
+            yield from self._windows(node, op, node.kernel)
+        if isinstance(node, MaxPool2D):
+            yield from self._windows(node, op, (node.kernel, node.kernel))
         if isinstance(node, Resize):
             yield from self._flags(node, op)
         if isinstance(node, WeightedNode):
@@ -233,33 +240,36 @@ class _Comparison:
                 else:
                     yield Difference(name, "structure", "the file has none")
 
-    def _geometry(self, node: SpatialNode, op: Operator) -> Iterator[Difference]:
-        strides = {op.options["stride_h"], op.options["stride_w"]}
-        if strides != {node.stride}:
-            yield Difference(node.name, "stride", f"stride {strides}, not {node.stride}")
+    def _dilation(self, node: SpatialNode, op: Operator) -> Iterator[Difference]:
         dilations = {op.options["dilation_h_factor"], op.options["dilation_w_factor"]}
         if dilations != {node.dilation}:
             yield Difference(node.name, "dilation", f"dilation {dilations}, not {node.dilation}")
+
+    def _geometry(self, node: WindowNode, op: Operator) -> Iterator[Difference]:
+        strides = {op.options["stride_h"], op.options["stride_w"]}
+        if strides != {node.stride}:
+            yield Difference(node.name, "stride", f"stride {strides}, not {node.stride}")
         sides = self.graph.shapes[node.inputs[0]][:2]
         wanted = [node.pads(side) for side in sides]
         pad = self.model.producer(op.inputs[0])
         if op.options["padding"] == 0:
             found = [replace(node, padding="same").pads(side) for side in sides]
-        elif pad is not None and pad.name == "PAD":
+        elif pad is not None and pad.name in _PADS:
             found = [tuple(row) for row in self.model.tensors[pad.inputs[1]].values()[1:3].tolist()]
         else:
             found = [(0, 0), (0, 0)]
         if found != wanted:
             yield Difference(node.name, "padding", f"padding {found} in the file, not {wanted}")
 
-    def _windows(self, node: AveragePool2D, op: Operator) -> Iterator[Difference]:
-        sizes = {
-            "kernel": (op.options["filter_height"], op.options["filter_width"]),
-            "stride": (op.options["stride_h"], op.options["stride_w"]),
-        }
+    def _windows(
+        self, node: AveragePool2D | MaxPool2D, op: Operator, kernel: tuple[int, int]
+    ) -> Iterator[Difference]:
+        sizes = {"kernel": (op.options["filter_height"], op.options["filter_width"])}
+        if isinstance(node, AveragePool2D):  # whose windows are side by side
+            sizes["stride"] = (op.options["stride_h"], op.options["stride_w"])
         for kind, found in sizes.items():
-            if found != node.kernel:
-                message = f"{kind} {list(found)} in the file, not {list(node.kernel)}"
+            if found != kernel:
+                message = f"{kind} {list(found)} in the file, not {list(kernel)}"
                 yield Difference(node.name, kind, message)
 
     def _flags(self, node: Resize, op: Operator) -> Iterator[Difference]:

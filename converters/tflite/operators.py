@@ -36,7 +36,7 @@ from edgekit.converters.tflite.values import (
 from edgekit.errors import EdgekitError
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import Array, Node, WeightedNode, WindowNode, row_of
 from edgekit.networks.quantization import integers
 from edgekit.networks.schemes import FP32, W8_DYNAMIC, scheme_of_node
 
@@ -81,11 +81,16 @@ class _Walk:
                 self.values[node.name] = self.values[node.inputs[0]]
             else:
                 self.node(node)
-        last = self.values[graph.output]
-        given = last.dtype == io or graph.output in graph.class_tensors
-        result = last if given else in_type(last, io, f"_{io}")
-        self.convert(last, result)
-        return Operations(tuple(self.steps), source, result, graph.output)
+        results = {name: self.result(name, io) for name in graph.outputs}
+        return Operations(tuple(self.steps), source, results)
+
+    def result(self, name: str, io: str) -> Value:
+        """An output of the network as one of the file."""
+        own = self.values[name]
+        given = own.dtype == io or name in self.graph.class_tensors
+        result = own if given else in_type(own, io, f"_{io}")
+        self.convert(own, result)
+        return result
 
     def is_flattened_by_reader(self, node: nodes.Flatten) -> bool:
         """Whether only FULLY_CONNECTEDs read a vector, which flatten their input themselves."""
@@ -114,7 +119,7 @@ class _Walk:
         if scheme_of_node(self.graph, node) in (FP32, W8_DYNAMIC):
             inputs = [self.in_float(value) for value in inputs]
             computed = in_type(output, "float32", BEFORE) if output.params else output
-        if isinstance(node, SpatialNode):
+        if isinstance(node, WindowNode):
             inputs = [self.padded(node, inputs[0])]
         elif isinstance(node, nodes.Concat):
             inputs = [self.in_scale(value, computed) for value in inputs]
@@ -203,8 +208,8 @@ class _Walk:
             self.values[narrow.name] = narrow
         return narrow
 
-    def padded(self, node: SpatialNode, value: Value) -> Value:
-        """TFLite's convolutions know ``SAME``; other padding is an operator of its own."""
+    def padded(self, node: WindowNode, value: Value) -> Value:
+        """TFLite's windows know ``SAME``; other padding is an operator of its own."""
         if has_same_padding(self.graph, node):
             return value
         height, width = self.graph.shapes[node.inputs[0]][:2]
@@ -214,7 +219,11 @@ class _Walk:
             side + before + after for side, (before, after) in zip(value.shape, rows, strict=True)
         )
         wider = replace(value, name=f"{node.name}{PADDED}", shape=shape)
-        self.step("PAD", value.dtype, (value, pads), wider, ("PadOptions", {}))
+        if isinstance(node, nodes.MaxPool2D):
+            lowest = replace(_lowest(value.dtype, f"{node.name}/lowest"), params=value.params)
+            self.step("PADV2", value.dtype, (value, pads, lowest), wider, ("PadV2Options", {}))
+        else:
+            self.step("PAD", value.dtype, (value, pads), wider, ("PadOptions", {}))
         return wider
 
     def weight(self, operator: str, name: str) -> Value:
@@ -237,6 +246,12 @@ class _Walk:
         wide = Value(name=f"{name}{IN_FLOAT}", shape=value.shape, dtype="float32")
         self.convert(value, wide)
         return wide
+
+
+def _lowest(dtype: str, name: str) -> Value:
+    """The lowest number of a type as a constant: it is never the largest of a window."""
+    limits = np.finfo(dtype) if dtype == "float32" else np.iinfo(dtype)
+    return constant(name, np.array(limits.min, dtype))
 
 
 def _numbers(

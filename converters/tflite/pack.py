@@ -179,7 +179,7 @@ class _Model:
         ]
         graph.operators = [self._operator(step, codes) for step in self.operations.steps]
         graph.inputs = [self.places[self.operations.source.name]]
-        graph.outputs = [self.places[self.operations.result.name]]
+        graph.outputs = [self.places[value.name] for value in self.operations.results.values()]
         return graph
 
     def _operator(self, step: Operation, codes: dict[tuple[str, int], int]) -> Any:
@@ -198,16 +198,16 @@ class _Model:
         api = schema()
         signature = api.SignatureDefT()
         signature.signatureKey = SIGNATURE
-        ends = self.operations.source, self.operations.result
-        # The output has the name that the network gives it, whatever the type of the file's end.
-        names = SIGNATURE_INPUT, self.operations.output_name
-        maps = []
-        for name, value in zip(names, ends, strict=True):
-            entry = api.TensorMapT()
-            entry.name, entry.tensorIndex = name, self.places[value.name]
-            maps.append([entry])
-        signature.inputs, signature.outputs = maps
+        signature.inputs = [self._entry(SIGNATURE_INPUT, self.operations.source)]
+        # Outputs have the names that the network gives them, whatever the types of the file's ends.
+        results = self.operations.results.items()
+        signature.outputs = [self._entry(name, value) for name, value in results]
         return signature
+
+    def _entry(self, name: str, value: Value) -> Any:
+        entry = schema().TensorMapT()
+        entry.name, entry.tensorIndex = name, self.places[value.name]
+        return entry
 
 
 def _code(operator: str, version: int) -> Any:

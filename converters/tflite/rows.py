@@ -12,7 +12,7 @@ from edgekit.converters.tflite.file import schema
 from edgekit.converters.tflite.values import Value, constant
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Node, SpatialNode, row_of
+from edgekit.networks.nodes import Node, SpatialNode, WindowNode, activation_of, row_of
 from edgekit.networks.schemes import W8_DYNAMIC, scheme_of_node
 
 #: The types of classes that ARG_MAX gives, and that a resize takes where a byte is too small.
@@ -56,30 +56,33 @@ def operator_of(node: Node) -> str:
     return row.variant(node) if row.variant else row.operator
 
 
-def has_same_padding(graph: Graph, node: SpatialNode) -> bool:
-    """Whether a node's zeros are where TFLite's ``SAME`` has them."""
+def has_same_padding(graph: Graph, node: WindowNode) -> bool:
+    """Whether what a node adds to a map is where TFLite's ``SAME`` has it."""
     sides = graph.shapes[node.inputs[0]][:2]
     same = replace(node, padding="same")
     return all(node.pads(side) == same.pads(side) for side in sides)
 
 
-def _fused(name: str) -> int:
-    return int(getattr(schema().ActivationFunctionType, FUSED[name]))
+def _fused(node: Node) -> int:
+    return int(getattr(schema().ActivationFunctionType, FUSED[activation_of(node)]))
 
 
 def _padding(name: str) -> int:
     return int(getattr(schema().Padding, name))
 
 
+def _padding_of(graph: Graph, node: WindowNode) -> int:
+    return _padding("SAME" if has_same_padding(graph, node) else "VALID")
+
+
 def _convolution(graph: Graph, node: SpatialNode) -> tuple[str, Mapping[str, Any]]:
-    same = has_same_padding(graph, node)
     return "Conv2DOptions", {
-        "padding": _padding("SAME" if same else "VALID"),
+        "padding": _padding_of(graph, node),
         "strideW": node.stride,
         "strideH": node.stride,
         "dilationWFactor": node.dilation,
         "dilationHFactor": node.dilation,
-        "fusedActivationFunction": _fused(node.activation),
+        "fusedActivationFunction": _fused(node),
     }
 
 
@@ -96,7 +99,10 @@ def _fully_connected(graph: Graph, node: nodes.FullyConnected) -> tuple[str, Map
 def _add(graph: Graph, node: nodes.Add) -> tuple[str, Mapping[str, Any]]:
     # The schema's default is the kernel that knows powers of two as 16-bit scales alone.
     params = graph.quant.get(node.name)
-    return "AddOptions", {"potScaleInt16": params is None or params.dtype != "int16"}
+    return "AddOptions", {
+        "potScaleInt16": params is None or params.dtype != "int16",
+        "fusedActivationFunction": _fused(node),
+    }
 
 
 def _pool(graph: Graph, node: nodes.AveragePool2D) -> tuple[str, Mapping[str, Any]]:
@@ -110,17 +116,28 @@ def _pool(graph: Graph, node: nodes.AveragePool2D) -> tuple[str, Mapping[str, An
     }
 
 
+def _max_pool(graph: Graph, node: nodes.MaxPool2D) -> tuple[str, Mapping[str, Any]]:
+    return "Pool2DOptions", {
+        "padding": _padding_of(graph, node),
+        "strideW": node.stride,
+        "strideH": node.stride,
+        "filterWidth": node.kernel,
+        "filterHeight": node.kernel,
+    }
+
+
 def _spatial_axes(graph: Graph, node: nodes.Mean) -> tuple[Value, ...]:
     return (constant("spatial_axes", np.array([1, 2], np.int32)),)
 
 
-def _vector(graph: Graph, node: nodes.Flatten) -> tuple[Value, ...]:
+def _shape(graph: Graph, node: nodes.Flatten | nodes.Rows) -> tuple[Value, ...]:
     shape = np.array([1, *graph.shapes[node.name]], np.int32)
     return (constant(f"{node.name}/shape", shape),)
 
 
 def _concatenation(graph: Graph, node: nodes.Concat) -> Options:
-    return "ConcatenationOptions", {"axis": 3}
+    is_map = len(graph.shapes[node.name]) == 3
+    return "ConcatenationOptions", {"axis": 3 if is_map else 1}
 
 
 #: By method: the operator and its flags, which torch's results were verified with.
@@ -167,7 +184,11 @@ OPERATORS: dict[type[Node], Row] = {
         "MEAN", lambda graph, node: ("ReducerOptions", {"keepDims": node.keep_dims}), _spatial_axes
     ),
     nodes.AveragePool2D: Row("AVERAGE_POOL_2D", _pool),
-    nodes.Flatten: Row("RESHAPE", lambda graph, node: ("ReshapeOptions", {}), _vector),
+    nodes.MaxPool2D: Row("MAX_POOL_2D", _max_pool),
+    **dict.fromkeys(
+        (nodes.Flatten, nodes.Rows),
+        Row("RESHAPE", lambda graph, node: ("ReshapeOptions", {}), _shape),
+    ),
     nodes.Concat: Row("CONCATENATION", _concatenation),
     nodes.Resize: Row(
         "RESIZE_BILINEAR", _resize, _size, variant=lambda node: RESIZES[node.method][0]

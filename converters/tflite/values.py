@@ -72,14 +72,12 @@ class Operations:
     Attributes:
         steps: in the order of execution.
         source: the file's input.
-        result: the file's output.
-        output_name: what the network calls its output.
+        results: the file's outputs by what the network calls them, in its order.
     """
 
     steps: tuple[Operation, ...]
     source: Value
-    result: Value
-    output_name: str
+    results: Mapping[str, Value]
 
 
 def in_type(value: Value, dtype: str, suffix: str) -> Value:

@@ -37,7 +37,7 @@ def convert(
     Args:
         graph: float, or quantized when it has `QuantParams`: in whole, in part
             (`edgekit.calibration.mixed`), or its kernels alone. What has none is computed in float.
-        io: type of input and output: ``uint8``, ``int8`` or ``float32`` of a network with 8-bit
+        io: type of input and outputs: ``uint8``, ``int8`` or ``float32`` of a network with 8-bit
             activations, ``float32`` or ``int16`` with 16-bit ones, else ``float32``. Classes have
             a type of their own.
         half: whether a float network's weights are stored in float16; it computes in float32.
@@ -45,7 +45,8 @@ def convert(
 
     Returns:
         The file's contents: batch 1, NHWC input; out come logits, NHWC where they are maps, or
-        classes, which are int32, or uint8 behind a resize. The same Graph gives the same bytes.
+        classes, which are int32, or uint8 behind a resize; of several outputs the rows of each,
+        [1, rows, columns], in the Graph's order. The same Graph gives the same bytes.
 
     Raises:
         UsageError: the type does not exist, or does not fit the network.
@@ -97,7 +98,8 @@ def _write(
     if about is None:
         pack(operations, stream, most_inline=most_inline)
         return
-    parts = describe(about, _as_tensor(operations.source), _as_tensor(operations.result))
+    results = [_as_tensor(value) for value in operations.results.values()]
+    parts = describe(about, _as_tensor(operations.source), results)
     pack(operations, stream, metadata=parts.metadata, most_inline=most_inline)
     container.append(stream, parts.files)
 
@@ -111,7 +113,7 @@ def _check(graph: Graph, io: str, half: bool) -> None:
         raise UsageError("a quantized network cannot be written as fp16")
     types = {
         name: graph.quant[name].dtype if name in graph.quant else "float32"
-        for name in (graph.input, graph.output)
+        for name in (graph.input, *graph.outputs)
         if name not in graph.class_tensors
     }
     for name, dtype in types.items():

@@ -34,7 +34,8 @@ from edgekit.parity.executions import (
     trace,
 )
 from edgekit.parity.integer_kernels import run_operator
-from edgekit.runtimes.interpreter import Kernels, dequantize
+from edgekit.runtimes.base import dequantize
+from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.paths import StrPath
 from edgekit.targets.base import Target

@@ -20,8 +20,8 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runs import open_run
-from edgekit.runtimes.base import answer_of
-from edgekit.runtimes.interpreter import Kernels, dequantize
+from edgekit.runtimes.base import answer_of, dequantize
+from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 from edgekit.runtimes.open import RUNTIMES, open_classifier
 from edgekit.system.paths import StrPath

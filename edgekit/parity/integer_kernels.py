@@ -10,7 +10,7 @@ What the specification leaves open was found by comparison with LiteRT 2.3 on x8
 |---|---|---|
 | CONV_2D, FULLY_CONNECTED | ties up | factor in float64 |
 | DEPTHWISE_CONV_2D | ties up for whole vectors of 8 channels, else away from zero | |
-| ADD | ties away from zero, three times | inputs shifted left by 20 bits |
+| ADD | ties away from zero, three times; twice in vectors of 16 | inputs shifted left by 20 bits |
 | MUL | ties away from zero | factor in float32 |
 | MEAN that keeps its dimensions | ties up for whole vectors of 16, else away from zero | |
 | other MEAN | ties away from zero | the division by the count is part of the factor |
@@ -36,6 +36,7 @@ from edgekit.errors import UsageError
 from edgekit.parity import map_kernels
 from edgekit.parity.fixed_point import (
     Integers,
+    doubling_high_mul,
     multiply_by_lanes,
     multiply_ties_away,
     multiply_ties_up,
@@ -50,8 +51,8 @@ Kernel: TypeAlias = Callable[[Operator, Sequence[Tensor], Tensor, Sequence[Array
 
 #: ADD brings its inputs to a common scale with this many bits to spare.
 ADD_LEFT_SHIFT = 20
-#: Channels (QUANTIZE: values) that a kernel's vector code takes at a time.
-DEPTHWISE_LANES, MEAN_LANES, QUANTIZE_LANES = 8, 16, 16
+#: Channels (QUANTIZE, ADD: values) that a kernel's vector code takes at a time.
+DEPTHWISE_LANES, MEAN_LANES, QUANTIZE_LANES, ADD_LANES = 8, 16, 16, 16
 
 
 def run_operator(
@@ -160,8 +161,8 @@ def _windows(op: Operator, tensor: Tensor, x: Array, height: int, width: int) ->
     return _strided(op, x.astype(np.int16) - np.int16(tensor.zero_point or 0), height, width)
 
 
-def _strided(op: Operator, x: Array, height: int, width: int) -> Array:
-    """Every window of an input, padded with 0: a view [n, rows, columns, c, h, w]."""
+def _strided(op: Operator, x: Array, height: int, width: int, padding: int = 0) -> Array:
+    """Every window of a padded input: a view [n, rows, columns, c, h, w]."""
     strides = (op.options["stride_h"], op.options["stride_w"])
     down, right = (op.options.get(f"dilation_{side}_factor", 1) for side in "hw")
     height, width = (height - 1) * down + 1, (width - 1) * right + 1
@@ -170,7 +171,7 @@ def _strided(op: Operator, x: Array, height: int, width: int) -> Array:
         for side, kernel, stride in zip(x.shape[1:3], (height, width), strides, strict=True):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             pads.append((total // 2, total - total // 2))
-        x = np.pad(x, [(0, 0), *pads, (0, 0)])
+        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=padding)
     windows = sliding_window_view(x, (height, width), (1, 2))
     return windows[:, :: strides[0], :: strides[1], :, ::down, ::right]
 
@@ -186,6 +187,15 @@ def _average_pool(
     return _clamp(op, output, means - (output.zero_point or 0))
 
 
+def _max_pool(
+    op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
+) -> Array:
+    sides = (op.options["filter_height"], op.options["filter_width"])
+    lowest = int(np.iinfo(output.dtype).min)
+    largest = _strided(op, arrays[0].astype(np.int64), *sides, lowest).max((-2, -1))
+    return _clamp(op, output, largest - (output.zero_point or 0))
+
+
 def _reshape(
     op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
 ) -> Array:
@@ -194,12 +204,20 @@ def _reshape(
 
 def _add(op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]) -> Array:
     twice = 2 * max(_scale(tensor) for tensor in tensors)
+    arrays = np.broadcast_arrays(*arrays)
+    end = arrays[0][0].size // ADD_LANES * ADD_LANES
     total: Any = 0
+    # Vector code shifts an input by less where its factor is small; what is left is rounded twice.
     for tensor, array in zip(tensors, arrays, strict=True):
-        steps = (array.astype(np.int64) - (tensor.zero_point or 0)) << ADD_LEFT_SHIFT
-        total += multiply_ties_away(steps, *quantize_multiplier(_scale(tensor) / twice))
+        x = array.astype(np.int64).reshape(len(array), -1) - (tensor.zero_point or 0)
+        multiplier, shift = quantize_multiplier(_scale(tensor) / twice)
+        up, down = max(ADD_LEFT_SHIFT + shift, 0), max(-ADD_LEFT_SHIFT - shift, 0)
+        whole = doubling_high_mul(x[:, :end] << up >> down, multiplier)
+        rest = multiply_ties_away(x[:, end:] << ADD_LEFT_SHIFT, multiplier, shift)
+        total += np.concatenate([whole, rest], axis=1)
     factor = twice / ((1 << ADD_LEFT_SHIFT) * _scale(output))
-    return _clamp(op, output, multiply_ties_away(total, *quantize_multiplier(factor)))
+    sums = multiply_ties_away(total, *quantize_multiplier(factor))
+    return _clamp(op, output, sums.reshape(arrays[0].shape))
 
 
 def _multiply(
@@ -260,6 +278,13 @@ def _pad(op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequen
     return np.pad(arrays[0], pads, constant_values=tensors[0].zero_point or 0)
 
 
+def _pad_with(
+    op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
+) -> Array:
+    pads = [(int(before), int(after)) for before, after in arrays[1]]
+    return np.pad(arrays[0], pads, constant_values=arrays[2].item())
+
+
 def _quantize(
     op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
 ) -> Array:
@@ -314,9 +339,11 @@ KERNELS: dict[str, Kernel] = {
     "DEQUANTIZE": _dequantize,
     "FULLY_CONNECTED": _fully_connected,
     "LOGISTIC": _logistic,
+    "MAX_POOL_2D": _max_pool,
     "MEAN": _mean,
     "MUL": _multiply,
     "PAD": _pad,
+    "PADV2": _pad_with,
     "QUANTIZE": _quantize,
     "RESHAPE": _reshape,
     "RESIZE_BILINEAR": map_kernels.resize_bilinear,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,8 +56,25 @@ class Classifier(Runnable, Protocol):
         Returns:
             Logits, float32 [n, classes], or [n, height, width, classes] of a segmenter, whatever
             the layout in the file; or the classes that it chose, integers [n, height, width] or
-            [n, height, width, 1].
+            [n, height, width, 1]; or of several outputs that are rows, as many of each, all
+            columns in the file's order, float32 [n, rows, columns].
         """
+
+
+def dequantize(
+    values: npt.NDArray[Any], scale: float | None, zero_point: int | None
+) -> npt.NDArray[Any]:
+    """Integers as the reals that they stand for, float32; floats, and classes, as they are."""
+    if scale is None:
+        return values if values.dtype.kind in "iu" else values.astype(np.float32)
+    steps = values.astype(np.float32) - np.float32(zero_point or 0)
+    result: npt.NDArray[Any] = steps * np.float32(scale)
+    return result
+
+
+def join_rows(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    """One photo's rows, [rows, columns], from reals of several outputs [1, rows, columns]."""
+    return np.concatenate([output[0] for output in outputs], axis=-1).astype(np.float32)
 
 
 def answer_of(output: npt.NDArray[Any], *, channels_first: bool) -> npt.NDArray[Any]:

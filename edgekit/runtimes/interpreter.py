@@ -15,21 +15,12 @@ from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError
 from edgekit.networks.graph import Graph
-from edgekit.runtimes.base import Trace
+from edgekit.runtimes.base import Trace, dequantize
 from edgekit.runtimes.litert import KERNELS, LiteRT, load_interpreter, name_runtime
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
 Array = NDArray[Any]
-
-
-def dequantize(values: Array, scale: float | None, zero_point: int | None) -> Array:
-    """Integers as the reals that they stand for, float32; floats, and classes, as they are."""
-    if scale is None:
-        return values if values.dtype.kind in "iu" else values.astype(np.float32)
-    steps = values.astype(np.float32) - np.float32(zero_point or 0)
-    result: Array = steps * np.float32(scale)
-    return result
 
 
 class Kernels:
@@ -60,12 +51,16 @@ class Kernels:
 
     def run(self, inputs: Sequence[Array]) -> Array:
         """Runs once; inputs in the file's order, in its types. Returns the first output."""
+        return self.run_all(inputs)[0]
+
+    def run_all(self, inputs: Sequence[Array]) -> list[Array]:
+        """As `run`; returns every output in the file's order."""
         details = self._interpreter.get_input_details()
         for entry, values in zip(details, inputs, strict=True):
             self._interpreter.set_tensor(entry["index"], values)
         self._interpreter.invoke()
-        output = self._interpreter.get_output_details()[0]["index"]
-        return np.asarray(self._interpreter.get_tensor(output))
+        outputs = self._interpreter.get_output_details()
+        return [np.asarray(self._interpreter.get_tensor(output["index"])) for output in outputs]
 
     def activations(self, model: TFLiteModel) -> dict[int, Array]:
         """All that the last run computed or was given, by tensor index of the whole file."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.file import Tensor
@@ -18,7 +19,14 @@ from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.runtimes.base import WARM_SECONDS, answer_of, check_pixels, measure
+from edgekit.runtimes.base import (
+    WARM_SECONDS,
+    answer_of,
+    check_pixels,
+    dequantize,
+    join_rows,
+    measure,
+)
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
@@ -39,7 +47,8 @@ class LiteRT:
     (pixel - mean) / std.
 
     Args:
-        path: the model: one input [1, height, width, 3], a score per class as its first output.
+        path: the model: one input [1, height, width, 3]; its first output is the answer, a score
+            per class or a map, or all of them are where they are rows.
         preprocessing: how float values are normalised.
         threads: of LiteRT's kernels.
         kernels: "xnnpack" (LiteRT's default), "builtin" or "reference".
@@ -70,13 +79,13 @@ class LiteRT:
         self.path = Path(path)
         model = tflite_file.read(path)
         refuse(path, photo_problem(model))
-        self.input, self.output = model.tensors[model.inputs[0]], model.tensors[model.outputs[0]]
+        self.input = model.tensors[model.inputs[0]]
+        self.outputs = answers_of([model.tensors[index] for index in model.outputs])
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
         self._interpreter, self.load_seconds = load_interpreter(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
 
     def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Returns what the model's input is given.
@@ -98,20 +107,23 @@ class LiteRT:
             batch: uint8 [n, height, width, 3], RGB.
 
         Returns:
-            The output, as `edgekit.runtimes.base.Classifier` says; what is quantized is
+            The answer, as `edgekit.runtimes.base.Classifier` says; what is quantized is
             dequantized by (q - zero_point) * scale.
 
         Raises:
             UsageError: the pixels are not of that type and size.
             EdgekitError: LiteRT failed.
         """
-        return np.stack([self._dequantize(self._run(self.feed(pixels))) for pixels in batch])
+        return np.stack([self._run(self.feed(pixels)) for pixels in batch])
 
     def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
         self.set_input(fed)
         self.invoke()
-        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output)
-        return output
+        found = [(self._interpreter.get_tensor(end.index), end) for end in self.outputs]
+        if len(found) > 1:
+            return join_rows([dequantize(raw, end.scale, end.zero_point) for raw, end in found])
+        ((raw, end),) = found
+        return dequantize(answer_of(raw, channels_first=False), end.scale, end.zero_point)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""
@@ -127,13 +139,6 @@ class LiteRT:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise EdgekitError(f"LiteRT failed to run {self.path}", cause=str(error)) from error
-
-    def _dequantize(self, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        answer = answer_of(output, channels_first=False)
-        if self.output.scale is None:
-            return answer
-        steps = answer.astype(np.float32) - np.float32(self.output.zero_point or 0)
-        return np.asarray(steps * np.float32(self.output.scale))
 
 
 def name_runtime() -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.converters.tflite.file import Tensor, read_bytes
 from edgekit.data.images import Pixels
-from edgekit.runtimes.interpreter import dequantize
+from edgekit.runtimes.base import dequantize
 from edgekit.targets.ethosu.nearest import with_half_pixels
 from edgekit.targets.ethosu.tools import TOSA
 from edgekit.targets.executions import Answers, Execution, as_answers

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.images import Pixels
-from edgekit.runtimes.interpreter import dequantize
+from edgekit.runtimes.base import dequantize
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.executions import Answers, ChipFigures, as_answers
 from edgekit.targets.tflm.allocations import Allocations, parse_allocations

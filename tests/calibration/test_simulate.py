@@ -30,7 +30,7 @@ from edgekit.runtimes.litert import LiteRT
 @pytest.mark.parametrize("seed", range(4))
 def test_a_pool_is_the_integer_kernels(module, kernel, seed):
     side = 2 * max(kernel)
-    model = parse(files.average_pool(seed, kernel, side))
+    model = parse(files.pool("AVERAGE_POOL_2D", seed, kernel, side))
     source = model.tensors[model.inputs[0]]
     fed = np.random.default_rng(seed).integers(-128, 128, (3, side, side, 21)).astype(np.int8)
     expected = run_operator(model, model.operators[0], {model.inputs[0]: fed})

@@ -41,6 +41,7 @@ CASES = {
     "DEPTHWISE_CONV_2D valid": lambda s: files.depthwise(s, pad=1),
     "FULLY_CONNECTED": lambda s: files.fully_connected(s, length=1 + 37 * s, units=1 + 5 * s),
     "ADD": lambda s: files.binary("ADD", s, act=ACTIVATIONS[s % 3]),
+    "ADD of ties": lambda s: files.sum_of_ties(s, act=ACTIVATIONS[s % 3]),
     "MUL": lambda s: files.binary("MUL", s, act=ACTIVATIONS[s % 3]),
     "MUL broadcast": lambda s: files.binary("MUL", s, b=(1, 1, 1, 21)),
     "LOGISTIC": files.logistic,
@@ -48,11 +49,18 @@ CASES = {
     "MEAN": lambda s: files.mean(s, side=1 + s % 9, channels=CHANNELS[s % 9], keep=False),
     "MEAN same scale": lambda s: files.mean(s, side=1 + s % 9, keep=False, same=True),
     # Windows of odd and of even size, where sums have ties, up to a whole map.
-    "AVERAGE_POOL_2D": lambda s: files.average_pool(
-        s, kernel=((2, 2), (4, 2), (3, 3), (1, 1), (7, 7))[s % 5], side=(8, 8, 9, 5, 7)[s % 5]
+    "AVERAGE_POOL_2D": lambda s: files.pool(
+        "AVERAGE_POOL_2D",
+        s,
+        kernel=((2, 2), (4, 2), (3, 3), (1, 1), (7, 7))[s % 5],
+        side=(8, 8, 9, 5, 7)[s % 5],
     ),
-    "AVERAGE_POOL_2D overlapping": lambda s: files.average_pool(
-        s, kernel=(3, 2), side=7 + s % 3, stride=1 + s % 2, pad=s // 2 % 2, act=ACTIVATIONS[s % 3]
+    "AVERAGE_POOL_2D overlapping": lambda s: files.pool(
+        *("AVERAGE_POOL_2D", s, (3, 2), 7 + s % 3, 1 + s % 2, s // 2 % 2, ACTIVATIONS[s % 3])
+    ),
+    "MAX_POOL_2D": lambda s: files.pool(
+        *("MAX_POOL_2D", s, ((3, 3), (2, 3))[s % 2], 7 + s % 3, 1 + s // 2 % 2, s // 4 % 2),
+        act=ACTIVATIONS[s % 3],
     ),
     "CONV_2D dilated": lambda s: files.convolution(
         s, channels=CHANNELS[s % 9], stride=1, dilation=2 + s % 3, act=ACTIVATIONS[s % 3]
@@ -61,6 +69,7 @@ CASES = {
         s, channels=CHANNELS[s % 9], kernel=(3, 5)[s % 2], dilation=2 + s % 4
     ),
     "CONCATENATION": files.concatenation,
+    "CONCATENATION of rows": files.concatenation_of_rows,
     "RESIZE_NEAREST_NEIGHBOR": lambda s: files.resize(
         "RESIZE_NEAREST_NEIGHBOR", s, SIZES[s % 6], SIZES[(s + 1 + s // 6) % 6]
     ),
@@ -78,6 +87,7 @@ CASES = {
     "ARG_MAX": files.arg_max,
     "CAST": files.cast,
     "PAD": files.pad,
+    "PADV2": files.pad_with,
     "RESHAPE": files.reshape,
     "QUANTIZE": lambda s: files.quantize(s, channels=CHANNELS[s % 9], same=False),
     "QUANTIZE to uint8": lambda s: files.quantize(s, "INT8", "UINT8", channels=CHANNELS[s % 9]),

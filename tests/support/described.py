@@ -23,7 +23,7 @@ def embed(model: Path | bytes, **about: Any) -> bytes:
     parsed = tflite_file.parse(data)
     image, scores = parsed.tensors[parsed.inputs[0]], parsed.tensors[parsed.outputs[0]]
     outputs = (LOGITS if about["labels"] else EMBEDDING,)
-    parts = describe(About(outputs=outputs, **about), image, scores)
+    parts = describe(About(outputs=outputs, **about), image, [scores])
     return container.pack(
         attach(data[: container.flatbuffer_size(data)], parts.metadata), parts.files
     )

@@ -13,12 +13,15 @@ from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, q
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
     RESIZE_METHODS,
+    Add,
     ArgMax,
     Concat,
     Conv2D,
     DepthwiseConv2D,
+    MaxPool2D,
     Mean,
     Resize,
+    Rows,
     Tile,
 )
 
@@ -122,6 +125,19 @@ def _one(kind: type, *, size: tuple[int, int] = (13, 9), **fields: Any) -> Graph
     elif kind is Concat:
         other = convolve(sketch, INPUT, 6, kernel=1, activation="relu6")
         concat(sketch, source, other, INPUT)
+    elif kind is MaxPool2D:
+        stride = fields["stride"]
+        sketch.add(MaxPool2D, (-(-11 // stride), -(-8 // stride), 21), source, **fields)
+    elif kind is Add:
+        other = convolve(sketch, INPUT, 21, kernel=1, activation="linear")
+        sketch.add(Add, (11, 8, 21), source, other, activation=fields["activation"])
+    elif kind is Rows:
+        other = convolve(sketch, INPUT, 14, stride=2, activation="linear")
+        parts = [
+            sketch.add(Rows, (11 * 8 * 3, 7), source, columns=7),
+            sketch.add(Rows, (6 * 4 * 2, 7), other, columns=7),
+        ]
+        sketch.add(Concat, (11 * 8 * 3 + 6 * 4 * 2, 7), *parts)
     return sketch.graph(kind.__name__)
 
 
@@ -139,6 +155,8 @@ DILATIONS = (
     *((3, 2, "same"), (3, 4, "symmetric"), (5, 3, "same")),
     *((2, 3, "symmetric"), (3, 12, "same")),
 )
+#: Kernel, stride and padding of pools; one side is odd, the other even.
+POOLS = ((3, 2, "same"), (3, 2, "symmetric"), (2, 2, "same"), (3, 1, "same"))
 CASES: Mapping[str, Callable[[], Graph]] = {
     **{
         f"{method} to {size[0]}x{size[1]}": lambda m=method, s=size: _one(Resize, size=s, method=m)
@@ -149,6 +167,17 @@ CASES: Mapping[str, Callable[[], Graph]] = {
     "ArgMax": lambda: _one(ArgMax, keep_dims=False),
     "ArgMax that keeps dimensions": lambda: _one(ArgMax, keep_dims=True),
     "Concat": lambda: _one(Concat),
+    "Concat of Rows": lambda: _one(Rows),
+    **{
+        f"MaxPool2D {kernel} stride {stride} {padding}": (
+            lambda k=kernel, s=stride, p=padding: _one(MaxPool2D, kernel=k, stride=s, padding=p)
+        )
+        for kernel, stride, padding in POOLS
+    },
+    **{
+        f"Add with {activation}": lambda a=activation: _one(Add, activation=a)
+        for activation in ("linear", "relu", "relu6")
+    },
     **{
         f"{kind.__name__} {kernel} dilated {dilation} {padding}": (
             lambda k=kind, s=kernel, d=dilation, p=padding: _dilated(k, s, d, p)

@@ -110,6 +110,29 @@ def binary(name: str, seed: int, a=(1, 5, 5, 21), b=(1, 5, 5, 21), act="NONE"):
     return m.finish(["a", "b"], "y")
 
 
+def sum_of_ties(seed: int, act="NONE"):
+    """Of scales that are simple fractions of the output's: every second sum is a tie, or nearly."""
+    b = Blank(seed)
+    out = b.scale()
+    share = (0.5, 0.625, 0.3, 0.25, 2.5)[seed % 5]
+    b.activation("a", [1, 5, 5, 21], scale=float(np.float32(out * share)))
+    b.activation("b", [1, 5, 5, 21], scale=float(np.float32(out * abs(1 - share))))
+    b.activation("y", [1, 5, 5, 21], scale=out)
+    options = {"fusedActivationFunction": getattr(ACTIVATIONS, act)}
+    b.add_op("ADD", 2, ["a", "b"], "y", "AddOptions", **options)
+    return b.finish(["a", "b"], "y")
+
+
+def concatenation_of_rows(seed: int):
+    b = Blank(seed)
+    b.activation("x0", [1, 45, 7])
+    b.add_as("x1", [1, 12, 7], "x0")
+    b.add_as("x2", [1, 3, 7], "x0")
+    b.add_as("y", [1, 60, 7], "x0")
+    b.add_op("CONCATENATION", 2, ["x0", "x1", "x2"], "y", "ConcatenationOptions", axis=1)
+    return b.finish(["x0", "x1", "x2"], "y")
+
+
 def concatenation(seed: int):
     b = Blank(seed)
     b.activation("x0", [1, 5, 4, 3])
@@ -181,7 +204,7 @@ def mean(seed: int, side=7, channels=21, keep=True, same=False):
     return b.finish(["x"], "y")
 
 
-def average_pool(seed: int, kernel=(2, 2), side=8, stride=None, pad=1, act="NONE"):
+def pool(name: str, seed: int, kernel=(2, 2), side=8, stride=None, pad=1, act="NONE"):
     b = Blank(seed)
     strides = (stride, stride) if stride else kernel
     rows, columns = (
@@ -193,7 +216,7 @@ def average_pool(seed: int, kernel=(2, 2), side=8, stride=None, pad=1, act="NONE
     options = {"padding": pad, "filterHeight": kernel[0], "filterWidth": kernel[1]}
     options |= {"strideH": strides[0], "strideW": strides[1]}
     options["fusedActivationFunction"] = getattr(ACTIVATIONS, act)
-    b.add_op("AVERAGE_POOL_2D", 2, ["x"], "y", "Pool2DOptions", **options)
+    b.add_op(name, 2, ["x"], "y", "Pool2DOptions", **options)
     return b.finish(["x"], "y")
 
 
@@ -212,6 +235,18 @@ def pad(seed: int):
     b.add("pads", None, "INT32", 0, 0, np.array([[0, 0], [1, 2], [0, 1], [0, 0]], np.int32))
     b.add_as("y", [1, 8, 7, 3], "x")
     b.add_op("PAD", 2, ["x", "pads"], "y", "PadOptions")
+    return b.finish(["x"], "y")
+
+
+def pad_with(seed: int):
+    b = Blank(seed)
+    b.activation("x", [1, 5, 6, 3])
+    b.add("pads", None, "INT32", 0, 0, np.array([[0, 0], [1, 2], [0, 1], [0, 0]], np.int32))
+    x: Any = b.tensor("x").quantization
+    value = np.array((-128, 127, 5)[seed % 3], np.int8)
+    b.add("value", None, "INT8", x.scale[0], x.zeroPoint[0], value)
+    b.add_as("y", [1, 8, 7, 3], "x")
+    b.add_op("PADV2", 2, ["x", "pads", "value"], "y", "PadV2Options")
     return b.finish(["x"], "y")
 
 
