@@ -7,7 +7,6 @@ things that are no shapes. They overlap little, so that each can be told from th
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -115,7 +114,7 @@ def _arrange(label: int, rng: np.random.Generator) -> list[_Shape]:
     shapes: list[_Shape] = []
     for one in wanted:
         for _ in range(_ATTEMPTS):
-            size = math.exp(rng.uniform(*map(math.log, _SIZES)))
+            size = _SIZES[0] * (_SIZES[1] / _SIZES[0]) ** rng.random()
             polygons = synthetic.place_outline(one, rng, (size, size))
             shape = _Shape(one, polygons, _box_of(polygons))
             if not any(_overlap(shape.box, other.box) > _MOST_OVERLAP for other in shapes):
