@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
@@ -69,6 +69,33 @@ def problem_of(label: str) -> str | None:
             what = "a line break" if character in _BREAKS else kind
             return f"it holds {what} (U+{ord(character):04X})"
     return None if _look(label) else "nothing of it can be seen"
+
+
+def check_names(labels: Sequence[str], source: str) -> tuple[str, ...]:
+    """Returns the names of classes in the form in which files hold them.
+
+    Args:
+        labels: as a data set has them.
+        source: where they are from, for messages.
+
+    Raises:
+        UsageError: no file of labels can hold one, or two are alike.
+    """
+    names = tuple(map(canonical, labels))
+    for label in names:
+        problem = problem_of(label) or (names.count(label) > 1 and "two classes have it")
+        if problem:
+            raise UsageError(
+                f"a class in {source} has a name that no file of labels can hold",
+                cause=f"{label!r}: {problem}",
+                hint="rename the class",
+            )
+    return names
+
+
+def some_names(labels: Sequence[str]) -> str:
+    """Returns the first names of classes, for messages."""
+    return ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "") if labels else "no names"
 
 
 def _unusable(listing: Listing, option: str, bad: dict[str, str]) -> UsageError:

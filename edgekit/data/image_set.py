@@ -41,7 +41,8 @@ class PhotoSet(Protocol):
         """Returns the label of one photo: its class index, int64.
 
         Of a set with masks, the mask: a `PIL.Image.Image` of mode L and the photo's full size
-        whose values are class indices, 255 where a pixel is of none.
+        whose values are class indices, 255 where a pixel is of none. Of a set with boxes, these:
+        an `edgekit.data.boxes.boxes.Boxes` in pixels of the photo's full size.
         """
 
     def digest(self) -> str:

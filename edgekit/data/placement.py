@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from PIL import Image
 FITS = ("crop", "pad", "stretch")
 #: What a mask has where its pixel is of no class, and where an input has a margin.
 IGNORED = 255
+
+Rectangle: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,28 @@ class Placement:
         canvas.paste(part, (left, top))
         return np.array(canvas)
 
+    def boxes_in(self, corners: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Returns where boxes of the photo are in the input; they may exceed it.
+
+        Args:
+            corners: [k, 4]: top, left, bottom and right, in pixels of the photo.
+
+        Returns:
+            float32 [k, 4], in fractions of the input's sides.
+        """
+        return move_boxes(corners, self.source, self.shown) / np.float32(self.side)
+
+    def boxes_out(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Returns where boxes of the input are on the photo; they may exceed it.
+
+        Args:
+            boxes: [k, 4]: top, left, bottom and right, in fractions of the input's sides.
+
+        Returns:
+            float32 [k, 4], in pixels of the photo.
+        """
+        return move_boxes(boxes * self.side, self.shown, self.source)
+
     def restore(self, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Puts an answer for the input back onto the photo.
 
@@ -71,6 +96,28 @@ class Placement:
         answer = np.full((height, width), IGNORED, np.uint8)
         answer[top:bottom, left:right] = np.array(part)
         return answer
+
+
+def move_boxes(
+    corners: npt.NDArray[Any], source: Rectangle, target: Rectangle
+) -> npt.NDArray[np.float32]:
+    """Maps boxes as one rectangle is mapped onto another.
+
+    Args:
+        corners: [k, 4]: top, left, bottom and right.
+        source: left, top, right and bottom.
+        target: likewise; where ``source`` goes.
+
+    Returns:
+        float32 [k, 4].
+    """
+    # Boxes have y first, rectangles x.
+    (left, top, right, bottom), (x, y, x_end, y_end) = source, target
+    scale = np.array([(y_end - y) / (bottom - top), (x_end - x) / (right - left)] * 2)
+    moved: npt.NDArray[np.float32] = (
+        (corners - np.array([top, left] * 2)) * scale + np.array([y, x] * 2)
+    ).astype(np.float32)
+    return moved
 
 
 def place(size: tuple[int, int], side: int, fit: str, crop: float = 1.0) -> Placement:

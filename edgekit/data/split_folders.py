@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,8 @@ _WORDS = {
     ),
 }
 SPLITS = (TRAIN, VAL, TEST)
+#: The role of photos that are not divided into training and validation.
+ALL = ""
 #: A split for training has so many times the photos of the next one, where only sizes tell.
 CLEARLY_LARGER = 1.5
 
@@ -80,6 +82,26 @@ def role_of(name: str) -> str:
     """Returns what a folder's or file's name says of its split: a role, or '' for none."""
     words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
     return next((role for role, known in _WORDS.items() if words & set(known)), "")
+
+
+def first_role(roles: Sequence[str], parts: Container[str]) -> str | None:
+    """Returns the first of these roles that a data set has a part for."""
+    return next((role for role in roles if role in parts), None)
+
+
+def folders_by_role(folder: StrPath) -> dict[str, Path]:
+    """Returns the folders in a folder whose names say of which split they are, by role."""
+    found: dict[str, Path] = {}
+    for path in sub_folders(folder):
+        role = role_of(path.name)
+        if role in SPLITS:
+            found.setdefault(role, path)
+    return found
+
+
+def sub_folders(folder: StrPath) -> list[Path]:
+    """Returns the folders in a folder, by name, but for hidden ones."""
+    return sorted(p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def find_split_folders(root: StrPath, option: str = "--data") -> SplitFolders | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.data import synthetic
+from edgekit.data.boxes.shapes import BoxedShapes
 from edgekit.data.class_names import clean_labels
 from edgekit.data.folders import (
     FilePhotos,
@@ -130,6 +131,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], PhotoSet]] = {
     "shapes": synthetic.SyntheticPhotos.from_dict,
     "masked": MaskedPhotos.from_dict,
     "masked shapes": MaskedShapes.from_dict,
+    "boxed shapes": BoxedShapes.from_dict,
     "joined": lambda record: ConcatenatedPhotos.from_dict(record, photos_from_dict),
 }
 

@@ -246,6 +246,15 @@ def draw_colors(rng: np.random.Generator) -> tuple[Array, Array]:
             return pairs[0], pairs[1]
 
 
+def draw_brighter(rng: np.random.Generator, behind: Array) -> Array:
+    """Draws two colours of a shape that is clearly brighter than what is behind, [2, 3]."""
+    while True:
+        pair = rng.random((2, 3), np.float32)
+        pair[1] = pair[0] + TEXTURE_CONTRAST * (pair[1] - pair[0])
+        if pair.mean() - behind.mean() > CONTRAST:
+            return pair
+
+
 @functools.lru_cache(maxsize=8)
 def _grid(resolution: int) -> tuple[Array, Array]:
     """Returns x and y of the pixel centres in [-1, 1], [resolution, resolution] each."""
@@ -278,6 +287,53 @@ def draw_texture(rng: np.random.Generator, colors: Array, resolution: int) -> Ar
     return texture
 
 
+def place_outline(
+    label: int, rng: np.random.Generator, sizes: tuple[float, float] = _SIZE
+) -> tuple[Array, ...]:
+    """Draws the place, size, turn and stretch of an outline.
+
+    Args:
+        label: index into `LABELS`.
+        rng: all variation comes from it.
+        sizes: the least and the most size, over the photo's side.
+
+    Returns:
+        Polygons, float [points, 2] each: x and y in [-1, 1] over the photo, which the outline may
+        exceed a little; the second one is a hole.
+    """
+    size = rng.uniform(*sizes)
+    turn = math.radians(rng.uniform(*_TURN))
+    stretch = math.sqrt(rng.uniform(*_STRETCH))
+    place = rng.uniform(-1, 1, 2) * (1 - size) * _PLACE
+    rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    matrix = size * np.diag([stretch, 1 / stretch]) @ rotation
+    return tuple(outline @ matrix + place for outline in _OUTLINES[LABELS[label]])
+
+
+def fill_outline(
+    polygons: Sequence[Array], resolution: int, part: tuple[int, int, int, int] | None = None
+) -> Array:
+    """Draws an outline: the share of each pixel that it covers.
+
+    Args:
+        polygons: as `place_outline` gives them.
+        resolution: height and width of the photo in pixels.
+        part: left, top, right and bottom of what is drawn of the photo; None for all.
+
+    Returns:
+        float32 [height, width] of the part, in [0, 1].
+    """
+    left, top, right, bottom = part or (0, 0, resolution, resolution)
+    size = ((right - left) * _SUPERSAMPLING, (bottom - top) * _SUPERSAMPLING)
+    canvas = Image.new("L", size)
+    pen = ImageDraw.Draw(canvas)
+    first = np.array([left, top]) * _SUPERSAMPLING
+    for polygon, fill in zip(polygons, (255, 0), strict=False):
+        points = (polygon + 1) * (resolution * _SUPERSAMPLING / 2) - 0.5 - first
+        pen.polygon(points.ravel().tolist(), fill=fill)
+    return (np.asarray(canvas.reduce(_SUPERSAMPLING)) / 255).astype(np.float32)
+
+
 def draw_outline(
     label: int,
     rng: np.random.Generator,
@@ -295,19 +351,7 @@ def draw_outline(
     Returns:
         float32 [resolution, resolution], in [0, 1].
     """
-    size = rng.uniform(*sizes)
-    turn = math.radians(rng.uniform(*_TURN))
-    stretch = math.sqrt(rng.uniform(*_STRETCH))
-    place = rng.uniform(-1, 1, 2) * (1 - size) * _PLACE
-    rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    matrix = size * np.diag([stretch, 1 / stretch]) @ rotation
-    side = resolution * _SUPERSAMPLING
-    canvas = Image.new("L", (side, side))
-    pen = ImageDraw.Draw(canvas)
-    for outline, fill in zip(_OUTLINES[LABELS[label]], (255, 0), strict=False):
-        points = (outline @ matrix + place + 1) * (side / 2) - 0.5
-        pen.polygon(points.ravel().tolist(), fill=fill)
-    return (np.asarray(canvas.reduce(_SUPERSAMPLING)) / 255).astype(np.float32)
+    return fill_outline(place_outline(label, rng, sizes), resolution)
 
 
 def occlude(

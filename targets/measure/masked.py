@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from edgekit.data.class_names import canonical
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.masks.find import find_layout
-from edgekit.data.masks.layouts import ALL
 from edgekit.data.masks.pairs import pair_up
 from edgekit.data.masks.scan import scan_pairs
 from edgekit.data.placement import IGNORED
 from edgekit.data.sources import DATA
-from edgekit.data.split_folders import TEST, TRAIN
+from edgekit.data.split_folders import ALL, TEST, TRAIN
 from edgekit.data.split_folders import VAL as VALIDATION
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath

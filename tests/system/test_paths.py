@@ -21,7 +21,8 @@ from edgekit.networks.efficientnet.spec import SPECS
 #: What only the program itself calls, with paths that it has made.
 INTERNAL = (
     "edgekit.runs",  # folders of stages
-    "edgekit.data.masks",  # layouts, of the folder that `find_layout` has found
+    # Layouts, of the folder that `find_layout` or `find_box_layout` has found.
+    "edgekit.data.(masks|boxes|coco_files)",
     "edgekit.cli",  # the parser makes paths of words
     "edgekit.pipeline",  # stages, in folders of a build
     "edgekit.training",  # likewise

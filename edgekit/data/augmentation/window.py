@@ -11,10 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from edgekit.data.augmentation.crop import SHRINKS, Range, Size, pitch
-from edgekit.data.placement import Placement
+from edgekit.data.placement import Placement, Rectangle, move_boxes
 from edgekit.data.preprocessing import Preprocessing
-
-_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Window:
 
     size: Size
     side: int
-    box: _Box
+    box: Rectangle
     shown: tuple[int, int, int, int]
 
     def part(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
@@ -57,6 +55,17 @@ class Window:
         canvas = Image.new(part.mode, (self.side, self.side), margin)
         canvas.paste(part, self.shown[:2])
         return np.array(canvas)
+
+    def boxes_in(self, corners: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Returns where boxes of the photo are in the input; they may exceed it.
+
+        Args:
+            corners: [k, 4]: top, left, bottom and right, in pixels of the photo.
+
+        Returns:
+            float32 [k, 4], in fractions of the input's sides.
+        """
+        return move_boxes(corners, self.box, self.shown) / np.float32(self.side)
 
     def shrink(self) -> int:
         """How many times smaller the photo may be decoded, with as many pixels as are shown."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.data.label_files import decode_text
-from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem, folders_by_role
+from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem
 from edgekit.data.masks.reading import MaskFormat
 from edgekit.data.placement import IGNORED
+from edgekit.data.split_folders import folders_by_role
 from edgekit.errors import UsageError
 
 _NAMES = "objectInfo150.txt"

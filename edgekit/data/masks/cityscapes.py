@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem, folders_by_role
+from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem
 from edgekit.data.masks.reading import MaskFormat
 from edgekit.data.placement import IGNORED
-from edgekit.data.split_folders import TEST
+from edgekit.data.split_folders import TEST, folders_by_role
 
 #: The classes that are evaluated, by trainId, with their ids (mcordts/cityscapesScripts,
 #: cityscapesscripts/helpers/labels.py).

@@ -15,8 +15,9 @@ from edgekit.data.masks.folders import (
     find_side_by_side,
     find_split_and_masks,
 )
-from edgekit.data.masks.layouts import Layout, sub_folders
+from edgekit.data.masks.layouts import Layout
 from edgekit.data.masks.voc import find_voc
+from edgekit.data.split_folders import sub_folders
 from edgekit.errors import UsageError
 
 #: Each returns what a folder holds, or None where it has another layout; it is called with the

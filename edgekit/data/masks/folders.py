@@ -9,18 +9,10 @@ from pathlib import Path
 from edgekit.data.folders import walk
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.class_file import find_classes
-from edgekit.data.masks.layouts import (
-    ALL,
-    Classes,
-    Layout,
-    Part,
-    files_by_stem,
-    folders_by_role,
-    sub_folders,
-)
+from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem
 from edgekit.data.masks.reading import MaskFormat
 from edgekit.data.placement import IGNORED
-from edgekit.data.split_folders import SPLITS, role_of
+from edgekit.data.split_folders import ALL, SPLITS, folders_by_role, role_of, sub_folders
 
 PHOTOS = {"images", "image", "imgs", "img", "photos", "photo", "jpegimages", "rgb", "inputs"}
 MASKS = {

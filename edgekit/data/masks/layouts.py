@@ -9,11 +9,7 @@ from pathlib import Path
 from edgekit.data.folders import printable, walk
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.reading import PLAIN, MaskFormat
-from edgekit.data.split_folders import SPLITS, role_of
 from edgekit.errors import UsageError
-
-#: The role of photos that are not divided into training and validation.
-ALL = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Layout:
 
     Attributes:
         name: of the layout, for messages.
-        parts: by role, one of `SPLITS` or `ALL`.
+        parts: by role, one of `edgekit.data.split_folders.SPLITS` or `ALL`.
         classes: of all parts.
         notes: what was decided, a sentence each.
     """
@@ -89,18 +85,3 @@ def files_by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
             )
         found[name] = path
     return found
-
-
-def folders_by_role(folder: Path) -> dict[str, Path]:
-    """Returns the folders in a folder whose names say of which split they are, by role."""
-    found: dict[str, Path] = {}
-    for path in sub_folders(folder):
-        role = role_of(path.name)
-        if role in SPLITS:
-            found.setdefault(role, path)
-    return found
-
-
-def sub_folders(folder: Path) -> list[Path]:
-    """Returns the folders in a folder, by name, but for hidden ones."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))

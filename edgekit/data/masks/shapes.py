@@ -107,7 +107,7 @@ def draw(label: int, rng: np.random.Generator, resolution: int) -> tuple[Image.I
     mask = np.zeros((resolution, resolution), np.uint8)
     for shape in rng.permutation(shown).tolist():
         covered = _place(shape, rng, mask, _SIZES[count - 1])
-        texture = synthetic.draw_texture(rng, _brighter(rng, behind), resolution)
+        texture = synthetic.draw_texture(rng, synthetic.draw_brighter(rng, behind), resolution)
         scene += covered[..., None] * (texture - scene)
         mask[covered > 0.5] = 1 + shape
     scene, hidden = synthetic.occlude(rng, scene, resolution)
@@ -128,12 +128,3 @@ def _place(
         if (mask[inside] > 0).sum() <= _MOST_COVERED * inside.sum():
             break
     return covered
-
-
-def _brighter(rng: np.random.Generator, behind: synthetic.Array) -> synthetic.Array:
-    """Draws two colours of a shape that is clearly brighter than what is behind, [2, 3]."""
-    while True:
-        pair = rng.random((2, 3), np.float32)
-        pair[1] = pair[0] + synthetic.TEXTURE_CONTRAST * (pair[1] - pair[0])
-        if pair.mean() - behind.mean() > synthetic.CONTRAST:
-            return pair

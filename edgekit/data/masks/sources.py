@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.data.class_names import some_names
 from edgekit.data.folders import Progress, Source
 from edgekit.data.masks.find import find_layout
-from edgekit.data.masks.layouts import ALL, Classes, Layout
+from edgekit.data.masks.layouts import Classes, Layout
 from edgekit.data.masks.pairs import Pairs, pair_up
 from edgekit.data.masks.reading import MaskFormat
 from edgekit.data.sources import DATA, VAL
-from edgekit.data.split_folders import TEST, TRAIN
+from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role
 from edgekit.data.split_folders import VAL as VALIDATION
 from edgekit.errors import UsageError
 
@@ -54,13 +55,13 @@ def choose_pairs(
         UsageError: there are no pairs of photos and masks.
     """
     layout = find_layout(data, DATA, progress)
-    role = first_part((TRAIN, ALL, VALIDATION, TEST), layout)
-    held = first_part((VALIDATION, TEST), layout) if role == TRAIN else None
+    role = first_role((TRAIN, ALL, VALIDATION, TEST), layout.parts)
+    held = first_role((VALIDATION, TEST), layout.parts) if role == TRAIN else None
     notes = list(layout.notes)
     found = {DATA: _chosen(DATA, data, layout, role or ALL)}
     if val is not None:
         other = find_layout(val, VAL, progress)
-        held_there = first_part((VALIDATION, TEST, ALL, TRAIN), other)
+        held_there = first_role((VALIDATION, TEST, ALL, TRAIN), other.parts)
         found[VAL] = _chosen(VAL, val, other, held_there or ALL)
         held = None
     elif held is not None:
@@ -91,8 +92,8 @@ def classes_of(chosen: Mapping[str, ChosenPairs]) -> Classes:
     if others.labels and others.labels != classes.labels:
         raise UsageError(
             f"--val {chosen[VAL].root} has other classes than --data {chosen[DATA].root}",
-            cause=f"{some(others.labels)} in {others.source}; "
-            f"{some(classes.labels)} in {classes.source or '--data'}",
+            cause=f"{some_names(others.labels)} in {others.source}; "
+            f"{some_names(classes.labels)} in {classes.source or '--data'}",
             hint="give both the same classes, in the same order",
         )
     return classes
@@ -101,13 +102,3 @@ def classes_of(chosen: Mapping[str, ChosenPairs]) -> Classes:
 def form_of(one: ChosenPairs, classes: Classes) -> MaskFormat:
     """What the values of a set's masks mean: as its own classes say, or those of ``--data``."""
     return (one.layout.classes if one.layout.classes.labels else classes).form
-
-
-def first_part(roles: Sequence[str], layout: Layout) -> str | None:
-    """Returns the first of these roles that a layout has a part for."""
-    return next((role for role in roles if role in layout.parts), None)
-
-
-def some(labels: Sequence[str]) -> str:
-    """Returns the first names of classes, for messages."""
-    return ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "") if labels else "no names"

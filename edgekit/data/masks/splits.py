@@ -7,31 +7,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from edgekit.data.class_names import canonical, problem_of
-from edgekit.data.folders import (
-    HashedPhotos,
-    Listing,
-    PhotoFile,
-    Place,
-    Source,
-    printable,
-)
+from edgekit.data.calibration_photos import choose_calibration, listing_of
+from edgekit.data.class_names import check_names, some_names
+from edgekit.data.folders import HashedPhotos, Listing, Place, Source, printable
 from edgekit.data.masks import shapes
 from edgekit.data.masks.find import match_layout
-from edgekit.data.masks.layouts import ALL, Classes
+from edgekit.data.masks.layouts import Classes
 from edgekit.data.masks.scan import ScannedPair, ScannedPairs, scan_pairs
-from edgekit.data.masks.sources import (
-    ChosenPairs,
-    choose_pairs,
-    classes_of,
-    first_part,
-    form_of,
-    some,
-)
-from edgekit.data.scan import scan
-from edgekit.data.selection import remove_overlap, split_validation, spread, without
+from edgekit.data.masks.sources import ChosenPairs, choose_pairs, classes_of, form_of
+from edgekit.data.selection import remove_overlap, split_validation, spread
 from edgekit.data.sources import CALIBRATION, DATA, VAL, find_sources, list_source
-from edgekit.data.split_folders import TEST, TRAIN
+from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role
 from edgekit.data.split_folders import VAL as VALIDATION
 from edgekit.data.splits import (
     VAL_FRACTION,
@@ -39,8 +25,6 @@ from edgekit.data.splits import (
     Wanted,
     check_calibration,
     check_training,
-    photo_set,
-    readable,
     state_of,
 )
 from edgekit.errors import UsageError
@@ -85,7 +69,7 @@ def load_masked_splits(wanted: Wanted) -> Splits:
         one.pair.photo: one for part in scanned.values() for one in part.usable
     }
     warnings += _missing_classes(train, val, labels, found)
-    calibration, notes = _calibration(wanted, train, val)
+    calibration, notes = choose_calibration(wanted, train, val, _list_calibration)
     warnings += [*notes, *check_calibration(len(calibration))]
     return Splits(
         train=train,
@@ -164,30 +148,12 @@ def _labels(
             hint="name the class, or write 255 where a pixel is of none",
         )
     if classes.labels:
-        return _checked(classes), []
+        return check_names(classes.labels, classes.source), []
     labels = tuple(f"class{index}" for index in range(count))
     return labels, [
         f"no file names the classes: they are class0 to class{count - 1}, after the highest value "
         "in the masks; a classes.txt with a name a line names them"
     ]
-
-
-def _checked(classes: Classes) -> tuple[str, ...]:
-    """The names of classes in the form in which files hold them.
-
-    Raises:
-        UsageError: no file of labels can hold one, or two are alike.
-    """
-    labels = tuple(map(canonical, classes.labels))
-    for label in labels:
-        problem = problem_of(label) or (labels.count(label) > 1 and "two classes have it")
-        if problem:
-            raise UsageError(
-                f"a class in {classes.source} has a name that no file of labels can hold",
-                cause=f"{label!r}: {problem}",
-                hint="rename the class",
-            )
-    return labels
 
 
 def _missing_classes(
@@ -202,26 +168,8 @@ def _missing_classes(
         if missing:
             yield (
                 f"{len(missing)} of the {len(labels)} classes are in no {what} photo: "
-                f"{some(missing)}"
+                f"{some_names(missing)}"
             )
-
-
-def _calibration(
-    wanted: Wanted, train: HashedPhotos, val: HashedPhotos
-) -> tuple[HashedPhotos, list[str]]:
-    """The photos that calibrate, and what is said of them."""
-    if wanted.calibration is None:
-        rest = without(train, val.hashes)
-        chosen = spread(rest.names, rest.labels, wanted.calibration_count, wanted.seed)
-        return rest.subset(chosen), []
-    listing = _list_calibration(wanted.calibration)
-    scanned = scan(listing.files, wanted.progress)
-    candidates = photo_set(readable(CALIBRATION, listing, scanned), (), scanned)
-    chosen_ones = without(candidates, val.hashes)
-    notes = list(listing.warnings)
-    if shared := len(candidates) - len(chosen_ones):
-        notes.append(f"{shared} calibration photos are validation photos and are left out")
-    return chosen_ones, notes
 
 
 def _list_calibration(source: Source) -> Listing:
@@ -231,9 +179,7 @@ def _list_calibration(source: Source) -> Listing:
         layout = match_layout(root) if root.is_dir() else None
     except OSError as error:
         raise UsageError(f"{CALIBRATION} {source} cannot be read", cause=str(error)) from error
-    role = first_part((TRAIN, ALL, VALIDATION, TEST), layout) if layout is not None else None
+    role = first_role((TRAIN, ALL, VALIDATION, TEST), layout.parts) if layout is not None else None
     if layout is None or role is None:
         return list_source(source, CALIBRATION, classes=False)
-    paths = layout.parts[role].photos.values()
-    files = [PhotoFile(path, printable(os.path.relpath(path, root)), "") for path in paths]
-    return Listing(root, tuple(sorted(files, key=lambda file: file.name)))
+    return listing_of(layout.parts[role].photos.values(), root)

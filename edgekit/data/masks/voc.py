@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgekit.data.folders import entries_of
 from edgekit.data.masks.class_file import find_classes
-from edgekit.data.masks.layouts import ALL, Classes, Layout, Part, files_by_stem
-from edgekit.data.split_folders import SPLITS, TRAIN, role_of
+from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem
+from edgekit.data.split_folders import ALL, SPLITS, TRAIN, role_of
 
 #: The twenty of the challenge and the background, by index.
 LABELS = (

@@ -12,8 +12,7 @@ from PIL import Image
 from prerequisites import needs
 
 from edgekit.data.masks.find import find_layout
-from edgekit.data.masks.layouts import ALL
-from edgekit.data.split_folders import TRAIN, VAL
+from edgekit.data.split_folders import ALL, TRAIN, VAL
 from edgekit.errors import UsageError
 
 BOX = [1, 1, 7, 1, 7, 6, 1, 6]

@@ -10,8 +10,8 @@ from mask_folders import write_pairs
 
 from edgekit.data.masks.find import find_layout, match_layout
 from edgekit.data.masks.folders import CAMVID
-from edgekit.data.masks.layouts import ALL, Layout
-from edgekit.data.split_folders import TEST, TRAIN, VAL
+from edgekit.data.masks.layouts import Layout
+from edgekit.data.split_folders import ALL, TEST, TRAIN, VAL
 from edgekit.errors import UsageError
 
 CLASSES = "road\ncar\nsky\n"

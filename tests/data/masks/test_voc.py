@@ -7,9 +7,8 @@ from pathlib import Path
 from mask_folders import classes_of, write_mask, write_photo
 
 from edgekit.data.masks.find import find_layout
-from edgekit.data.masks.layouts import ALL
 from edgekit.data.masks.voc import LABELS
-from edgekit.data.split_folders import TRAIN, VAL
+from edgekit.data.split_folders import ALL, TRAIN, VAL
 
 
 def write(root: Path, **lists: range) -> Path:
