@@ -1,0 +1,1 @@
+"""Networks for detection: their ends, and what makes boxes of their outputs."""
