@@ -16,6 +16,7 @@ from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
 from edgekit.networks.quantization import (
     BIASES,
+    SIGMOID_RANGES,
     activation_params,
     bias_params,
     scale_owners,
@@ -23,10 +24,6 @@ from edgekit.networks.quantization import (
 )
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
-
-#: LOGISTIC's output scale must be exactly 1/256 with zero point -128 in int8, and 1/32768 with
-#: zero point 0 in int16 (TFLite specification).
-SIGMOID_RANGES = {"int8": (0.0, 255 / 256), "int16": (0.0, 32767 / 32768)}
 
 #: As good as any on every network measured, and better on heavy tails (docs/quantization.md).
 DEFAULT_METHOD = "balanced"

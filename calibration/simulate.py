@@ -59,6 +59,7 @@ ROUNDINGS: dict[type[Node], Callable[[Graph, Any], Rounding]] = {
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean, nodes.Flatten), _nearest),
     **dict.fromkeys((nodes.MaxPool2D, nodes.Rows), _nearest),
     **dict.fromkeys((nodes.Concat, nodes.Tile, nodes.ArgMax), _nearest),
+    nodes.DetectionPostProcess: _nearest,  # it is float, and has no steps to round to
     nodes.Resize: lambda graph, node: round_between_,  # of a nearest one, they are integers
     nodes.AveragePool2D: _round_pool,
 }

@@ -249,7 +249,7 @@ class _Writer:
         name, quantized = node.name, node.name in self.graph.quant
         flattens = isinstance(node, nodes.Mean) and not node.keep_dims
         output = f"{name}/raw" if quantized else f"{name}/map" if flattens else name
-        write = row_of(OPERATORS, node, "ONNX operator")
+        write = row_of(OPERATORS, node, "ONNX operator", nodes.ENDS_TFLITE)
         value = write(self, node, [self._real(source) for source in node.inputs], output)
         if flattens:
             if quantized:

@@ -217,7 +217,9 @@ class _Walk:
             if node.name in self.swishes.values():
                 continue
             inputs = [self.values.get(name) for name in node.inputs]
-            result = row_of(OPERATORS, node, "OpenVINO operator")(self, node, inputs)
+            result = row_of(OPERATORS, node, "OpenVINO operator", nodes.ENDS_TFLITE)(
+                self, node, inputs
+            )
             result.set_friendly_name(node.name)
             result.output(0).set_names({node.name})
             self.values[node.name] = self._round(node.name, result)

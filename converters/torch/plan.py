@@ -78,7 +78,8 @@ class _Planner:
         self.finish(graph.input, graph.input)
         for node in graph.nodes:
             inputs = [self.written[name] for name in node.inputs]
-            self.finish(node.name, row_of(OPERATORS, node, "torch layer")(self, node, inputs))
+            row = row_of(OPERATORS, node, "torch layer", nodes.ENDS_TFLITE)
+            self.finish(node.name, row(self, node, inputs))
         plan = {
             "name": "".join(c if c.isalnum() else "_" for c in graph.name),
             "input": graph.input,

@@ -90,6 +90,7 @@ SHAPES: dict[type[Node], Callable[..., Shape]] = {
     nodes.Resize: lambda node, x: (*node.size, x[-1]),
     nodes.Tile: lambda node, x: (*node.size, x[-1]),
     nodes.ArgMax: lambda node, x: (*x[:2], 1) if node.keep_dims else x[:2],
+    nodes.DetectionPostProcess: lambda node, offsets, scores: (node.max_detections, 6),
 }
 
 

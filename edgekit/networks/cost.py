@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import STATISTICS, Node, row_of
+from edgekit.networks.nodes import NOT_LEARNED, Node, row_of
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Cost:
     """Static cost of one inference of one photo.
 
     Attributes:
-        parameters: trainable parameters (the moving statistics are not counted).
+        parameters: trainable parameters (moving statistics and anchors are not counted).
         macs: multiply-accumulates of convolutions and fully connected layers.
         peak_activation: elements of the tensors alive at once, at the worst node.
     """
@@ -32,7 +32,7 @@ def cost(graph: Graph) -> Cost:
     parameters = sum(
         array.size
         for name, array in graph.weights.items()
-        if name.rpartition("/")[2] not in STATISTICS
+        if name.rpartition("/")[2] not in NOT_LEARNED
     )
     return Cost(parameters, sum(macs(graph, node) for node in graph.nodes), peak_activation(graph))
 
@@ -50,6 +50,7 @@ FAN_INS: dict[type[Node], Callable[[Graph, Any], int]] = {
     **dict.fromkeys((nodes.Mean, nodes.AveragePool2D, nodes.MaxPool2D), _none),
     **dict.fromkeys((nodes.Flatten, nodes.Rows, nodes.Concat), _none),
     **dict.fromkeys((nodes.Resize, nodes.Tile, nodes.ArgMax), _none),
+    nodes.DetectionPostProcess: _none,
 }
 
 

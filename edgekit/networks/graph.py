@@ -7,8 +7,8 @@ A quantized network is the same Graph with `QuantParams` on its tensors and weig
 
 Weights are float32 arrays named ``NODE/kernel``, ``NODE/bias`` or, where the node normalises
 its output, ``NODE/gamma``, ``/beta``, ``/mean``, ``/variance``; of a weighted sum
-``NODE/weights``. Kernels have TensorFlow's layouts: HWIO for convolutions, HWC for depthwise ones,
-IO for fully connected ones.
+``NODE/weights``; what boxes are relative to ``NODE/anchors``. Kernels have TensorFlow's layouts:
+HWIO for convolutions, HWC for depthwise ones, IO for fully connected ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.networks.nodes import ArgMax, Array, Node, Shape, node_from_json
+from edgekit.networks.nodes import (
+    ArgMax,
+    Array,
+    DetectionPostProcess,
+    Node,
+    Shape,
+    node_from_json,
+)
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 
@@ -92,10 +99,10 @@ class Graph:
 
     @property
     def classes(self) -> int:
-        """Number of classes: of the last output's logits, or of those that it names."""
+        """Number of classes: of the last output's logits, or of those that it chooses from."""
         name = self.output
-        while name in self.class_tensors:
-            name = self.node(name).inputs[0]
+        while name in self.class_tensors | self.float_tensors:
+            name = self.node(name).inputs[-1]
         return self.shapes[name][-1]
 
     @property
@@ -111,6 +118,11 @@ class Graph:
             if isinstance(node, ArgMax) or found.issuperset(node.inputs):
                 found.add(node.name)
         return frozenset(found)
+
+    @cached_property
+    def float_tensors(self) -> frozenset[str]:
+        """The tensors that are float in every scheme: boxes, behind the network's own outputs."""
+        return frozenset(n.name for n in self.nodes if isinstance(n, DetectionPostProcess))
 
     def node(self, name: str) -> Node:
         """Returns the node that writes the tensor ``name``."""

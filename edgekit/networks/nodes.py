@@ -21,8 +21,10 @@ Shape: TypeAlias = tuple[int, ...]
 BATCH_NORM_SUFFIXES = ("gamma", "beta", "mean", "variance")
 
 
-#: Statistics that training updates but no gradient reaches; not counted as parameters.
+#: Statistics that training updates but no gradient reaches.
 STATISTICS = ("mean", "variance")
+#: What is not counted as parameters.
+NOT_LEARNED = (*STATISTICS, "anchors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +303,32 @@ class ArgMax(Node):
     keep_dims: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class DetectionPostProcess(Node):
+    """Boxes from what a detector says of its anchors: decoded, and of those that overlap the best.
+
+    It reads offsets from the anchors, [A, 4], and scores of the classes, [A, C]; its weights are
+    the anchors: centre y, centre x, height and width in fractions of the input. It writes
+    [max_detections, 6]: top, left, bottom and right in such fractions, score and class index, the
+    best first; rows without a box are zeros. Float in every scheme, as TFLite's operator is
+    (`edgekit.networks.detection.postprocess`).
+
+    Attributes:
+        max_detections: rows.
+        score_threshold: the lowest score that counts.
+        iou_threshold: two boxes that overlap more are one.
+        per_class: whether boxes of different classes may overlap.
+    """
+
+    max_detections: int = 100
+    score_threshold: float = 0.0
+    iou_threshold: float = 0.5
+    per_class: bool = False
+
+    def weight_names(self) -> tuple[str, ...]:
+        return (f"{self.name}/anchors",)
+
+
 NODE_TYPES: dict[str, type[Node]] = {
     cls.__name__: cls
     for cls in (
@@ -320,6 +348,7 @@ NODE_TYPES: dict[str, type[Node]] = {
         Resize,
         Tile,
         ArgMax,
+        DetectionPostProcess,
     )
 }
 
@@ -332,6 +361,10 @@ WITHOUT_KERNEL: dict[type[Node], str] = {
 
 #: What tables have no row for that only see what `edgekit.networks.passes.prepare` gave.
 WRITTEN_OUT: dict[type[Node], str] = {WeightedSum: "it is not written out"}
+#: What tables have no row for that are not TFLite's, or only see networks without such an end.
+ENDS_TFLITE: dict[type[Node], str] = {
+    DetectionPostProcess: "it is an operator of TFLite's own, behind the outputs of a network"
+}
 
 
 def activation_of(node: Node) -> str:

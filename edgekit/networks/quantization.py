@@ -45,9 +45,12 @@ KEEPS_SCALE: dict[type[Node], bool] = {
     **dict.fromkeys((nodes.Activation, nodes.Add, nodes.Mul, nodes.Mean), False),
     **dict.fromkeys((nodes.AveragePool2D, nodes.MaxPool2D, nodes.Flatten, nodes.Rows), True),
     **dict.fromkeys((nodes.Resize, nodes.Tile), True),
-    # A Concat gives its scale to what it reads (`scale_owners`); classes have none.
-    **dict.fromkeys((nodes.Concat, nodes.ArgMax), False),
+    # A Concat gives its scale to what it reads (`scale_owners`); classes and boxes have none.
+    **dict.fromkeys((nodes.Concat, nodes.ArgMax, nodes.DetectionPostProcess), False),
 }
+#: The range of a sigmoid: LOGISTIC's output scale must be exactly 1/256 with zero point -128 in
+#: int8, and 1/32768 with zero point 0 in int16 (TFLite specification).
+SIGMOID_RANGES = {"int8": (0.0, 255 / 256), "int16": (0.0, 32767 / 32768)}
 #: What keeps a scale of its own in front of a Concat: the operator prescribes that of a sigmoid.
 PRESCRIBED = (nodes.Activation,)
 

@@ -50,7 +50,7 @@ def scheme_of(graph: Graph) -> str:
     ends = {
         _OF_TENSORS[_dtype(graph, name)]
         for name in (graph.input, *graph.outputs)
-        if name not in graph.class_tensors
+        if name not in graph.class_tensors | graph.float_tensors
     }
     found = frozenset(ends | {scheme_of_node(graph, node) for node in graph.nodes})
     if found not in _OF_NETWORK:
@@ -62,11 +62,12 @@ def scheme_of_node(graph: Graph, node: Node) -> str:
     """The scheme in which one operator computes: ``fp32``, ``w8-dynamic``, or of what integers.
 
     A weighted node is float where its kernel is not quantized, any other where a tensor that it
-    reads or writes is not. What reads classes alone is of the scheme that they come from.
+    reads or writes is not. What reads classes alone, or makes boxes, is of the scheme of what it
+    reads.
     """
     from edgekit.networks.nodes import WeightedNode  # numpy: the names above cost nothing
 
-    if graph.class_tensors.issuperset(node.inputs):
+    if node.name in graph.float_tensors or graph.class_tensors.issuperset(node.inputs):
         return scheme_of_node(graph, graph.node(node.inputs[0]))
     tensors = (*node.inputs, node.name)
     types = [_dtype(graph, name) for name in tensors if name not in graph.class_tensors]

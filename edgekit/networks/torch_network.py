@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekit.networks import nodes
+from edgekit.networks.detection.layer import BoxesOfAnchors
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
 
@@ -65,6 +66,8 @@ class Network(GraphModule):
                 self.layers[node.name] = _Layer(graph, node, bn_momentum, cast("_Layer", owner))
             elif isinstance(node, nodes.WeightedSum):
                 self.layers[node.name] = _Shares(graph, node)
+            elif isinstance(node, nodes.DetectionPostProcess):
+                self.layers[node.name] = BoxesOfAnchors(graph, node)
         self._last_uses = graph.last_uses()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +75,8 @@ class Network(GraphModule):
 
         That is logits, float [n, classes] or of maps [n, classes, height, width], or classes,
         int64 [n, height, width] or [n, 1, height, width] (`edgekit.networks.nodes.ArgMax`); of
-        several outputs, which are rows, all columns: [n, rows, columns].
+        several outputs, which are rows, all columns: [n, rows, columns]; or boxes
+        (`edgekit.networks.nodes.DetectionPostProcess`).
         """
         return self.run(x)
 
@@ -118,7 +122,7 @@ class Network(GraphModule):
         weights: dict[str, Array] = {}
         for node in self.graph.nodes:
             if names := node.weight_names():
-                values = cast("_Layer | _Shares", self.layers[node.name]).export()
+                values = cast("_Layer | _Shares | BoxesOfAnchors", self.layers[node.name]).export()
                 weights |= {name: values[name.rpartition("/")[2]] for name in names}
         return replace(self.graph, weights=weights)
 
@@ -175,6 +179,7 @@ EXECUTIONS: dict[type[Node], Callable[[Network, Any, list[Tensor]], Tensor]] = {
     nodes.Resize: lambda network, node, inputs: RESIZES[node.method](inputs[0], node.size),
     nodes.Tile: lambda network, node, inputs: inputs[0].repeat(1, 1, *node.size),
     nodes.ArgMax: lambda network, node, inputs: inputs[0].argmax(1, keepdim=node.keep_dims),
+    nodes.DetectionPostProcess: lambda network, node, inputs: network.layers[node.name](*inputs),
 }
 
 

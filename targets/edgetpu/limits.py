@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.converters.tflite.checks import at
+from edgekit.converters.tflite.detections import POST_PROCESS
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
 from edgekit.targets.edgetpu.evidence import Evidence
@@ -24,6 +25,7 @@ UINT8_OUTPUT = (
     "give the model an 8-bit output: `edgekit build --io uint8`, or inference_output_type = "
     "tf.uint8 of TensorFlow's converter"
 )
+FOR_BOXES = "leave it on the CPU: what finds the boxes, behind it, computes in float there"
 CHANNELS_LAST = (
     "convert with channels last throughout (onnx2tf does it): exporters of channels-first networks "
     "add transposes"
@@ -121,7 +123,10 @@ def _to_8bit(model: TFLiteModel, op: Operator) -> str:
     if op.name != "DEQUANTIZE":
         return REPLACE.get(op.name, MEANINGS[DATA_TYPE].fix)
     source = input_of(model, op)
-    return NO_WEIGHTS_ALONE if source is not None and source.is_constant else UINT8_OUTPUT
+    if source is not None and source.is_constant:
+        return NO_WEIGHTS_ALONE
+    readers = {reader.name for index in op.outputs for reader in model.consumers(index)}
+    return FOR_BOXES if readers == {POST_PROCESS} else UINT8_OUTPUT
 
 
 #: What to do about an operator of a kind that stays on the CPU.
@@ -132,7 +137,7 @@ REPLACE = {
     "ARG_MIN": "end the model before it; the program that reads the scores can take the argmin",
     "HARD_SWISH": "train with relu6, or with swish, which is LOGISTIC and MUL",
     "LEAKY_RELU": "use PRELU with one alpha per channel, or relu6",
-    "TFLite_Detection_PostProcess": "leave it on the CPU, as every detector does: it comes last",
+    POST_PROCESS: "leave it on the CPU, as every detector does: it comes last",
     "TOPK_V2": "end the model before it; the program that reads the scores can sort them",
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from edgekit.converters.findings import WARNING, Finding
 from edgekit.converters.tflite.checks import at
+from edgekit.converters.tflite.detections import POST_PROCESS
 from edgekit.converters.tflite.file import Operator, TFLiteModel
 from edgekit.targets.edgetpu import limits, sizes
 from edgekit.targets.edgetpu.evidence import Evidence, documented, issue, log, pair, public
@@ -283,7 +284,7 @@ UNMAPPED: dict[str, tuple[Evidence, ...]] = {
 #: Custom operators that the compiler knows, and leaves on the CPU.
 CUSTOM: dict[str, tuple[Evidence, ...]] = {
     "PosenetDecoderOp": (pair("posenet_353_481_decoder"),),
-    "TFLite_Detection_PostProcess": (log("efficientdet_lite0_helmet.log"),),
+    POST_PROCESS: (log("efficientdet_lite0_helmet.log"),),
 }
 
 

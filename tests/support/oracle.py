@@ -16,14 +16,14 @@ from places import BENCHMARKS
 
 from edgekit.calibration.activations import FEW_WEIGHTS
 from edgekit.calibration.mixed import keep_float
-from edgekit.calibration.quantize import SIGMOID_RANGES, choose_ranges, collect, quantize
+from edgekit.calibration.quantize import choose_ranges, collect, quantize
 from edgekit.calibration.ranges import Range
 from edgekit.converters.tflite.file import TFLiteModel, parse
 from edgekit.converters.tflite.rows import operator_of
 from edgekit.converters.tflite.write import convert
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, Flatten, FullyConnected, Mean, WeightedNode
-from edgekit.networks.quantization import bias_params, reals, weight_params
+from edgekit.networks.quantization import SIGMOID_RANGES, bias_params, reals, weight_params
 
 #: LiteRT's default, which is XNNPACK where it can, and its own kernels.
 KERNELS = (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)

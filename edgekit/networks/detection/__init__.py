@@ -1,1 +1,1 @@
-"""Object detection: EfficientDet's weighted pyramid and heads over a backbone's maps."""
+"""Object detection: EfficientDet over a backbone's maps, and what makes boxes of its outputs."""

@@ -1,0 +1,106 @@
+"""Where a detector ends: with what it says of its anchors, or with boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from edgekit.data.boxes.anchors import Anchors
+from edgekit.networks.builder import output_shape
+from edgekit.networks.detection.postprocess import Floats
+from edgekit.networks.graph import Graph, QuantParams
+from edgekit.networks.nodes import Activation, DetectionPostProcess
+from edgekit.networks.quantization import SIGMOID_RANGES, activation_params
+
+#: What a detector may end with, the default first. ``raw``: offsets and logits of each anchor;
+#: ``detections``: boxes.
+OUTPUTS = ("raw", "detections")
+#: The tensor of scores between 0 and 1, and that of boxes.
+SCORES, DETECTIONS = "scores", "detections"
+#: An int8 score that is not 0 is above it. In a trained network most are 0, and a device has not
+#: to sort them.
+SCORE_THRESHOLD = 1e-3
+
+
+def with_detections(
+    graph: Graph,
+    anchors: Anchors,
+    *,
+    max_detections: int = 100,
+    score_threshold: float = SCORE_THRESHOLD,
+    iou_threshold: float = 0.5,
+    per_class: bool = False,
+) -> Graph:
+    """Returns a detector that ends with boxes.
+
+    The sigmoid has the type of the logits. Where they are int8, so are the scores, in steps of
+    1/256: an Edge TPU computes that sigmoid, and nothing but what finds the boxes is left to the
+    CPU. What is lost is at the ends, where a step of the logits changes the score by less than
+    1/256; in between, the scores' steps are finer than the logits'.
+
+    Args:
+        graph: float, prepared or quantized; its outputs are offsets [A, 4] and logits [A, C].
+        anchors: what the offsets are relative to.
+        max_detections: rows of the result.
+        score_threshold: the lowest score that counts.
+        iou_threshold: two boxes that overlap more are one.
+        per_class: whether boxes of different classes may overlap.
+
+    Returns:
+        The network; its output is [max_detections, 6] (`DetectionPostProcess`).
+
+    Raises:
+        TypeError: the network does not end with offsets and logits.
+        ValueError: the anchors are not as many as the network's.
+    """
+    if len(graph.outputs) != 2:
+        raise TypeError(f"{graph.name} does not end with offsets and logits")
+    offsets, logits = graph.outputs
+    height, width = graph.shapes[graph.input][:2]
+    centers = centers_of(anchors, height, width)
+    if graph.shapes[offsets] != (len(centers), 4):
+        raise ValueError(f"{len(centers)} anchors for {graph.name}'s {graph.shapes[offsets]}")
+    sigmoid = Activation(name=SCORES, inputs=(logits,), kind="sigmoid")
+    end = DetectionPostProcess(
+        name=DETECTIONS,
+        inputs=(offsets, SCORES),
+        max_detections=max_detections,
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        per_class=per_class,
+    )
+    shapes = {**graph.shapes, SCORES: graph.shapes[logits]}
+    shapes[DETECTIONS] = output_shape(end, [shapes[name] for name in end.inputs])
+    return replace(
+        graph,
+        nodes=(*graph.nodes, sigmoid, end),
+        shapes=shapes,
+        weights={**graph.weights, **dict.fromkeys(end.weight_names(), centers)},
+        quant={**graph.quant, **_scores(graph.quant.get(logits))},
+    )
+
+
+def _scores(logits: QuantParams | None) -> Mapping[str, QuantParams]:
+    """The parameters of the scores, beside those of the logits."""
+    if logits is None:
+        return {}
+    return {SCORES: activation_params(*SIGMOID_RANGES[logits.dtype], logits.dtype)}
+
+
+def centers_of(anchors: Anchors, height: int, width: int) -> Floats:
+    """The anchors of an input, as TFLite's operator takes them.
+
+    Args:
+        anchors: of a network.
+        height: of its input in pixels.
+        width: likewise.
+
+    Returns:
+        float32 [A, 4]: centre y, centre x, height and width in fractions of the input.
+    """
+    sides = np.array([height, width, height, width], np.float64)
+    corners = anchors.boxes(height, width).astype(np.float64) / sides
+    begins, ends = corners[:, :2], corners[:, 2:]
+    return np.concatenate([(begins + ends) / 2, ends - begins], axis=1).astype(np.float32)
