@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import within_minutes
 from torch import Tensor, nn
+from within_minutes import Budget
 
 from edgekit.data.batches import TrainBatch
 from edgekit.data.boxes.anchors import OLD_RATIOS
@@ -69,6 +70,7 @@ def main() -> None:
     )
     parser.add_argument("--networks", nargs="+", default=["det-lite0"])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--epochs", type=int, help="of each, instead of minutes")
     parser.add_argument("--resolution", type=int, default=320)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--effdet", default=".effdet")
@@ -78,8 +80,13 @@ def main() -> None:
     for name in given.networks:
         with TemporaryDirectory() as scratch:
             rows = compare(name, given, given.out or Path(scratch))
-        print_table(name, rows, given.minutes)
+        print_table(name, rows, budget_of(given))
         sys.stdout.flush()
+
+
+def budget_of(given: argparse.Namespace) -> Budget:
+    """How long each network may train."""
+    return Budget(given.minutes, given.epochs)
 
 
 def compare(name: str, given: argparse.Namespace, folder: Path) -> list[Trained]:
@@ -91,7 +98,7 @@ def compare(name: str, given: argparse.Namespace, folder: Path) -> list[Trained]
         "threads": given.threads,
         "workers": given.threads,
     }
-    run, epochs, minutes = within_minutes.build(name, given.minutes, folder, common)
+    run, epochs, minutes = within_minutes.build(name, budget_of(given), folder, common)
     rows = {row["stage"]: dict(row) for row in run.rows}
     ours = [
         Trained(f"edgekit {form}", epochs, minutes, rows[stage])
@@ -133,7 +140,7 @@ def train_theirs(
 
     epochs, minutes = within_minutes.train(
         step,
-        given.minutes,
+        budget_of(given),
         splits.train,
         record,
         batch_size=BATCH,
@@ -211,9 +218,9 @@ def import_effdet(folder: str) -> Any:
     return effdet
 
 
-def print_table(name: str, rows: list[Trained], minutes: float) -> None:
+def print_table(name: str, rows: list[Trained], budget: Budget) -> None:
     """Prints what each reached."""
-    print(f"\n{name}, {minutes:g} minutes of training each")
+    print(f"\n{name}, {budget} of training each")
     print(f"{'':<14}{'epochs':>7}{'min':>7}{'AP':>8}{'95 %':>18}{'AP50':>8}{'AP75':>8}{'drop':>7}")
     for row in rows:
         found = {key: 100 * row.figures[key] for key in ("ap", "ap50", "ap75")}

@@ -23,6 +23,7 @@ import torch
 import within_minutes
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from within_minutes import Budget
 
 from edgekit.data.batches import TrainBatch
 from edgekit.data.preprocessing import Preprocessing
@@ -67,6 +68,7 @@ def main() -> None:
     )
     parser.add_argument("--networks", nargs="+", default=["unet-lite0", "deeplab-lite0"])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--epochs", type=int, help="of each, instead of minutes")
     parser.add_argument("--resolution", type=int, default=224)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smp", default=".smp")
@@ -76,8 +78,13 @@ def main() -> None:
     for name in given.networks:
         with TemporaryDirectory() as scratch:
             rows, labels = compare(name, given, given.out or Path(scratch))
-        print_table(name, rows, labels, given.minutes)
+        print_table(name, rows, labels, budget_of(given))
         sys.stdout.flush()
+
+
+def budget_of(given: argparse.Namespace) -> Budget:
+    """How long each network may train."""
+    return Budget(given.minutes, given.epochs)
 
 
 def compare(
@@ -100,7 +107,7 @@ def train_ours(name: str, given: argparse.Namespace, folder: Path) -> list[Train
         "threads": given.threads,
         "workers": given.threads,
     }
-    run, epochs, minutes = within_minutes.build(name, given.minutes, folder, common)
+    run, epochs, minutes = within_minutes.build(name, budget_of(given), folder, common)
     outputs = {"fp32": "fp32-torch", "int8": "w8a8-tflite"}
     finished = open_run(folder / name)
     task = find_task(finished.preprocessing.task)
@@ -143,7 +150,7 @@ def train_theirs(
 
     epochs, minutes = within_minutes.train(
         step,
-        given.minutes,
+        budget_of(given),
         splits.train,
         record,
         batch_size=BATCH,
@@ -205,9 +212,9 @@ def by_class(outputs: NDArray[Any], labels: Any, task: Any) -> NDArray[np.float6
         return counts.diagonal() / union
 
 
-def print_table(name: str, rows: list[Trained], labels: tuple[str, ...], minutes: float) -> None:
+def print_table(name: str, rows: list[Trained], labels: tuple[str, ...], budget: Budget) -> None:
     """Prints what each reached, then every class."""
-    print(f"\n{name}, {minutes:g} minutes of training each")
+    print(f"\n{name}, {budget} of training each")
     print(f"{'':<14}{'epochs':>7}{'min':>7}{'mIoU':>8}{'95 %':>18}{'pixels':>8}{'drop':>7}")
     for row in rows:
         low, high = row.figures["miou_ci95"]

@@ -1,7 +1,7 @@
 """Training for so many minutes: what comparisons of trained networks share.
 
 The minutes are those of training alone, without validation: a first epoch tells how many epochs
-fit into them.
+fit into them. Where the machine has other work meanwhile, a number of epochs may be given instead.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,23 +26,46 @@ from edgekit.training.recipe import Recipe
 Step = Callable[[TrainBatch, float], None]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How long a network may train.
+
+    Attributes:
+        minutes: of training.
+        epochs: instead of as many as fit into the minutes.
+    """
+
+    minutes: float
+    epochs: int | None = None
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.minutes:g} minutes" if self.epochs is None else f"{self.epochs} epochs"
+
+    def fitting(self, seconds: float) -> int:
+        """Epochs, where one takes so long."""
+        return self.epochs or max(1, round(60 * self.minutes / seconds))
+
+
 def build(
-    name: str, minutes: float, folder: Path, common: Mapping[str, Any]
+    name: str, budget: Budget, folder: Path, common: Mapping[str, Any]
 ) -> tuple[Any, int, float]:
     """Builds a network of ours with the epochs that fit.
 
     Args:
         name: of the network.
-        minutes: of training.
+        budget: of the training.
         folder: the build's is in it, by the network's name.
         common: arguments of `edgekit.train` and of `edgekit.build`.
 
     Returns:
         What `edgekit.build` gives, how many epochs it trained, and the minutes that these took.
     """
-    with TemporaryDirectory() as scratch:
-        trial = edgekit.train(name, epochs=2, out=Path(scratch) / name, **common)
-    epochs = max(1, round(60 * minutes / _seconds_of_steps(trial.document, 1)))
+    epochs = budget.epochs
+    if epochs is None:
+        with TemporaryDirectory() as scratch:
+            trial = edgekit.train(name, epochs=2, out=Path(scratch) / name, **common)
+        epochs = budget.fitting(_seconds_of_steps(trial.document, 1))
     run = edgekit.build(name, epochs=epochs, out=folder / name, **common)
     if run.document is None:
         raise RuntimeError("the build has no report")
@@ -58,7 +82,7 @@ def recipe_of(folder: Path) -> Recipe:
 
 def train(
     step: Step,
-    minutes: float,
+    budget: Budget,
     photos: PhotoSet,
     record: Preprocessing,
     *,
@@ -70,7 +94,7 @@ def train(
 
     Args:
         step: called with each batch.
-        minutes: of training.
+        budget: of the training.
         photos: n photos.
         record: how they are prepared.
         batch_size: photos of a step.
@@ -81,7 +105,7 @@ def train(
         The epochs and the minutes that they took.
     """
     steps = len(photos) // min(batch_size, len(photos))
-    epochs, spent, done = 0, 0.0, 0
+    epochs, spent, done = budget.epochs or 0, 0.0, 0
     while done < max(epochs, 1):
         part = Part(seed=0, epoch=done)
         batches = train_batches(
@@ -95,7 +119,7 @@ def train(
         spent += time.perf_counter() - began
         done += 1
         if done == 1:
-            epochs = max(1, round(60 * minutes / spent))
+            epochs = budget.fitting(spent)
     return epochs, spent / 60
 
 
