@@ -214,7 +214,7 @@ def _quantize(
         raise EdgekitError("NNCF could not quantize the network", cause=str(error)[:500]) from error
 
 
-def _convert(network: nn.Module, graph: Graph) -> Any:
+def _convert(network: Any, graph: Graph) -> Any:
     """The module as a model, f32 [1, 3, height, width] to f32 [1, classes], with our names."""
     height, width, channels = graph.shapes[graph.input]
     shape = [1, channels, height, width]

@@ -253,7 +253,7 @@ def _pool(planner: _Planner, node: nodes.AveragePool2D, inputs: list[str]) -> st
 def _pool_largest(planner: _Planner, node: nodes.MaxPool2D, inputs: list[str]) -> str:
     (tensor,) = node.inputs
     sides = planner.graph.shapes[tensor][:2]
-    settings = {"kernel_size": node.kernel, "stride": node.stride}
+    settings: dict[str, Any] = {"kernel_size": node.kernel, "stride": node.stride}
     for ceil_mode in (False, True):
         padding = _own_pool_padding(node, sides, ceil_mode)
         if padding is not None:
