@@ -101,19 +101,23 @@ def describe_task(task: FileTask) -> dict[str, Any]:
     Returns:
         ``task`` (a package of `edgekit.tasks`, or empty), ``not_a_classifier`` (why, or None for
         an image classifier) and ``map``: ``height``, ``width``, ``kind`` ("logits" or "classes")
-        and ``classes`` (numbers at a pixel, or None) of what a segmenter answers with, else None.
+        and ``classes`` (numbers at a pixel, or None) of what a segmenter answers with, else None;
+        and ``rows``: ``count`` and the ``columns`` of each output of a detector, else None.
     """
     found = task.map
     return {
         "task": task.name,
         "not_a_classifier": task.problem,
         "map": asdict(found) | {"kind": found.kind} if found else None,
+        "rows": asdict(task.rows) if task.rows else None,
     }
 
 
 def _labels_note(labels: Sequence[str], outputs: Sequence[Any], task: FileTask) -> str | None:
     if task.map is not None:
         classes = task.map.classes
+    elif task.rows is not None:
+        classes = task.rows.columns[-1]
     else:
         classes = count_classes(outputs[0]) if len(outputs) == 1 else None
     return None if classes is None else fit_labels(labels, classes).note

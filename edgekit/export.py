@@ -15,8 +15,9 @@ def to_torch(graph: Graph, *, fake_quantize: bool = False) -> GraphModule:
 
     torch.fx, torch.jit.trace, torch.export, torch.onnx and makers' tools can trace it; its ``code``
     can be read. It takes normalised photos, float [n, 3, height, width], of the network's own
-    resolution, and returns logits, float [n, classes]. What drops branches and inputs in training
-    is left out.
+    resolution, and returns logits, float [n, classes], or what else the network gives; of several
+    outputs a tuple of all, float [n, rows, columns]. What drops branches and inputs in training is
+    left out.
 
     Args:
         graph: of any network, such as `edgekit.load` has in ``graph``; a quantized one where

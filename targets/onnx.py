@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.converters.classifier import onnx_problem
+from edgekit.converters.file_task import onnx_task
 from edgekit.converters.findings import ERROR, WARNING
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import OnnxModel
 from edgekit.converters.onnx.package import package_onnx
-from edgekit.converters.segmenter import onnx_map
 from edgekit.options.build import BuildOptions
 from edgekit.system.extras import require
 from edgekit.system.files import write_bytes
@@ -97,10 +96,13 @@ def _opset(model: OnnxModel) -> Iterator[tuple[str, str]]:
 
 
 def _ends(model: OnnxModel) -> Iterator[tuple[str, str]]:
+    task = onnx_task(model)
+    if task.name:
+        return
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         yield "model", f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs"
-    elif (problem := onnx_problem(model)) and onnx_map(model) is None:
-        yield "model", f"it is no image classifier: {problem}"
+    else:
+        yield "model", f"it is no image classifier: {task.problem}"
 
 
 def _saturating(model: OnnxModel) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""ONNX operators of whole maps: concatenated, resized, repeated, and their highest channels.
+"""ONNX operators of whole maps: concatenated, resized, pooled, turned into rows, and others.
 
 Resizes of a nearest pixel divide by the ratio of the sides in float32 where torch and TFLite
 multiply (`edgekit.networks.nodes.nearest_places`). Where the two differ, the pixels are gathered.
@@ -44,10 +44,31 @@ class Writer(Protocol):
     def constant(self, name: str, values: Array) -> str:
         """Stores a constant; returns its name."""
 
+    def rounded(self, name: str, source: str, stage: str) -> str:
+        """Rounds to a tensor's grid, where it has one; returns the reals."""
+
 
 def add_concat(writer: Writer, node: nodes.Concat, inputs: list[str], output: str) -> str:
-    """Concatenates maps along their channels."""
+    """Concatenates maps along their channels, or rows one after the other."""
     return writer.add("Concat", inputs, output, axis=1)
+
+
+def add_max_pool(writer: Writer, node: nodes.MaxPool2D, inputs: list[str], output: str) -> str:
+    """Takes the largest value of each window; ONNX pads with nothing that could be it."""
+    sides = writer.graph.shapes[node.inputs[0]][:2]
+    (top, bottom), (left, right) = (node.pads(side) for side in sides)
+    fields = {"kernel_shape": [node.kernel] * 2, "strides": [node.stride] * 2}
+    return writer.add("MaxPool", inputs, output, **fields, pads=[top, left, bottom, right])
+
+
+def add_rows(writer: Writer, node: nodes.Rows, inputs: list[str], output: str) -> str:
+    """Turns a map into rows in the order of NHWC."""
+    turned = writer.add("Transpose", inputs, f"{node.name}/turned", perm=[0, 2, 3, 1])
+    # A runtime moves integers where what moves them is between two roundings of its own.
+    turned = writer.rounded(node.name, turned, "map")
+    sizes = [-1 if writer.batch is None else writer.batch, *writer.graph.shapes[node.name]]
+    shape = writer.constant(f"{node.name}/shape", np.array(sizes, np.int64))
+    return writer.add("Reshape", [turned, shape], output)
 
 
 def add_tile(writer: Writer, node: nodes.Tile, inputs: list[str], output: str) -> str:

@@ -65,7 +65,7 @@ def package_onnx(
         RECORD_KEY: json.dumps(record.to_dict()),
         LABELS_KEY: json.dumps(list(labels)),
     }
-    if labels and len(graph.shapes[graph.output]) > 1:
+    if labels and len(graph.outputs) == 1 and len(graph.shapes[graph.output]) > 1:
         metadata[COLORS_KEY] = json.dumps(class_colors(len(labels)).tolist())
     return convert(
         graph, io=io, preprocessing=preprocessing, batch=batch, metadata=metadata, weights=weights

@@ -20,7 +20,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, activation_of, row_of
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers
 from edgekit.system.extras import import_optional
 
@@ -66,7 +66,8 @@ def convert(
 
     Returns:
         The file's contents; its output is float32 logits, [batch, classes] or of maps
-        [batch, classes, height, width], or classes, int64, or uint8 behind a resize.
+        [batch, classes, height, width], or classes, int64, or uint8 behind a resize; of several
+        outputs the rows of each, float32 [batch, rows, columns], in the Graph's order.
 
     Raises:
         UsageError: the type does not exist, or bytes cannot be normalised without a
@@ -125,14 +126,13 @@ class _Writer:
             source = (TensorProto.FLOAT, [count, channels, height, width])
         for node in graph.nodes:
             self._node(node)
-        self._real(graph.output)
-        shape = graph.shapes[graph.output]
-        result = [count, *shape[2:], *shape[:2]]  # a vector, or a map in NCHW
+        for name in graph.outputs:
+            self._real(name)
         body = helper.make_graph(
             self.nodes,
             graph.name,
             [helper.make_tensor_value_info(graph.input, *source)],
-            [helper.make_tensor_value_info(graph.output, self._output_type(), result)],
+            [self._output(name, count) for name in graph.outputs],
             list(self.constants.values()),
         )
         model = helper.make_model(
@@ -145,13 +145,15 @@ class _Writer:
         helper.set_model_props(model, metadata)
         return model
 
-    def _output_type(self) -> int:
-        from onnx import TensorProto
+    def _output(self, name: str, count: int | str) -> Any:
+        """One of the model's outputs."""
+        from onnx import TensorProto, helper
 
-        name = self.graph.output
         is_class = name in self.graph.class_tensors
         dtype = class_dtype(self.graph, name, *maps.CLASS_TYPES) if is_class else "float"
-        return int(getattr(TensorProto, dtype.upper()))
+        shape = self.graph.shapes[name]
+        result = [count, *shape[2:], *shape[:2]]  # a vector, rows, or a map in NCHW
+        return helper.make_tensor_value_info(name, getattr(TensorProto, dtype.upper()), result)
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Appends an operator, named after its output; returns the output."""
@@ -219,8 +221,13 @@ class _Writer:
         """Rounds ``source`` to the integers of the Graph's tensor ``name``."""
         return self.add("QuantizeLinear", [source, *self._scale(name)], f"{name}/{suffix}")
 
-    def _rounded(self, name: str, source: str, stage: str) -> str:
-        """``source`` rounded to the grid of the Graph's tensor ``name``, as reals again."""
+    def rounded(self, name: str, source: str, stage: str) -> str:
+        """``source`` rounded to the grid of the Graph's tensor ``name``, as reals again.
+
+        It is as it was where the tensor is not quantized.
+        """
+        if name not in self.graph.quant:
+            return source
         stored = self._quantize(name, source, f"{stage}/uint8")
         return self.add("DequantizeLinear", [stored, *self._scale(name)], f"{name}/{stage}")
 
@@ -252,9 +259,8 @@ class _Writer:
         write = row_of(OPERATORS, node, "ONNX operator", nodes.ENDS_TFLITE)
         value = write(self, node, [self._real(source) for source in node.inputs], output)
         if flattens:
-            if quantized:
-                # A kernel fuses with what rounds right behind it.
-                value = self._rounded(name, value, "map")
+            # A kernel fuses with what rounds right behind it.
+            value = self.rounded(name, value, "map")
             value = self.add("Flatten", [value], f"{name}/flat" if quantized else name)
         if quantized:
             value = self._quantize(name, value)
@@ -271,20 +277,30 @@ class _Writer:
         """Appends a convolution with its activation."""
         height, width, _ = self.graph.shapes[node.inputs[0]]
         (top, bottom), (left, right) = node.pads(height), node.pads(width)
-        activation = self._activation(node)
-        linear = f"{node.name}/linear" if activation else output
-        value = self.add(
+        return self.add_activated(
             "Conv",
+            node,
             [*inputs, self._weight(node, "kernel"), self._weight(node, "bias")],
-            linear,
+            output,
             kernel_shape=[node.kernel] * 2,
             strides=[node.stride] * 2,
             pads=[top, left, bottom, right],
             group=groups,
             **({"dilations": [node.dilation] * 2} if node.dilation > 1 else {}),
         )
+
+    def add_sum(self, node: nodes.Add, inputs: list[str], output: str) -> str:
+        """Appends a sum with its activation."""
+        return self.add_activated("Add", node, inputs, output)
+
+    def add_activated(
+        self, kind: str, node: Node, inputs: list[str], output: str, **attributes: Any
+    ) -> str:
+        """Appends an operator and, behind it, the activation that is fused into a node."""
+        activation = self._activation(node)
         if activation is None:
-            return value
+            return self.add(kind, inputs, output, **attributes)
+        value = self.add(kind, inputs, f"{node.name}/linear", **attributes)
         limits = activation[1:]
         constants = [
             self.constant(f"{node.name}/{word}", np.array(limit, np.float32))
@@ -292,15 +308,16 @@ class _Writer:
         ]
         return self.add(activation[0], [value, *constants], output)
 
-    def _activation(self, node: SpatialNode) -> tuple[Any, ...] | None:
+    def _activation(self, node: Node) -> tuple[Any, ...] | None:
         """The operator of a fused activation, with its limits; None where there is none to do."""
-        if node.activation == "linear" or clips(self.graph.quant.get(node.name), node.activation):
+        kind = activation_of(node)
+        if kind == "linear" or clips(self.graph.quant.get(node.name), kind):
             return None
-        if node.activation == "relu":
+        if kind == "relu":
             return ("Relu",)
-        if node.activation == "relu6":
+        if kind == "relu6":
             return ("Clip", 0.0, _RELU6_MAX)
-        raise TypeError(f"'{node.activation}' of {node.name} is not written out")
+        raise TypeError(f"'{kind}' of {node.name} is not written out")
 
 
 def clips(params: QuantParams | None, activation: str) -> bool:
@@ -345,11 +362,13 @@ OPERATORS: dict[type[Node], Write] = {
     nodes.DepthwiseConv2D: _add_depthwise,
     nodes.FullyConnected: _Writer.add_dense,
     nodes.Activation: _add_activation,
-    nodes.Add: _add_plain("Add"),
+    nodes.Add: _Writer.add_sum,
     nodes.Mul: _add_plain("Mul"),
     nodes.Mean: _add_plain("GlobalAveragePool"),
     nodes.AveragePool2D: _add_pool,
+    nodes.MaxPool2D: maps.add_max_pool,
     nodes.Flatten: _add_plain("Flatten"),
+    nodes.Rows: maps.add_rows,
     nodes.Concat: maps.add_concat,
     nodes.Resize: maps.add_resize,
     nodes.Tile: maps.add_tile,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edgekit.converters.classifier import openvino_problem
+from edgekit.converters.file_task import openvino_task
 from edgekit.converters.findings import ERROR, WARNING, Finding
 from edgekit.converters.openvino.file import DYNAMIC, IRModel, IRTensor, read
-from edgekit.converters.segmenter import openvino_map
 from edgekit.system.paths import StrPath
 
 CONTROL_FLOW = frozenset({"If", "Loop", "TensorIterator"})
@@ -75,9 +74,10 @@ def _findings(model: IRModel) -> Iterator[Finding]:
             f"it takes {image.dtype} {list(image.shape)}",
             "uint8 [1, side, side, 3] or float32 [1, 3, side, side] is fed",
         )
-    elif (problem := openvino_problem(model)) and openvino_map(model) is None:
+    elif not (task := openvino_task(model)).name:
         fix = "edgekit bench measures its speed; what its answers mean is not known"
-        yield Finding(WARNING, "classifier", "model", f"it is no image classifier: {problem}", fix)
+        message = f"it is no image classifier: {task.problem}"
+        yield Finding(WARNING, "classifier", "model", message, fix)
     if model.scheme == "w8a8-mixed":
         fix = "nothing, where NNCF or `edgekit build --keep-float` left them so"
         yield Finding(WARNING, "mixed", "model", "some of its kernels are float", fix)

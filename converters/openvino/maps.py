@@ -1,4 +1,4 @@
-"""OpenVINO operators of whole maps: concatenated, resized, repeated, and their highest channels."""
+"""OpenVINO operators of whole maps: concatenated, resized, pooled, turned into rows, and others."""
 
 from __future__ import annotations
 
@@ -33,8 +33,25 @@ class Walk(Protocol):
 
 
 def concat(walk: Walk, node: nodes.Concat, inputs: list[Any]) -> Any:
-    """Concatenates maps along their channels."""
+    """Concatenates maps along their channels, or rows one after the other."""
     return walk.ops.concat(inputs, 1)
+
+
+def max_pool(walk: Walk, node: nodes.MaxPool2D, inputs: list[Any]) -> Any:
+    """Takes the largest value of each window; what it pads with is never the largest."""
+    from openvino import opset1  # later ones give the places, too
+
+    pads = [node.pads(side) for side in walk.graph.shapes[node.inputs[0]][:2]]
+    before, after = zip(*pads, strict=True)
+    sides, strides = [node.kernel] * 2, [node.stride] * 2
+    return opset1.max_pool(inputs[0], strides, before, after, sides, "floor")
+
+
+def rows(walk: Walk, node: nodes.Rows, inputs: list[Any]) -> Any:
+    """Turns a map into rows in the order of NHWC."""
+    turned = walk.ops.transpose(inputs[0], np.array([0, 2, 3, 1], np.int64))
+    shape = np.array([1, *walk.graph.shapes[node.name]], np.int64)
+    return walk.ops.reshape(turned, shape, False)
 
 
 def tile(walk: Walk, node: nodes.Tile, inputs: list[Any]) -> Any:

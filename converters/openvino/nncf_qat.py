@@ -30,9 +30,16 @@ from edgekit.converters.openvino.write import (
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import DepthwiseConv2D, FullyConnected, Node, SpatialNode
+from edgekit.networks.nodes import (
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool2D,
+    Node,
+    Rows,
+    SpatialNode,
+)
 from edgekit.networks.predict import to_input
-from edgekit.networks.torch_network import ACTIVATIONS, GraphModule, Network
+from edgekit.networks.torch_network import ACTIVATIONS, GraphModule, Network, join
 from edgekit.system.paths import StrPath
 from edgekit.training.job import TrainingJob
 from edgekit.training.recipe import LEARNING_RATES, QAT_LEARNING_RATE
@@ -123,21 +130,26 @@ class _Traceable(Network):
     """The network with sides that are numbers: NNCF takes those of a tensor for values to round.
 
     A swish that was written out is one operator again, which NNCF does not round inside of.
+
+    Attributes:
+        is_joined: whether it gives several outputs as one tensor; a file has each of its own.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.drop_connect = False
+        self.is_joined = True
         self.swishes = swishes(graph)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits, float [n, classes], of normalised photos, float [n, 3, height, width]."""
+    def forward(self, x: Tensor) -> Any:
+        """As `Network.forward`, or a tuple of the outputs where they are not joined."""
         values = {self.graph.input: x}
         for node in self.graph.nodes:
             if node.name not in self.swishes.values():
                 inputs = [values[name] for name in node.inputs if name in values]
                 values[node.name] = self.run_node(node, inputs)
-        return values[self.graph.output]
+        outputs = [values[name] for name in self.graph.outputs]
+        return join(outputs) if self.is_joined else tuple(outputs)
 
     def run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
         """Computes one node's output from its inputs, NCHW."""
@@ -146,6 +158,10 @@ class _Traceable(Network):
         if isinstance(node, FullyConnected):
             kernel, bias = self._weights(node)
             return F.linear(inputs[0], kernel, bias)
+        if isinstance(node, MaxPool2D):
+            return self._pool(node, inputs[0])
+        if isinstance(node, Rows):
+            return inputs[0].permute(0, 2, 3, 1).reshape(-1, *self.graph.shapes[node.name])
         if node.name in self.swishes:
             return F.silu(inputs[0])
         return super().run_node(node, inputs)
@@ -159,6 +175,13 @@ class _Traceable(Network):
         groups = len(kernel) if isinstance(node, DepthwiseConv2D) else 1
         x = F.conv2d(x, kernel, bias, node.stride, (top, left), node.dilation, groups)
         return ACTIVATIONS[node.activation](x)
+
+    def _pool(self, node: MaxPool2D, x: Tensor) -> Tensor:
+        height, width = self.graph.shapes[node.inputs[0]][:2]
+        (top, bottom), (left, right) = node.pads(height), node.pads(width)
+        if (top, left) != (bottom, right):
+            x, top, left = F.pad(x, (left, right, top, bottom), value=-torch.inf), 0, 0
+        return F.max_pool2d(x, node.kernel, node.stride, (top, left))
 
     def _weights(self, node: Node) -> tuple[Any, Any]:
         layer: Any = self.layers[node.name]
@@ -191,10 +214,12 @@ def _quantize(
         raise EdgekitError("NNCF could not quantize the network", cause=str(error)[:500]) from error
 
 
-def _convert(network: nn.Module, graph: Graph) -> Any:
+def _convert(network: Any, graph: Graph) -> Any:
     """The module as a model, f32 [1, 3, height, width] to f32 [1, classes], with our names."""
     height, width, channels = graph.shapes[graph.input]
     shape = [1, channels, height, width]
+    if len(graph.outputs) > 1:
+        network.is_joined = False
     try:
         with quiet(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of tracing: NNCF's levels are constants indeed
@@ -208,6 +233,7 @@ def _convert(network: nn.Module, graph: Graph) -> Any:
     model.set_friendly_name(graph.name)
     model.input().set_names({graph.input})
     model.inputs[0].node.set_friendly_name(graph.input)
-    model.output().set_names({graph.output})
-    model.outputs[0].node.set_friendly_name(f"{graph.output}/result")
+    for name, output in zip(graph.outputs, model.outputs, strict=True):
+        output.set_names({name})
+        output.node.set_friendly_name(f"{name}/result")
     return model

@@ -29,7 +29,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, activation_of, row_of
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
@@ -65,7 +65,8 @@ def convert(graph: Graph, *, io: str = "uint8", preprocessing: Preprocessing) ->
 
     Returns:
         The model: batch 1, output f32 [1, classes], or of maps [1, classes, height, width], or
-        classes, i32, or u8 behind a resize; operators and tensors with the Graph's names, the
+        classes, i32, or u8 behind a resize, or of several outputs the rows of each, f32
+        [1, rows, columns], in the Graph's order; operators and tensors with the Graph's names, the
         record and the labels in its rt_info (see `describe`).
 
     Raises:
@@ -223,8 +224,10 @@ class _Walk:
             result.set_friendly_name(node.name)
             result.output(0).set_names({node.name})
             self.values[node.name] = self._round(node.name, result)
-        logits = self.ops.result(self.values[graph.output], name=f"{graph.output}/result")
-        return openvino().Model([logits], [image], graph.name)
+        results = [
+            self.ops.result(self.values[name], name=f"{name}/result") for name in graph.outputs
+        ]
+        return openvino().Model(results, [image], graph.name)
 
     def _round(self, name: str, value: Any) -> Any:
         """The values that a tensor's integers stand for, where an 8-bit kernel reads it."""
@@ -244,15 +247,18 @@ class _Walk:
         strides, dilations = [node.stride] * 2, [node.dilation] * 2
         x = operator(x, self.kernel(node, layout), strides, before, after, dilations)
         x.set_friendly_name(f"{node.name}/convolution")
-        x = self.ops.add(x, self.bias(node, (1, -1, 1, 1)))
-        match node.activation:
+        return self.activate(node, self.ops.add(x, self.bias(node, (1, -1, 1, 1))))
+
+    def activate(self, node: Node, x: Any) -> Any:
+        """The activation that is fused into a node."""
+        match activation_of(node):
             case "linear":
                 return x
             case "relu":
                 return self.ops.relu(x)
             case "relu6":
                 return self.ops.clamp(x, 0.0, 6.0)
-        raise TypeError(f"no OpenVINO operator for {node.activation}")
+        raise TypeError(f"no OpenVINO operator for {activation_of(node)}")
 
     def kernel(self, node: Node, layout: Layout) -> Any:
         """The kernel as a constant, or as integers with their scales, which is NNCF's form."""
@@ -312,11 +318,13 @@ OPERATORS: dict[type[Node], Callable[[_Walk, Any, list[Any]], Any]] = {
     nodes.DepthwiseConv2D: _depthwise,
     nodes.FullyConnected: _dense,
     nodes.Activation: _activation,
-    nodes.Add: lambda walk, node, inputs: walk.ops.add(*inputs),
+    nodes.Add: lambda walk, node, inputs: walk.activate(node, walk.ops.add(*inputs)),
     nodes.Mul: _product,
     nodes.Mean: _mean,
     nodes.AveragePool2D: _pool,
+    nodes.MaxPool2D: maps.max_pool,
     nodes.Flatten: lambda walk, node, inputs: walk.ops.squeeze(inputs[0], np.array([2, 3])),
+    nodes.Rows: maps.rows,
     nodes.Concat: maps.concat,
     nodes.Resize: maps.resize,
     nodes.Tile: maps.tile,

@@ -1,6 +1,6 @@
 """Builds a torch module from a plan. It needs torch and numpy alone: toolchains run it as a file.
 
-A plan is JSON: ``name``, ``input``, ``output`` and ``steps`` in their order, each with
+A plan is JSON: ``name``, ``input``, ``outputs`` and ``steps`` in their order, each with
 
 - ``name``: an identifier; also that of its submodule or attribute, and of what it writes;
 - ``kind``: a row of `KINDS`;
@@ -30,7 +30,7 @@ Adder = Callable[[fx.Graph, nn.Module, State, Step, tuple[fx.Node, ...]], fx.Nod
 
 
 def build(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> fx.GraphModule:
-    """Returns the module, in evaluation mode.
+    """Returns the module, in evaluation mode; of several outputs it returns a tuple.
 
     Args:
         plan: the steps.
@@ -42,7 +42,8 @@ def build(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> fx.Gra
     for step in plan["steps"]:
         inputs = tuple(values[name] for name in step["inputs"])
         values[step["name"]] = KINDS[step["kind"]](graph, root, state, step, inputs)
-    graph.output(values[plan["output"]])
+    outputs = tuple(values[name] for name in plan["outputs"])
+    graph.output(outputs if len(outputs) > 1 else outputs[0])
     graph.lint()
     module = fx.GraphModule(root, graph, plan["name"])
     module.load_state_dict(state, assign=True)
@@ -121,6 +122,7 @@ KINDS: dict[str, Adder] = {
     "SiLU": partial(_add_module, nn.SiLU),
     "Sigmoid": partial(_add_module, nn.Sigmoid),
     "AvgPool2d": partial(_add_module, nn.AvgPool2d),
+    "MaxPool2d": partial(_add_module, nn.MaxPool2d),
     "AdaptiveAvgPool2d": partial(_add_module, nn.AdaptiveAvgPool2d),
     "Flatten": partial(_add_module, nn.Flatten),
     "add": partial(_add_call, operator.add),
@@ -131,6 +133,8 @@ KINDS: dict[str, Adder] = {
     "cat": _add_concat,
     "interpolate": partial(_add_call, F.interpolate),
     "tile": partial(_add_call, torch.tile),
+    "permute": partial(_add_call, torch.permute),
+    "reshape": partial(_add_call, torch.reshape),
     "argmax": partial(_add_call, torch.argmax),
     "float": partial(_add_method, "float"),
     "long": partial(_add_method, "long"),

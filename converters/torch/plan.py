@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.errors import UsageError
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
+from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, activation_of, row_of
 from edgekit.networks.quantization import LIMITS, WEIGHT_MAX, reals
 from edgekit.networks.schemes import W8_DYNAMIC, scheme_of
 
@@ -83,7 +83,7 @@ class _Planner:
         plan = {
             "name": "".join(c if c.isalnum() else "_" for c in graph.name),
             "input": graph.input,
-            "output": self.written[graph.output],
+            "outputs": [self.written[name] for name in graph.outputs],
             "steps": self.steps,
         }
         return Plan(plan, self.arrays)
@@ -114,11 +114,12 @@ class _Planner:
             quant_max=high,
         )
 
-    def activate(self, node: SpatialNode, step: str) -> str:
+    def activate(self, node: Node, step: str) -> str:
         """Applies a node's fused activation."""
-        if node.activation == "linear":
+        kind = activation_of(node)
+        if kind == "linear":
             return step
-        return self.add(f"{node.name}_{node.activation}", ACTIVATIONS[node.activation], [step])
+        return self.add(f"{node.name}_{kind}", ACTIVATIONS[kind], [step])
 
     def weigh(self, node: WeightedNode, source: str, layer: _Layer) -> str:
         """Adds a layer, with its kernel and its bias or batch normalization."""
@@ -230,7 +231,7 @@ def _activate(planner: _Planner, node: nodes.Activation, inputs: list[str]) -> s
 
 
 def _add(planner: _Planner, node: nodes.Add, inputs: list[str]) -> str:
-    return planner.add(node.name, "add", inputs)
+    return planner.activate(node, planner.add(node.name, "add", inputs))
 
 
 def _multiply(planner: _Planner, node: nodes.Mul, inputs: list[str]) -> str:
@@ -248,6 +249,51 @@ def _average(planner: _Planner, node: nodes.Mean, inputs: list[str]) -> str:
 
 def _pool(planner: _Planner, node: nodes.AveragePool2D, inputs: list[str]) -> str:
     return planner.add(node.name, "AvgPool2d", inputs, kernel_size=list(node.kernel))
+
+
+def _pool_largest(planner: _Planner, node: nodes.MaxPool2D, inputs: list[str]) -> str:
+    (tensor,) = node.inputs
+    sides = planner.graph.shapes[tensor][:2]
+    settings: dict[str, Any] = {"kernel_size": node.kernel, "stride": node.stride}
+    for ceil_mode in (False, True):
+        padding = _own_pool_padding(node, sides, ceil_mode)
+        if padding is not None:
+            settings |= {"padding": padding, "ceil_mode": ceil_mode}
+            return planner.add(node.name, "MaxPool2d", inputs, **settings)
+    (top, bottom), (left, right) = (node.pads(side) for side in sides)
+    value = float(np.finfo(np.float32).min)
+    pad = [left, right, top, bottom]
+    source = planner.add(f"{node.name}_pad", "pad", inputs, pad=pad, value=value)
+    source = planner.round(tensor, source, f"{node.name}_pad_rounded")
+    return planner.add(node.name, "MaxPool2d", [source], **settings)
+
+
+def _own_pool_padding(
+    node: nodes.MaxPool2D, sides: tuple[int, ...], ceil_mode: bool
+) -> list[int] | None:
+    """What a pool of torch adds on each side itself, and never finds; None where it cannot.
+
+    It adds as much behind; with ``ceil_mode`` a last window may also reach beyond that.
+    """
+    padding = []
+    for side in sides:
+        before, _ = node.pads(side)
+        room = side + 2 * before - node.kernel
+        windows = -(-room // node.stride) + 1 if ceil_mode else room // node.stride + 1
+        if ceil_mode and (windows - 1) * node.stride >= side + before:
+            windows -= 1  # one that begins behind the map
+        if 2 * before > node.kernel or windows != -(-side // node.stride):
+            return None
+        padding.append(before)
+    return padding
+
+
+def _turn_into_rows(planner: _Planner, node: nodes.Rows, inputs: list[str]) -> str:
+    turned = planner.add(f"{node.name}_turned", "permute", inputs, dims=[0, 2, 3, 1])
+    # Integer kernels move integers: what is between two of them is rounded, too.
+    turned = planner.round(node.name, turned, f"{node.name}_turned_rounded")
+    shape = [-1, *planner.graph.shapes[node.name]]
+    return planner.add(node.name, "reshape", [turned], shape=shape)
 
 
 def _flatten(planner: _Planner, node: nodes.Flatten, inputs: list[str]) -> str:
@@ -294,7 +340,9 @@ OPERATORS: dict[type[Node], Callable[[_Planner, Any, list[str]], str]] = {
     nodes.Mul: _multiply,
     nodes.Mean: _average,
     nodes.AveragePool2D: _pool,
+    nodes.MaxPool2D: _pool_largest,
     nodes.Flatten: _flatten,
+    nodes.Rows: _turn_into_rows,
     nodes.Concat: _concatenate,
     nodes.Resize: _resize,
     nodes.Tile: _tile,

@@ -17,6 +17,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from edgekit.converters.answer import answers_of
 from edgekit.converters.tflite.file import Operator, TFLiteModel, parse, read_bytes
 from edgekit.converters.tflite.matching import Match, find_differences, intended, match
 from edgekit.converters.tflite.slice import Slicer
@@ -347,39 +348,53 @@ def _end_to_end(
         outputs[name] = run(pixels)
         progress("executions", number, len(floats) + len(integers))
     outputs |= simulated
-    step = _output_step(wanted)
+    steps = output_steps(wanted)
     task = find_task(subject.preprocessing.task)
-    pairs = [_pair(task, (a, b), outputs, step) for a, b in itertools.combinations(outputs, 2)]
+    kept = {name: task.keep(found, subject.preprocessing) for name, found in outputs.items()}
+    couples = itertools.combinations(outputs, 2)
+    pairs = [_pair(task, names, kept, outputs, steps) for names in couples]
     alike = integers.keys() - subject.others.keys()  # those may round elsewhere, or otherwise
     spread = [pair for pair in pairs if {pair["a"], pair["b"]} <= alike]
-    steps = [pair["mean_lsb"] for pair in spread if pair["mean_lsb"] is not None]
+    apart = [pair["mean_lsb"] for pair in spread if pair["mean_lsb"] is not None]
     floor = NoiseFloor(
         agreement=min(pair["agreement"] for pair in spread),
-        mean_lsb=max(steps) if steps else None,
+        mean_lsb=max(apart) if apart else None,
         kl=max(pair["kl"] for pair in spread),
     )
     return list(outputs), pairs, floor
 
 
-def _output_step(model: TFLiteModel) -> float | None:
-    """The scale of the last integer tensor: the output's, or what is dequantized for it."""
-    output = model.tensors[model.outputs[0]]
-    producer = model.producer(output.index)
-    if producer is not None and producer.name == "DEQUANTIZE":
-        return model.tensors[producer.inputs[0]].scale
-    return output.scale
+def output_steps(model: TFLiteModel) -> Array | None:
+    """The scale of the last integer tensor, or of each column of the rows where there are several.
+
+    That is the output's, or what is dequantized for it; None where one of them is float.
+    """
+    scales: list[float] = []
+    outputs = answers_of([model.tensors[index] for index in model.outputs])
+    for output in outputs:
+        producer, scale = model.producer(output.index), output.scale
+        if producer is not None and producer.name == "DEQUANTIZE":
+            scale = model.tensors[producer.inputs[0]].scale
+        if not scale:
+            return None
+        scales += [scale] * (output.shape[-1] if len(outputs) > 1 else 1)
+    return np.array(scales)
 
 
 def _pair(
-    task: Task, names: tuple[str, str], outputs: dict[str, Array], step: float | None
+    task: Task,
+    names: tuple[str, str],
+    kept: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+    steps: Array | None,
 ) -> Pair:
-    first, second = (outputs[name] for name in names)
-    near = task.compare(first, second)
-    apart = float(np.abs(first.astype(np.float64) - second).mean())
+    a, b = names
+    near = task.compare(kept[a], kept[b])
+    apart = np.abs(outputs[a].astype(np.float64) - outputs[b])
     return Pair(
-        a=names[0],
-        b=names[1],
+        a=a,
+        b=b,
         agreement=near.agreement,
-        mean_lsb=apart / step if step else None,
+        mean_lsb=None if steps is None else float((apart / steps).mean()),
         kl=near.kl,
     )

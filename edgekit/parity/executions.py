@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import runs
-from edgekit.converters.classifier import refuse, tflite_problem
+from edgekit.converters.answer import answers_of
+from edgekit.converters.classifier import refuse
+from edgekit.converters.file_task import tflite_task
 from edgekit.converters.tflite.file import TFLiteModel, read
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
@@ -20,7 +22,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runs import open_run
-from edgekit.runtimes.base import answer_of, dequantize
+from edgekit.runtimes.base import answer_in_reals
 from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 from edgekit.runtimes.open import RUNTIMES, open_classifier
@@ -97,7 +99,8 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
     if len(shape) != 4 or not 0 < shape[1] == shape[2]:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
     metadata = read_metadata(path)
-    refuse(path, tflite_problem(model, replace(metadata, task="")))  # an embedding is compared, too
+    task = tflite_task(model, replace(metadata, task=""))  # an embedding is compared, too
+    refuse(path, None if task.rows else task.problem)
     outputs = model.tensors[model.outputs[0]].shape
     if outputs[0] != 1:
         cause = f"its output is {list(outputs)}, not [1, classes]"
@@ -225,15 +228,14 @@ def _simulation(quantized: Graph) -> Execution:
 
 
 def _integers(wanted: TFLiteModel, feed: Callable[[Pixels], Array]) -> Execution:
-    output = wanted.tensors[wanted.outputs[0]]
+    outputs = answers_of([wanted.tensors[index] for index in wanted.outputs])
 
-    def run(pixels: Pixels) -> Array:
-        # One at a time: all tensors of a photo are kept until it is done.
-        raw = (run_model(wanted, feed(photo))[output.index] for photo in pixels)
-        each = [answer_of(one, channels_first=False) for one in raw]
-        return dequantize(np.stack(each), output.scale, output.zero_point)
+    def run_one(photo: Pixels) -> Array:
+        values = run_model(wanted, feed(photo))
+        return answer_in_reals([values[output.index] for output in outputs], outputs)
 
-    return run
+    # One at a time: all tensors of a photo are kept until it is done.
+    return lambda pixels: np.stack([run_one(photo) for photo in pixels])
 
 
 def prepared_input(quantized: Graph, pixels: Pixels) -> Any:

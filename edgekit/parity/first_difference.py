@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.converters.answer import answers_of
 from edgekit.converters.tflite.file import Operator, TFLiteModel, parse, read_bytes
 from edgekit.converters.tflite.slice import Slicer
 from edgekit.data.images import Pixels
@@ -92,10 +93,13 @@ class _Search:
         self.refused: set[int] = set()  # operators with which a part cannot end
 
     def run(self, path: Path) -> FirstDifference | None:
-        last = self.model.producer(self.model.outputs[0])
-        if last is None or self._compare(path, last) is None:
+        outputs = answers_of([self.model.tensors[index] for index in self.model.outputs])
+        made = (self.model.producer(output.index) for output in outputs)
+        ends = [op for op in made if op is not None]
+        if len(ends) == 1 and self._compare(path, ends[0]) is None:
             return None
-        found = self._at(last)
+        wrong = [one for one in map(self._at, ends) if one is not None]
+        found = min(wrong, key=lambda one: one.index) if wrong else None
         while found is not None:
             found = self._begin(self._before(found.index))
             earlier = [self._at(op) for op in self._tested(self.model.operators[found.index])]

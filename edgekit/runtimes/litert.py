@@ -19,14 +19,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.runtimes.base import (
-    WARM_SECONDS,
-    answer_of,
-    check_pixels,
-    dequantize,
-    join_rows,
-    measure,
-)
+from edgekit.runtimes.base import WARM_SECONDS, answer_in_reals, check_pixels, measure
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
@@ -119,11 +112,8 @@ class LiteRT:
     def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
         self.set_input(fed)
         self.invoke()
-        found = [(self._interpreter.get_tensor(end.index), end) for end in self.outputs]
-        if len(found) > 1:
-            return join_rows([dequantize(raw, end.scale, end.zero_point) for raw, end in found])
-        ((raw, end),) = found
-        return dequantize(answer_of(raw, channels_first=False), end.scale, end.zero_point)
+        raw = [self._interpreter.get_tensor(end.index) for end in self.outputs]
+        return answer_in_reals(raw, self.outputs)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""

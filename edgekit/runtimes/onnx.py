@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import inputs_problem, refuse
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import End, OnnxModel
@@ -19,7 +20,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
-from edgekit.runtimes.base import Trace, answer_of, check_pixels
+from edgekit.runtimes.base import Trace, answer_of, check_pixels, join_rows
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
@@ -36,7 +37,8 @@ class OnnxRuntime:
     three: NHWC in the files of edgekit that take bytes, NCHW in most others.
 
     Args:
-        path: the model: one input, a batch of photos, and a score per class as its first output.
+        path: the model: one input, a batch of photos; its first output is the answer, a score per
+            class or a map, or all of them are where they are rows.
         preprocessing: how float values are normalised where the file does not say it; its
             resolution is that of a model that takes any.
         threads: of ONNX Runtime's kernels.
@@ -82,9 +84,9 @@ class OnnxRuntime:
         source = str(path) if model.external else data
         self._session, self.load_seconds = open_session(source, path, threads)
         self.runtime = f"ONNX Runtime {version('onnxruntime')}"
-        self._output = model.outputs[0].name
+        self._outputs = [output.name for output in answers_of(model.outputs)]
         self._fed: npt.NDArray[Any] | None = None
-        self._scores: npt.NDArray[Any] | None = None
+        self._found: list[npt.NDArray[Any]] = []
 
     def feed(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Returns what the model's input is given.
@@ -108,7 +110,7 @@ class OnnxRuntime:
             batch: uint8 [n, height, width, 3], RGB.
 
         Returns:
-            The output, as `edgekit.runtimes.base.Classifier` says.
+            The answer, as `edgekit.runtimes.base.Classifier` says.
 
         Raises:
             UsageError: the pixels are not of that type and size.
@@ -119,7 +121,9 @@ class OnnxRuntime:
     def _run(self, pixels: Pixels) -> npt.NDArray[Any]:
         self.set_input(self.feed(pixels))
         self.invoke()
-        return answer_of(np.asarray(self._scores), channels_first=True)
+        if len(self._found) > 1:
+            return join_rows(self._found)
+        return answer_of(self._found[0], channels_first=True)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""
@@ -132,7 +136,7 @@ class OnnxRuntime:
             EdgekitError: ONNX Runtime failed.
         """
         try:
-            (self._scores,) = self._session.run([self._output], {self.input.name: self._fed})
+            self._found = self._session.run(self._outputs, {self.input.name: self._fed})
         except Exception as error:  # its exceptions have no common class
             raise EdgekitError(
                 f"ONNX Runtime failed to run {self.path}", cause=str(error)

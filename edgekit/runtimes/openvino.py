@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.converters.answer import answers_of
 from edgekit.converters.findings import ERROR
 from edgekit.converters.openvino import checks as openvino_checks
 from edgekit.converters.openvino import file as openvino_file
@@ -18,7 +19,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
-from edgekit.runtimes.base import Trace, answer_of, check_pixels
+from edgekit.runtimes.base import Trace, answer_of, check_pixels, join_rows
 from edgekit.system.paths import StrPath
 
 
@@ -31,7 +32,8 @@ class OpenVINO:
     with AMX and float16 on GPUs, which is faster there.
 
     Args:
-        path: the model's .xml: one input, a score per class as its first output.
+        path: the model's .xml: one input; its first output is the answer, a score per class or a
+            map, or all of them are where they are rows.
         preprocessing: how float values are normalised where the file does not say it.
         threads: of the CPU's kernels.
         device: "CPU", "GPU", "NPU" or "AUTO"; a choice of this run, not of the file.
@@ -67,7 +69,7 @@ class OpenVINO:
         if broken := [f for f in openvino_checks.findings(model) if f.severity == ERROR]:
             raise UsageError(f"{path} is not an image classifier", cause=str(broken[0]))
         (self.input,) = model.inputs
-        self.output = model.outputs[0]
+        self.outputs = answers_of(model.outputs)
         self.side = self.width = self.input.shape[2]
         self._preprocessing = model.preprocessing or preprocessing
         self._takes_bytes = openvino_checks.is_bytes(self.input)
@@ -108,7 +110,7 @@ class OpenVINO:
             batch: uint8 [n, side, side, 3], RGB.
 
         Returns:
-            The output, as `edgekit.runtimes.base.Classifier` says.
+            The answer, as `edgekit.runtimes.base.Classifier` says.
 
         Raises:
             UsageError: the pixels are not of that type and size.
@@ -119,8 +121,10 @@ class OpenVINO:
     def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
         self.set_input(fed)
         self.invoke()
-        output = np.array(self._request.get_output_tensor(0).data)  # a copy: the next run's, too
-        return answer_of(output, channels_first=True)
+        places = range(len(self.outputs))
+        # Copies: they are the next run's, too.
+        found = [np.array(self._request.get_output_tensor(place).data) for place in places]
+        return join_rows(found) if len(found) > 1 else answer_of(found[0], channels_first=True)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.converters.tflite.file import Tensor, read_bytes
 from edgekit.data.images import Pixels
-from edgekit.runtimes.base import dequantize
 from edgekit.targets.ethosu.nearest import with_half_pixels
 from edgekit.targets.ethosu.tools import TOSA
-from edgekit.targets.executions import Answers, Execution, as_answers
+from edgekit.targets.executions import Answers, Execution, answers_in_reals
 from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("tosa_worker.py")
@@ -58,11 +56,15 @@ def run_reference(path: Path, photos: Pixels, advance: Advance) -> Answers:
         given.write_bytes(with_half_pixels(read_bytes(path)))
         job = Job(WORKER, "run", {"model": str(given)}, {"inputs": inputs})
         done = run_job(TOSA, job, timeout_s=limit, advance=advance)
-    return Answers(in_reals(done.arrays["outputs"], model.output))
+    own = [
+        in_own_type(done.arrays[f"output{place}"], tensor)
+        for place, tensor in enumerate(model.outputs)
+    ]
+    return Answers(answers_in_reals(own, model.outputs))
 
 
-def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[Any]:
-    """Returns outputs as LiteRT gives them: dequantized, in the form of `Answers`.
+def in_own_type(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[np.generic]:
+    """Returns an output as LiteRT has it.
 
     Args:
         outputs: [n, ...]; unsigned integers may have come as signed ones of the same bits.
@@ -73,5 +75,4 @@ def in_reals(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[Any]:
     if tensor.scale is None and dtype == np.uint8:
         # Numbers of classes: the converter takes all bytes for scaled ones, and shifts them.
         values = values.astype(np.uint8) ^ np.uint8(128)
-    answers = as_answers(values, channels_first=False)
-    return answers if tensor.scale is None else dequantize(answers, tensor.scale, tensor.zero_point)
+    return values

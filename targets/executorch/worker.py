@@ -139,7 +139,8 @@ def run(
     """Answers for ``inputs``, float32 [n, 3, height, width], one by one.
 
     Returns:
-        ``milliseconds`` of one, the median, and ``outputs`` [n, ...], maps NCHW.
+        ``milliseconds`` of one, the median, and ``outputs`` [n, ...], maps NCHW; where the program
+        has several, which are rows, all of their columns.
     """
     program = _open(arguments["program"])
     try:
@@ -151,9 +152,9 @@ def run(
     method.execute([inputs[:1]])  # the first run is slower
     for number in range(len(inputs)):
         began = time.perf_counter()
-        (answer,) = method.execute([inputs[number : number + 1]])
+        answers = method.execute([inputs[number : number + 1]])
         seconds.append(time.perf_counter() - began)
-        outputs.append(answer.numpy()[0].copy())
+        outputs.append(np.concatenate([answer.numpy()[0] for answer in answers], axis=-1))
         progress(number + 1, len(inputs))
     return {"milliseconds": 1000 * statistics.median(seconds)}, {"outputs": np.stack(outputs)}
 

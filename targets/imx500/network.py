@@ -13,7 +13,7 @@ from edgekit.converters.torch.plan import Plan, make_plan
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Activation, Conv2D, Mul, Node, SpatialNode
+from edgekit.networks.nodes import Activation, Add, Conv2D, Mul, Node, SpatialNode
 
 
 def make_bytes_plan(graph: Graph, preprocessing: Preprocessing) -> Plan:
@@ -95,7 +95,7 @@ def fuse_swish(graph: Graph) -> Graph:
             continue
         source, gate = (writers.get(name) for name in node.inputs)
         if (
-            isinstance(source, SpatialNode)
+            isinstance(source, SpatialNode | Add)
             and source.activation == "linear"
             and gate == Activation(name=node.inputs[1], inputs=(source.name,), kind="sigmoid")
             and (uses[source.name], uses[gate.name]) == (2, 1)

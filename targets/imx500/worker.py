@@ -91,7 +91,11 @@ def _planes(photos: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def run(
     arguments: dict[str, Any], arrays: Arrays, progress: Progress
 ) -> tuple[dict[str, Any], Arrays]:
-    """Answers for ``photos``, uint8 [n, height, width, 3], with MCT's operators."""
+    """Answers for ``photos``, uint8 [n, height, width, 3], with MCT's operators.
+
+    Returns:
+        ``outputs`` [n, ...], maps NCHW; of several, which are rows, all of their columns.
+    """
     import onnxruntime
     from mct_quantizers import get_ort_session_options
 
@@ -101,7 +105,7 @@ def run(
     (source,), photos, outputs = session.get_inputs(), arrays["photos"], []
     for number in range(len(photos)):
         feed = {source.name: _planes(photos[number : number + 1])}
-        outputs.append(session.run(None, feed)[0][0])
+        outputs.append(np.concatenate([one[0] for one in session.run(None, feed)], axis=-1))
         progress(number + 1, len(photos))
     return {}, {"outputs": np.stack(outputs)}
 

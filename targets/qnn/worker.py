@@ -50,8 +50,9 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
     for photo in pixels:
         fed = (photo.astype(np.float32) - arrays["mean"]) / arrays["std"]
         fed = np.ascontiguousarray(fed.transpose(2, 0, 1))[None]
-        (answer,) = session.run(None, {image.name: fed})
-        outputs.append(answer[0].astype(np.float32))
+        # Several are rows: all of their columns.
+        answers = session.run(None, {image.name: fed})
+        outputs.append(np.concatenate([one[0].astype(np.float32) for one in answers], -1))
         progress(len(outputs), len(pixels))
     return {"trace": trace}, {"outputs": np.stack(outputs)}
 

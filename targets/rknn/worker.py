@@ -43,8 +43,9 @@ def run_model(arguments: dict[str, Any], arrays: Arrays, progress: Progress) -> 
     _demand(rknn.init_runtime(), "the start of the simulator")
     pixels, outputs = arrays["pixels"], []
     for photo in pixels:
-        (answer,) = rknn.inference(inputs=[photo[None]], data_format=["nhwc"])
-        outputs.append(np.asarray(answer, np.float32)[0])
+        # Several are rows: all of their columns.
+        answers = rknn.inference(inputs=[photo[None]], data_format=["nhwc"])
+        outputs.append(np.concatenate([np.asarray(one, np.float32)[0] for one in answers], -1))
         progress(len(outputs), len(pixels))
     return {}, {"outputs": np.stack(outputs)}
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.images import Pixels
-from edgekit.runtimes.base import dequantize
 from edgekit.runtimes.litert import LiteRT
-from edgekit.targets.executions import Answers, ChipFigures, as_answers
+from edgekit.targets.executions import Answers, ChipFigures, answers_in_reals
 from edgekit.targets.tflm.allocations import Allocations, parse_allocations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Advance, Job, run_job
@@ -30,16 +29,15 @@ def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
         EdgekitError: it failed.
     """
     model = tflite_file.read(path)
-    feed, output = LiteRT(path).feed, model.tensors[model.outputs[0]]
-    inputs = np.concatenate([feed(photo) for photo in pixels])
-    job = Job(WORKER, "run", {"model": str(path.resolve())}, {"inputs": inputs})
+    runtime = LiteRT(path)
+    inputs = np.concatenate([runtime.feed(photo) for photo in pixels])
+    arguments = {"model": str(path.resolve()), "outputs": len(runtime.outputs)}
+    job = Job(WORKER, "run", arguments, {"inputs": inputs})
     limit = START_S + PHOTO_S * len(pixels)
     done = run_job(TOOLCHAIN, job, timeout_s=limit, advance=advance)
     memory = parse_allocations(done.log).to_memory(model.size_bytes)
-    answers = as_answers(done.arrays["outputs"], channels_first=False)
-    if output.scale is not None:
-        answers = dequantize(answers, output.scale, output.zero_point)
-    return Answers(answers, ChipFigures(memory=memory))
+    outputs = [done.arrays[f"output{place}"] for place in range(len(runtime.outputs))]
+    return Answers(answers_in_reals(outputs, runtime.outputs), ChipFigures(memory=memory))
 
 
 def measure_memory(path: Path) -> Allocations:

@@ -24,18 +24,25 @@ def run(
 ) -> tuple[dict[str, Any], Arrays]:
     """Answers for ``inputs`` [n, …], each fed as it is; prints the allocations.
 
+    Args:
+        arguments: ``model``, its path, and how many of its first ``outputs`` are read.
+        arrays: ``inputs``.
+        progress: told the inputs done, of how many.
+
     Returns:
-        ``outputs`` [n, ...] of the first output, in its own type.
+        ``output0`` and so on, [n, ...], each in its own type.
     """
     interpreter = _open(arguments["model"])
-    inputs, outputs = arrays["inputs"], []
+    inputs = arrays["inputs"]
+    outputs: list[list[Any]] = [[] for _ in range(arguments["outputs"])]
     for number, one in enumerate(inputs, 1):
         interpreter.set_input(one[None], 0)
         interpreter.invoke()
-        outputs.append(np.array(interpreter.get_output(0))[0])
+        for place, found in enumerate(outputs):
+            found.append(np.array(interpreter.get_output(place))[0])
         progress(number, len(inputs))
     interpreter.print_allocations()
-    return {}, {"outputs": np.stack(outputs)}
+    return {}, {f"output{place}": np.stack(found) for place, found in enumerate(outputs)}
 
 
 def measure(

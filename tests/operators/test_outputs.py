@@ -7,16 +7,20 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from detector_graph import CLASSES, COLUMNS, ROWS, detector, in_reals, int8, prepared
 from every_scheme import in_every_scheme
-from map_formats import as_integers, in_torch, simulated
+from map_formats import as_integers, in_torch, nchw, simulated, simulated_for_openvino
 from map_graphs import inputs
+from prerequisites import needs
 
 from edgekit.converters.tflite.checks import check_int8, too_new
 from edgekit.converters.tflite.file import TFLiteModel, parse, schema
 from edgekit.converters.tflite.matching import find_differences, match
 from edgekit.converters.tflite.scheme import scheme
 from edgekit.converters.tflite.write import convert
+from edgekit.converters.torch.builder import build
+from edgekit.converters.torch.plan import make_plan
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.quantization import scale_owners
@@ -119,6 +123,79 @@ def test_the_files_hold_what_the_graph_says(name):
         assert found.operators.keys() == {node.name for node in graph.nodes}
         if graph.quant:
             assert find_differences(graph, model, found) == []
+
+
+def in_onnx(graph: Graph, batch: int | None = 1) -> list[np.ndarray]:
+    """Every output of a .onnx file, [n, rows, columns]; reals."""
+    import onnxruntime
+
+    from edgekit.converters.onnx.write import convert as convert_onnx
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    contents = convert_onnx(graph, batch=batch)
+    session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+    assert [end.name for end in session.get_outputs()] == ["boxes", "logits"]
+    fed = nchw(graph).numpy()
+    each = [fed] if batch is None else [one[None] for one in fed]
+    found = [session.run(None, {graph.input: one}) for one in each]
+    return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+
+def in_openvino(graph: Graph) -> list[np.ndarray]:
+    """Every output of an OpenVINO model on the CPU, [n, rows, columns]; reals."""
+    import openvino
+
+    from edgekit.converters.openvino.write import convert as convert_openvino
+    from edgekit.data.preprocessing import Preprocessing
+
+    record = Preprocessing(graph.resolution, (127.0,) * 3, (128.0,) * 3, ())
+    model = convert_openvino(graph, io="float32", preprocessing=record)
+    assert [end.get_any_name() for end in model.outputs] == ["boxes", "logits"]
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    found = [compiled(one[None].numpy()) for one in nchw(graph)]
+    return [np.concatenate([np.array(one[place]) for one in found]) for place in range(2)]
+
+
+def in_plain_torch(graph: Graph) -> list[np.ndarray]:
+    """The tuple that the module of a plan returns."""
+    plan = make_plan(graph, fake_quantize=bool(graph.quant))
+    with torch.inference_mode():
+        return [output.numpy() for output in build(plan.steps, plan.arrays)(nchw(graph))]
+
+
+OTHERS = {
+    "onnx": pytest.param(in_onnx, marks=needs("onnxruntime")),
+    "onnx of any batch": pytest.param(
+        functools.partial(in_onnx, batch=None), marks=needs("onnxruntime")
+    ),
+    "openvino": pytest.param(in_openvino, marks=needs("openvino")),
+    "plain torch": in_plain_torch,
+}
+
+
+@pytest.mark.parametrize("run", OTHERS.values(), ids=OTHERS)
+@each_network
+def test_another_float_file_gives_what_torch_gives(name, run):
+    graph = in_float(name)
+    wanted = in_torch(detector(**NETWORKS[name]))
+    found = run(graph)
+    assert [one.shape[1:] for one in found] == [graph.shapes[name] for name in graph.outputs]
+    assert np.abs(np.concatenate(found, -1) - wanted).max() <= 3e-6 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("run", OTHERS.values(), ids=OTHERS)
+@each_network
+def test_another_int8_file_gives_what_its_simulation_gives(name, run):
+    graph = in_int8(name)
+    is_openvino = run is in_openvino
+    wanted = simulated_for_openvino(graph) if is_openvino else simulated(graph, ties_to_even=True)
+    apart = np.abs(np.concatenate(run(graph), -1) - wanted) / steps(graph)
+    # A tie that falls the other way spreads.
+    assert apart.max() <= 4
+    assert apart.mean() <= 0.1
 
 
 def outputs(model: TFLiteModel) -> list[tuple[str, str, float | None]]:

@@ -9,6 +9,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import pytest
+from detector_graph import int8
 from planted import SIDE, write_files
 from tiny_classifier import IMAGENET, with_metadata
 from tiny_tflite import SIZE, int8_io
@@ -16,6 +17,7 @@ from tiny_tflite import SIZE, int8_io
 from edgekit.converters.tflite.file import parse, read
 from edgekit.converters.tflite.matching import match
 from edgekit.converters.tflite.slice import Slicer
+from edgekit.converters.tflite.write import convert
 from edgekit.errors import CompileError, MissingToolError
 from edgekit.parity.first_difference import find_first_difference
 from edgekit.runtimes.litert import LiteRT
@@ -131,6 +133,19 @@ def test_parts_that_a_tool_refuses_are_passed_over(b0):
     first = find_first_difference(path, execution(run), PHOTO)
     assert first is not None
     assert node <= first.index <= node + 2
+
+
+@pytest.mark.parametrize("node", ["second", "box1_pointwise", "class2", None])
+def test_a_fault_on_the_way_to_any_of_several_outputs_is_found(tmp_path, node):
+    graph, path = int8(), tmp_path / "detector.tflite"
+    path.write_bytes(convert(graph, io="uint8"))
+    photo = np.random.default_rng(3).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    first = find_first_difference(path, faulty(bias, f"{node}/bias"), photo)
+    if node is None:
+        assert first is None
+        return
+    assert first is not None
+    assert first.index == match(graph, read(path)).operators[node]
 
 
 def test_a_tool_that_is_not_there_ends_the_search(b0):
