@@ -8,7 +8,7 @@ from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.naming import Request
 from edgekit.errors import UsageError
 from edgekit.networks.decoders import Decoder, kind_of
-from edgekit.networks.detection.detectors import EfficientDet
+from edgekit.networks.detection.detectors import PUBLISHED, EfficientDet
 from edgekit.networks.segmentation.decoders import DeepLab, Segmenter, UNet
 
 
@@ -56,6 +56,9 @@ def _check_layers(file: WeightFile, request: Request, theirs: Decoder) -> None:
     if (kind, found) != wanted:
         other = wanted[0] != kind
         model = theirs.name_on(spec.backbone.name)
+        if isinstance(theirs, EfficientDet):
+            same = [row.name for row in PUBLISHED.values() if _layers(row.decoder) == (kind, found)]
+            other, model = other or bool(same), " or ".join(same) or model
         raise UsageError(
             f"the weights in {file.path} are of another decoder",
             cause=f"they are of {kind} with {found} channels, and {spec.name} is {wanted[0]} with "

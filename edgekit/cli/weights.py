@@ -254,7 +254,11 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):
-        return ", ".join(f"{item:g}" for item in value)
+        return ", ".join(map(_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)
