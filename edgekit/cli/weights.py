@@ -190,7 +190,7 @@ def verify(
             cause=f"the largest difference is {found.difference:.2g} of the largest logit, "
             f"the tolerance {TOLERANCE:g}",
             hint="another --source, or --no-ema for raw weights"
-            + ("; of DeepLab other --aspp-rates or --output-stride" if spec.decoder else ""),
+            + ("; other --aspp-rates or --output-stride" if hasattr(spec.decoder, "rates") else ""),
         )
     return 0
 
