@@ -8,7 +8,7 @@ from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.naming import Request
 from edgekit.errors import UsageError
 from edgekit.networks.decoders import Decoder, kind_of
-from edgekit.networks.detection.detectors import EfficientDet
+from edgekit.networks.detection.detectors import PUBLISHED, EfficientDet
 from edgekit.networks.segmentation.decoders import DeepLab, Segmenter, UNet
 
 
@@ -56,10 +56,13 @@ def _check_layers(file: WeightFile, request: Request, theirs: Decoder) -> None:
     if (kind, found) != wanted:
         other = wanted[0] != kind
         model = theirs.name_on(spec.backbone.name)
+        if isinstance(theirs, EfficientDet):
+            same = [row.name for row in PUBLISHED.values() if _layers(row.decoder) == (kind, found)]
+            other, model = other or bool(same), " or ".join(same) or model
         raise UsageError(
             f"the weights in {file.path} are of another decoder",
-            cause=f"they are of {kind} with {found} channels, and {spec.name} is {wanted[0]} with "
-            f"{wanted[1]}",
+            cause=f"they are of {kind} with {found}, and {spec.name} is {wanted[0]} "
+            f"with {wanted[1]}",
             hint=f"the model {model}"
             if other
             else request.advice.decoder.format(found.partition(" ")[0]),
@@ -70,9 +73,9 @@ def _layers(decoder: Decoder) -> tuple[str, str]:
     """The kind of a decoder, and its channels in words."""
     kind = kind_of(decoder)
     if isinstance(decoder, DeepLab):
-        return kind, f"{decoder.channels} (and {decoder.skip} of the finer map)"
+        return kind, f"{decoder.channels} channels, and {decoder.skip} of the finer map"
     if isinstance(decoder, EfficientDet):
         sizes = f"{decoder.channels},{decoder.cells},{decoder.repeats}"
         levels, places = len(decoder.anchors.levels), decoder.anchors.per_place
-        return kind, f"{sizes} (channels, cells and repeats; {places} anchors at {levels} levels)"
-    return kind, ",".join(map(str, decoder.channels))
+        return kind, f"{sizes} channels, cells and repeats, and {places} anchors at {levels} levels"
+    return kind, f"{','.join(map(str, decoder.channels))} channels"

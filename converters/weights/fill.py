@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.converters.weights import timm
 from edgekit.converters.weights.file import WeightFile
-from edgekit.converters.weights.head import Head, find_head
+from edgekit.converters.weights.head import Head, find_head, last_weights
 from edgekit.converters.weights.naming import Plan, Request, Source, named, their_shape, to_ours
 from edgekit.converters.weights.network_in_file import find_network
 from edgekit.converters.weights.sources import SOURCES
@@ -19,14 +19,14 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Array, WeightedNode
+from edgekit.networks.nodes import Array, Node
 
 
 @dataclass(frozen=True)
 class Found:
     """A network in an open file.
 
-    Of a network for segmentation it may be the backbone alone: a classifier's.
+    Of a network with a decoder it may be the backbone alone: a classifier's.
 
     Attributes:
         file: its tensors alone.
@@ -54,7 +54,7 @@ class Found:
     def skips(self, graph: Graph) -> frozenset[str]:
         """The weights of a network, as the plan has it, that are not the file's."""
         if self.is_whole:
-            return frozenset(() if self.head.is_ours else HEAD)
+            return frozenset(() if self.head.is_ours else last_weights(self.plan.spec))
         others = (node for node in graph.nodes if not is_backbone(node.name))
         return frozenset(name for node in others for name in node.weight_names())
 
@@ -67,9 +67,7 @@ class Found:
         return sorted(self.file.shapes.keys() - used - self.plan.ignored)
 
 
-#: The weights of a classifier, or of the convolution to the classes of pixels.
-HEAD = ("logits/kernel", "logits/bias")
-#: Of a classifier's file that a network for segmentation takes the backbone of.
+#: Of a classifier's file that a network with a decoder takes the backbone of.
 NONE = Head(False, None)
 
 
@@ -96,11 +94,12 @@ def find(file: WeightFile, request: Request, wanted: str) -> Found:
             else f"{request.advice.source.format('auto')}, which finds out",
         )
     own, notes = find_network(file, found.prefixes(file.shapes), request.ema)
+    own = found.view(own)
     if found.has_decoder(own) and request.spec.decoder is None:
         raise UsageError(
-            f"the weights in {file.path} are of a network for segmentation",
-            cause=f"{request.spec.name} is none",
-            hint="a model such as unet-lite0",
+            f"the weights in {file.path} are of a network with a decoder",
+            cause=f"{request.spec.name} has none",
+            hint="a model such as unet-lite0 for segmentation, or d0 for detection",
         )
     is_whole = request.spec.decoder is None or found.has_decoder(own)
     if not is_whole:
@@ -114,7 +113,7 @@ def find(file: WeightFile, request: Request, wanted: str) -> Found:
 
 
 def backbone_request(request: Request) -> Request:
-    """What is asked for of a file that holds a classifier, for a network for segmentation."""
+    """What is asked for of a file that holds a classifier, for a network with a decoder."""
     backbone = request.spec.backbone
     return replace(request, spec=backbone, graph=build_graph(backbone, resolution=32, seed=None))
 
@@ -171,11 +170,13 @@ def _fitting(found: Found) -> str | None:
     return f"the weights fit {' or '.join(fits)}" if fits else None
 
 
-def _weights(graph: Graph) -> Iterator[tuple[WeightedNode, str]]:
+def _weights(graph: Graph) -> Iterator[tuple[Node, str]]:
+    """Every weight once, with the first node that has it."""
+    owners: dict[str, Node] = {}
     for node in graph.nodes:
-        if isinstance(node, WeightedNode):
-            for name in node.weight_names():
-                yield node, name
+        for name in node.weight_names():
+            owners.setdefault(name, node)
+    return ((node, name) for name, node in owners.items())
 
 
 def read(found: Found, graph: Graph, skipped: Collection[str]) -> dict[str, Array]:

@@ -80,6 +80,9 @@ def _weight_file(path: Path, kind: str, file: Any, metadata: dict[str, Any]) -> 
     root = next((g for g in (file, file.get("model_weights")) if g and _listed(g)), None)
     named = list(_legacy(root, datasets) if root is not None else _keras3(file, datasets))
     tensors = dict(named)
+    if len(tensors) < len(named) and root is not None:  # layers of layers
+        named = list(_nested(root, datasets))
+        tensors = dict(named)
     if len(tensors) < len(named):
         twice = next(name for i, (name, _) in enumerate(named) if name in dict(named[:i]))
         raise UsageError(
@@ -137,6 +140,14 @@ def _legacy(root: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             # A model inside a model is one layer here; the last two parts are what matters.
             name = "/".join(path.removesuffix(":0").split("/")[-2:])
             yield name.replace("/depthwise_kernel", "/kernel"), data
+
+
+def _nested(root: Any, datasets: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The same by the whole names of the variables, where the last two parts name several."""
+    for path, data in datasets.items():
+        top = f"{root.name.rstrip('/')}/"
+        if path.startswith(top):
+            yield path.removeprefix(top).partition("/")[2].removesuffix(":0"), data
 
 
 def _attribute(group: Any, name: str) -> Any:

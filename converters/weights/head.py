@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgekit.converters.weights.detector_names import CLASSES
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.naming import Plan, named
 from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.spec import ModelSpec
 
 #: No classifier of the family is larger (ImageNet-21k has 21,843 classes).
 MAX_CLASSES = 100_000
@@ -49,7 +51,7 @@ def find_head(file: WeightFile, plan: Plan) -> Head:
     Raises:
         UsageError: it has half of a classifier, or one of no usable size.
     """
-    kernel, bias = (plan.names[f"logits/{part}"] for part in ("kernel", "bias"))
+    kernel, bias = (plan.names[part] for part in last_weights(plan.spec))
     backbone = set(plan.names.values()) - {kernel, bias}
     others = [name for name in file.shapes if name not in backbone and name not in plan.ignored]
     surplus = [name for name in others if name not in (kernel, bias)]
@@ -66,12 +68,20 @@ def find_head(file: WeightFile, plan: Plan) -> Head:
     if kernel not in file.shapes and bias not in file.shapes:
         return Head(False, None, "", notes)
     shape = file.shapes.get(bias, ())
-    if len(shape) != 1 or not 0 < shape[0] <= MAX_CLASSES:
+    anchors = plan.spec.anchors
+    places = anchors.per_place if anchors else 1
+    if len(shape) != 1 or not 0 < shape[0] <= places * MAX_CLASSES or shape[0] % places:
         raise UsageError(
             f"the classifier in {file.path} cannot be used",
             cause=f"'{bias}' has shape {list(shape)}" if shape else f"'{bias}' is missing",
         )
-    return Head(True, shape[0], "", notes)
+    return Head(True, shape[0] // places, "", notes)
+
+
+def last_weights(spec: ModelSpec) -> tuple[str, str]:
+    """The kernel and bias of the layer that gives the logits."""
+    layer = CLASSES if spec.anchors else "logits"
+    return f"{layer}/kernel", f"{layer}/bias"
 
 
 def _size(file: WeightFile, name: str) -> int:

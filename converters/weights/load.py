@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from edgekit.converters.weights.fill import HEAD, Found, check, find, read
+from edgekit.converters.weights.fill import Found, check, find, read
+from edgekit.converters.weights.head import last_weights
 from edgekit.converters.weights.naming import Request, named
 from edgekit.converters.weights.open import PYTHON, Advice, open_weights
 from edgekit.converters.weights.sources import bring_along
@@ -68,7 +69,7 @@ def load_weights(
     spec: ModelSpec,
     *,
     classes: int | None = None,
-    resolution: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
     seed: int = 0,
     source: str = "auto",
     ema: bool = True,
@@ -77,14 +78,15 @@ def load_weights(
     """Builds a variant with the weights of a file.
 
     A classifier for another number of classes, or one that is not a single layer of the family's,
-    is replaced by a fresh one. A network for segmentation takes the backbone of a classifier's
+    is replaced by a fresh one. A network with a decoder takes the backbone of a classifier's
     weights, and its decoder is drawn.
 
     Args:
         path: a file that `edgekit.converters.weights.open.open_weights` reads.
         spec: the variant.
         classes: number of logits; as in the file by default.
-        resolution: side of the input in pixels; the variant's own by default.
+        resolution: side of the input in pixels, or its height and width; the variant's own by
+            default.
         seed: of what is drawn.
         source: whose names the file uses, a key of `edgekit.converters.weights.sources.SOURCES`;
             ``auto`` finds out.
@@ -108,7 +110,8 @@ def load_weights(
         graph = build_graph(spec, classes=count, resolution=resolution, seed=None)
         check(found, graph)
         kept = head.is_ours and (head.classes == wanted or found.has_background(wanted))
-        graph = replace(graph, weights=read(found, graph, () if kept else HEAD))
+        skipped = () if kept else last_weights(spec)
+        graph = replace(graph, weights=read(found, graph, skipped))
     notes, assumptions = list(head.notes), []
     if not kept:
         graph = with_classes(graph, wanted, seed)
@@ -123,7 +126,7 @@ def load_weights(
 
 
 def _load_backbone(found: Found, graph: Graph) -> Loaded:
-    """A freshly drawn network for segmentation with the backbone of a classifier's file."""
+    """A freshly drawn network with a decoder, with the backbone of a classifier's file."""
     base = build_graph(found.plan.spec, classes=1, resolution=32, seed=None)
     check(found, base)
     skipped = found.skips(base)
@@ -176,7 +179,7 @@ def most_bytes(structure: Graph) -> int:
 
 
 def _without_background(graph: Graph) -> Graph:
-    kernel, bias = HEAD
+    kernel, bias = "logits/kernel", "logits/bias"
     cut = {kernel: graph.weights[kernel][:, 1:], bias: graph.weights[bias][1:]}
     smaller = replace_head(graph, graph.classes - 1)
     return replace(smaller, weights={**graph.weights, **cut})

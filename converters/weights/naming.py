@@ -203,7 +203,8 @@ class Source:
         layout: of the kernels; None for ours.
         background_class: variants whose published classifiers count a background class first.
         separator: what ends a prefix of all names, such as ``module.``; empty where there is none.
-        has_decoder: whether a file of this kind holds a network for segmentation.
+        has_decoder: whether a file of this kind holds a network with a decoder.
+        view: a file of this kind as the plan is made for: other names, for tensors that it holds.
     """
 
     name: str
@@ -213,6 +214,7 @@ class Source:
     background_class: frozenset[str] = frozenset()
     separator: str = ""
     has_decoder: Callable[[WeightFile], bool] = lambda file: False
+    view: Callable[[WeightFile], WeightFile] = lambda file: file
 
     def prefixes(self, names: Collection[str]) -> list[str]:
         """What stands before the names of each network of this kind in a file, in its order."""

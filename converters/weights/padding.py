@@ -43,7 +43,7 @@ class PaddingGuess:
 def guess_padding(graph: Graph, inputs: Array) -> PaddingGuess:
     """Compares the statistics of both paddings with those that the weights remember.
 
-    Of a network for segmentation the backbone alone is asked: its decoder may be freshly drawn.
+    Of a network with a decoder the backbone alone is asked: its decoder may be freshly drawn.
 
     Args:
         graph: a trained network; where its batch normalizations are folded, nobody remembers.

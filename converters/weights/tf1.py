@@ -62,9 +62,9 @@ NAMES = Names(
 
 
 def _plan(file: WeightFile, request: Request) -> Plan:
-    raw = {ours: _spelled(name, file.shapes) for ours, name in names(request.graph).items()}
+    raw = {ours: spelled(name, file.shapes) for ours, name in names(request.graph).items()}
     if request.ema:
-        chosen, notes = _averaged(raw, file.shapes, request.advice)
+        chosen, notes = averaged(raw, file.shapes, request.advice)
     else:
         chosen, notes = raw, ("raw weights, no EMA",)
     # A raw weight and its shadow stand in for each other, and slots belong to a weight.
@@ -90,14 +90,14 @@ def names(graph: Graph) -> dict[str, str]:
     }
 
 
-def _spelled(name: str, shapes: Mapping[str, object]) -> str:
+def spelled(name: str, shapes: Mapping[str, object]) -> str:
     """Off a TPU, the same layers are called ``batch_normalization``."""
     if any("/tpu_batch_normalization" in theirs for theirs in shapes):
         return name
     return name.replace("tpu_batch_normalization", "batch_normalization")
 
 
-def _averaged(
+def averaged(
     raw: Mapping[str, str], shapes: Mapping[str, object], advice: Advice
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The shadows of all weights; the statistics, which move slowly anyway, may lack one.

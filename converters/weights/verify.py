@@ -27,7 +27,7 @@ from edgekit.system.quiet import native_quiet
 #: Of the largest logit: two float libraries that compute the same network agree within this.
 TOLERANCE = 1e-4
 #: Random pixels at a size that every variant runs quickly at and still has a map of 4 x 4. A
-#: network for segmentation runs at its own size alone.
+#: network with a decoder runs at its own size alone, on one.
 PHOTOS, SIDE = 4, 128
 #: Keras' layers that are compared: the classifier, and the last map.
 LOGITS, EMBEDDING = "predictions", "top_activation"
@@ -69,7 +69,7 @@ def compare(path: StrPath, loaded: Loaded, seed: int = 0) -> Comparison:
     """
     spec = spec_of(loaded.graph)
     if spec is not None and spec.decoder is not None:
-        return Comparison("of networks for segmentation, a reference's logits alone are compared")
+        return Comparison("of networks with a decoder, a reference's outputs alone are compared")
     original = ORIGINALS.get(loaded.source)
     if original is None:
         return Comparison(f"no library runs the original of {loaded.source} weights here")
@@ -91,8 +91,9 @@ def check_logits(graph: Graph, seed: int = 0) -> None:
         GateError: it gives logits that are not numbers.
     """
     spec = spec_of(graph)
-    side = graph.resolution if spec and spec.decoder else SIDE
-    if not np.isfinite(run(graph, normalised(graph, random_pixels(seed, side)))).all():
+    count, side = (1, graph.resolution) if spec and spec.decoder else (PHOTOS, SIDE)
+    pixels = random_pixels(seed, side)[:count]
+    if not np.isfinite(run(graph, normalised(graph, pixels))).all():
         raise GateError(
             "the network's logits are not finite",
             cause="the weights overflow, or the variant's activation is another",
@@ -103,7 +104,8 @@ def compare_with_reference(path: StrPath, loaded: Loaded) -> Comparison:
     """Compares with logits that someone else computed.
 
     Args:
-        path: ``.npz`` with ``input_nhwc``, normalised, and ``logits``, maps NHWC.
+        path: ``.npz`` with ``input_nhwc``, normalised, and ``logits``, maps NHWC; of a detector
+            all outputs, joined as its Graph's are.
         loaded: the network.
 
     Raises:
@@ -118,7 +120,7 @@ def compare_with_reference(path: StrPath, loaded: Loaded) -> Comparison:
             cause=f"{type(error).__name__}: {error}",
             hint="an .npz with input_nhwc and logits",
         ) from error
-    expected = (len(inputs), *loaded.graph.shapes[loaded.graph.output])
+    expected = (len(inputs), *loaded.graph.output_shape)
     if inputs.ndim != 4 or inputs.shape[-1] != 3 or logits.shape != expected:
         raise UsageError(
             f"the reference {path} does not fit",
@@ -137,7 +139,7 @@ def random_pixels(seed: int, side: int = SIDE) -> Array:
 def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
     """Our logits for normalised float inputs [n, height, width, 3].
 
-    They are [n, classes], or maps [n, height, width, classes].
+    They are [n, classes], maps [n, height, width, classes], or joined outputs [n, rows, columns].
 
     Args:
         graph: the network.
@@ -152,8 +154,9 @@ def run(graph: Graph, inputs: Array, *, embed: bool = False) -> Array:
     with torch.inference_mode():
         network = Network(graph).eval()
         answers = network.run(x, until=graph.nodes[-1].inputs[0]) if embed else network(x)
-    maps = answers.ndim == 4 and not embed
-    return np.asarray((answers.permute(0, 2, 3, 1) if maps else answers.flatten(1)).numpy())
+    if embed:
+        return np.asarray(answers.flatten(1).numpy())
+    return np.asarray((answers.permute(0, 2, 3, 1) if answers.ndim == 4 else answers).numpy())
 
 
 def normalised(graph: Graph, pixels: Array) -> Array:

@@ -190,7 +190,7 @@ def verify(
             cause=f"the largest difference is {found.difference:.2g} of the largest logit, "
             f"the tolerance {TOLERANCE:g}",
             hint="another --source, or --no-ema for raw weights"
-            + ("; of DeepLab other --aspp-rates or --output-stride" if spec.decoder else ""),
+            + ("; other --aspp-rates or --output-stride" if hasattr(spec.decoder, "rates") else ""),
         )
     return 0
 
@@ -254,7 +254,11 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list):
-        return ", ".join(f"{item:g}" for item in value)
+        return ", ".join(map(_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)

@@ -10,7 +10,19 @@ from edgekit.training.recipe_files import NAMES
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 #: Whose tensor names and padding a weights file has.
-SOURCES = ("auto", "edgekit", "smp", "keras", "timm", "timm-tf", "torchvision", "lukemelas", "tf1")
+SOURCES = (
+    "auto",
+    "edgekit",
+    "smp",
+    "effdet",
+    "automl",
+    "keras",
+    "timm",
+    "timm-tf",
+    "torchvision",
+    "lukemelas",
+    "tf1",
+)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)

@@ -1,5 +1,7 @@
 """The options of a decoder: what they change, and where they do not belong."""
 
+from dataclasses import replace
+
 import pytest
 
 from edgekit.errors import UsageError
@@ -17,10 +19,15 @@ def test_a_decoder_is_as_the_options_say():
     assert (unet.spec.width, unet.spec.task) == (0.5, "segmentation")
     deeplab = BuildOptions.make("deeplab-b0", decoder="64", output_stride=8, aspp_rates="2,4,6")
     assert deeplab.spec.decoder == DeepLab(64, 8, (2, 4, 6))
+    detector = BuildOptions.make("det-lite0", decoder="32,2", width=0.5)
+    assert (detector.spec.name, detector.spec.task) == ("det-lite0-w0.5", "detection")
+    assert detector.spec.backbone.name == "lite0-w0.5"
+    own = find_spec("det-lite0").decoder
+    assert detector.spec.decoder == replace(own, channels=32, cells=2)
 
 
 def test_without_options_nothing_changes():
-    for name in ("b0", "unet-b0", "deeplab-b0"):
+    for name in ("b0", "unet-b0", "deeplab-b0", "d0", "det-lite3x"):
         assert with_decoder_options(find_spec(name)) == find_spec(name)
     assert BuildOptions.make("b0").spec == SPECS["b0"]
 
@@ -39,6 +46,9 @@ def test_without_options_nothing_changes():
         ("unet-b0", {"decoder": "64,0"}, "--decoder 64,0", "from 1 to 2048", "64,48"),
         ("unet-b0", {"decoder": ""}, "cannot be used", "not whole numbers", "64,48"),
         ("deeplab-b0", {"decoder": "64,48"}, "cannot be used", "it has 2", "--decoder 128"),
+        ("d0", {"decoder": "64,3,3,3"}, "cannot be used", "it has 4", "--decoder 64,3,3"),
+        ("d0", {"decoder": "0"}, "--decoder 0", "from 1 to 2048", "64,3,3"),
+        ("d0", {"output_stride": 8}, "--output-stride does not", "EfficientDet", "deeplab-b0"),
         ("deeplab-b0", {"output_stride": 32}, "must be 8 or 16", "no decoder", "16"),
         ("deeplab-b0", {"aspp_rates": "6,12"}, "--aspp-rates 6,12", "it has 2", "6,12,18"),
         ("deeplab-b0", {"aspp_rates": "6,12,999"}, "cannot be used", "1 to 256", "6,12,18"),
@@ -54,6 +64,7 @@ def test_what_cannot_be_is_refused_in_three_parts(model, options, message, cause
 def test_a_photo_is_padded_for_segmentation_and_cropped_for_classes_unless_asked():
     assert find_spec("unet-b0").fit == "pad"
     assert find_spec("b0").fit == "crop"
+    assert find_spec("d0").fit == "stretch"
     assert BuildOptions.make("unet-b0", fit="crop", crop=0.9).fit == "crop"
     for model, fit in (("unet-b0", None), ("b0", "stretch")):
         with pytest.raises(UsageError, match="--crop needs --fit crop"):
@@ -87,6 +98,9 @@ def test_the_option_knows_every_fit():
         ("unet-lite0", "photos", "imagenet"),
         ("unet-lite0", None, "none"),
         ("deeplab-v2-s", "photos", "imagenet"),
+        ("d0", "photos", "imagenet"),
+        ("det-lite3x", "photos", "imagenet"),
+        ("det-lite0", None, "none"),
     ],
 )
 def test_training_starts_from_the_backbones_published_weights(model, data, start):

@@ -1,22 +1,29 @@
-"""A network for segmentation takes the backbone of a classifier's weights, from every source."""
+"""A network with a decoder takes the backbone of a classifier's weights, from every source."""
 
 import numpy as np
 import pytest
 from narrow import narrow
+from places import SHARED
+from prerequisites import needs
 from safetensors.numpy import save_file
-from state_dicts import to_tensorflow, to_torch, write_hdf5
+from state_dicts import assert_same, to_tensorflow, to_torch, write_hdf5
 
 from edgekit.converters.weights import keras_applications, lukemelas, smp, timm, torchvision
 from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.open import Advice
+from edgekit.data.boxes.anchors import Anchors
 from edgekit.errors import UsageError
+from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.efficientnet.origin import spec_of
+from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 
+FLOWERS = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"
 DECODER = UNet((8, 8, 4, 4, 4))
 UNET = narrow("b0").with_decoder(DECODER)
+DETECTOR = narrow("b0").with_decoder(EfficientDet(16, 1, 1))
 
 
 def write(folder, source, graph):
@@ -38,14 +45,18 @@ def classifier():
     return build_graph(narrow("b0"), classes=6, resolution=32, seed=9)
 
 
+@pytest.mark.parametrize("spec", [UNET, DETECTOR])
 @pytest.mark.parametrize("source", ["edgekit", "keras", "timm-tf", "torchvision", "lukemelas"])
-def test_the_backbone_is_the_classifiers_and_the_decoder_is_drawn(tmp_path, classifier, source):
+def test_the_backbone_is_the_classifiers_and_the_decoder_is_drawn(
+    tmp_path, classifier, source, spec
+):
     loaded = load_weights(
-        write(tmp_path, source, classifier), UNET, classes=3, resolution=64, seed=2
+        write(tmp_path, source, classifier), spec, classes=3, resolution=64, seed=2
     )
     assert (loaded.source, loaded.graph.classes, loaded.graph.resolution) == (source, 3, 64)
     assert loaded.fresh_head
-    fresh = build_graph(UNET, classes=3, resolution=64, seed=2)
+    assert spec_of(loaded.graph).decoder == spec.decoder
+    fresh = build_graph(spec, classes=3, resolution=64, seed=2)
     for name, array in loaded.graph.weights.items():
         expected = classifier if is_backbone(name) else fresh
         np.testing.assert_array_equal(array, expected.weights[name])
@@ -118,3 +129,32 @@ def test_a_whole_network_of_ours_comes_back_with_its_output_stride_named(tmp_pat
     assert other.notes == ("they were trained at output stride 8, and are used at 16",)
     for name, array in graph.weights.items():
         np.testing.assert_array_equal(other.graph.weights[name], array)
+
+
+@pytest.mark.parametrize("fusion", ["fast", "sum"])
+def test_a_whole_detector_of_ours_comes_back_with_what_its_weights_need(tmp_path, fusion):
+    theirs = EfficientDet(16, 1, 1, fusion, Anchors(5.0), biased=False, padding="symmetric")
+    graph = build_graph(narrow("b0").with_decoder(theirs), classes=3, resolution=32, seed=4)
+    graph.save(tmp_path / "w")
+    loaded = load_weights(tmp_path / "w", DETECTOR, resolution=32)
+    assert (loaded.graph.nodes, loaded.notes) == (graph.nodes, ())
+    assert spec_of(loaded.graph).decoder == theirs
+    assert_same(loaded.graph, graph)
+    other = load_weights(tmp_path / "w", DETECTOR, classes=2, resolution=32)
+    assert (other.graph.classes, other.fresh_head) == (2, True)
+    with pytest.raises(UsageError, match="of another decoder"):
+        load_weights(tmp_path / "w", UNET, classes=3)
+    with pytest.raises(UsageError, match="network with a decoder"):
+        load_weights(tmp_path / "w", narrow("b0"), classes=3)
+
+
+@needs("shared", FLOWERS.is_file())
+def test_a_detector_starts_from_a_classifier_of_flowers():
+    loaded = load_weights(FLOWERS, find_spec("det-lite0"), classes=3, resolution=64, seed=2)
+    assert (loaded.source, loaded.graph.classes) == ("timm-tf", 3)
+    classifier = load_weights(FLOWERS, find_spec("lite0"))
+    kernels = [name for name in classifier.graph.weights if is_backbone(name)]
+    assert len(kernels) > 200
+    for name in kernels:
+        np.testing.assert_array_equal(loaded.graph.weights[name], classifier.graph.weights[name])
+    assert loaded.graph.node("stem").padding == "same"

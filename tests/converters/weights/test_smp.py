@@ -183,7 +183,7 @@ def test_a_decoder_of_more_parts_is_refused(tmp_path):
 
 def test_a_classifier_takes_no_weights_of_pixels(tmp_path):
     path = write(tmp_path / "w", network("tu", DECODERS[0]), "tu")
-    with pytest.raises(UsageError, match="network for segmentation"):
+    with pytest.raises(UsageError, match="network with a decoder"):
         load_weights(path, narrow("lite0"))
 
 
