@@ -87,7 +87,7 @@ def _nncf_form(options: BuildOptions) -> Form:
             (_fed(pixels, as_input) for pixels in source.calibration()),
             fast_bias_correction=not full,
             max_drop=budget,
-            task=source.preprocessing.task,
+            preprocessing=source.preprocessing,
             validate=[]
             if budget is None
             else [(_fed(pixels, as_input), labels) for pixels, labels in source.choosing()],

@@ -15,15 +15,14 @@ import rich
 from numpy.typing import NDArray
 
 from edgekit.converters.openvino.write import name_operators
-from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.system.extras import import_optional
 from edgekit.system.quiet import native_quiet
 from edgekit.tasks.registry import find_task
-from edgekit.tasks.task import Task
 
-#: Photos in the form of the model's input, [n, ...], and their classes, int64 [n].
-Labelled = tuple[NDArray[Any], NDArray[np.int64]]
+#: Photos in the form of the model's input, [n, ...], and their labels, as the task has them.
+Labelled = tuple[NDArray[Any], NDArray[Any]]
 #: What keeps NNCF from reporting its use and from writing an id of the user to the home folder:
 #: its own variable (nncf/definitions.py), and the one of its telemetry package
 #: (github.com/openvinotoolkit/telemetry, utils/opt_in_checker.py). Both are read on import.
@@ -56,7 +55,7 @@ def quantize_nncf(
     max_drop: float | None = None,
     validate: Sequence[Labelled] = (),
     subset_size: int = DEFAULT_SUBSET,
-    task: str = DEFAULT_TASK,
+    preprocessing: Preprocessing | None = None,
 ) -> Any:
     """Quantizes a float model with NNCF: preset MIXED, which is its advice for swish.
 
@@ -72,7 +71,7 @@ def quantize_nncf(
             (`nncf.quantize_with_accuracy_control`). None: as it comes.
         validate: labelled photos for ``max_drop``, in batches.
         subset_size: calibration photos that are used at most.
-        task: whose metric it is.
+        preprocessing: of the photos; its task is whose metric it is, classification without it.
 
     Returns:
         A new `openvino.Model` with the input, the output and the rt_info of ``model``.
@@ -84,9 +83,9 @@ def quantize_nncf(
     """
     photos = list(_singles(model, batches))[:subset_size]
     labelled = [
-        (photo, int(label))
+        (photo, labels[place : place + 1])
         for batch, labels in validate
-        for photo, label in zip(_singles(model, [batch]), labels, strict=True)
+        for place, photo in enumerate(_singles(model, [batch]))
     ]
     if not photos:
         raise UsageError("NNCF needs calibration photos", hint="give `batches`")
@@ -109,7 +108,7 @@ def quantize_nncf(
                     model,
                     dataset,
                     tool.Dataset(labelled, lambda item: item[0]),
-                    partial(_score, find_task(task)),
+                    partial(_score, preprocessing),
                     max_drop=max_drop / 100,
                     drop_type=tool.DropType.ABSOLUTE,
                     **options,
@@ -134,13 +133,21 @@ def _singles(model: Any, batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[An
 
 
 def _score(
-    task: Task, compiled: Any, items: Iterable[tuple[NDArray[Any], int]]
+    preprocessing: Preprocessing | None,
+    compiled: Any,
+    items: Iterable[tuple[NDArray[Any], NDArray[Any]]],
 ) -> tuple[float, list[float]]:
-    """The metric of the photos, and that of each alone."""
-    answers = ((compiled(photo)[0], np.array([label])) for photo, label in items)
-    tallies = [task.tally(task.keep(_channels_last(found)), label) for found, label in answers]
-    total = [sum(sums) for sums in zip(*tallies, strict=True)]
-    return task.score(total), [task.score(tally) for tally in tallies]
+    """The metric of the photos, and that of each alone: 0 where a photo has none."""
+    task = find_task(preprocessing.task if preprocessing else DEFAULT_TASK)
+    total: NDArray[np.float64] = np.zeros(1)
+    scores = []
+    for photo, label in items:
+        outputs = [_channels_last(output) for output in compiled(photo).values()]
+        joined = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+        tally = task.tally(task.keep(joined, preprocessing), label)
+        total = total + np.array(tally)
+        scores.append(float(np.nan_to_num(task.score(tally))))
+    return task.score(total.tolist()), scores
 
 
 def _channels_last(output: NDArray[Any]) -> NDArray[Any]:
