@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.networks.detection.postprocess import decode_boxes
+
 #: Pairs of an anchor and a class that suppression looks at: Google's ``MAX_DETECTION_POINTS``,
 #: and effdet's.
 CANDIDATES = 5000
@@ -17,22 +19,19 @@ CANDIDATES = 5000
 LARGEST = 16.0
 
 
-def corners_of(offsets: NDArray[Any], anchors: NDArray[np.float32]) -> NDArray[np.float32]:
+def corners_of(offsets: NDArray[Any], centers: NDArray[np.float32]) -> NDArray[np.float32]:
     """Boxes from what a network says relative to anchors.
 
     Args:
-        offsets: real [..., 4]: ty, tx, th, tw; centres in heights and widths of the anchor, sides
-            as logarithms of their ratio to the anchor's.
-        anchors: float32 [..., 4]: top, left, bottom, right.
+        offsets: real [k, 4]: ty, tx, th, tw.
+        centers: float32 [k, 4], the anchors: centre y, centre x, height, width.
 
     Returns:
-        float32 [..., 4]: top, left, bottom, right in the unit of the anchors.
+        float32 [k, 4]: top, left, bottom, right in the unit of the anchors.
     """
     values = offsets.astype(np.float32)
-    sides = anchors[..., 2:] - anchors[..., :2]
-    centers = values[..., :2] * sides + (anchors[..., :2] + anchors[..., 2:]) / 2
-    halves = np.exp(np.minimum(values[..., 2:], np.float32(LARGEST))) * sides / 2
-    return np.concatenate([centers - halves, centers + halves], axis=-1)
+    values[:, 2:] = np.minimum(values[:, 2:], np.float32(LARGEST))
+    return decode_boxes(values, centers, (1.0, 1.0, 1.0, 1.0))
 
 
 class Candidates(NamedTuple):

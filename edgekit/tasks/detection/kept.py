@@ -9,8 +9,10 @@ fields are
 
 - ``detections`` float32 [100, 6]: top, left, bottom and right in fractions of the input, score and
   class index, the best first; a row without one has the score 0;
-- ``peaks`` float16 [at most 50,000]: the highest logit of every k-th anchor;
-- ``tops`` float16 [classes]: the highest logit of each class.
+- ``peaks`` float16 [at most 50,000]: the highest logit of every k-th anchor; empty where a file
+  ends with detections;
+- ``tops`` float16 [classes]: the highest logit of each class, not a number where a file ends with
+  detections.
 """
 
 from __future__ import annotations
@@ -34,12 +36,18 @@ MOST_PEAKS = 50_000
 LARGEST = 60000.0
 
 
-def keep(outputs: NDArray[Any], preprocessing: Preprocessing | None = None) -> NDArray[Any]:
+def keep(
+    outputs: NDArray[Any],
+    preprocessing: Preprocessing | None = None,
+    most_peaks: int = MOST_PEAKS,
+) -> NDArray[Any]:
     """What is kept of outputs; what is kept already stays as it is.
 
     Args:
-        outputs: real [n, anchors, 4 + classes]: offsets (`decode.corners_of`), then logits.
+        outputs: real [n, anchors, 4 + classes]: offsets (`decode.corners_of`), then logits; or
+            [n, k, 6], detections as kept, of a file that ends with them, the best first.
         preprocessing: of the images; its anchors are those of the offsets.
+        most_peaks: anchors whose highest logit is kept, at most.
 
     Returns:
         A structured array [n].
@@ -57,13 +65,25 @@ def keep(outputs: NDArray[Any], preprocessing: Preprocessing | None = None) -> N
     if preprocessing is None or preprocessing.anchors is None:
         raise UsageError("nothing says what the boxes are relative to")
     n, count, columns = outputs.shape
-    anchors = find_anchors(preprocessing.anchors, count)
-    step = -(-count // MOST_PEAKS)
+    side = preprocessing.resolution
+    if columns == 6 and count != preprocessing.anchors.count(side, side):
+        return _of_detections(outputs, len(preprocessing.labels))
+    centers = find_centers(preprocessing.anchors, count)
+    step = -(-count // most_peaks)
     kept = np.empty(n, kept_type(columns - 4, -(-count // step)))
     logits = np.clip(outputs[..., 4:], -LARGEST, LARGEST)
     kept["peaks"], kept["tops"] = logits[:, ::step].max(axis=2), logits.max(axis=1)
     for photo, values in enumerate(outputs):
-        kept["detections"][photo] = detect(values, anchors)
+        kept["detections"][photo] = detect(values, centers)
+    return kept
+
+
+def _of_detections(outputs: NDArray[Any], classes: int) -> NDArray[Any]:
+    kept = np.zeros(len(outputs), kept_type(classes, 0))
+    rows = outputs[:, :MOST].astype(np.float32)
+    # A score that is not a number is none.
+    kept["detections"][:, : rows.shape[1]] = np.where(rows[:, :, 4:5] > 0, rows, 0)
+    kept["tops"] = np.nan
     return kept
 
 
@@ -93,19 +113,32 @@ def find_anchors(anchors: Anchors, count: int) -> NDArray[np.float32]:
         ) from error
 
 
-def detect(values: NDArray[Any], anchors: NDArray[np.float32]) -> NDArray[np.float32]:
+@lru_cache(maxsize=8)
+def find_centers(anchors: Anchors, count: int) -> NDArray[np.float32]:
+    """The same as centre y, centre x, height and width."""
+    corners = find_anchors(anchors, count)
+    return to_centers(corners)
+
+
+def to_centers(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes [..., 4] of top, left, bottom, right as centre y, centre x, height and width."""
+    starts, ends = corners[..., :2], corners[..., 2:]
+    return np.concatenate([(starts + ends) / 2, ends - starts], axis=-1)
+
+
+def detect(values: NDArray[Any], centers: NDArray[np.float32]) -> NDArray[np.float32]:
     """The detections of one image.
 
     Args:
         values: real [anchors, 4 + classes].
-        anchors: float32 [anchors, 4].
+        centers: float32 [anchors, 4], the anchors: centre y, centre x, height, width.
 
     Returns:
         float32 [100, 6]: top, left, bottom, right in the unit of the anchors, score, class; the
         best first, with hard suppression class by class, zeros where there are fewer.
     """
     found = find_candidates(values[:, 4:])
-    corners = corners_of(values[found.anchors, :4], anchors[found.anchors])
+    corners = corners_of(values[found.anchors, :4], centers[found.anchors])
     finite = np.isfinite(corners).all(axis=1)
     found, corners = type(found)(*(part[finite] for part in found)), corners[finite]
     kept = suppress(corners, found.classes, MOST)

@@ -91,7 +91,7 @@ def _nothing(logits: Tensor, smoothing: float) -> Tensor:
 
 
 @torch.no_grad()
-def match(anchors: Tensor, targets: Tensor) -> Tensor:
+def match(anchors: Tensor, targets: Tensor, at_once: int = AT_ONCE) -> Tensor:
     """Which box an anchor is to find.
 
     That is the one that it overlaps most, if by an IoU of 0.5; and the anchor that overlaps a box
@@ -100,6 +100,7 @@ def match(anchors: Tensor, targets: Tensor) -> Tensor:
     Args:
         anchors: float [anchors, 4].
         targets: float [n, k, 5].
+        at_once: pairs that are compared at once, about.
 
     Returns:
         int64 [n, anchors], the row of the box; -1 for none.
@@ -109,7 +110,7 @@ def match(anchors: Tensor, targets: Tensor) -> Tensor:
     # Boxes come first, but for those that a user's own targets have elsewhere.
     order = (~known).to(torch.uint8).sort(dim=1, stable=True).indices[:, :most]
     rows = targets.gather(1, order[..., None].expand(-1, -1, 5))
-    size = max(1, AT_ONCE // (len(anchors) * most))
+    size = max(1, at_once // (len(anchors) * most))
     parts = [_match_some(anchors, part) for part in rows.split(size)] if len(rows) else []
     found = torch.cat(parts) if parts else targets.new_zeros((0, len(anchors)), dtype=torch.int64)
     return torch.where(found >= 0, order.gather(1, found.clamp_min(0)), -1)

@@ -19,17 +19,18 @@ RECALLS = np.linspace(0, 1, 101)
 #: Numbers in a table of weights that are computed at once.
 AT_ONCE = 4_000_000
 #: Bins of scores, even in log-odds from -REACH to REACH: AP from them is within 0.001.
-BINS, REACH = 256, 10.0
+BINS, REACH = 512, 8.0
 
 
 def average_precisions(
-    matches: Matches, weights: NDArray[np.float64] | None = None
+    matches: Matches, weights: NDArray[np.float64] | None = None, at_once: int = AT_ONCE
 ) -> NDArray[np.float64]:
     """AP by class and limit.
 
     Args:
         matches: of n photos.
         weights: float64 [r, n], how often each photo counts in each of r sets; None: once.
+        at_once: numbers in a table that is computed at once, about.
 
     Returns:
         float64 [r, classes, 10], or [classes, 10] without weights; NaN of a class that is in none
@@ -48,7 +49,7 @@ def average_precisions(
             own[:last],
             right[:last],
         )  # what is wrong after the last right one costs nothing
-        rows = max(1, AT_ONCE // max(last, 1))
+        rows = max(1, at_once // max(last, 1))
         for first in range(0, len(once), rows):
             part = once[first : first + rows]
             wanted = part @ matches.wanted[:, k]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgekit.data.boxes.boxes import Boxes
 from edgekit.errors import UsageError
+from edgekit.networks.detection.drawn import replace_classes
 from edgekit.networks.detection.heads import BOXES, LOGITS
-from edgekit.networks.detection.outputs import replace_logits
 from edgekit.tasks.detection import closeness
 from edgekit.tasks.detection.kept import detections_of, keep
 from edgekit.tasks.detection.matching import match
@@ -44,7 +44,7 @@ class Predictors(Head):
         return {BOXES, LOGITS} <= {*graph.outputs}
 
     def replace(self, graph: Graph, classes: int, seed: int) -> Graph:
-        return replace_logits(graph, classes, seed)
+        return replace_classes(graph, classes, seed)
 
     def remove(self, graph: Graph) -> Graph:
         raise _no_embedding()
