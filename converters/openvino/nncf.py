@@ -21,7 +21,7 @@ from edgekit.system.extras import import_optional
 from edgekit.system.quiet import native_quiet
 from edgekit.tasks.registry import find_task
 
-#: Photos in the form of the model's input, [n, ...], and their labels, [n, ...].
+#: Photos in the form of the model's input, [n, ...], and their labels, as the task has them.
 Labelled = tuple[NDArray[Any], NDArray[Any]]
 #: What keeps NNCF from reporting its use and from writing an id of the user to the home folder:
 #: its own variable (nncf/definitions.py), and the one of its telemetry package
@@ -71,8 +71,7 @@ def quantize_nncf(
             (`nncf.quantize_with_accuracy_control`). None: as it comes.
         validate: labelled photos for ``max_drop``, in batches.
         subset_size: calibration photos that are used at most.
-        preprocessing: of the photos: with what metric of which task they are judged; by default
-            a classifier's.
+        preprocessing: of the photos; its task is whose metric it is, classification without it.
 
     Returns:
         A new `openvino.Model` with the input, the output and the rt_info of ``model``.
@@ -138,12 +137,15 @@ def _score(
     compiled: Any,
     items: Iterable[tuple[NDArray[Any], NDArray[Any]]],
 ) -> tuple[float, list[float]]:
-    """The metric of the photos, and that of each alone."""
+    """The metric of the photos, and that of each alone: 0 where a photo has none."""
     task = find_task(preprocessing.task if preprocessing else DEFAULT_TASK)
-    answers = ((_answer(compiled(photo)), label) for photo, label in items)
-    tallies = [task.tally(task.keep(found, preprocessing), label) for found, label in answers]
-    total = [sum(sums) for sums in zip(*tallies, strict=True)]
-    return task.score(total), [task.score(tally) for tally in tallies]
+    total: NDArray[np.float64] = np.zeros(1)
+    scores = []
+    for photo, label in items:
+        tally = task.tally(task.keep(_answer(compiled(photo)), preprocessing), label)
+        total = total + np.array(tally)
+        scores.append(float(np.nan_to_num(task.score(tally))))
+    return task.score(total.tolist()), scores
 
 
 def _answer(found: Any) -> NDArray[Any]:

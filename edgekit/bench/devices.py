@@ -6,15 +6,16 @@ The host comes first, as a device like the others: its answers are the reference
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.data.preprocessing import DEFAULT_TASK
+from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.errors import EdgekitError
 from edgekit.report.document import Accuracy, Device, Timing
 from edgekit.system.console import Console
@@ -164,6 +165,7 @@ def _device(
                 photos.truth,
                 _host_s(reference, delegate),
                 task=photos.task,
+                preprocessing=photos.preprocessing,
             )
             for delegate, outputs in found.outputs.items()
         ],
@@ -186,25 +188,29 @@ def compare(
     reference: npt.NDArray[Any] | None,
     *,
     task: str = DEFAULT_TASK,
+    preprocessing: Preprocessing | None = None,
 ) -> Accuracy:
     """Compares a device's raw outputs with the labels and with the host's outputs.
 
     Args:
         delegate: that ran there.
-        outputs: [n, classes], or maps [n, height, width, classes] or [n, height, width].
+        outputs: [n, classes], maps [n, height, width, classes] or [n, height, width], or of
+            several outputs [n, rows, columns].
         truth: labels of the task.
         reference: the host's outputs.
         task: what they are for; empty where nothing is known: then outputs alone are compared.
+        preprocessing: of the photos, for a task that needs it.
     """
     of = find_task(task or DEFAULT_TASK)
+    keep = partial(of.keep, preprocessing=preprocessing)
     agreement = differing = largest = None
     if reference is not None:
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
         apart = apart.reshape(len(outputs), -1)
-        agreement = _agreement(of, outputs, reference) if task else None
+        agreement = _agreement(of, keep, outputs, reference) if task else None
         differing = int((~(apart <= 0)).any(axis=1).sum())
         largest = None if np.isnan(apart).any() else float(apart.max())
-    score = None if truth is None else of.score(of.tally(of.keep(outputs), truth))
+    score = None if truth is None else of.score(of.tally(keep(outputs), truth))
     found = {
         "delegate": delegate,
         "n": len(outputs),
@@ -216,11 +222,18 @@ def compare(
     return cast(Accuracy, found)
 
 
-def _agreement(of: Task, outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> float:
-    """The share of equal answers: of photos, or of pixels; what is no number is none."""
-    same = of.decode(of.keep(outputs)) == of.decode(of.keep(reference))
-    same[np.isnan(outputs).reshape(len(outputs), -1).any(axis=1)] = False
-    return float(same.mean())
+def _agreement(
+    of: Task,
+    keep: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    outputs: npt.NDArray[Any],
+    reference: npt.NDArray[Any],
+) -> float:
+    """The share of equal answers, as the task counts them; what is no number is none."""
+    known = ~np.isnan(outputs).reshape(len(outputs), -1).any(axis=1)
+    if not known.any():
+        return 0.0
+    same = of.compare(keep(reference[known]), keep(outputs[known])).agreement
+    return float(same * known.mean())
 
 
 def _document(job: Job, photos: Photos, devices: list[Device]) -> Document:

@@ -55,6 +55,7 @@ def _check(options: BuildOptions, recipe: Recipe) -> None:
     asked = {
         "embedding": options.head == "none",
         "mixup": recipe.mixup > 0,
+        "cutmix": recipe.cutmix > 0,
         "noisy-student": isinstance(recipe, StudentRecipe),
     }
     for name, reason in task.lacking.items():

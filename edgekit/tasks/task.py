@@ -61,11 +61,16 @@ class Metric:
 
     def to_record(self, values: Record) -> dict[str, Any]:
         """The values with ``score`` in their names replaced by `key`, as files hold them."""
-        return {name.replace("score", self.key): value for name, value in values.items()}
+        return {_renamed(name, "score", self.key): value for name, value in values.items()}
 
     def from_record(self, record: Record) -> dict[str, Any]:
         """Reads what `to_record` gave."""
-        return {name.replace(self.key, "score"): value for name, value in record.items()}
+        return {_renamed(name, self.key, "score"): value for name, value in record.items()}
+
+
+def _renamed(name: str, word: str, other: str) -> str:
+    """A name in which one of the words between underscores is another."""
+    return "_".join(other if part == word else part for part in name.split("_"))
 
 
 class Closeness(NamedTuple):
@@ -219,7 +224,7 @@ class Task(ABC):
         device_program: a file that runs on a device, alone, with a model beside it.
         outputs: what files of the task may end with, the default first.
         recipes: how its networks are trained where nothing else is asked for.
-        lacking: what options ask for that it does not have (``embedding``, ``mixup``,
+        lacking: what options ask for that it does not have (``embedding``, ``mixup``, ``cutmix``,
             ``noisy-student``), each with the reason.
     """
 

@@ -42,9 +42,10 @@ class Photos:
         source: where they are from.
         pixels: uint8 [n, height, width, 3], RGB.
         truth: the labels of the task: the class of each, int64 [n], or masks, uint8
-            [n, height, width]; None where there are none.
+            [n, height, width], or what `Task.labels` gives; None where there are none.
         task: what the model is for; empty where its outputs mean something else.
         note: why there is no truth, or how the labels differ from the output; None where all fits.
+        preprocessing: how they were prepared; None where that is not known.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Photos:
     truth: npt.NDArray[Any] | None = None
     task: str = DEFAULT_TASK
     note: str | None = None
+    preprocessing: Preprocessing | None = None
 
 
 def spread(photos: int, limit: int) -> list[int]:
@@ -114,7 +116,7 @@ def _masked(
     truth = in_order_of(path, masks, found.labels, metadata.labels)
     named = found.labels and metadata.labels
     note = None if named else "classes are compared by their numbers: nothing names them"
-    return Photos(str(data), pixels, truth, OF_MAPS, note)
+    return Photos(str(data), pixels, truth, OF_MAPS, note, how)
 
 
 def _in_folders(
@@ -150,7 +152,7 @@ def _in_folders(
     truth = None
     if known is not None:
         truth = np.array([known.index(file.label) for file in files], np.int64)
-    return Photos(str(data), pixels, truth, task, note)
+    return Photos(str(data), pixels, truth, task, note, how)
 
 
 def _classes(

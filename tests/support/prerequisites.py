@@ -55,7 +55,6 @@ NEEDS = {
     **_package("tensorflow", "tensorflow", "keras"),
     **_package("openvino", "openvino", "nncf"),
     **_package("onnx", "onnx", "onnxruntime"),
-    **_package("coco", "faster_coco_eval"),
     **_package("dev", "build", "xdist"),
     **{
         name: Need(f"the package {name}", f"pip install {name}")

@@ -23,7 +23,6 @@ def find_coco(root: Path, progress: Progress | None = None) -> Layout | None:
 
     Raises:
         UsageError: a file is not COCO's, its photos are missing, or two files have one split.
-        MissingToolError: polygons need a library that is not installed.
     """
     files = list(find_coco_files(root))
     if not files:

@@ -27,7 +27,6 @@ from edgekit.data.masks.reading import MOST_CLASSES
 from edgekit.data.placement import IGNORED
 from edgekit.errors import UsageError
 from edgekit.system.download import writing
-from edgekit.system.extras import import_optional
 from edgekit.system.files import cache_folder, read_json, write_json
 from edgekit.system.threads import ordered_map
 
@@ -64,7 +63,6 @@ def render(path: Path, kind: str, progress: Progress | None = None) -> Rendered:
 
     Raises:
         UsageError: it is not a file of COCO's.
-        MissingToolError: polygons need `faster-coco-eval`.
         EdgekitError: the cache folder cannot be written to.
     """
     stat = path.stat()
@@ -142,7 +140,7 @@ _Draw = Callable[[Mapping[str, Any], Sequence[Any]], _Array]
 
 def _drawer(classes: Mapping[Any, int], nothing: int) -> _Draw:
     """Draws polygons and run lengths."""
-    coder = import_optional("faster_coco_eval.core.mask", "coco", "a mask in COCO's JSON")
+    from faster_coco_eval.core import mask as coder
 
     def draw(image: Mapping[str, Any], annotations: Sequence[Any]) -> _Array:
         height, width = int(image["height"]), int(image["width"])

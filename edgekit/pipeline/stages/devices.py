@@ -37,7 +37,7 @@ def measure(
     task = find_task(preprocessing.task)
     truth = task.labels(splits.val.subset(chosen), preprocessing)
     known = truth if options.head == "classifier" else None
-    photos = Photos(splits.source, pixels, known, task.name)
+    photos = Photos(splits.source, pixels, known, task.name, preprocessing=preprocessing)
     job = make_job(model, photos)
     method = choose_method(None, options.benchmark_binary)
     document, problems = bench_devices.measure(job, photos, options.devices, method, console)

@@ -15,11 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.tasks.bootstrap import draw_sets
 from edgekit.tasks.segmentation.kept import IGNORED, class_count, classes_of, resize
-
-#: Samples of a bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-#: section 13: a thousand for the ends of an interval), and the seed of all of them.
-RESAMPLES, SEED = 1000, 0
 
 
 class Sums(NamedTuple):
@@ -111,11 +108,9 @@ def total(found: Sums) -> Sums:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Sets of as many photos, drawn with replacement: how a figure varies with the photos.
+    """Sets of as many photos, drawn with replacement (`edgekit.tasks.bootstrap`).
 
-    (B. Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979)
-    1-26.) It is of photos and not of pixels, since the pixels of a photo are right and wrong
-    together.
+    They are of photos and not of pixels, since the pixels of a photo are right and wrong together.
 
     Attributes:
         weights: how often a set has each photo, float64 [resamples, n].
@@ -126,28 +121,11 @@ class Bootstrap:
     @classmethod
     def of(cls, photos: int) -> Bootstrap:
         """Draws the sets of so many photos; the same ones each time."""
-        rng = np.random.default_rng((SEED, photos))
-        share = np.full(max(photos, 1), 1 / max(photos, 1))
-        return cls(rng.multinomial(photos, share, RESAMPLES)[:, :photos].astype(np.float64))
+        return cls(draw_sets(photos))
 
     def resampled(self, found: Sums) -> Sums:
         """The sums [resamples, classes] of each set, from those by photo [n, classes]."""
         return Sums(*(self.weights @ values for values in found))
-
-
-def interval(values: NDArray[np.float64]) -> list[float]:
-    """Where 95 % of resampled values are: [low, high]; the percentile interval."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return [math.nan, math.nan]
-    low, high = np.percentile(known, [2.5, 97.5])
-    return [float(low), float(high)]
-
-
-def deviation(values: NDArray[np.float64]) -> float:
-    """The standard error of a figure, from its resampled values."""
-    known = values[np.isfinite(values)]
-    return float(known.std(ddof=1)) if known.size > 1 else math.nan
 
 
 def agreement(reference: NDArray[Any], kept: NDArray[Any]) -> float:

@@ -32,6 +32,7 @@ def measure(
     kept: NDArray[Any], labels: NDArray[np.uint8], reference: NDArray[Any] | None = None
 ) -> Figures:
     """The figures of maps [n] as they are kept, and of masks; see `Task.measure`."""
+    from edgekit.tasks.bootstrap import deviation, interval
     from edgekit.tasks.segmentation import metrics
     from edgekit.tasks.segmentation.boundary import boundary_f1
     from edgekit.tasks.segmentation.closeness import kl_by_photo
@@ -47,13 +48,13 @@ def measure(
         divergence = _known(float(kl_by_photo(reference, kept).mean()))
         before = metrics.sums(metrics.counted(reference, labels, kept))
         drop = float(metrics.mean_iou(metrics.total(before))) - score
-        error = metrics.deviation(metrics.mean_iou(drawn.resampled(before)) - scores)
+        error = deviation(metrics.mean_iou(drawn.resampled(before)) - scores)
     return Figures(
         miou=score,
-        miou_ci95=metrics.interval(scores),
+        miou_ci95=interval(scores),
         classes_present=int((whole.true > 0).sum()),
         pixel_accuracy=float(metrics.pixel_accuracy(whole)),
-        pixel_accuracy_ci95=metrics.interval(accuracies),
+        pixel_accuracy_ci95=interval(accuracies),
         boundary_f1=boundary_f1(kept, labels),
         agreement=agreement,
         kl=divergence,

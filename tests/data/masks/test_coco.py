@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 from mask_folders import SIZE, classes_of, write_mask, write_photo
 from PIL import Image
-from prerequisites import needs
 
 from edgekit.data.masks.find import find_layout
 from edgekit.data.split_folders import ALL, TRAIN, VAL
 from edgekit.errors import UsageError
 
 BOX = [1, 1, 7, 1, 7, 6, 1, 6]
-needs_coco = needs("faster_coco_eval")
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +48,6 @@ def write_photos(folder: Path, count: int) -> None:
         write_photo(folder / f"p{number:03d}.jpg", number)
 
 
-@needs_coco
 def test_instances_in_the_folder_of_annotations(tmp_path: Path) -> None:
     for split, count in (("train2017", 4), ("val2017", 2)):
         write_json(tmp_path / "annotations" / f"instances_{split}.json", record(count))
@@ -65,7 +62,6 @@ def test_instances_in_the_folder_of_annotations(tmp_path: Path) -> None:
     assert Image.open(part.masks["p001"]).mode == "L"
 
 
-@needs_coco
 def test_a_file_beside_the_photos_of_each_split(tmp_path: Path) -> None:
     for split, count in (("train", 3), ("valid", 2)):
         write_json(tmp_path / split / "_annotations.coco.json", record(count))
@@ -74,7 +70,6 @@ def test_a_file_beside_the_photos_of_each_split(tmp_path: Path) -> None:
     assert {role: len(part.photos) for role, part in layout.parts.items()} == {TRAIN: 3, VAL: 2}
 
 
-@needs_coco
 def test_one_file_beside_a_folder_of_photos(tmp_path: Path) -> None:
     write_json(tmp_path / "result.json", record(3))
     write_photos(tmp_path / "images", 5)
@@ -108,7 +103,6 @@ def test_panoptic_counts_before_stuff_and_instances(tmp_path: Path) -> None:
     assert values == [0, 1]
 
 
-@needs_coco
 def test_different_categories_are_refused(tmp_path: Path) -> None:
     for split, names in (("train", ("cat", "dog")), ("val", ("cat", "cow"))):
         write_json(tmp_path / f"instances_{split}.json", record(2, names))
@@ -124,7 +118,6 @@ def test_two_files_of_one_split_are_refused(tmp_path: Path) -> None:
     assert caught.value.cause == "instances_train_a.json and instances_train_b.json"
 
 
-@needs_coco
 def test_photos_that_are_missing_are_named(tmp_path: Path) -> None:
     write_json(tmp_path / "annotations" / "instances_train.json", record(2))
     with pytest.raises(UsageError, match=r"the photos of .*instances_train\.json are missing") as e:

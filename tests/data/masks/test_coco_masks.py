@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from prerequisites import needs
 
 from edgekit.data.masks.coco_masks import render
-from edgekit.errors import MissingToolError, UsageError
+from edgekit.errors import UsageError
 
 HEIGHT, WIDTH = 8, 12
-needs_coco = needs("faster_coco_eval")
 
 
 def box(left: int, top: int, right: int, bottom: int) -> list[list[float]]:
@@ -55,7 +52,6 @@ def mask(path: Path, kind: str, name: str = "one.jpg") -> np.ndarray:
         return np.array(file)
 
 
-@needs_coco
 def test_polygons_are_objects_on_a_background_and_smaller_ones_in_front(tmp_path: Path) -> None:
     small, large = shape(8, box(2, 2, 5, 5), 9), shape(9, box(0, 0, 8, 8), 64)
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -68,7 +64,6 @@ def test_polygons_are_objects_on_a_background_and_smaller_ones_in_front(tmp_path
     assert not mask(path, "instances", "blank.jpg").any()
 
 
-@needs_coco
 def test_run_lengths_of_both_forms(tmp_path: Path) -> None:
     from faster_coco_eval.core import mask as coder
 
@@ -89,14 +84,12 @@ def test_run_lengths_of_both_forms(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask(write(tmp_path, shape(8, runs, 15)), "other"), where)
 
 
-@needs_coco
 def test_crowds_are_behind_all_others(tmp_path: Path) -> None:
     crowd = shape(8, box(2, 2, 5, 5), 9, iscrowd=1)
     found = mask(write(tmp_path, shape(9, box(0, 0, 8, 8), 64), crowd), "instances")
     assert (found[:8, :8] == 2).all()
 
 
-@needs_coco
 def test_what_no_stuff_covers_is_of_no_class(tmp_path: Path) -> None:
     path = write(tmp_path, shape(8, box(0, 0, 4, 4), 16))
     assert render(path, "stuff").labels == ("a", "b")
@@ -105,7 +98,6 @@ def test_what_no_stuff_covers_is_of_no_class(tmp_path: Path) -> None:
     assert (found[4:] == 255).all()
 
 
-@needs_coco
 def test_a_category_named_background_is_it(tmp_path: Path) -> None:
     path = write(tmp_path, shape(8, box(0, 0, 4, 4), 16), names=("a", "background"))
     assert render(path, "other").labels == ("a", "background")
@@ -126,7 +118,6 @@ def test_panoptic_ids_are_red_green_and_blue(tmp_path: Path) -> None:
     assert mask(path, "panoptic")[:, 0].tolist() == [0] * 4 + [1] * 2 + [255] * 2
 
 
-@needs_coco
 def test_masks_are_drawn_once_and_again_when_the_file_changes(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     path = write(tmp_path, shape(8, box(0, 0, 4, 4), 16))
@@ -166,7 +157,6 @@ def test_a_panoptic_png_that_is_missing_is_named(tmp_path: Path) -> None:
     assert "one.png" in (caught.value.cause or "")
 
 
-@needs_coco
 def test_an_unknown_category_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         render(write(tmp_path, shape(77, box(0, 0, 4, 4), 16)), "other")
@@ -177,11 +167,3 @@ def test_more_categories_than_a_byte_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, names=tuple(f"c{i}" for i in range(255)))
     with pytest.raises(UsageError, match="has 256 categories"):
         render(path, "other")
-
-
-def test_polygons_need_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    monkeypatch.setitem(sys.modules, "faster_coco_eval.core.mask", None)
-    with pytest.raises(MissingToolError, match="a mask in COCO's JSON needs") as caught:
-        render(write(tmp_path, shape(8, box(0, 0, 4, 4), 16)), "other")
-    assert caught.value.hint == 'pip install "edgekit[coco]"'

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
+from edgekit.tasks.bootstrap import deviation, interval
 from edgekit.tasks.segmentation import metrics
 from edgekit.tasks.segmentation.kept import keep
 
@@ -69,13 +70,13 @@ def test_an_interval_is_as_wide_as_photos_differ():
     right = rng.binomial(100, 0.8, (400, 1))
     found = metrics.Sums(right, np.full((400, 1), 100), right)
     drawn = metrics.Bootstrap.of(400)
-    low, high = metrics.interval(metrics.mean_iou(drawn.resampled(found)))
+    low, high = interval(metrics.mean_iou(drawn.resampled(found)))
     mean, error = right.mean() / 100, right.std() / 100 / 20
     assert low == pytest.approx(mean - 1.96 * error, abs=3e-4)
     assert high == pytest.approx(mean + 1.96 * error, abs=3e-4)
     again = metrics.Bootstrap.of(400).resampled(found)
-    assert metrics.interval(metrics.mean_iou(again)) == [low, high]
-    assert np.isnan(metrics.interval(metrics.mean_iou(metrics.total(found))[None] * np.nan)).all()
+    assert interval(metrics.mean_iou(again)) == [low, high]
+    assert np.isnan(interval(metrics.mean_iou(metrics.total(found))[None] * np.nan)).all()
 
 
 def test_photos_that_are_lost_alike_give_a_sharp_difference():
@@ -85,4 +86,4 @@ def test_photos_that_are_lost_alike_give_a_sharp_difference():
     before, after = (metrics.Sums(values, true, values) for values in (right, right - 2))
     drawn = metrics.Bootstrap.of(200)
     scores = [metrics.mean_iou(drawn.resampled(found)) for found in (before, after)]
-    assert metrics.deviation(scores[0] - scores[1]) < 1e-9 < metrics.deviation(scores[0])
+    assert deviation(scores[0] - scores[1]) < 1e-9 < deviation(scores[0])

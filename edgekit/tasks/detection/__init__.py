@@ -1,0 +1,1 @@
+"""Object detection: boxes with classes, from offsets and logits at anchors."""
