@@ -87,13 +87,13 @@ def find_photo_folder(
         root: the data set.
         file: one of its JSON files.
         names: of the photos in it.
-        given: where the user says that they are; nowhere else is looked then.
+        given: where the user says that they are; it counts before the others.
 
     Raises:
         UsageError: there is none.
     """
-    around = (file.parent, root, root / "images") if given is None else (given,)
-    above = [folder for folder in around if folder.is_dir()]
+    around = (given, file.parent, root, root / "images")
+    above = [folder for folder in around if folder is not None and folder.is_dir()]
     folders = above + [sub for folder in above for sub in sub_folders(folder)]
     first = list(names)[:20]
     found = {folder: sum((folder / name).is_file() for name in first) for folder in folders}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,10 @@ import numpy.typing as npt
 from edgekit.data.folders import HashedPhotos
 from edgekit.errors import UsageError
 
+Photos = TypeVar("Photos", bound=HashedPhotos)
 
-def split_validation(photos: HashedPhotos, fraction: float) -> tuple[HashedPhotos, HashedPhotos]:
+
+def split_validation(photos: Photos, fraction: float) -> tuple[Photos, Photos]:
     """Holds photos of each class back for validation, in the order of their names' SHA-256.
 
     A class gives ``fraction`` of its photos and at least one, unless it has no more than one. As
@@ -38,13 +41,13 @@ def split_validation(photos: HashedPhotos, fraction: float) -> tuple[HashedPhoto
     return photos.subset(rest.tolist()), photos.subset(sorted(held))
 
 
-def without(photos: HashedPhotos, hashes: Iterable[str]) -> HashedPhotos:
+def without(photos: Photos, hashes: Iterable[str]) -> Photos:
     """Leaves out the photos whose contents have one of these hashes."""
     known = set(hashes)
     return photos.subset([i for i, content in enumerate(photos.hashes) if content not in known])
 
 
-def remove_overlap(train: HashedPhotos, val: HashedPhotos) -> tuple[HashedPhotos, list[str]]:
+def remove_overlap(train: Photos, val: HashedPhotos) -> tuple[Photos, list[str]]:
     """Takes validation photos, known by their contents, out of the training photos.
 
     A class that would have no photo left keeps them all.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.data import synthetic
+from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.shapes import BoxedShapes
 from edgekit.data.class_names import clean_labels
 from edgekit.data.folders import (
@@ -57,6 +58,7 @@ class Wanted:
         seed: of everything random.
         builtin_resolution: height and width of the built-in images, in pixels.
         progress: called with what is done, how many are, and how many there are.
+        photos: the folder of the photos, where ``data`` is a file of their annotations.
     """
 
     data: Source | None = None
@@ -66,6 +68,7 @@ class Wanted:
     seed: int = 0
     builtin_resolution: int = 64
     progress: Progress | None = None
+    photos: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], PhotoSet]] = {
     "shapes": synthetic.SyntheticPhotos.from_dict,
     "masked": MaskedPhotos.from_dict,
     "masked shapes": MaskedShapes.from_dict,
+    "boxed": BoxedPhotos.from_dict,
     "boxed shapes": BoxedShapes.from_dict,
     "joined": lambda record: ConcatenatedPhotos.from_dict(record, photos_from_dict),
 }

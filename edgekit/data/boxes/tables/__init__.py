@@ -1,0 +1,1 @@
+"""Tables of boxes: CSV files with a box a row."""
