@@ -146,7 +146,7 @@ def decode(data: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
-#: Of MediaPipe's ``image_segmenter_metadata_schema.fbs`` and ``object_detector_metadata_schema.fbs``:
+#: Of MediaPipe's ``image_segmenter_metadata_schema.fbs`` and ``object_detector_…``:
 #: the name under which a file has a table, and that of the table.
 CUSTOM = {
     "SEGMENTER_METADATA": "ImageSegmenterOptions",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
@@ -24,6 +25,7 @@ from edgekit.runtimes.base import (
     answer_of,
     check_pixels,
     dequantize,
+    join_boxes,
     join_rows,
     measure,
 )
@@ -48,7 +50,8 @@ class LiteRT:
 
     Args:
         path: the model: one input [1, height, width, 3]; its first output is the answer, a score
-            per class or a map, or all of them are where they are rows.
+            per class or a map, or all of them are where they are rows, or those of TFLite's
+            detection operator, in whatever order.
         preprocessing: how float values are normalised.
         threads: of LiteRT's kernels.
         kernels: "xnnpack" (LiteRT's default), "builtin" or "reference".
@@ -80,7 +83,10 @@ class LiteRT:
         model = tflite_file.read(path)
         refuse(path, photo_problem(model))
         self.input = model.tensors[model.inputs[0]]
-        self.outputs = answers_of([model.tensors[index] for index in model.outputs])
+        self._boxes = find_post_process(model)
+        answers = answers_of([model.tensors[index] for index in model.outputs])
+        written = self._boxes.outputs if self._boxes else ()
+        self.outputs = tuple(model.tensors[index] for index in written) or answers
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
@@ -120,6 +126,8 @@ class LiteRT:
         self.set_input(fed)
         self.invoke()
         found = [(self._interpreter.get_tensor(end.index), end) for end in self.outputs]
+        if self._boxes:
+            return join_boxes(*(raw[0] for raw, _ in found))
         if len(found) > 1:
             return join_rows([dequantize(raw, end.scale, end.zero_point) for raw, end in found])
         ((raw, end),) = found
