@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from edgekit.converters.findings import ERROR, WARNING, Finding
+from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 from edgekit.errors import UsageError
@@ -105,6 +106,12 @@ def _at_the_ends(model: TFLiteModel) -> set[int]:
     return ends
 
 
+def _of_boxes(model: TFLiteModel) -> set[int]:
+    """What the operator that ends a detector reads and writes: it computes in float."""
+    op = find_post_process(model)
+    return {*op.inputs, *op.outputs} if op else set()
+
+
 def _class_tensors(model: TFLiteModel) -> set[int]:
     """The tensors of numbers of classes, which no scale is for."""
     found: set[int] = set()
@@ -125,7 +132,7 @@ def _is_float(tensor: Tensor) -> bool:
 
 
 def _float_inside(model: TFLiteModel) -> Iterator[tuple[str, str]]:
-    ends = _at_the_ends(model)
+    ends = _at_the_ends(model) | _of_boxes(model)
     for tensor in model.tensors:
         if _is_float(tensor) and tensor.index not in ends:
             yield at(tensor), f"it is {tensor.dtype} {list(tensor.shape)}"
@@ -182,8 +189,9 @@ def _loose_activation(model: TFLiteModel) -> Iterator[tuple[str, str]]:
 
 
 def _custom(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    known = find_post_process(model)
     for op in model.operators:
-        if op.is_custom:
+        if op.is_custom and op != known:
             yield at(op), "a custom operator"
 
 

@@ -9,17 +9,30 @@ import numpy as np
 from flatbuffers import flexbuffers
 
 from edgekit.converters.tflite.file import Operator, TFLiteModel
+from edgekit.converters.tflite.values import Value
 from edgekit.errors import UsageError
 from edgekit.networks.detection.postprocess import PostProcess
+from edgekit.networks.nodes import DetectionPostProcess
 
 #: The custom operator's name; those of its four outputs, in its order, as TensorFlow's own
 #: exporter of detectors names them; and what each holds.
 POST_PROCESS = "TFLite_Detection_PostProcess"
 OUTPUTS = (POST_PROCESS, *(f"{POST_PROCESS}:{number}" for number in (1, 2, 3)))
 BOXES, CLASSES, SCORES, COUNT = range(4)
+#: What a signature calls them: what is known of TensorFlow's converter since 2.6, by which
+#: ``pycoral.adapters.detect`` finds them.
+SIGNATURE = ("output_3", "output_2", "output_1", "output_0")
 #: By the scales' order in `PostProcess`.
 _SCALES = ("y_scale", "x_scale", "h_scale", "w_scale")
 _MALFORMED = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError)
+
+
+def outputs_of(node: DetectionPostProcess) -> tuple[Value, ...]:
+    """The four tensors that the operator writes, in its order."""
+    most = node.max_detections
+    shapes = ((1, most, 4), (1, most), (1, most), (1,))
+    pairs = zip(OUTPUTS, shapes, strict=True)
+    return tuple(Value(name=name, shape=shape, dtype="float32") for name, shape in pairs)
 
 
 def encode_options(options: PostProcess) -> bytes:
@@ -89,4 +102,4 @@ def find_post_process(model: TFLiteModel) -> Operator | None:
     """The operator whose outputs are a detector's answers; None where a file has none."""
     found = [op for op in model.operators if op.is_custom and op.name == POST_PROCESS]
     complete = len(found) == 1 and len(found[0].inputs) == 3 and len(found[0].outputs) == 4
-    return found[0] if complete else None
+    return found[0] if complete and {*found[0].outputs} <= {*model.outputs} else None

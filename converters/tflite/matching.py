@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.converters.tflite.detections import OUTPUTS as BOXES_OUTPUTS
+from edgekit.converters.tflite.detections import encode_options, read_options
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.converters.tflite.operators import CHANNEL_AXES, LAYOUTS
 from edgekit.converters.tflite.rows import FUSED, RESIZES, operator_of
 from edgekit.converters.tflite.values import BEFORE, IN_FLOAT, PADDED
+from edgekit.networks.detection.layer import options_of
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import (
     ArgMax,
     AveragePool2D,
+    DetectionPostProcess,
     Flatten,
     MaxPool2D,
     Node,
@@ -45,7 +49,7 @@ class Difference:
     Attributes:
         tensor: the Graph's name of the tensor or weight.
         kind: ``scale``, ``zero point``, ``weights``, ``activation``, ``kernel``, ``stride``,
-            ``dilation``, ``padding``, ``resize``, ``shape`` or ``structure``.
+            ``dilation``, ``padding``, ``resize``, ``options``, ``shape`` or ``structure``.
         message: what is there and what should be.
     """
 
@@ -97,7 +101,8 @@ class _Matcher:
 
     def node(self, node: Node) -> None:
         kind = operator_of(node)
-        index = self.named.get(node.name)
+        is_of_boxes = isinstance(node, DetectionPostProcess)  # whose tensor is four of the file
+        index = self.named.get(BOXES_OUTPUTS[0] if is_of_boxes else node.name)
         op = self.writer(node, index) if index is not None else None
         if index is None and isinstance(node, Flatten):  # FULLY_CONNECTED flattens its input
             if node.inputs[0] in self.tensors:
@@ -206,12 +211,15 @@ class _Comparison:
             if name in self.found.operators:
                 yield from self._operator(self.graph.node(name))
             for index in (self.found.tensors.get(name, -1), *copies.get(name, ())):
-                if index >= 0 and name not in self.graph.class_tensors:
+                if index >= 0 and name not in self.graph.class_tensors | self.graph.float_tensors:
                     yield from self._quantization(name, index, self.graph.quant[name])
 
     def _operator(self, node: Node) -> Iterator[Difference]:
         index = self.found.operators[node.name]
         op = self.operators[index]
+        if isinstance(node, DetectionPostProcess):
+            yield from self._boxes(node, op)
+            return
         wanted = FUSED[activation_of(node)]
         if op.fused_activation != wanted:
             self.operators[index] = replace(op, fused_activation=wanted)
@@ -239,6 +247,16 @@ class _Comparison:
                     yield from self._weights(name, op, params)
                 else:
                     yield Difference(name, "structure", "the file has none")
+
+    def _boxes(self, node: DetectionPostProcess, op: Operator) -> Iterator[Difference]:
+        given, wanted = read_options(op), options_of(self.graph, node)
+        # float32 in the file; the number of each class is for suppression by class alone.
+        if encode_options(given) != encode_options(wanted):
+            yield Difference(node.name, "options", f"{given} in the file, not {wanted}")
+        (name,) = node.weight_names()
+        anchors = self.model.tensors[op.inputs[2]].values()
+        if not np.array_equal(anchors, self.graph.weights[name]):
+            yield Difference(name, "weights", "other anchors in the file")
 
     def _dilation(self, node: SpatialNode, op: Operator) -> Iterator[Difference]:
         dilations = {op.options["dilation_h_factor"], op.options["dilation_w_factor"]}

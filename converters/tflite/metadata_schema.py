@@ -2,9 +2,9 @@
 
 Field order, types and enumerations are those of TensorFlow's `metadata_schema.fbs` (file
 identifier M001). Every field used here is of schema version 1.0.0, which is therefore the
-`min_parser_version` to state, but for ``custom_metadata`` of 1.5.0, in which MediaPipe looks for
-what an image segmenter's numbers are (`segmenter_options`). A table is a plain dict with the
-schema's field names.
+`min_parser_version` to state, but for ``output_tensor_groups`` of 1.2.0, and ``custom_metadata``
+of 1.5.0, in which MediaPipe looks for what a segmenter's or a detector's numbers are (`custom`).
+A table is a plain dict with the schema's field names.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ import struct
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
+from numpy.typing import NDArray
 
 IDENTIFIER = b"M001"
-MIN_PARSER_VERSION, WITH_CUSTOM_METADATA = "1.0.0", "1.5.0"
+MIN_PARSER_VERSION, WITH_GROUPS, WITH_CUSTOM_METADATA = "1.0.0", "1.2.0", "1.5.0"
 
 UNKNOWN_FILE, DESCRIPTIONS = 0, 1  # AssociatedFileType
 TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS = 2, 3
 RGB, GRAYSCALE = 1, 2  # ColorSpaceType
 FEATURE_PROPERTIES, IMAGE_PROPERTIES, BOUNDING_BOX_PROPERTIES = 1, 2, 3  # ContentProperties
 NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
+#: BoundingBoxType: left, top, right, bottom, or in the order of an index. The default of
+#: ``coordinate_type`` are fractions.
+BOUNDARIES = 1
 
 # Field name and kind, in slot order. A kind is a scalar, "string", "union" (its table is told by
 # the field `NAME_type` before it), the name of a table, or one of these in brackets for a vector.
@@ -52,6 +57,22 @@ _TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "TensorGroup": (("name", "string"), ("tensor_names", "[string]")),
     "CustomMetadata": (("name", "string"), ("data", "bytes")),
     "ImageSegmenterOptions": (("activation", "byte"), ("min_parser_version", "string")),
+    "ObjectDetectorOptions": (
+        ("min_parser_version", "string"),
+        ("ssd_anchors_options", "SsdAnchorsOptions"),
+        ("tensors_decoding_options", "TensorsDecodingOptions"),
+    ),
+    "SsdAnchorsOptions": (("fixed_anchors_schema", "FixedAnchorsSchema"),),
+    "FixedAnchorsSchema": (("anchors", "[FixedAnchor]"),),
+    "FixedAnchor": tuple((name, "float") for name in ("x_center", "y_center", "width", "height")),
+    "TensorsDecodingOptions": (
+        *((f"num_{what}", "int") for what in ("classes", "boxes", "coords")),
+        *((name, "int") for name in ("keypoint_coord_offset", "num_keypoints")),
+        ("num_values_per_keypoint", "int"),
+        *((f"{side}_scale", "float") for side in "xywh"),
+        ("apply_exponential_on_box_size", "bool"),
+        ("sigmoid_score", "bool"),
+    ),
     "TensorMetadata": (
         ("name", "string"),
         ("description", "string"),
@@ -70,6 +91,11 @@ _TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "FeatureProperties": (),
     "ImageProperties": (("color_space", "byte"), ("default_size", "ImageSize")),
     "ImageSize": (("width", "uint"), ("height", "uint")),
+    "BoundingBoxProperties": (
+        ("index", "[uint]"),
+        ("type", "byte"),
+        ("coordinate_type", "byte"),
+    ),
     "ProcessUnit": (("options_type", "ubyte"), ("options", "union")),
     "NormalizationOptions": (("mean", "[float]"), ("std", "[float]")),
     "Stats": (("max", "[float]"), ("min", "[float]")),
@@ -81,10 +107,15 @@ _TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 _UNIONS = {
-    "content_properties": {1: "FeatureProperties", 2: "ImageProperties"},
+    "content_properties": {
+        FEATURE_PROPERTIES: "FeatureProperties",
+        IMAGE_PROPERTIES: "ImageProperties",
+        BOUNDING_BOX_PROPERTIES: "BoundingBoxProperties",
+    },
     "options": {1: "NormalizationOptions"},
 }
 _SCALARS = {
+    "bool": number_types.BoolFlags,
     "byte": number_types.Int8Flags,
     "ubyte": number_types.Uint8Flags,
     "int": number_types.Int32Flags,
@@ -115,9 +146,41 @@ def decode(data: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
-#: Of MediaPipe's `image_segmenter_metadata_schema.fbs`, which identifies itself so.
-SEGMENTER, SEGMENTER_IDENTIFIER = "SEGMENTER_METADATA", b"V001"
+#: Of MediaPipe's ``image_segmenter_metadata_schema.fbs`` and ``object_detector_…``:
+#: the name under which a file has a table, and that of the table.
+CUSTOM = {
+    "SEGMENTER_METADATA": "ImageSegmenterOptions",
+    "DETECTOR_METADATA": "ObjectDetectorOptions",
+}
+CUSTOM_IDENTIFIER, CUSTOM_VERSION = b"V001", "1.0.0"
+SEGMENTER, DETECTOR = CUSTOM
 ACTIVATIONS = ("none", "sigmoid", "softmax")
+
+
+def custom(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """A CustomMetadata table that holds one of `CUSTOM`."""
+    builder = flatbuffers.Builder(64)
+    table = {**value, "min_parser_version": CUSTOM_VERSION}
+    builder.Finish(_write(builder, CUSTOM[name], table), CUSTOM_IDENTIFIER)
+    return {"name": name, "data": bytes(builder.Output())}
+
+
+def find_custom(graph: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """What `custom` put into a SubGraphMetadata; None where there is none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    for entry in graph.get("custom_metadata", []):
+        data = entry.get("data", b"")
+        if entry.get("name") != name or data[4:8] != CUSTOM_IDENTIFIER:
+            continue
+        try:
+            (root,) = struct.unpack_from("<I", data)
+            return _Reader(data).table(CUSTOM[name], root)
+        except (struct.error, IndexError, TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+    return None
 
 
 def segmenter_options(activation: str) -> dict[str, Any]:
@@ -126,25 +189,16 @@ def segmenter_options(activation: str) -> dict[str, Any]:
     Args:
         activation: one of `ACTIVATIONS`.
     """
-    builder = flatbuffers.Builder(64)
-    table = {"activation": ACTIVATIONS.index(activation), "min_parser_version": "1.0.0"}
-    builder.Finish(_write(builder, "ImageSegmenterOptions", table), SEGMENTER_IDENTIFIER)
-    return {"name": SEGMENTER, "data": bytes(builder.Output())}
+    return custom(SEGMENTER, {"activation": ACTIVATIONS.index(activation)})
 
 
 def segmenter_activation(graph: dict[str, Any]) -> str:
     """What `segmenter_options` say in a SubGraphMetadata; empty where there are none."""
-    for custom in graph.get("custom_metadata", []):
-        data = custom.get("data", b"")
-        if custom.get("name") != SEGMENTER or data[4:8] != SEGMENTER_IDENTIFIER:
-            continue
-        try:
-            (root,) = struct.unpack_from("<I", data)
-            found = _Reader(data).table("ImageSegmenterOptions", root).get("activation", 0)
-        except (struct.error, IndexError, TypeError, OverflowError) as error:
-            raise ValueError(str(error)) from error
-        return ACTIVATIONS[found] if 0 <= found < len(ACTIVATIONS) else ""
-    return ""
+    options = find_custom(graph, SEGMENTER)
+    if options is None:
+        return ""
+    found = options.get("activation", 0)
+    return ACTIVATIONS[found] if 0 <= found < len(ACTIVATIONS) else ""
 
 
 def _write(builder: Any, table: str, value: dict[str, Any]) -> int:
@@ -183,13 +237,42 @@ def _write_child(builder: Any, kind: str, value: Any) -> int:
     if item in _SCALARS:
         builder.StartVector(4, len(value), 4)
         for number in reversed(value):
-            builder.PrependFloat32(number)
+            builder.Prepend(_SCALARS[item], number)
         return int(builder.EndVector())
+    if isinstance(value, np.ndarray):
+        return _write_rows(builder, value)
     offsets = [_write_child(builder, item, v) for v in value]
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
     return int(builder.EndVector())
+
+
+def _write_rows(builder: Any, rows: NDArray[np.float32]) -> int:
+    """Writes a vector of tables that have nothing but floats, one table for each row.
+
+    All at once: one by one, the anchors of the largest detectors take half a minute. The vector is
+    followed by the tables, and those by the list of their fields, which is the same for all.
+    """
+    count, columns = rows.shape
+    size = 4 + 4 * columns
+    starts = 4 * count + size * np.arange(count)
+    end = 4 * count + size * count
+    tables = np.empty((count, 1 + columns), np.int32)
+    tables[:, 0] = starts - end
+    tables[:, 1:] = np.ascontiguousarray(rows, np.float32).view(np.int32)
+    fields = [4 + 2 * columns, size, *range(4, size, 4)]
+    parts = (
+        np.array([count], np.uint32),
+        (starts - 4 * np.arange(count)).astype(np.uint32),
+        tables,
+        np.array(fields + [0] * (len(fields) % 2), np.uint16),
+    )
+    block = b"".join(part.tobytes() for part in parts)
+    builder.Prep(4, len(block))
+    builder.head -= len(block)
+    builder.Bytes[builder.head : builder.head + len(block)] = block
+    return int(builder.Offset())
 
 
 class _Reader:

@@ -37,6 +37,7 @@ VERSIONS: dict[str, dict[str, int]] = {
     "ARG_MAX": {"float32": 1, "int8": 2},
     "CAST": {"int32": 1},
     "QUANTIZE": {"int8": 1, "uint8": 1, "int16": 2},  # by the type of its output
+    "TFLite_Detection_PostProcess": {"float32": 1},
     "DEQUANTIZE": {"uint8": 1, "int8": 2, "int16": 3, "float16": 3},
 }
 

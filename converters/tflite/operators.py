@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.converters.resizes import class_dtype
+from edgekit.converters.tflite.detections import SIGNATURE, encode_options, outputs_of
 from edgekit.converters.tflite.op_versions import VERSIONS
 from edgekit.converters.tflite.rows import CLASS_TYPES, OPERATORS, has_same_padding, operator_of
 from edgekit.converters.tflite.values import (
@@ -35,6 +36,7 @@ from edgekit.converters.tflite.values import (
 )
 from edgekit.errors import EdgekitError
 from edgekit.networks import nodes
+from edgekit.networks.detection.layer import options_of
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Array, Node, WeightedNode, WindowNode, row_of
 from edgekit.networks.quantization import integers
@@ -76,13 +78,34 @@ class _Walk:
         source = own if own.dtype == io else in_type(own, io, f"_{io}")
         self.convert(source, own)
         self.values[graph.input] = own
+        results: dict[str, Value] = {}
         for node in graph.nodes:
             if isinstance(node, nodes.Flatten) and self.is_flattened_by_reader(node):
                 self.values[node.name] = self.values[node.inputs[0]]
+            elif isinstance(node, nodes.DetectionPostProcess):
+                results |= self.boxes(node)
             else:
                 self.node(node)
-        results = {name: self.result(name, io) for name in graph.outputs}
+        for name in graph.outputs:
+            if name not in graph.float_tensors:
+                results[name] = self.result(name, io)
         return Operations(tuple(self.steps), source, results)
+
+    def boxes(self, node: nodes.DetectionPostProcess) -> Mapping[str, Value]:
+        """Notes the operator that ends a detector; returns what it gives."""
+        (name,) = node.weight_names()
+        anchors = constant(name, self.graph.weights[name])
+        first, *more = outputs_of(node)
+        step = Operation(
+            operator=operator_of(node),
+            version=VERSIONS[operator_of(node)]["float32"],
+            inputs=(*(self.in_float(self.values[source]) for source in node.inputs), anchors),
+            output=first,
+            options=encode_options(options_of(self.graph, node)),
+            more=tuple(more),
+        )
+        self.steps.append(step)
+        return dict(zip(SIGNATURE, step.outputs, strict=True))
 
     def result(self, name: str, io: str) -> Value:
         """An output of the network as one of the file."""

@@ -65,7 +65,7 @@ def _all_values(operations: Operations) -> list[Value]:
     """Every tensor once, in the order of the operators."""
     found = {operations.source.name: operations.source}
     for step in operations.steps:
-        found |= {value.name: value for value in (*step.inputs, step.output)}
+        found |= {value.name: value for value in (*step.inputs, *step.outputs)}
     return list(found.values())
 
 
@@ -187,8 +187,10 @@ class _Model:
         operator = api.OperatorT()
         operator.opcodeIndex = codes[step.operator, step.version]
         operator.inputs = [self.places[value.name] for value in step.inputs]
-        operator.outputs = [self.places[step.output.name]]
-        if step.options is not None:
+        operator.outputs = [self.places[value.name] for value in step.outputs]
+        if isinstance(step.options, bytes):
+            operator.customOptions = np.frombuffer(step.options, np.uint8)
+        elif step.options is not None:
             kind = type(step.options).__name__.removesuffix("T")
             operator.builtinOptionsType = getattr(api.BuiltinOptions, kind)
             operator.builtinOptions = step.options
@@ -199,7 +201,7 @@ class _Model:
         signature = api.SignatureDefT()
         signature.signatureKey = SIGNATURE
         signature.inputs = [self._entry(SIGNATURE_INPUT, self.operations.source)]
-        # Outputs have the names that the network gives them, whatever the types of the file's ends.
+        # Those of the network, whatever the types of the file's ends.
         results = self.operations.results.items()
         signature.outputs = [self._entry(name, value) for name, value in results]
         return signature
@@ -212,7 +214,9 @@ class _Model:
 
 def _code(operator: str, version: int) -> Any:
     code = schema().OperatorCodeT()
-    code.builtinCode = getattr(schema().BuiltinOperator, operator)
+    code.builtinCode = getattr(schema().BuiltinOperator, operator, schema().BuiltinOperator.CUSTOM)
+    if code.builtinCode == schema().BuiltinOperator.CUSTOM:
+        code.customCode = operator
     # Readers older than the second field know the codes up to 127 alone.
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     code.version = version

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.converters.tflite.detections import POST_PROCESS
 from edgekit.converters.tflite.file import schema
 from edgekit.converters.tflite.values import Value, constant
 from edgekit.networks import nodes
@@ -201,5 +202,6 @@ OPERATORS: dict[type[Node], Row] = {
         # has it. What int16 stands for is exact in float32.
         instead={"int8": "uint8", "int16": "float32"},
     ),
+    nodes.DetectionPostProcess: Row(POST_PROCESS),
     nodes.ArgMax: Row("ARG_MAX", _arg_max, _channel_axis, instead={"int16": "float32"}),
 }

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgekit.converters.tflite.detections import POST_PROCESS
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 
 #: Where an operator has its weights, and where what they are multiplied with.
@@ -62,7 +63,7 @@ def scheme(model: TFLiteModel) -> str:
     found = {one.scheme for one in weights}
     if _is_weights_alone(found, weights):
         return next(name for name in found if name != "fp32")
-    computing = (op for op in model.operators if op.name not in _BORDERS)
+    computing = (op for op in model.operators if op.name not in (*_BORDERS, POST_PROCESS))
     inside = {model.tensors[i].dtype for op in computing for i in op.outputs}
     if found and found <= {"w8a8-static", "fp32"} and inside >= {"int8", "float32"}:
         return "mixed"  # also where no operator with weights shows it

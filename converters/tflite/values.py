@@ -51,11 +51,12 @@ class Operation:
     """An operator of the file.
 
     Attributes:
-        operator: the schema's name such as "CONV_2D".
+        operator: the schema's name such as "CONV_2D", or that of a custom operator.
         version: the lowest that knows these types.
         inputs: in the operator's order.
         output: what it writes.
-        options: the schema's table of options, or None.
+        options: the schema's table of options, the bytes of a custom operator's, or None.
+        more: what it writes behind that.
     """
 
     operator: str
@@ -63,6 +64,12 @@ class Operation:
     inputs: tuple[Value, ...]
     output: Value
     options: Any = None
+    more: tuple[Value, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """All that it writes, in the operator's order."""
+        return (self.output, *self.more)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Operations:
     Attributes:
         steps: in the order of execution.
         source: the file's input.
-        results: the file's outputs by what the network calls them, in its order.
+        results: the file's outputs in their order, by what the file's signature calls them: as the
+            network does, but for boxes.
     """
 
     steps: tuple[Operation, ...]

@@ -46,7 +46,9 @@ def convert(
     Returns:
         The file's contents: batch 1, NHWC input; out come logits, NHWC where they are maps, or
         classes, which are int32, or uint8 behind a resize; of several outputs the rows of each,
-        [1, rows, columns], in the Graph's order. The same Graph gives the same bytes.
+        [1, rows, columns], in the Graph's order; or boxes, classes, scores and their number
+        (`edgekit.converters.tflite.detections.OUTPUTS`), float32 whatever ``io`` is. The same Graph
+        gives the same bytes.
 
     Raises:
         UsageError: the type does not exist, or does not fit the network.
@@ -114,7 +116,7 @@ def _check(graph: Graph, io: str, half: bool) -> None:
     types = {
         name: graph.quant[name].dtype if name in graph.quant else "float32"
         for name in (graph.input, *graph.outputs)
-        if name not in graph.class_tensors
+        if name not in graph.class_tensors | graph.float_tensors
     }
     for name, dtype in types.items():
         if io not in ENDS[dtype]:

@@ -57,7 +57,8 @@ class Classifier(Runnable, Protocol):
             Logits, float32 [n, classes], or [n, height, width, classes] of a segmenter, whatever
             the layout in the file; or the classes that it chose, integers [n, height, width] or
             [n, height, width, 1]; or of several outputs that are rows, as many of each, all
-            columns in the file's order, float32 [n, rows, columns].
+            columns in the file's order, float32 [n, rows, columns]; or boxes, as `join_boxes` has
+            them.
         """
 
 
@@ -100,6 +101,26 @@ def answer_in_reals(
         return join_rows([dequantize(raw, end.scale, end.zero_point) for raw, end in pairs])
     answer = answer_of(outputs[0], channels_first=False)
     return dequantize(answer, ends[0].scale, ends[0].zero_point)
+
+
+def join_boxes(
+    boxes: npt.NDArray[Any], classes: npt.NDArray[Any], scores: npt.NDArray[Any], count: float
+) -> npt.NDArray[np.float32]:
+    """One photo's boxes from what TFLite's detection operator gives.
+
+    Args:
+        boxes: float [rows, 4]: top, left, bottom, right.
+        classes: float [rows].
+        scores: float [rows].
+        count: rows that mean something; what is in those behind them is left from other photos.
+
+    Returns:
+        float32 [rows, 6]: top, left, bottom, right in fractions of the input, score and class
+        index; zeros in the rows behind ``count``.
+    """
+    rows = np.concatenate([boxes, scores[:, None], classes[:, None]], axis=1).astype(np.float32)
+    rows[int(count) :] = 0
+    return rows
 
 
 def answer_of(output: npt.NDArray[Any], *, channels_first: bool) -> npt.NDArray[Any]:

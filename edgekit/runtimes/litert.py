@@ -13,13 +13,20 @@ import numpy.typing as npt
 from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.runtimes.base import WARM_SECONDS, answer_in_reals, check_pixels, measure
+from edgekit.runtimes.base import (
+    WARM_SECONDS,
+    answer_in_reals,
+    check_pixels,
+    join_boxes,
+    measure,
+)
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
@@ -41,7 +48,8 @@ class LiteRT:
 
     Args:
         path: the model: one input [1, height, width, 3]; its first output is the answer, a score
-            per class or a map, or all of them are where they are rows.
+            per class or a map, or all of them are where they are rows, or those of TFLite's
+            detection operator, in whatever order.
         preprocessing: how float values are normalised.
         threads: of LiteRT's kernels.
         kernels: "xnnpack" (LiteRT's default), "builtin" or "reference".
@@ -73,7 +81,10 @@ class LiteRT:
         model = tflite_file.read(path)
         refuse(path, photo_problem(model))
         self.input = model.tensors[model.inputs[0]]
-        self.outputs = answers_of([model.tensors[index] for index in model.outputs])
+        self._boxes = find_post_process(model)
+        answers = answers_of([model.tensors[index] for index in model.outputs])
+        written = self._boxes.outputs if self._boxes else ()
+        self.outputs = tuple(model.tensors[index] for index in written) or answers
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
@@ -113,6 +124,8 @@ class LiteRT:
         self.set_input(fed)
         self.invoke()
         raw = [self._interpreter.get_tensor(end.index) for end in self.outputs]
+        if self._boxes:
+            return join_boxes(*(found[0] for found in raw))
         return answer_in_reals(raw, self.outputs)
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:

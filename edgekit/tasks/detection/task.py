@@ -87,14 +87,14 @@ class Detection(Task):
         return LEARNING
 
     def find_splits(self, wanted: Wanted) -> Splits:
-        from edgekit.data.boxes.splits import load_boxed_splits
+        from edgekit.data.boxes.splits import load_box_splits
 
-        return load_boxed_splits(wanted)
+        return load_box_splits(wanted)
 
     def fingerprint(self, wanted: Wanted) -> str:
-        from edgekit.data.boxes.splits import fingerprint_boxed
+        from edgekit.data.boxes.splits import fingerprint_boxes
 
-        return fingerprint_boxed(wanted)
+        return fingerprint_boxes(wanted)
 
     def labels(self, photos: PhotoSet, preprocessing: Preprocessing) -> NDArray[Any]:
         """The boxes of each photo, and where the photo is in the input: an object array [n]."""
