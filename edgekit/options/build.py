@@ -56,7 +56,7 @@ class BuildOptions(  # the fields of the last group come first
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
         # As text: a path would change the command of a shard.
-        for name in ("data", "val", "calibration", "unlabelled", "weights"):
+        for name in ("data", "photos", "val", "calibration", "unlabelled", "weights"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, str(value))
         for name in REPEATED:

@@ -90,6 +90,9 @@ class DataOptions:
         "train-{000..146}.tar, pipe:COMMAND. [built-in shapes]",
         PHOTOS,
     )
+    photos: str | None = option(
+        None, "The folder of the photos, where --data is a file of their annotations.", "FOLDER"
+    )
     val: str | None = option(
         None, "Validation photos, likewise. [a fifth of --data, split by name]", PHOTOS
     )

@@ -57,6 +57,7 @@ def _check(options: BuildOptions, recipe: Recipe) -> None:
         "mixup": recipe.mixup > 0,
         "cutmix": recipe.cutmix > 0,
         "noisy-student": isinstance(recipe, StudentRecipe),
+        "--photos": options.photos is not None,
     }
     for name, reason in task.lacking.items():
         if asked[name]:

@@ -218,7 +218,12 @@ def _first_stages(
     resolution = options.resolution or usual
     data = Data(
         sources=Sources(
-            options.data, options.val, options.calibration, options.unlabelled, spec.task
+            options.data,
+            options.val,
+            options.calibration,
+            options.unlabelled,
+            spec.task,
+            options.photos,
         ),
         calibration_count=options.calibration_count,
         seed=options.seed,

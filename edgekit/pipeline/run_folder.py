@@ -46,6 +46,8 @@ def choose_folder(options: BuildOptions) -> Path:
 def _wanted(options: BuildOptions) -> dict[str, str | None]:
     """What makes two builds the same run; the rest only changes some of its stages."""
     paths = {"data": options.data, "val": options.val}
+    if options.photos is not None:  # which no older run has
+        paths["photos"] = options.photos
     named = options.start in ("none", "imagenet")
     return {
         "model": options.spec.name,

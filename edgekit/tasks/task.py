@@ -225,7 +225,7 @@ class Task(ABC):
         outputs: what files of the task may end with, the default first.
         recipes: how its networks are trained where nothing else is asked for.
         lacking: what options ask for that it does not have (``embedding``, ``mixup``, ``cutmix``,
-            ``noisy-student``), each with the reason.
+            ``noisy-student``, ``--photos``), each with the reason.
     """
 
     name: str

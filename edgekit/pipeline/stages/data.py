@@ -18,13 +18,17 @@ from edgekit.tasks.registry import find_task
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a task's photos are; without ``data``, they are the built-in ones."""
+    """Where a task's photos are; without ``data``, they are the built-in ones.
+
+    ``photos`` is the folder of the photos where ``data`` is a file of their annotations.
+    """
 
     data: str | None = None
     val: str | None = None
     calibration: str | None = None
     unlabelled: str | None = None
     task: str = DEFAULT_TASK
+    photos: str | None = None
 
     def state(self) -> tuple[str, str | None]:
         """What tells these photos from others, without reading them.
@@ -37,7 +41,7 @@ class Sources:
 
     def wanted(self, **more: Any) -> Wanted:
         """What is asked of the task, with other fields of `Wanted`."""
-        return Wanted(self.data, self.val, self.calibration, **more)
+        return Wanted(self.data, self.val, self.calibration, photos=self.photos, **more)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Classification(Task):
     page = ClassificationPage()
     model_type = "Classification"
     device_program = Path(__file__).with_name("device_program.py")
+    lacking = MappingProxyType({"--photos": "photos are in the folders of their classes"})
 
     @property
     def learning(self) -> Learning:

@@ -74,6 +74,7 @@ class Segmentation(Task):
             "embedding": "a decoder has a map for each size, and no vector",
             "mixup": "a pixel of a mask has one class; cutmix pastes masks with their photos",
             "noisy-student": "it chooses photos by their one label",
+            "--photos": "photos and masks are both in the folder of --data",
         }
     )
 
