@@ -27,6 +27,7 @@ from edgekit.targets.measure.device import Job, Measured
 from edgekit.targets.measure.isolated import Delegate
 from edgekit.targets.measure.method import Method
 from edgekit.targets.measure.photos import Photos
+from edgekit.targets.measure.raw import dequantize
 from edgekit.targets.schemes import scheme_of
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
@@ -76,13 +77,13 @@ def measure(
         )
         problems += error
         reference = found
-        devices.append(_device(HOST, found, error, photos, found))
+        devices.append(_device(HOST, found, error, job, photos, found))
         places.remove(HOST)
     for url, (found, error) in zip(
         places, _all(places, len(devices), job, method, console), strict=True
     ):
         problems += error
-        devices.append(_device(url, found, error, photos, reference))
+        devices.append(_device(url, found, error, job, photos, reference))
     return _document(job, photos, devices), problems
 
 
@@ -140,6 +141,7 @@ def _device(
     url: str,
     found: Measured | None,
     errors: Sequence[EdgekitError],
+    job: Job,
     photos: Photos,
     reference: Measured | None,
 ) -> Device:
@@ -165,6 +167,7 @@ def _device(
                 photos.truth,
                 _host_s(reference, delegate),
                 task=photos.task,
+                in_reals=partial(dequantize, job.model),
                 preprocessing=photos.preprocessing,
             )
             for delegate, outputs in found.outputs.items()
@@ -188,6 +191,7 @@ def compare(
     reference: npt.NDArray[Any] | None,
     *,
     task: str = DEFAULT_TASK,
+    in_reals: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda raw: raw,
     preprocessing: Preprocessing | None = None,
 ) -> Accuracy:
     """Compares a device's raw outputs with the labels and with the host's outputs.
@@ -199,10 +203,14 @@ def compare(
         truth: labels of the task.
         reference: the host's outputs.
         task: what they are for; empty where nothing is known: then outputs alone are compared.
+        in_reals: what raw outputs stand for.
         preprocessing: of the photos, for a task that needs it.
     """
     of = find_task(task or DEFAULT_TASK)
-    keep = partial(of.keep, preprocessing=preprocessing)
+
+    def keep(raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return of.keep(in_reals(raw), preprocessing)
+
     agreement = differing = largest = None
     if reference is not None:
         apart = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))

@@ -23,7 +23,7 @@ from edgekit.networks.nodes import (
     FullyConnected,
     WeightedNode,
 )
-from edgekit.networks.passes import expand_activations
+from edgekit.networks.passes import expand_activations, expand_sums
 from edgekit.system.text import NOTHING, milliseconds, size
 from edgekit.targets.edgetpu.memory import Kernel, Layer, Memory
 from edgekit.targets.edgetpu.passes import prepare
@@ -71,7 +71,8 @@ def costs(spec: ModelSpec, resolution: int | None = None) -> Costs:
         spec: the variant.
         resolution: side of its input in pixels; its own by default.
     """
-    graph = expand_activations(build_graph(spec, seed=None, resolution=resolution))
+    graph = build_graph(spec, seed=None, resolution=resolution)
+    graph = expand_activations(expand_sums(graph))
     problem = None
     try:
         graph = prepare(graph)

@@ -150,7 +150,7 @@ def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) 
         answer = _classes_of_pixels(model, metadata, task)
     elif metadata.task == "embed":
         answer = [*_real(model), "print(scores.shape, scores)  # the embedding"]
-    elif not task.name:
+    elif not task.name or task.rows is not None:
         answer = list(_SHAPES)
     else:
         answer = [*_real(model), *_named(path, data, model, metadata, task)]
@@ -277,11 +277,13 @@ def _split_any(raw: bytes) -> list[str]:
 
 
 def _fitted(model: TFLiteModel, metadata: Metadata, task: FileTask) -> FittedLabels:
-    """The labels of a classifier's output, or of a segmenter's pixels."""
+    """The labels of a classifier's output, of a segmenter's pixels, or of a detector's places."""
     if task.map is not None:
         fitted = FittedLabels(metadata.labels)
         if task.map.classes is not None:
             fitted = fit_labels(metadata.labels, task.map.classes)
+    elif task.rows is not None:
+        fitted = fit_labels(metadata.labels, task.rows.columns[-1])
     else:
         single = len(model.outputs) == 1
         classes = count_classes(model.tensors[model.outputs[0]]) if single else None

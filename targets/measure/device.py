@@ -25,8 +25,9 @@ from edgekit.targets.devices.hosts import Host
 from edgekit.targets.devices.send import send
 from edgekit.targets.doctor import examine as doctor
 from edgekit.targets.doctor.examine import Facts, Python
-from edgekit.targets.measure.isolated import CHILD, Delegate, check_python_has, failure, raw_outputs
+from edgekit.targets.measure.isolated import CHILD, Delegate, check_python_has, failure
 from edgekit.targets.measure.journal import Journal
+from edgekit.targets.measure.raw import answer_outputs, raw_outputs
 from edgekit.targets.measure.throttling import find_throttling
 
 Progress = Callable[[str, int, int], None]
@@ -97,7 +98,7 @@ class Measured:
         facts: what it is.
         how: what ran the model there, in words.
         latency: by step, the figures in milliseconds and bytes, see `figures`.
-        outputs: by delegate, the raw outputs [n, classes].
+        outputs: by delegate, the raw outputs [n, classes], or as `raw_outputs` has them.
         problems: what went wrong in a step; the others are there.
     """
 
@@ -318,6 +319,7 @@ class _Run:
         return {
             "model": "model.tflite",
             "shape": [1 if step.kind == LATENCY else count - first, *shape],
+            "outputs": len(answer_outputs(job.model)),
             "pixels": "photos.bin",
             "first": first,
             "table": None if job.table is None else job.table.tolist(),

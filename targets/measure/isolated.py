@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import queue
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from edgekit.system import processes as child
 from edgekit.system.paths import StrPath
 from edgekit.targets import registry
 from edgekit.targets.delegates import DelegateLibrary
+from edgekit.targets.measure.raw import answer_outputs, dequantize, raw_outputs
 
 CHILD = Path(__file__).with_name("agent.py")
 BUILT_IN = ("none", "xnnpack", "gpu")
@@ -128,8 +128,9 @@ class Answer:
     """What came of a run.
 
     Attributes:
-        scores: the first output, dequantized by (q - zero_point) * scale: float32 [n, classes], or
-            of a segmenter [n, height, width, classes], or its classes, integers [n, height, width].
+        scores: the answer, dequantized by (q - zero_point) * scale: float32 [n, classes], or
+            of a segmenter [n, height, width, classes], or its classes, integers [n, height, width],
+            or of several outputs that are rows all columns, [n, rows, columns].
         latency: milliseconds ``delegate`` (open the device), ``load`` (the file, and plan its
             memory), ``first`` run, and ``median``, ``p5`` and ``p95`` of the ``n`` repeated runs;
             a run is the invocation, without copying input and output.
@@ -198,7 +199,8 @@ def run(
     """Answers for photos in a process of its own: one run each, then more on the first.
 
     Args:
-        path: the model: one input [1, height, width, 3]; its first output is the answer.
+        path: the model: one input [1, height, width, 3]; its first output is the answer, or all
+            of them are where they are rows.
         batch: uint8 [n, height, width, 3], RGB.
         delegate: XNNPACK unless given.
         preprocessing: how float values are normalised; by default as the file says.
@@ -221,6 +223,7 @@ def run(
     request = {
         "model": str(Path(path).resolve()),
         "shape": batch.shape,
+        "outputs": len(answer_outputs(model)),
         "table": None if table is None else table.tolist(),
         "library": delegate.path,
         "options": delegate.options,
@@ -260,7 +263,7 @@ def converse(
 
     Returns:
         ``{"result": ...}`` or ``{"error": kind, "cause": text}``, and with it ``outputs``, the
-        bytes of the first output for each photo.
+        bytes of the answer for each photo.
 
     Raises:
         DeviceError: it hung with an accelerator.
@@ -326,36 +329,6 @@ def check_python_has(delegate: Delegate) -> None:
             cause="no package of a TFLite runtime brings it",
             hint="edgekit bench MODEL_FILE --device URL --benchmark-binary FILE",
         )
-
-
-def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any]:
-    """The first output of a model for each photo as the runtime gave it.
-
-    Returns:
-        [n, classes], or of maps [n, height, width, classes] and [n, height, width].
-
-    Raises:
-        UsageError: it holds no numbers.
-    """
-    output = model.tensors[model.outputs[0]]
-    try:
-        dtype = np.dtype(output.dtype)
-    except TypeError as error:
-        raise UsageError(f"the model's output is {output.dtype}, which is not read") from error
-    rows = np.stack([np.frombuffer(one, dtype) for one in outputs])
-    shape, count = output.shape[1:], rows.shape[1]
-    is_map = len(shape) > 1 and count == math.prod(shape) and max(shape) != count
-    return rows.reshape(len(rows), *shape) if is_map else rows
-
-
-def dequantize(model: TFLiteModel, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What raw outputs mean: (q - zero_point) * scale; of a map, classes as they are; or floats."""
-    output = model.tensors[model.outputs[0]]
-    if output.scale is None:
-        is_classes = raw.ndim > 2 and raw.dtype.kind in "iu"
-        return raw if is_classes else raw.astype(np.float32)
-    steps = raw.astype(np.float32) - np.float32(output.zero_point or 0)
-    return np.asarray(steps * np.float32(output.scale))
 
 
 def _read(answer: dict[str, Any], model: TFLiteModel, photos: int) -> Answer:

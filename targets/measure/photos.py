@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,15 @@ def load_photos(
     if height != width and task.name:
         raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
     note = None if task.name else f"{path.name} is no image classifier: {task.problem}"
+    if data is not None and task.rows is not None:
+        note = "photos in folders have no boxes: answers are compared with the host's alone"
     if data is None:
         return Photos("test picture", draw(height, width)[None], task=task.name, note=note)
     how = preparation(metadata, height, task.name or DEFAULT_TASK)
     if task.map is not None:
         return _masked(path, Path(data), limit, how, metadata, progress)
-    return _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
+    found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
+    return replace(found, task=task.name) if task.rows is not None else found
 
 
 def _masked(

@@ -27,8 +27,8 @@ from edgekit.targets.measure.device import (
     journal_path,
     plan,
 )
-from edgekit.targets.measure.isolated import raw_outputs
 from edgekit.targets.measure.journal import Journal
+from edgekit.targets.measure.raw import raw_outputs
 from edgekit.targets.measure.throttling import find_throttling
 
 SENSE_S = 2.0  # between two looks at the sensors, each a program that is started there

@@ -28,6 +28,7 @@ from edgekit.targets.measure.benchmark_model.output import (
     parse_latency,
     unstarted,
 )
+from edgekit.targets.measure.raw import answer_outputs
 
 CHUNK = 4 * 2**20  # bytes of photos that go to the host at a time
 TIMEOUT_S = 60.0
@@ -165,7 +166,8 @@ class Benchmark:
             timeout_s: how many seconds a photo may take.
 
         Yields:
-            The index of a photo, and the model's first output for it: flat, in its own type.
+            The index of a photo, and the model's answer for it: flat, in its own type; of several
+            outputs that are rows one behind the other.
 
         Raises:
             UsageError: the pixels are not of the model's size, or there is no such delegate.
@@ -190,7 +192,7 @@ class Benchmark:
     def _run_chunk(
         self, chunk: _Chunk, data: bytes, command: list[str], delegate: str, timeout_s: float
     ) -> Iterator[npt.NDArray[Any]]:
-        """Gives the first output for each photo of a chunk."""
+        """Gives the answer for each photo of a chunk."""
         outputs = [self.model.tensors[index] for index in self.model.outputs]
         size = sum(map(_nbytes, outputs))
         with tempfile.TemporaryDirectory() as here:
@@ -216,8 +218,10 @@ class Benchmark:
                 cause=f"{len(written)} bytes, not {size * chunk.photos}",
             )
         for photo in range(chunk.photos):
-            first = written[photo * size :][: _nbytes(outputs[0])]
-            yield np.frombuffer(first, _dtype(outputs[0]))
+            answers = answer_outputs(self.model)
+            first = written[photo * size :][: sum(map(_nbytes, answers))]
+            alike = len({answer.dtype for answer in answers}) == 1
+            yield np.frombuffer(first, _dtype(answers[0]) if alike else np.uint8)
 
     def _check_chunk(
         self, chunk: _Chunk, ran: Ran, size: int, delegate: str, timeout_s: float

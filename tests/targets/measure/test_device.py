@@ -27,7 +27,8 @@ from edgekit.targets.devices.open import open_host
 from edgekit.targets.doctor.examine import Facts
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.device import Job, Step, measure, thread_counts
-from edgekit.targets.measure.isolated import Delegate, dequantize
+from edgekit.targets.measure.isolated import Delegate
+from edgekit.targets.measure.raw import dequantize
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3)).astype(np.uint8)
 LONG = {"runs": 10**9, "seconds": 60.0}  # a step that is not over when something happens
