@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 
 import edgekit
+from edgekit.data.boxes.anchors import Anchors
 from edgekit.errors import UsageError
 from edgekit.model import Model
+from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.segmentation.decoders import UNet
@@ -118,6 +121,23 @@ def test_a_decoder_is_given_by_its_channels_or_as_a_record():
     assert short.graph.nodes == whole.graph.nodes
     with pytest.raises(UsageError, match="how many classes unet-b0 has"):
         edgekit.load("unet-b0", None)
+
+
+def test_a_detector_gives_boxes_and_logits_of_its_anchors_and_its_backbones_maps():
+    decoder = EfficientDet(16, 1, 1, "sum", Anchors(3.0))
+    model = edgekit.load("det-lite0", None, classes=2, resolution=64, decoder=decoder)
+    assert (model.graph.name, spec_of(model.graph).decoder) == ("det-lite0", decoder)
+    assert model.preprocessing.anchors == decoder.anchors
+    x = model.photo(Image.new("RGB", (90, 60), (200, 30, 30)))
+    with torch.inference_mode():
+        assert model(x).shape == (1, decoder.anchors.count(64, 64), 4 + 2)
+        maps = model.features(x)
+    assert [one.shape[-1] for one in maps] == [32, 16, 8, 4, 2]
+    assert model.strides == (2, 4, 8, 16, 32)
+    with pytest.raises(UsageError, match="gives no embedding"):
+        model.embed(x)
+    on_another = edgekit.load("es", None, classes=2, resolution=64, decoder=decoder)
+    assert on_another.graph.name == "det-es"
 
 
 def test_an_unknown_variant():

@@ -1,6 +1,6 @@
-"""Names of Google's EfficientDets: TensorFlow 1 checkpoints, and Keras' HDF5 files.
+"""Names of Google's EfficientDets: TensorFlow's checkpoints, 1 and 2, and Keras' HDF5 files.
 
-Source: google/automl 6a54c87, ``efficientdet/tf2/efficientdet_keras.py``. Both have the same names.
+Source: google/automl 6a54c87, ``efficientdet/tf2/efficientdet_keras.py``. All have the same names.
 A checkpoint of a training has a moving average of every variable, as a classifier's has
 (`edgekit.converters.weights.tf1`).
 """

@@ -18,6 +18,7 @@ import numpy as np
 
 from edgekit.converters.weights.file import WeightFile, reading
 from edgekit.converters.weights.hdf5 import open_hdf5, open_keras
+from edgekit.converters.weights.tf2 import OBJECTS, variable_names
 from edgekit.converters.weights.torch_checkpoint import check_archive, open_torch
 from edgekit.errors import UsageError
 from edgekit.networks.nodes import Array
@@ -25,7 +26,7 @@ from edgekit.system.extras import import_optional, require
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
-_CHECKPOINT = "a TensorFlow 1 checkpoint"
+_CHECKPOINT = "a TensorFlow checkpoint"
 KNOWN_FORMATS = f"safetensors, .pth, .h5, .weights.h5, .keras, or {_CHECKPOINT}"
 
 
@@ -59,8 +60,8 @@ def open_weights(path: StrPath, *, limit: int, advice: Advice = PYTHON) -> Itera
     """Opens a file, or a folder with one TensorFlow checkpoint.
 
     Args:
-        path: safetensors, torch, HDF5 or ``.keras``, or a TensorFlow 1 checkpoint (its prefix,
-            one of its files, or its folder).
+        path: safetensors, torch, HDF5 or ``.keras``, or a TensorFlow checkpoint (its prefix, one of
+            its files, or its folder).
         limit: the most bytes that a compressed member may have once it is inflated.
         advice: what hints name.
 
@@ -172,14 +173,18 @@ def _open_checkpoint(prefix: Path) -> WeightFile:
         try:
             reader = tf.train.load_checkpoint(str(prefix))
             shapes = {n: tuple(s) for n, s in reader.get_variable_to_shape_map().items()}
+            keys = {name: name for name in shapes}
+            if OBJECTS in shapes:
+                keys = variable_names(reader.get_tensor(OBJECTS))
         except tf.errors.OpError as error:
             raise ValueError(error.message) from error
 
     def fetch(name: str) -> Array:
         try:
             with native_quiet():
-                return np.asarray(reader.get_tensor(name))
+                return np.asarray(reader.get_tensor(keys[name]))
         except tf.errors.OpError as error:
             raise ValueError(error.message) from error
 
-    return WeightFile(prefix, "tf1", shapes, fetch)
+    found = {name: shapes[key] for name, key in keys.items() if key in shapes}
+    return WeightFile(prefix, "tf1", found, fetch)

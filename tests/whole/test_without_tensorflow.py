@@ -131,7 +131,7 @@ def test_a_checkpoint_ends_with_3_and_the_command(plain, checkpoint, tmp_path, w
     code, out, err = plain(*(word.format(checkpoint) for word in words))
     assert (code, out) == (3, "")
     assert err.splitlines() == [
-        "error: a TensorFlow 1 checkpoint needs the package tensorflow",
+        "error: a TensorFlow checkpoint needs the package tensorflow",
         "cause: it is not installed",
         INSTALL,
     ]

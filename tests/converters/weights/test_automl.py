@@ -1,21 +1,18 @@
 """Weights of Google's own detectors: a checkpoint with moving averages, and Keras' file."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from narrow import narrow
+from google_detectors import network, variables
 from places import SHARED
 from prerequisites import needs
-from state_dicts import assert_same, to_tensorflow
+from state_dicts import assert_same
 
 from edgekit.converters.weights import automl
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.naming import Request
 from edgekit.errors import UsageError
-from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.scaling import scale_spec
@@ -67,35 +64,10 @@ def test_raw_weights_are_read_where_they_are_wanted(spec):
         np.testing.assert_allclose(raw[name], 0.9 * array + 0.01, rtol=1e-5, atol=1e-6)
 
 
-DECODER = EfficientDet(16, 2, 1)
-
-
-def variables(graph, backbone="efficientnet-b0/"):
-    """What a checkpoint holds, with a scalar for each edge."""
-    found = to_tensorflow(graph, automl.names(graph, backbone))
-    edges = {name: found.pop(name) for name in list(found) if name.endswith("/WSM")}
-    for name, values in edges.items():
-        for number, value in enumerate(values):
-            found[f"{name}_{number}" if number else name] = np.float32(value)
-    return found
-
-
 def opened(found):
     shapes = {name: np.shape(array) for name, array in found.items()}
     file = WeightFile(ORACLE, "tf1", shapes, lambda name: found[name])
     return automl.SOURCE.view(file)
-
-
-def network(name="b0", **changes):
-    spec = narrow(name).with_decoder(replace(DECODER, **changes))
-    graph = build_graph(spec, classes=3, resolution=32, seed=5)
-    rng = np.random.default_rng(0)
-    edges = {
-        name: rng.normal(size=array.shape).astype(np.float32)
-        for name, array in graph.weights.items()
-        if name.endswith("/weights")
-    }
-    return spec, replace(graph, weights={**graph.weights, **edges})
 
 
 def test_the_weights_of_a_sum_are_one_tensor_in_the_order_of_their_numbers():
