@@ -71,7 +71,9 @@ def labelled(*photos, size=(100, 100)):
     truths = np.empty(len(photos), object)
     width, height = size
     for photo, rows in enumerate(photos):
-        corners = [[row[0] * height, row[1] * width, row[2] * height, row[3] * width] for row in rows]
+        corners = [
+            [row[0] * height, row[1] * width, row[2] * height, row[3] * width] for row in rows
+        ]
         boxes = make_boxes(corners, [int(row[4]) for row in rows])
         truths[photo] = Truth(boxes, place(size, 64, "stretch"))
     return truths

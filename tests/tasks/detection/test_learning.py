@@ -18,9 +18,7 @@ from edgekit.tasks.learning import Loss
 ANCHORS = Anchors()
 SIDE = 32
 COUNT = ANCHORS.count(SIDE, SIDE)
-RECORD = Preprocessing(
-    SIDE, (127.0,) * 3, (128.0,) * 3, ("a", "b"), fit="stretch", anchors=ANCHORS
-)
+RECORD = Preprocessing(SIDE, (127.0,) * 3, (128.0,) * 3, ("a", "b"), fit="stretch", anchors=ANCHORS)
 
 
 def outputs(seed=0, photos=2, classes=2):

@@ -45,7 +45,11 @@ def test_sizes_are_asked_for_or_seen_while_a_photo_is_decoded():
         def load(self, index, shrink=None):
             return Image.new("RGB", (11, 5))
 
-    assert [size_of(photos, 0) for photos in (Pair(), Sized(), Whole())] == [(40, 20), (7, 9), (11, 5)]
+    assert [size_of(photos, 0) for photos in (Pair(), Sized(), Whole())] == [
+        (40, 20),
+        (7, 9),
+        (11, 5),
+    ]
 
 
 @pytest.mark.parametrize(("fit", "box"), [("stretch", (5, 10, 15, 30)), ("pad", (0, 10, 20, 30))])
