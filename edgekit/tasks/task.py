@@ -276,7 +276,7 @@ class Task(ABC):
 
     @abstractmethod
     def decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Answers [n, ...] in the form of labels: classes, masks, boxes after suppression."""
+        """Answers [n, ...] in the form of labels: classes, masks, boxes."""
 
     @abstractmethod
     def tally(self, outputs: NDArray[Any], labels: Any) -> tuple[float, ...]:

@@ -14,6 +14,8 @@ from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 
 from edgekit.bench import devices as bench_devices
 from edgekit.bench.devices import compare
+from edgekit.data.boxes.anchors import Anchors
+from edgekit.data.boxes.boxes import make_boxes
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import draw
@@ -26,6 +28,8 @@ from edgekit.targets.devices.open import check_url
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.method import choose_method
 from edgekit.targets.measure.photos import Photos, load_photos, make_job
+from edgekit.tasks.detection.truth import Truth
+from edgekit.tasks.registry import find_task
 
 # Their order is that of their bytes, not the one that a person would give.
 HOSTILE = ["$(touch never)", "A 'b' \"c\"", "a\nb; rm -rf ~", "ü, 日本", os.fsdecode(b"\xff\xfe")]
@@ -331,6 +335,26 @@ def test_outputs_that_are_no_numbers_are_no_answers():
     outputs = np.array([[np.nan, 0, 0], [0, 0, 1]], np.float32)
     found = bench_devices.compare("gpu", outputs, None, np.array([[1, 0, 0], [0, 0, 1]]))
     assert (found["agreement"], found["differing"], found["largest_difference"]) == (0.5, 1, None)
+
+
+def test_a_detector_s_answers_are_compared_with_the_record_of_the_photos():
+    """Boxes are relative to anchors that only it has."""
+    anchors, side = Anchors(), 64
+    record = Preprocessing(
+        side, (0.0,) * 3, (1.0,) * 3, ("a", "b"), task="detection", fit="stretch", anchors=anchors
+    )
+    outputs = np.random.default_rng(0).normal(size=(3, anchors.count(side, side), 6))
+    kept = find_task("detection").keep(outputs, record)
+    truth = np.empty(3, object)
+    for photo, (*corners, _, k) in enumerate(kept["detections"][:, 0].tolist()):
+        boxes = make_boxes(np.clip(side * np.array([corners]), 0, side), [int(k)])
+        truth[photo] = Truth(boxes, record.place((side, side)))
+    found = bench_devices.compare(
+        "none", outputs, truth, outputs[[0, 1, 1]], task="detection", preprocessing=record
+    )
+    assert 0.1 < found["ap"] <= 1
+    assert 2 / 3 < found["agreement"] < 1
+    assert found["differing"] == 1
 
 
 @pytest.mark.slow  # cli/test_bench_devices measures classifiers

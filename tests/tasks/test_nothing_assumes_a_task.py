@@ -11,14 +11,27 @@ WORDS = {
     r"|one_hot|Confusion|tasks\.classification|replace_head|without_classifier",
     "segmentation": r"mIoU|miou|\biou\b|[Dd]ice\b|[Ll]ov[aá]sz|[Ff]ocal|Jaccard|jaccard"
     r"|pixel_accuracy|boundary_f1|tasks\.segmentation|replace_logits|load_masked_splits",
+    "detection": r"\bap(50|75)?\b|\bAP\b|[Ff]ocal|[Hh]uber|faster_coco_eval|COCOeval"
+    r"|tasks\.detection|replace_classes|load_boxed_splits",
 }
 #: The package of each, and others that are about the same.
 OWN = {
-    "classification": ("edgekit.tasks.classification", "edgekit.tasks.segmentation"),
+    "classification": (
+        "edgekit.tasks.classification",
+        "edgekit.tasks.segmentation",
+        "edgekit.tasks.detection",
+    ),
     "segmentation": (
         "edgekit.tasks.segmentation",
         "edgekit.networks.segmentation",
         "edgekit.data.masks",
+        "edgekit.tasks.detection",
+    ),
+    "detection": (
+        "edgekit.tasks.detection",
+        "edgekit.networks.detection",
+        "edgekit.data.boxes",
+        "edgekit.tasks.segmentation",
     ),
 }
 #: Where such a word stands elsewhere, and why it is right there.
@@ -37,6 +50,13 @@ EXCEPTIONS = {
     "segmentation": {
         "edgekit.networks.efficientnet.architecture": "has a row for each end of a network",
         "edgekit.targets.segment": "runs and draws a segmenter on this host",
+    },
+    "detection": {
+        "edgekit.cli.models": "published figures of COCO",
+        "edgekit.networks.efficientnet.catalog": "published figures of COCO",
+        "edgekit.networks.efficientnet.architecture": "draws a network's own decoder",
+        "edgekit.converters.weights.timm": "AdvProp is ap in its names",
+        "edgekit.data.masks.coco_masks": "draws masks with the library that measures boxes",
     },
 }
 

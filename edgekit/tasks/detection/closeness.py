@@ -128,7 +128,8 @@ def kl_by_photo(reference: NDArray[Any], kept: NDArray[Any]) -> NDArray[np.float
 
 def _softplus(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(1 + exp(x)): minus the logarithm of 1 less the probability."""
-    found: NDArray[np.float64] = np.logaddexp(0, logits)
+    with np.errstate(invalid="ignore"):  # what is not a number stays so
+        found: NDArray[np.float64] = np.logaddexp(0, logits)
     return found
 
 

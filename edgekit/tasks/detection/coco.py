@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import UsageError
 from edgekit.tasks.detection.kept import class_count, detections_of
-from edgekit.tasks.detection.truth import photo_corners
+from edgekit.tasks.detection.truth import check_classes, photo_corners
 
 #: By place in the library's tables (pycocotools: ``Params.areaRngLbl``): areas below 32², to 96²,
 #: and above, in pixels of the photo.
@@ -87,10 +86,7 @@ def evaluate_coco(kept: NDArray[Any], truths: NDArray[Any]) -> CocoFigures:
     annotations: list[dict[str, Any]] = []
     for photo, truth in enumerate(truths):
         boxes = truth.boxes
-        if len(boxes) and boxes.classes.max() >= categories:
-            raise UsageError(
-                f"a box has the class {boxes.classes.max()}, and there are {categories}"
-            )
+        check_classes(boxes, categories)
         for sides, category, crowd, area in zip(
             boxes.corners.astype(np.float64).tolist(),
             boxes.classes.tolist(),

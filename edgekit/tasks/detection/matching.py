@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.tasks.detection.iou import coverage, iou
 from edgekit.tasks.detection.kept import class_count, detections_of
-from edgekit.tasks.detection.truth import photo_corners
+from edgekit.tasks.detection.truth import check_classes, photo_corners
 
 #: COCO's thresholds, 0.50 to 0.95 (pycocotools: ``Params.iouThrs``).
 LIMITS = np.linspace(0.5, 0.95, 10)
@@ -92,7 +92,9 @@ def match(kept: NDArray[Any], truths: NDArray[Any]) -> Matches:
         )
     wanted = np.zeros((len(truths), class_count(kept)), np.int64)
     for photo, truth in enumerate(truths):
-        _count(truth.boxes.classes[~truth.boxes.crowds], wanted[photo])
+        boxes = truth.boxes
+        check_classes(boxes, wanted.shape[1])
+        wanted[photo] = np.bincount(boxes.classes[~boxes.crowds], minlength=wanted.shape[1])
     parts = [
         _match_some(kept[first : first + AT_ONCE], truths[first : first + AT_ONCE])
         for first in range(0, len(kept), AT_ONCE)
@@ -111,12 +113,6 @@ def match(kept: NDArray[Any], truths: NDArray[Any]) -> Matches:
         wanted=wanted,
         found=assigned[:, AT_50],
     )
-
-
-def _count(classes: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    if classes.size and classes.max() >= len(counts):
-        raise UsageError(f"a box has the class {classes.max()}, and there are {len(counts)}")
-    counts += np.bincount(classes, minlength=len(counts))
 
 
 def _match_some(

@@ -112,6 +112,12 @@ class _Sized(Protocol):
         """Width and height."""
 
 
+def check_classes(boxes: Boxes, count: int) -> None:
+    """Raises UsageError for a box of a class that a network with so many has not."""
+    if len(boxes) and boxes.classes.max() >= count:
+        raise UsageError(f"a box has the class {boxes.classes.max()}, and there are {count}")
+
+
 def class_weights(photos: PhotoSet, classes: int) -> tuple[float, ...]:
     """A weight for each class by its boxes: all of them over classes and its own, else 1.
 
