@@ -1,12 +1,12 @@
 """What a detector's file says of its outputs, by the schemas of those who read it."""
 
-import functools
 import struct
 import time
 
 import flatbuffers
 import numpy as np
 import pytest
+from detector_files import BOXES, LABELS, MOST, contents, record
 from detector_graph import SIDE, int8, prepared
 from flatbuffers import number_types
 from flatbuffers.table import Table
@@ -25,15 +25,13 @@ from edgekit.converters.tflite.boxes_metadata import (
 )
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.converters.tflite.write import convert
-from edgekit.data.boxes.anchors import OLD_RATIOS, Anchors
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
-from edgekit.networks.detection.outputs import centers_of, with_detections
+from edgekit.networks.detection.outputs import centers_of
 from edgekit.networks.detection.postprocess import PostProcess, post_process
 from edgekit.runtimes.litert import LiteRT
-from edgekit.tasks.task import Output
+from edgekit.tasks.detection.task import OUTPUTS
 
-BOXES = Anchors(scale=3.0, ratios=OLD_RATIOS[:2], octaves=1, levels=(1, 2, 3))
 ANCHORS = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0, 0.7, 0.8], [1, 2, 3, 4]], np.float32)
 
 
@@ -110,25 +108,6 @@ def test_damaged_anchors_are_an_error_of_the_file():
         anchors_in(graph)
 
 
-LABELS = ("cell", "disc", "ring")
-RECORD = Preprocessing(
-    SIDE, (127.0,) * 3, (128.0,) * 3, LABELS, fit="stretch", task="detection", anchors=BOXES
-)
-
-
-@functools.cache
-def contents(output="detections", io="uint8", is_float=False):
-    """A file of the narrow detector as `edgekit build` writes it."""
-    graph = prepared() if is_float else int8()
-    if output == "detections":
-        graph = with_detections(graph, BOXES, max_detections=MOST)
-    said = {"name": "narrow", "description": "three shapes", "labels": LABELS, "outputs": RAW}
-    about = About(preprocessing=RECORD, **said)
-    return convert(graph, io="float32" if is_float else io, about=about)
-
-
-RAW = (Output("boxes", "Offsets."), Output("logits", "Logits."))
-MOST = 20
 KINDS = {
     "boxes, uint8 in": lambda: contents(),
     "boxes, float": lambda: contents(is_float=True),
@@ -145,7 +124,7 @@ def test_a_detectors_record_is_read_back(kind):
     assert said.files == ("labels.txt", "edgekit.json")
     model = tflite_file.parse(KINDS[kind]())
     taken = model.tensors[model.inputs[0]].dtype
-    assert Preprocessing.from_dict(said.preprocessing) == RECORD.of_input(taken)
+    assert Preprocessing.from_dict(said.preprocessing) == record().of_input(taken)
     assert (len(said.mean), len(said.std)) in ((1, 1), (3, 3))
     assert said.min_parser_version == ("1.2.0" if "boxes" in kind else "1.5.0")
 
@@ -200,7 +179,9 @@ def test_a_raw_file_has_its_anchors_and_the_labels_of_the_logits(kind):
 
 
 def test_labels_that_are_not_those_of_the_logits_are_refused():
-    about = About(name="x", description="", labels=("a", "b"), preprocessing=RECORD, outputs=RAW)
+    about = About(
+        name="x", description="", labels=("a", "b"), preprocessing=record(), outputs=OUTPUTS
+    )
     with pytest.raises(UsageError, match="labels do not fit"):
         convert(int8(), io="float32", about=about)
 
