@@ -102,7 +102,8 @@ def describe_task(task: FileTask) -> dict[str, Any]:
         ``task`` (a package of `edgekit.tasks`, or empty), ``not_a_classifier`` (why, or None for
         an image classifier) and ``map``: ``height``, ``width``, ``kind`` ("logits" or "classes")
         and ``classes`` (numbers at a pixel, or None) of what a segmenter answers with, else None;
-        and ``rows``: ``count`` and the ``columns`` of each output of a detector, else None.
+        ``rows``: ``count`` and the ``columns`` of each output of a detector, else None; and
+        ``boxes``: ``most`` and ``classes`` of a detector that ends with boxes, else None.
     """
     found = task.map
     return {
@@ -110,6 +111,7 @@ def describe_task(task: FileTask) -> dict[str, Any]:
         "not_a_classifier": task.problem,
         "map": asdict(found) | {"kind": found.kind} if found else None,
         "rows": asdict(task.rows) if task.rows else None,
+        "boxes": asdict(task.boxes) if task.boxes else None,
     }
 
 
@@ -118,6 +120,8 @@ def _labels_note(labels: Sequence[str], outputs: Sequence[Any], task: FileTask) 
         classes = task.map.classes
     elif task.rows is not None:
         classes = task.rows.columns[-1]
+    elif task.boxes is not None:
+        classes = task.boxes.classes
     else:
         classes = count_classes(outputs[0]) if len(outputs) == 1 else None
     return None if classes is None else fit_labels(labels, classes).note

@@ -15,6 +15,7 @@ from edgekit.converters.classifier import (
     photo_problem,
     tflite_problem,
 )
+from edgekit.converters.detector import BoxesEnd, tflite_boxes
 from edgekit.converters.segmenter import MapEnd, onnx_map, openvino_map, tflite_map
 from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.errors import UsageError
@@ -40,18 +41,20 @@ class FileTask:
         map: what a segmenter answers with; None of others.
         problem: why it is no classifier; None of one.
         rows: what a detector answers with, before its boxes are chosen; None of others.
+        boxes: what a detector answers with that has chosen them; None of others.
     """
 
     name: str
     map: MapEnd | None
     problem: str | None
     rows: Rows | None = None
+    boxes: BoxesEnd | None = None
 
     def __str__(self) -> str:
         if self.map is not None:
             return f"segmenter: {self.map}"
-        if self.rows is not None:
-            return f"detector: {self.rows}"
+        if self.rows is not None or self.boxes is not None:
+            return f"detector: {self.rows or self.boxes}"
         return self.problem or "classifier"
 
 
@@ -70,6 +73,8 @@ def _rows(record: Mapping[str, Any] | None, outputs: Sequence[End]) -> Rows | No
 
 def tflite_task(model: TFLiteModel, metadata: Metadata) -> FileTask:
     """What a .tflite file is for."""
+    if boxes := tflite_boxes(model):
+        return FileTask(OF_ROWS, None, tflite_problem(model, metadata), boxes=boxes)
     outputs = [] if photo_problem(model) else [model.tensors[index] for index in model.outputs]
     rows = _rows(metadata.preprocessing, outputs)
     return _of(tflite_map(model, metadata), tflite_problem(model, metadata), rows)

@@ -100,9 +100,10 @@ def classify(
 
 
 def preparation(metadata: Metadata, size: int, task: str = DEFAULT_TASK) -> Preprocessing:
-    """The file's own record; without one the whole centre square, or all of a segmenter's photo.
+    """The file's own record; without one the whole centre square, or all of the photo.
 
-    Readers of segmenters, such as the Task Library, stretch what they are not told to crop.
+    Readers of segmenters and detectors, such as the Task Library, stretch what they are not told to
+    crop.
     """
     if metadata.preprocessing is None:
         fit = "crop" if task == DEFAULT_TASK else "stretch"

@@ -27,6 +27,7 @@ from edgekit.system.paths import StrPath
 from edgekit.targets.classify import preparation
 from edgekit.targets.measure import isolated as runner
 from edgekit.targets.measure.isolated import Delegate, Effort
+from edgekit.targets.pictures import beside, choose_places, write_picture
 from edgekit.tasks.segmentation import overlay
 from edgekit.tasks.segmentation.kept import classes_of, keep, resize
 
@@ -77,7 +78,8 @@ def segment(
     image = model.tensors[model.inputs[0]]
     check_normalization(path, image, normalization)
     how = preparation(metadata, image.shape[1], task.name)
-    places = [_places(photos, target) for target in (out or _beside(photos), mask)]
+    targets = (out or beside(photos), mask)
+    places = [choose_places(photos, target, ENDING) for target in targets]
     shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(image.shape[1])]
     answer = runner.run(
         path,
@@ -123,8 +125,8 @@ def _drawn(
     """Writes the pictures of one photo, and returns what is said of it."""
     return {
         "photo": name,
-        "drawn": _write(drawing, partial(_overlay, pixels, classes)),
-        "mask": _write(mask, partial(_indices, classes)),
+        "drawn": write_picture(drawing, partial(_overlay, pixels, classes)),
+        "mask": write_picture(mask, partial(_indices, classes)),
         "classes": shares(classes, labels),
     }
 
@@ -172,42 +174,3 @@ def _indices(classes: NDArray[np.uint8]) -> Image.Image:
     image = Image.fromarray(classes, mode="P")
     image.putpalette(class_colors(IGNORED + 1).tobytes())
     return image
-
-
-def _beside(photos: Sequence[StrPath]) -> Path | None:
-    return Path() if photos else None
-
-
-def _places(photos: Sequence[StrPath], target: StrPath | None) -> list[Path | None]:
-    """Where each photo's picture is written; None for nowhere."""
-    count = max(len(photos), 1)
-    if target is None:
-        return [None] * count
-    target = Path(target)
-    if not target.is_dir():
-        if count > 1:
-            raise UsageError(
-                f"{target} is no folder for {count} pictures", hint="name one that is there"
-            )
-        found = [target]
-    else:
-        found = [target / f"{Path(photo).stem}{ENDING}" for photo in photos or ("test-picture",)]
-    given = {Path(photo).resolve() for photo in photos}
-    for place in found:
-        if place.resolve() in given:
-            raise UsageError(f"{place} would be overwritten", hint="name another file")
-        if place.suffix.lower() != ".png":
-            raise UsageError(f"{place} is no name for a picture", hint="end it in .png")
-    if len(set(found)) < len(found):
-        raise UsageError("two photos have the same name", hint="one command for each")
-    return list(found)
-
-
-def _write(place: Path | None, make: Callable[[], Image.Image]) -> str | None:
-    if place is None:
-        return None
-    try:
-        make().save(place)
-    except OSError as error:
-        raise UsageError(f"{place} cannot be written", cause=error.strerror) from error
-    return str(place)

@@ -17,10 +17,13 @@ import numpy as np
 
 from edgekit.converters.segmenter import MapEnd, map_of
 from edgekit.converters.tflite import metadata_schema as fields
+from edgekit.converters.tflite.boxes_metadata import found_boxes, raw_boxes
+from edgekit.converters.tflite.detections import OUTPUTS as BOXES_OUTPUTS
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import COLORS_FILE, LABELS_FILE, RECORD_FILE
 from edgekit.data.palette import class_colors
 from edgekit.errors import UsageError
+from edgekit.networks.detection.outputs import centers_of
 
 if TYPE_CHECKING:
     from edgekit.data.preprocessing import Preprocessing
@@ -76,7 +79,8 @@ def describe(about: About, image: Tensor, outputs: Sequence[Tensor]) -> Parts:
         about: what to say.
         image: the file's input, NHWC.
         outputs: those of the file: a score per class, an embedding, or a map of either scores or
-            classes; or several, the last of which has the scores.
+            classes; or several, the last of which has the scores; or those of TFLite's detection
+            operator. Of a detector's, readers know the names, whatever ``about`` calls them.
 
     Raises:
         UsageError: the input is no image, or the labels do not fit the output.
@@ -86,35 +90,20 @@ def describe(about: About, image: Tensor, outputs: Sequence[Tensor]) -> Parts:
             "the model is not an image classifier",
             cause=f"its input is {list(image.shape)}, not [1, height, width, 3]",
         )
-    scores = outputs[-1]
-    single = len(outputs) == 1
-    found = map_of(scores, quantized=scores.scale is not None) if single else None
-    if found is None:
-        _check_labels(about.labels, scores)
-        custom = []
-        said = [
-            _output(tensor, words, about.labels if tensor is scores else ())
-            for tensor, words in zip(outputs, about.outputs, strict=True)
-        ]
-    else:
-        _check_class_names(about.labels, found)
-        said, custom = [_map_output(scores, about, found)], _custom(found)
+    found = _map_of(outputs)
+    said = _said_of(about, image, outputs, found)
     table = {
         "name": about.name,
         "description": about.description,
         "subgraph_metadata": [
-            {
-                "input_tensor_metadata": [_input(image, about.preprocessing)],
-                "output_tensor_metadata": said,
-                **({"custom_metadata": custom} if custom else {}),
-            }
+            {"input_tensor_metadata": [_input(image, about.preprocessing)], **said}
         ],
         **({"author": about.author} if about.author else {}),
         **({"license": about.license} if about.license else {}),
         "associated_files": [
             {"name": RECORD_FILE, "description": "How edgekit prepares a photo for this model."}
         ],
-        "min_parser_version": fields.WITH_CUSTOM_METADATA if custom else fields.MIN_PARSER_VERSION,
+        "min_parser_version": fields.parser_version(said),
     }
     own = about.preprocessing.of_input(image.dtype)
     record = {"schema_version": 1, "preprocessing": own.to_dict()}
@@ -124,6 +113,38 @@ def describe(about: About, image: Tensor, outputs: Sequence[Tensor]) -> Parts:
     if about.labels and found is not None:
         files[COLORS_FILE] = colors_text(about.labels).encode()
     return Parts(fields.encode(table), files)
+
+
+def _map_of(outputs: Sequence[Tensor]) -> MapEnd | None:
+    if len(outputs) != 1:
+        return None
+    return map_of(outputs[0], quantized=outputs[0].scale is not None)
+
+
+def _said_of(
+    about: About, image: Tensor, outputs: Sequence[Tensor], found: MapEnd | None
+) -> dict[str, Any]:
+    """The outputs' part of a SubGraphMetadata."""
+    scores, labels = outputs[-1], LABELS_FILE if about.labels else ""
+    if tuple(tensor.name for tensor in outputs) == BOXES_OUTPUTS:
+        _check_lines(about.labels)
+        return found_boxes(labels)
+    if found is not None:
+        _check_class_names(about.labels, found)
+        custom = _custom(found)
+        said = {"output_tensor_metadata": [_map_output(scores, about, found)]}
+        return said | ({"custom_metadata": custom} if custom else {})
+    _check_labels(about.labels, scores)
+    if about.preprocessing.anchors is not None and len(outputs) == 2:
+        anchors = centers_of(about.preprocessing.anchors, *image.shape[1:3])
+        return raw_boxes(labels, anchors, scores.shape[-1])
+    pairs = zip(outputs, about.outputs, strict=True)
+    return {
+        "output_tensor_metadata": [
+            _output(tensor, words, about.labels if tensor is scores else ())
+            for tensor, words in pairs
+        ]
+    }
 
 
 def colors_text(labels: Sequence[str]) -> str:

@@ -66,6 +66,7 @@ def raw_boxes(labels: str, anchors: Floats, classes: int) -> dict[str, Any]:
         "num_classes": classes,
         "num_boxes": len(anchors),
         "num_coords": 4,
+        "num_values_per_keypoint": 2,  # of none: MediaPipe ends the program over any other number
         **{f"{side}_scale": 1.0 for side in "xywh"},
         "apply_exponential_on_box_size": True,
         "sigmoid_score": True,

@@ -146,8 +146,15 @@ def decode(data: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
-#: Of MediaPipe's ``image_segmenter_metadata_schema.fbs`` and ``object_detector_…``:
-#: the name under which a file has a table, and that of the table.
+def parser_version(graph: dict[str, Any]) -> str:
+    """The ``min_parser_version`` of metadata with this SubGraphMetadata."""
+    if "custom_metadata" in graph:
+        return WITH_CUSTOM_METADATA
+    return WITH_GROUPS if "output_tensor_groups" in graph else MIN_PARSER_VERSION
+
+
+#: Of MediaPipe's ``image_segmenter_metadata_schema.fbs`` and that of ``object_detector``: the name
+#: under which a file has a table, and that of the table.
 CUSTOM = {
     "SEGMENTER_METADATA": "ImageSegmenterOptions",
     "DETECTOR_METADATA": "ObjectDetectorOptions",

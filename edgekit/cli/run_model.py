@@ -49,7 +49,7 @@ def command(
             "--out",
             "-o",
             metavar="FILE",
-            help="Of a segmenter's drawing, or a folder. [PHOTO-classes.png here]",
+            help="Of a segmenter's or a detector's drawing, or a folder. [PHOTO-….png here]",
             show_default=False,
         ),
     ] = None,
@@ -59,13 +59,20 @@ def command(
             metavar="FILE", help="Of its classes, a PNG of indices with a palette, or a folder."
         ),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="The lowest score of a box that is drawn and listed. [0.3]", show_default=False
+        ),
+    ] = None,
     repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
     json: Json = False,
 ) -> None:
     """Answer for photos with a .tflite file on this host, and measure it.
 
-    A classifier's best classes are printed; a segmenter's are drawn over the photo.
+    A classifier's best classes are printed; a segmenter's are drawn over the photo, and so are a
+    detector's boxes.
     """
     from edgekit.data.normalization import parse_normalization
     from edgekit.system.console import CONTROLS, Console
@@ -75,15 +82,22 @@ def command(
     path = find_source(model).path
     _, _, task = read_answering(path)
     answer: Callable[..., dict[str, Any]]
-    if task.map is None:
+    lines: Callable[[dict[str, Any]], Iterator[str]] = _lines
+    if task.rows is not None or task.boxes is not None:
+        from edgekit.targets.detect import THRESHOLD, detect
+
+        _refuse_drawing(path, "detector", mask=mask)
+        lowest = THRESHOLD if threshold is None else threshold
+        answer, lines = partial(detect, out=out, threshold=lowest), _box_lines
+    elif task.map is None:
         from edgekit.targets.classify import classify
 
-        _refuse_drawing(path, out, mask)
+        _refuse_drawing(path, "classifier", out=out, mask=mask)
         answer = partial(classify, top=top)
     else:
         from edgekit.targets.segment import segment
 
-        answer = partial(segment, out=out, mask=mask)
+        answer, lines = partial(segment, out=out, mask=mask), _drawn_lines
     console = Console()
     with console.stage(1, 1, f"run {delegate}") as stage:
         found = answer(
@@ -100,19 +114,37 @@ def command(
 
         print(dumps(found, indent=2, ensure_ascii=False))
     else:  # names come from the file, and a terminal would obey control characters in them
-        lines = _lines(found) if task.map is None else _drawn_lines(found)
-        print("\n".join([*lines, _latency(found)]).translate(CONTROLS))
+        print("\n".join([*lines(found), _latency(found)]).translate(CONTROLS))
 
 
-def _refuse_drawing(path: Path, *targets: Path | None) -> None:
+def _refuse_drawing(path: Path, what: str, **targets: Path | None) -> None:
+    """Raises UsageError where a picture is asked for that such a file has not."""
     from edgekit.errors import UsageError
 
-    if any(target is not None for target in targets):
+    given = [name for name, target in targets.items() if target is not None]
+    if given:
+        whose = "segmenters and detectors" if given[0] == "out" else "segmenters"
         raise UsageError(
-            "--out and --mask are for segmenters",
-            cause=f"{path} is a classifier",
-            hint="leave them out",
+            f"--{given[0]} is for {whose}",
+            cause=f"{path} is a {what}",
+            hint="leave it out",
         )
+
+
+def _box_lines(found: dict[str, Any]) -> Iterator[str]:
+    for photo in found["photos"]:
+        yield photo["photo"]
+        for box in photo["boxes"]:
+            name = f"class {box['index']}" if box["label"] is None else box["label"]
+            sides = " ".join(f"{box[side]:.0f}" for side in ("left", "top", "right", "bottom"))
+            yield f"  {box['score']:8.2%}  {name}  {sides}"
+        if not photo["boxes"]:
+            yield f"  no box with a score of {found['threshold']:g} or more"
+        if photo["drawn"]:
+            yield f"  drawn: {photo['drawn']}"
+    if found["labels_note"]:
+        yield f"labels: {found['labels_note']}"
+    yield "boxes are left, top, right and bottom in pixels of the photo"
 
 
 def _drawn_lines(found: dict[str, Any]) -> Iterator[str]:

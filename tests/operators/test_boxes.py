@@ -9,7 +9,8 @@ from dataclasses import replace
 import flatbuffers
 import numpy as np
 import pytest
-from detector_graph import ANCHORS, CLASSES, int8, prepared
+from detector_files import BOXES, MOST
+from detector_graph import CLASSES, int8, prepared
 from every_scheme import with_int16_activations
 from map_formats import as_integers, in_torch, simulated
 from map_graphs import inputs, pixels
@@ -26,7 +27,6 @@ from edgekit.converters.tflite.file import MAGIC, parse, schema
 from edgekit.converters.tflite.matching import find_differences, match
 from edgekit.converters.tflite.scheme import scheme
 from edgekit.converters.tflite.write import convert
-from edgekit.data.boxes.anchors import OLD_RATIOS, Anchors
 from edgekit.errors import UsageError
 from edgekit.networks.detection.outputs import with_detections
 from edgekit.networks.detection.postprocess import post_process
@@ -34,9 +34,6 @@ from edgekit.networks.graph import Graph
 from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 
-#: As many at each place of levels of 10, 5 and 3 pixels as the network has.
-BOXES = Anchors(scale=3.0, ratios=OLD_RATIOS[:ANCHORS], octaves=1, levels=(1, 2, 3))
-MOST = 20
 OPTIONS = {"max_detections": MOST, "score_threshold": 0.02}
 each_way = pytest.mark.parametrize("per_class", [False, True], ids=["over all", "by class"])
 

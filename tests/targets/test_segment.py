@@ -142,7 +142,7 @@ def test_a_classifier_is_not_drawn(tmp_path, picture, capsys):
     path = tmp_path / "c.tflite"
     path.write_bytes(TinyModel().pack())
     assert run(["run", str(path), str(picture), "-o", str(tmp_path / "o.png")]) == 2
-    assert "--out and --mask are for segmenters" in capsys.readouterr().err
+    assert "--out is for segmenters and detectors" in capsys.readouterr().err
     assert run(["run", str(path), str(picture), "--repeat", "1"]) == 0
     with pytest.raises(UsageError, match="no segmenter"):
         segment(path, [picture], effort=ONCE)

@@ -8,20 +8,46 @@ from dataclasses import replace
 import numpy as np
 
 from edgekit.data.boxes.anchors import Anchors
+from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.builder import output_shape
 from edgekit.networks.detection.postprocess import Floats
+from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, DetectionPostProcess
 from edgekit.networks.quantization import SIGMOID_RANGES, activation_params
 
 #: What a detector may end with, the default first. ``raw``: offsets and logits of each anchor;
 #: ``detections``: boxes.
-OUTPUTS = ("raw", "detections")
+ENDS = ("raw", "detections")
 #: The tensor of scores between 0 and 1, and that of boxes.
 SCORES, DETECTIONS = "scores", "detections"
 #: An int8 score that is not 0 is above it. In a trained network most are 0, and a device has not
 #: to sort them.
 SCORE_THRESHOLD = 1e-3
+
+
+def with_end(graph: Graph, end: str) -> Graph:
+    """Returns a detector with another end.
+
+    Boxes are suppressed class by class, as `edgekit.tasks.detection.kept` does it: what a device
+    finds is what was evaluated.
+
+    Args:
+        graph: float, prepared or quantized, as `edgekit.networks.efficientnet.architecture` builds
+            it, with its origin.
+        end: one of `ENDS`.
+
+    Raises:
+        UsageError: there is no such end, or nothing says what the offsets are relative to.
+    """
+    if end not in ENDS:
+        raise UsageError(f"unknown output '{end}'", hint=did_you_mean(end, ENDS))
+    if end == "raw":
+        return graph
+    spec = spec_of(graph)
+    if spec is None or spec.anchors is None:
+        raise UsageError(f"nothing says what the boxes of {graph.name} are relative to")
+    return with_detections(graph, spec.anchors, per_class=True)
 
 
 def with_detections(

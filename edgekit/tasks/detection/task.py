@@ -14,6 +14,7 @@ from edgekit.data.boxes.boxes import Boxes
 from edgekit.errors import UsageError
 from edgekit.networks.detection.drawn import replace_classes
 from edgekit.networks.detection.heads import BOXES, LOGITS
+from edgekit.networks.detection.outputs import ENDS, with_end
 from edgekit.tasks.detection import closeness
 from edgekit.tasks.detection.kept import detections_of, keep
 from edgekit.tasks.detection.matching import match
@@ -35,6 +36,8 @@ OUTPUTS = (
     Output(BOXES, "How each anchor's box is moved and stretched: ty, tx, th, tw."),
     Output(LOGITS, "A logit per class for each anchor."),
 )
+#: Of one that ends with boxes; in a file they are four outputs, which have names of their own.
+DETECTIONS = (Output("detections", "Boxes, each with a score and a class."),)
 
 
 class Predictors(Head):
@@ -69,7 +72,7 @@ class Detection(Task):
     page = DetectionPage()
     model_type = ""
     device_program = Path(__file__).with_name("device_program.py")
-    outputs = ("raw",)
+    outputs = ENDS
     recipes = Recipes("detect-scratch", "detect", "detect-shapes")
     lacking = MappingProxyType(
         {
@@ -152,7 +155,17 @@ class Detection(Task):
             return None
         return closeness.kl_by_photo(before, after)
 
+    def end_with(self, graph: Graph, output: str) -> Graph:
+        """A network that ends with offsets and logits of its anchors, or with boxes."""
+        return with_end(graph, output)
+
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
+        if graph.output in graph.float_tensors:
+            text = (
+                f"Object detection, {graph.classes} classes; the outputs are up to "
+                f"{graph.output_shape[0]} boxes with their classes and scores."
+            )
+            return Description(text, tuple(labels), DETECTIONS)
         text = (
             f"Object detection, {graph.classes} classes; the outputs are boxes and logits of "
             f"{graph.output_shape[0]} anchors."
