@@ -52,12 +52,12 @@ def choose_places(
     return list(found)
 
 
-def write_picture(place: Path | None, make: Callable[[], Image.Image]) -> str | None:
+def write_picture(place: StrPath | None, make: Callable[[], Image.Image]) -> str | None:
     """Writes a picture; returns its name, None where it is written nowhere."""
     if place is None:
         return None
     try:
-        make().save(place)
+        make().save(Path(place))
     except OSError as error:
         raise UsageError(f"{place} cannot be written", cause=error.strerror) from error
     return str(place)
