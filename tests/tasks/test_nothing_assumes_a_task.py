@@ -12,7 +12,7 @@ WORDS = {
     "segmentation": r"mIoU|miou|\biou\b|[Dd]ice\b|[Ll]ov[aá]sz|[Ff]ocal|Jaccard|jaccard"
     r"|pixel_accuracy|boundary_f1|tasks\.segmentation|replace_logits|load_masked_splits",
     "detection": r"\bap(50|75)?\b|\bAP\b|[Ff]ocal|[Hh]uber|faster_coco_eval|COCOeval"
-    r"|tasks\.detection|replace_classes|load_boxed_splits",
+    r"|tasks\.detection|replace_classes|load_box_splits",
 }
 #: The package of each, and others that are about the same.
 OWN = {

@@ -136,6 +136,16 @@ def _softplus(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def expected_drop(reference: NDArray[Any], kept: NDArray[Any]) -> float:
     """The loss of AP that the reference's own scores let expect, a fraction.
 
+    The mean of `expected_drops` over COCO's limits: 0 where both answer alike, below 0 where the
+    other answers are the better ones; NaN where the reference detects nothing.
+    """
+    drops = expected_drops(reference, kept)
+    return math.nan if drops is None else float(drops.mean())
+
+
+def expected_drops(reference: NDArray[Any], kept: NDArray[Any]) -> NDArray[np.float64] | None:
+    """The loss of AP at each of `LIMITS` that the reference's own scores let expect.
+
     What is true is taken as drawn from the reference: its detection is of a thing with the
     probability of its score, and the thing's box is beside its own by 1 - IoU = e, with e even
     from 0 to 0.5, in a direction that has nothing to do with the other network's error. A box of
@@ -147,36 +157,39 @@ def expected_drop(reference: NDArray[Any], kept: NDArray[Any]) -> float:
         kept: of the same.
 
     Returns:
-        A fraction; 0 where both answer alike, NaN where the reference detects nothing.
+        float64 [10], fractions; None where the reference detects nothing.
 
     Raises:
         UsageError: they are not of the same photos.
     """
     before, after = _paired(reference, kept)
     found, overlaps = pairs(after, before)
-    scores = np.where(
-        found >= 0, np.take_along_axis(before[:, :, 4], np.maximum(found, 0), axis=1), 0
-    )
-    classes = [k for k in range(class_count(reference)) if (_of_class(before, k)).any()]
+    scores = np.take_along_axis(before[:, :, 4], np.maximum(found, 0), axis=1)
+    scores = np.where(found >= 0, scores, 0)
     drops = []
-    for k in classes:
+    for k in range(class_count(reference)):
         own, other = _of_class(before, k), _of_class(after, k)
-        true = before[own][:, 4]
-        first = _expected(true, true * credit(np.ones_like(true)), true.sum())
-        second = _expected(after[other][:, 4], scores[other] * credit(overlaps[other]), true.sum())
-        drops.append(first - second)
-    return float(np.mean(drops)) if drops else math.nan
+        true = before[own][:, 4].astype(np.float64)
+        if not true.size:
+            continue
+        first = _expected(true, true[:, None] * credit(np.ones_like(true)), true.sum())
+        right = scores[other][:, None] * credit(overlaps[other])
+        drops.append(first - _expected(after[other][:, 4], right, true.sum()))
+    return np.mean(drops, axis=0) if drops else None
 
 
 def credit(overlaps: NDArray[Any]) -> NDArray[np.float64]:
-    """How probably a box is right, the mean over COCO's limits, by its IoU with the reference's.
+    """How probably boxes [k] are right at each of `LIMITS`, by their IoU with the reference's.
 
-    It is right at a limit t where √(e² + d²) ≤ 1 - t, for an even e from 0 to 0.5 (see
-    `expected_drop`): with the probability 2 √((1 - t)² - d²), and 0 where d is more.
+    One is right at a limit t where √(e² + d²) ≤ 1 - t, for an even e from 0 to 0.5 (see
+    `expected_drops`): with the probability 2 √((1 - t)² - d²), and 0 where d is more.
+
+    Returns:
+        float64 [k, 10].
     """
-    off = (1 - overlaps.astype(np.float64))[..., None]
+    off = (1 - overlaps.astype(np.float64))[:, None]
     room = (1 - LIMITS) ** 2 - off**2
-    right: NDArray[np.float64] = (2 * np.sqrt(np.maximum(room, 0))).mean(axis=-1)
+    right: NDArray[np.float64] = 2 * np.sqrt(np.maximum(room, 0))
     return right
 
 
@@ -185,15 +198,20 @@ def _of_class(detections: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _expected(scores: NDArray[Any], right: NDArray[Any], wanted: float) -> float:
-    """AP of detections that are right with a probability, of things whose number is expected."""
+def _expected(
+    scores: NDArray[Any], right: NDArray[np.float64], wanted: float
+) -> NDArray[np.float64]:
+    """AP at each limit of detections that are right with a probability [k, 10], of things whose
+    number is expected.
+    """
     order = np.argsort(-scores, kind="stable")
-    total = right[order].astype(np.float64).cumsum()
-    precision = total / np.arange(1, len(total) + 1)
+    total = right[order].cumsum(axis=0)
+    precision = total / np.arange(1, len(total) + 1)[:, None]
     best = np.maximum.accumulate(precision[::-1])[::-1]
     # The recall of all may round to a little less than 1.
     passed = np.searchsorted(RECALLS, total / wanted + 1e-9, side="right")
-    return float((best * np.diff(passed, prepend=0)).sum() / len(RECALLS))
+    area: NDArray[np.float64] = (best * np.diff(passed, axis=0, prepend=0)).sum(axis=0)
+    return area / len(RECALLS)
 
 
 def _paired(

@@ -1,7 +1,6 @@
 """The task of detection keeps to the contract."""
 
 import dataclasses
-import importlib.util
 
 import numpy as np
 import pytest
@@ -124,9 +123,6 @@ def test_what_it_learns_by_takes_the_record_s_anchors():
     assert outputs.grad.abs().max() > 0
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("edgekit.data.boxes.splits") is None, reason="no reader of boxes yet"
-)
 def test_the_built_in_photos_have_boxes():
     splits = TASK.find_splits(Wanted(builtin_resolution=32))
     assert splits.builtin
