@@ -56,6 +56,8 @@ EXCEPTIONS = {
         "edgekit.networks.efficientnet.catalog": "published figures of COCO",
         "edgekit.networks.efficientnet.architecture": "draws a network's own decoder",
         "edgekit.converters.weights.timm": "AdvProp is ap in its names",
+        "edgekit.targets.detect": "runs and draws a detector on this host",
+        "edgekit.targets.deploy.boxes": "what only a detector's program must know",
         "edgekit.data.masks.coco_masks": "draws masks with the library that measures boxes",
     },
 }
