@@ -12,7 +12,7 @@ from edgekit.converters.tflite.file import Operator, TFLiteModel
 from edgekit.converters.tflite.values import Value
 from edgekit.errors import UsageError
 from edgekit.networks.detection.postprocess import PostProcess
-from edgekit.networks.nodes import DetectionPostProcess
+from edgekit.networks.nodes import DetectionPostProcess, Shape
 
 #: The custom operator's name; those of its four outputs, in its order, as TensorFlow's own
 #: exporter of detectors names them; and what each holds.
@@ -33,6 +33,13 @@ def outputs_of(node: DetectionPostProcess) -> tuple[Value, ...]:
     shapes = ((1, most, 4), (1, most), (1, most), (1,))
     pairs = zip(OUTPUTS, shapes, strict=True)
     return tuple(Value(name=name, shape=shape, dtype="float32") for name, shape in pairs)
+
+
+def output_shapes(op: Operator) -> dict[int, Shape]:
+    """The shapes of the operator's outputs by tensor index: a file need not have them."""
+    options = read_options(op)
+    most = options.max_detections * options.max_classes_per_detection
+    return dict(zip(op.outputs, ((1, most, 4), (1, most), (1, most), (1,)), strict=True))
 
 
 def encode_options(options: PostProcess) -> bytes:

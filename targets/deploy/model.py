@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.classifier import PROBABILITY, count_classes, output_kind, refuse
-from edgekit.converters.file_task import FileTask
+from edgekit.converters.file_task import OF_ROWS, FileTask
 from edgekit.converters.segmenter import MOST_CLASSES, MapEnd
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata
@@ -32,6 +32,8 @@ from edgekit.system.paths import StrPath
 from edgekit.targets import registry
 from edgekit.targets.base import Target
 from edgekit.targets.classify import preparation
+from edgekit.targets.deploy.boxes import of_detector
+from edgekit.targets.detect import classes_in, find_boxes
 from edgekit.targets.measure import isolated as runner
 
 FORMAT = "edgekit-deploy"
@@ -152,8 +154,8 @@ def describe(source: Source) -> Description:
     """Reads from a file, and from its run where the file is silent, how it is used.
 
     Raises:
-        UsageError: it is neither a classifier nor a segmenter of square photos, or its types
-            cannot be fed or read.
+        UsageError: it is neither a classifier nor a segmenter or detector of square photos, or its
+            types cannot be fed or read.
     """
     _, metadata, task = runner.read_answering(source.path)
     if source.report.get("output") == "embedding":
@@ -179,12 +181,14 @@ def describe(source: Source) -> Description:
             "scale": source.scores.scale,
             "zero_point": source.scores.zero_point,
             "classes": len(labels),
-            "kind": task.map.kind if task.map else _kind(source, metadata),
+            "kind": _kind_of(task) or _kind(source, metadata),
         },
         "delegate": source.target.name if source.target else None,
         "labels": list(labels),
         **(_of_map(task.map, preprocessing, labels) if task.map else {}),
     }
+    if classes_in(task) is not None:
+        record |= of_detector(source.model, task, preprocessing, len(labels))
     if source.target and (library := source.target.delegate):
         record["libraries"] = {**library.libraries, "": library.linux}
     return Description(task.name, preprocessing, labels, note, record)
@@ -222,7 +226,8 @@ def _labels(
     of_run = tuple(map(str, data.get("labels") or ()))
     if task.map is not None and task.map.classes is None:
         return of_run or metadata.labels, metadata.labels_problem
-    classes = (task.map.classes if task.map else count_classes(source.scores)) or 0
+    classes = task.map.classes if task.map else classes_in(task)
+    classes = classes or count_classes(source.scores) or 0
     if len(of_run) == classes:
         return of_run, None
     labels = fit_labels(metadata.labels, classes)
@@ -254,6 +259,13 @@ def _float32(values: Sequence[float]) -> list[float]:
     return rounded * 3 if len(rounded) == 1 else rounded
 
 
+def _kind_of(task: FileTask) -> str:
+    """What the outputs of a map or of a detector are; empty for a classifier's."""
+    if task.map is not None:
+        return task.map.kind
+    return "boxes" if task.boxes is not None else "offsets and logits" if task.rows else ""
+
+
 def _kind(source: Source, metadata: Metadata) -> str:
     """What the output means: as the graph says it, else as the values of an answer show it."""
     from edgekit.data.test_image import draw
@@ -278,7 +290,7 @@ class Expected:
     Attributes:
         pixels: uint8 [size, size, 3].
         outputs: the raw outputs, quantized where the file's are, [classes] or a map [h, w, classes]
-            or [h, w]; None where this host cannot run the file.
+            or [h, w]; or boxes [k, 6]; None where this host cannot run the file.
         runtime: what ran it here.
         photo: where the photo is from, in words.
     """
@@ -292,7 +304,8 @@ class Expected:
 def expect(source: Source, preprocessing: Preprocessing) -> Expected:
     """Chooses the photo whose best class is furthest ahead, so that rounding cannot change it.
 
-    Of a map it is so in the mean over the pixels; of one of classes, the photo that has the most.
+    Of a map it is so in the mean over the pixels; of one of classes, the photo that has the most;
+    of a detector, the one with the surest boxes.
     """
     from edgekit.data.test_image import TEST_PICTURE, draw
 
@@ -306,6 +319,11 @@ def expect(source: Source, preprocessing: Preprocessing) -> Expected:
         preprocessing=source.normalization,
         effort=runner.Effort(repeat=1),
     )
+    if preprocessing.task == OF_ROWS:
+        task = runner.read_answering(source.reference)[2]
+        rows = find_boxes(answer.scores, task, preprocessing).astype(np.float64)
+        chosen = int(rows[:, :10, 4].sum(axis=1).argmax())
+        return Expected(photos[chosen], rows[chosen], answer.runtime, names[chosen])
     output = Source(source.reference, None, {}).scores
     outputs = answer.scores.astype(np.float64)
     if output.scale is not None:

@@ -12,10 +12,12 @@ from edgekit.converters.file_task import OF_MAPS
 from edgekit.data.normalization import Normalization
 from edgekit.errors import EdgekitError, MissingToolError
 from edgekit.system.paths import StrPath
-from edgekit.targets.deploy.programs import OTHER_PIXELS, classes_in, tolerance
+from edgekit.targets.deploy.boxes import share_found
+from edgekit.targets.deploy.programs import OTHER_PIXELS, SAME_BOXES, classes_in, tolerance
 from edgekit.targets.devices.hosts import LocalHost
 from edgekit.targets.devices.open import open_host
 from edgekit.targets.measure import device as measuring
+from edgekit.targets.measure.isolated import read_answering
 from edgekit.targets.measure.method import choose_method
 from edgekit.targets.measure.photos import load_photos, make_job
 
@@ -63,6 +65,16 @@ def on_phone(
                     hint="update the runtime on the older side",
                 )
             return f"{same:.2%} of the pixels have the same class as here with {there.how}"
+        if read_answering(model)[2].boxes is not None:
+            share, count = share_found(own[0], other[0])
+            if share < SAME_BOXES:
+                raise EdgekitError(
+                    f"{url} does not answer as this host does",
+                    cause=f"only {share:.0%} of the {count} best boxes are the same with "
+                    f"{there.how} ({here.how} here)",
+                    hint="update the runtime on the older side",
+                )
+            return f"{share:.0%} of the {count} best boxes are the same as here with {there.how}"
         off = float(np.abs(other.astype(np.float64) - own).max())
         if off > tolerance(own, own.dtype.kind == "f"):
             raise EdgekitError(

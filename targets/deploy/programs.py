@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.converters.file_task import OF_MAPS
+from edgekit.converters.file_task import OF_MAPS, OF_ROWS
 from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.errors import EdgekitError
+from edgekit.targets.deploy.boxes import share_found
 from edgekit.targets.deploy.model import Description, Expected, Source
 
 STEPS = 8.0
@@ -24,6 +25,9 @@ STEPS = 8.0
 OTHER_PIXELS = 0.02
 #: The same of a file that another processor runs: it is another file.
 OTHER_PIXELS_COMPILED = 0.1
+#: Of the best boxes, those that a device must find, too: where two overlap by nearly as much as is
+#: allowed, or have nearly the same score, rounding decides which one stays.
+SAME_BOXES, SAME_BOXES_COMPILED = 0.8, 0.6
 _UPDATE = "update the runtime on the older side; the folder there is as it was"
 
 
@@ -137,6 +141,27 @@ def classes_in(outputs: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(found, np.uint8)
 
 
+def _ask_for_boxes(description: Description) -> list[str]:
+    return ["--json", "--no-drawing"]
+
+
+def compare_boxes(source: Source, expected: Expected, answer: dict[str, Any]) -> str:
+    """Compares the boxes of a detector."""
+    where = f"on {expected.photo} with {answer['runtime']}"
+    if expected.outputs is None:
+        return f"it runs {where}; this host has nothing to compare that with"
+    there = np.array(answer["rows"], np.float64).reshape(-1, 6)
+    share, count = share_found(expected.outputs, there)
+    same = f"{share:.0%} of the {count} best boxes are the same"
+    if share < (SAME_BOXES_COMPILED if source.target else SAME_BOXES):
+        raise EdgekitError(
+            "the device does not answer as this host does",
+            cause=f"only {same} {where} ({expected.runtime} here)",
+            hint=_UPDATE,
+        )
+    return f"answers as this host does {where}: {same}"
+
+
 _JAVA, _CPP = "app/src/main/java/edgekit", "app/src/main/cpp"
 #: By the name of a task.
 PROGRAMS: dict[str, Program] = {
@@ -160,6 +185,16 @@ PROGRAMS: dict[str, Program] = {
         {
             f"{_JAVA}/Segmenter.kt": "Segmenter.kt.j2",
             "README.md": "README.android-segmenter.md.j2",
+        },
+    ),
+    OF_ROWS: Program(
+        "detect.py",
+        "README.detector.md.j2",
+        _ask_for_boxes,
+        compare_boxes,
+        {
+            f"{_JAVA}/Detector.kt": "Detector.kt.j2",
+            "README.md": "README.android-detector.md.j2",
         },
     ),
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.answer import answers_of
-from edgekit.converters.tflite.detections import find_post_process
+from edgekit.converters.tflite.detections import find_post_process, output_shapes
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.errors import UsageError
 from edgekit.runtimes.base import join_boxes
@@ -19,7 +20,11 @@ from edgekit.runtimes.base import join_boxes
 def answer_outputs(model: TFLiteModel) -> tuple[Tensor, ...]:
     """The first outputs of a model, as many as its answer is made of."""
     outputs = tuple(model.tensors[index] for index in model.outputs)
-    return outputs if find_post_process(model) else answers_of(outputs)
+    boxes = find_post_process(model)
+    if boxes is None:
+        return answers_of(outputs)
+    shapes = output_shapes(boxes)  # which files of other converters do not have
+    return tuple(replace(end, shape=shapes.get(end.index, end.shape)) for end in outputs)
 
 
 def raw_outputs(model: TFLiteModel, outputs: Sequence[bytes]) -> npt.NDArray[Any]:

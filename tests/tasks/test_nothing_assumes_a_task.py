@@ -57,6 +57,7 @@ EXCEPTIONS = {
         "edgekit.networks.efficientnet.architecture": "draws a network's own decoder",
         "edgekit.converters.weights.timm": "AdvProp is ap in its names",
         "edgekit.targets.detect": "runs and draws a detector on this host",
+        "edgekit.targets.deploy.boxes": "what only a detector's program must know",
         "edgekit.data.masks.coco_masks": "draws masks with the library that measures boxes",
     },
 }
