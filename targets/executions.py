@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.images import Pixels
-from edgekit.runtimes.base import Scaled, answer_in_reals, answer_of
+from edgekit.runtimes.base import answer_of
 from edgekit.targets.toolchains.toolchain import Toolchain
 from edgekit.targets.toolchains.work import Advance
 
@@ -69,17 +69,6 @@ def as_answers(outputs: NDArray[Any], *, channels_first: bool) -> NDArray[Any]:
         channels_first: whether its maps are NCHW.
     """
     return np.stack([answer_of(one[None], channels_first=channels_first) for one in outputs])
-
-
-def answers_in_reals(outputs: Sequence[NDArray[Any]], ends: Sequence[Scaled]) -> NDArray[Any]:
-    """What a .tflite file gave for photos in the form of `Answers`.
-
-    Args:
-        outputs: that are its answer (`edgekit.converters.answer.answers_of`), [n, ...] of each.
-        ends: the same in the file.
-    """
-    photos = range(len(outputs[0]))
-    return np.stack([answer_in_reals([one[k : k + 1] for one in outputs], ends) for k in photos])
 
 
 @dataclass(frozen=True)

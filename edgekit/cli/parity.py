@@ -12,7 +12,8 @@ from edgekit.cli.options import Json
 
 if TYPE_CHECKING:
     from edgekit.parity.chips import ChipDifference, ChipResult
-    from edgekit.parity.compare import NoiseFloor, OperatorResult, Pair, Parity
+    from edgekit.parity.compare import NoiseFloor, Pair, Parity
+    from edgekit.parity.operators import OperatorResult
 
 #: Tensors and differences shown to a person; --json has all.
 SHOWN = 12

@@ -8,7 +8,6 @@ XNNPACK's to one step.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,9 +19,8 @@ import numpy as np
 from edgekit.converters.answer import answers_of
 from edgekit.converters.tflite.file import Operator, TFLiteModel, parse, read_bytes
 from edgekit.converters.tflite.matching import Match, find_differences, intended, match
-from edgekit.converters.tflite.slice import Slicer
 from edgekit.data.images import Pixels
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import UsageError
 from edgekit.parity.chips import ChipResult, find_executions, run_chips
 from edgekit.parity.executions import (
     Array,
@@ -34,9 +32,8 @@ from edgekit.parity.executions import (
     runtime,
     trace,
 )
-from edgekit.parity.integer_kernels import run_operator
+from edgekit.parity.operators import OperatorResult, compare_operators
 from edgekit.runtimes.base import dequantize
-from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.paths import StrPath
 from edgekit.targets.base import Target
@@ -49,8 +46,6 @@ SCHEMA_VERSION = 1
 PHOTOS = 16
 #: Photos whose tensors are compared; each gives an operator thousands of values.
 TRACED = 4
-#: Steps that an operator may be off on equal inputs, by kernels.
-TOLERANCES = {"builtin": 0, "xnnpack": 1}
 #: Operators that only change a tensor's type.
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
 
@@ -76,20 +71,6 @@ class NoiseFloor(TypedDict):
     agreement: float
     mean_lsb: float | None
     kl: float
-
-
-class OperatorResult(TypedDict):
-    """One operator on equal inputs: its largest difference from the simulation, in steps.
-
-    ``xnnpack`` is None where LiteRT refuses the operator alone; then it is not ``ok``.
-    """
-
-    index: int
-    operator: str
-    tensor: str
-    builtin: int
-    xnnpack: int | None
-    ok: bool
 
 
 class TensorResult(TypedDict):
@@ -181,7 +162,7 @@ def compare_subject(
     source = model.tensors[model.inputs[0]]
     builtin = runtime(subject, subject.file, "builtin", source.dtype)
     values = trace(contents, model, [builtin.feed(photo) for photo in pixels[:TRACED]])
-    operators = _operators(contents, model, wanted, values, _names(model, found), progress)
+    operators = compare_operators(contents, model, wanted, values, _names(model, found), progress)
     tensors = _tensors(subject, pixels[:TRACED], model, values, found)
     simulated: dict[str, Array] = {}
     of_chips: list[ChipResult] = []
@@ -228,56 +209,6 @@ def _names(model: TFLiteModel, found: Match | None) -> dict[int, str]:
     """What tensors are called: as in the Graph, else as in the file."""
     own = {tensor.index: tensor.name for tensor in model.tensors}
     return own | (found.names() if found else {})
-
-
-def _operators(
-    contents: bytes,
-    model: TFLiteModel,
-    wanted: TFLiteModel,
-    values: dict[int, Array],
-    names: dict[int, str],
-    progress: Progress,
-) -> list[OperatorResult]:
-    """Each operator on the inputs that LiteRT's built-in kernels gave it."""
-    slicer = Slicer(contents)
-    results = []
-    for op, right in zip(model.operators, wanted.operators, strict=True):
-        progress("operators", op.index + 1, len(model.operators))
-        inputs = {i: values[i] for i in op.inputs if i in values}
-        expected = run_operator(wanted, right, inputs)
-        builtin = _furthest(values[op.outputs[0]], expected)
-        xnnpack: int | None = None
-        with contextlib.suppress(EdgekitError):
-            near = run_operator(wanted, right, inputs, xnnpack=True)
-            xnnpack = _furthest(_run_alone(slicer.cut(op.index), op, values), near)
-        fits = builtin <= TOLERANCES["builtin"]
-        fits &= xnnpack is not None and xnnpack <= TOLERANCES["xnnpack"]
-        results.append(
-            OperatorResult(
-                index=op.index,
-                operator=op.name,
-                tensor=names[op.outputs[0]],
-                builtin=builtin,
-                xnnpack=xnnpack,
-                ok=fits,
-            )
-        )
-    return results
-
-
-def _run_alone(contents: bytes, op: Operator, values: dict[int, Array]) -> Array:
-    """XNNPACK's kernel on what each photo gave the operator."""
-    kernels = Kernels(contents, "xnnpack")
-    fed = [values[i] for i in op.inputs if i in values]
-    count = len(fed[0])
-    return np.concatenate([kernels.run([a[n : n + 1] for a in fed]) for n in range(count)])
-
-
-def _furthest(found: Array, expected: Array) -> int:
-    """The largest difference in steps; floats that are not equal count as one step apart."""
-    if found.dtype == np.float32:
-        return int(not np.allclose(found, expected, rtol=1e-6, atol=0))
-    return int(np.abs(found.astype(np.int32) - expected).max(initial=0))
 
 
 def _tensors(

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import runs
-from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import refuse
 from edgekit.converters.file_task import tflite_task
 from edgekit.converters.tflite.file import TFLiteModel, read
@@ -22,7 +21,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import MissingToolError, UsageError
 from edgekit.parity.integer_kernels import run_model
 from edgekit.runs import open_run
-from edgekit.runtimes.base import answer_in_reals
+from edgekit.runtimes.answer import TFLiteAnswer
 from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 from edgekit.runtimes.open import RUNTIMES, open_classifier
@@ -228,11 +227,11 @@ def _simulation(quantized: Graph) -> Execution:
 
 
 def _integers(wanted: TFLiteModel, feed: Callable[[Pixels], Array]) -> Execution:
-    outputs = answers_of([wanted.tensors[index] for index in wanted.outputs])
+    answer = TFLiteAnswer.of(wanted)
 
     def run_one(photo: Pixels) -> Array:
         values = run_model(wanted, feed(photo))
-        return answer_in_reals([values[output.index] for output in outputs], outputs)
+        return answer.read([values[output.index] for output in answer.outputs])
 
     # One at a time: all tensors of a photo are kept until it is done.
     return lambda pixels: np.stack([run_one(photo) for photo in pixels])

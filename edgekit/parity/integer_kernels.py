@@ -16,6 +16,7 @@ What the specification leaves open was found by comparison with LiteRT 2.3 on x8
 | other MEAN | ties away from zero | the division by the count is part of the factor |
 | AVERAGE_POOL_2D | ties away from the integer zero, whatever the zero point | |
 | QUANTIZE | ties up for whole vectors of 16, else away from zero | |
+| DEQUANTIZE | of the product with the scale | in vectors of 8, of the zero point's, too |
 | LOGISTIC | a table of 256 entries computed in float32 | |
 
 Those of whole maps are in `edgekit.parity.map_kernels`.
@@ -31,9 +32,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.errors import UsageError
 from edgekit.parity import map_kernels
+from edgekit.parity.box_kernels import find_boxes
 from edgekit.parity.fixed_point import (
     Integers,
     doubling_high_mul,
@@ -51,8 +54,9 @@ Kernel: TypeAlias = Callable[[Operator, Sequence[Tensor], Tensor, Sequence[Array
 
 #: ADD brings its inputs to a common scale with this many bits to spare.
 ADD_LEFT_SHIFT = 20
-#: Channels (QUANTIZE, ADD: values) that a kernel's vector code takes at a time.
-DEPTHWISE_LANES, MEAN_LANES, QUANTIZE_LANES, ADD_LANES = 8, 16, 16, 16
+#: Channels (QUANTIZE, DEQUANTIZE, ADD: values) that a kernel's vector code takes at a time.
+DEPTHWISE_LANES, MEAN_LANES, QUANTIZE_LANES = 8, 16, 16
+ADD_LANES, DEQUANTIZE_LANES = 16, 8
 
 
 def run_operator(
@@ -72,19 +76,29 @@ def run_operator(
     Raises:
         UsageError: there is no such kernel here, or the operator is not a quantized one.
     """
-    if operator.name not in KERNELS or len(operator.outputs) != 1:
+    if operator.name not in KERNELS or operator.is_custom or len(operator.outputs) != 1:
         raise UsageError(
             f"no integer kernel for {operator.index} {operator.name}",
             cause="one of " + ", ".join(sorted(KERNELS)),
         )
-    indices = [index for index in operator.inputs if index >= 0]
-    tensors = [model.tensors[index] for index in indices]
-    arrays = [
-        values[index] if index in values else tensor.values()
-        for index, tensor in zip(indices, tensors, strict=True)
-    ]
+    tensors = [model.tensors[index] for index in operator.inputs if index >= 0]
+    arrays = _read(tensors, values)
     kernels = KERNELS | XNNPACK if xnnpack else KERNELS
     return kernels[operator.name](operator, tensors, model.tensors[operator.outputs[0]], arrays)
+
+
+def run_outputs(
+    model: TFLiteModel, operator: Operator, values: Mapping[int, Array], *, xnnpack: bool = False
+) -> list[Array]:
+    """As `run_operator`, with all outputs, also of TFLite's detection operator, which is float."""
+    if operator != find_post_process(model):
+        return [run_operator(model, operator, values, xnnpack=xnnpack)]
+    return find_boxes(operator, _read([model.tensors[i] for i in operator.inputs], values))
+
+
+def _read(tensors: Sequence[Tensor], values: Mapping[int, Array]) -> list[Array]:
+    """Activations by tensor index, and constants by themselves."""
+    return [values[t.index] if t.index in values else t.values() for t in tensors]
 
 
 def run_model(model: TFLiteModel, fed: Array) -> dict[int, Array]:
@@ -99,7 +113,8 @@ def run_model(model: TFLiteModel, fed: Array) -> dict[int, Array]:
     """
     values: dict[int, Array] = {model.inputs[0]: fed}
     for operator in model.operators:
-        values[operator.outputs[0]] = run_operator(model, operator, values)
+        outputs = run_outputs(model, operator, values)
+        values |= dict(zip(operator.outputs, outputs, strict=True))
     return values
 
 
@@ -302,9 +317,12 @@ def _quantize(
 def _dequantize(
     op: Operator, tensors: Sequence[Tensor], output: Tensor, arrays: Sequence[Array]
 ) -> Array:
-    steps = arrays[0].astype(np.float32) - np.float32(tensors[0].zero_point or 0)
-    result: Array = steps * np.float32(_scale(tensors[0]))
-    return result
+    x = arrays[0].reshape(len(arrays[0]), -1).astype(np.float32)
+    scale, zero_point = np.float32(_scale(tensors[0])), np.float32(tensors[0].zero_point or 0)
+    end = x.shape[1] // DEQUANTIZE_LANES * DEQUANTIZE_LANES
+    # Vector code multiplies both by the scale, and is off by what the larger is rounded by.
+    parts = [x[:, :end] * scale - zero_point * scale, (x[:, end:] - zero_point) * scale]
+    return np.concatenate(parts, axis=1).reshape(arrays[0].shape)
 
 
 def _clamp(op: Operator, output: Tensor, steps: Integers) -> Array:

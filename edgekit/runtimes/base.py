@@ -78,31 +78,6 @@ def join_rows(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
     return np.concatenate([output[0] for output in outputs], axis=-1).astype(np.float32)
 
 
-class Scaled(Protocol):
-    """An output whose integers stand for reals, where it has a scale."""
-
-    @property
-    def scale(self) -> float | None: ...
-    @property
-    def zero_point(self) -> int | None: ...
-
-
-def answer_in_reals(
-    outputs: Sequence[npt.NDArray[Any]], ends: Sequence[Scaled]
-) -> npt.NDArray[Any]:
-    """One photo's answer from what a .tflite file gave for it; see `Classifier.run`.
-
-    Args:
-        outputs: that are the answer (`edgekit.converters.answer.answers_of`), with the batch of 1.
-        ends: the same in the file.
-    """
-    if len(outputs) > 1:
-        pairs = zip(outputs, ends, strict=True)
-        return join_rows([dequantize(raw, end.scale, end.zero_point) for raw, end in pairs])
-    answer = answer_of(outputs[0], channels_first=False)
-    return dequantize(answer, ends[0].scale, ends[0].zero_point)
-
-
 def join_boxes(
     boxes: npt.NDArray[Any], classes: npt.NDArray[Any], scores: npt.NDArray[Any], count: float
 ) -> npt.NDArray[np.float32]:

@@ -10,23 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.answer import answers_of
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.runtimes.base import (
-    WARM_SECONDS,
-    answer_in_reals,
-    check_pixels,
-    join_boxes,
-    measure,
-)
+from edgekit.runtimes.answer import TFLiteAnswer
+from edgekit.runtimes.base import WARM_SECONDS, check_pixels, measure
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
@@ -81,10 +74,7 @@ class LiteRT:
         model = tflite_file.read(path)
         refuse(path, photo_problem(model))
         self.input = model.tensors[model.inputs[0]]
-        self._boxes = find_post_process(model)
-        answers = answers_of([model.tensors[index] for index in model.outputs])
-        written = self._boxes.outputs if self._boxes else ()
-        self.outputs = tuple(model.tensors[index] for index in written) or answers
+        self.answer = TFLiteAnswer.of(model)
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
         self._table = feed_table(self.input, path, preprocessing)
@@ -123,10 +113,8 @@ class LiteRT:
     def _run(self, fed: npt.NDArray[Any]) -> npt.NDArray[Any]:
         self.set_input(fed)
         self.invoke()
-        raw = [self._interpreter.get_tensor(end.index) for end in self.outputs]
-        if self._boxes:
-            return join_boxes(*(found[0] for found in raw))
-        return answer_in_reals(raw, self.outputs)
+        outputs = self.answer.outputs
+        return self.answer.read([self._interpreter.get_tensor(end.index) for end in outputs])
 
     def set_input(self, fed: npt.NDArray[Any]) -> None:
         """Gives the model its input, as `feed` makes it."""

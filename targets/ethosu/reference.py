@@ -12,7 +12,7 @@ from edgekit.converters.tflite.file import Tensor, read_bytes
 from edgekit.data.images import Pixels
 from edgekit.targets.ethosu.nearest import with_half_pixels
 from edgekit.targets.ethosu.tools import TOSA
-from edgekit.targets.executions import Answers, Execution, answers_in_reals
+from edgekit.targets.executions import Answers, Execution
 from edgekit.targets.toolchains.work import Advance, Job, run_job
 
 WORKER = Path(__file__).with_name("tosa_worker.py")
@@ -56,11 +56,10 @@ def run_reference(path: Path, photos: Pixels, advance: Advance) -> Answers:
         given.write_bytes(with_half_pixels(read_bytes(path)))
         job = Job(WORKER, "run", {"model": str(given)}, {"inputs": inputs})
         done = run_job(TOSA, job, timeout_s=limit, advance=advance)
-    own = [
-        in_own_type(done.arrays[f"output{place}"], tensor)
-        for place, tensor in enumerate(model.outputs)
-    ]
-    return Answers(answers_in_reals(own, model.outputs))
+    answer = model.answer
+    pairs = zip(answer.places, answer.outputs, strict=True)
+    own = [in_own_type(done.arrays[f"output{place}"], tensor) for place, tensor in pairs]
+    return Answers(answer.read_all(own))
 
 
 def in_own_type(outputs: NDArray[np.generic], tensor: Tensor) -> NDArray[np.generic]:

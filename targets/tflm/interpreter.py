@@ -9,7 +9,7 @@ import numpy as np
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.images import Pixels
 from edgekit.runtimes.litert import LiteRT
-from edgekit.targets.executions import Answers, ChipFigures, answers_in_reals
+from edgekit.targets.executions import Answers, ChipFigures
 from edgekit.targets.tflm.allocations import Allocations, parse_allocations
 from edgekit.targets.tflm.toolchain import TOOLCHAIN
 from edgekit.targets.toolchains.work import Advance, Job, run_job
@@ -31,13 +31,14 @@ def answer(path: Path, pixels: Pixels, advance: Advance) -> Answers:
     model = tflite_file.read(path)
     runtime = LiteRT(path)
     inputs = np.concatenate([runtime.feed(photo) for photo in pixels])
-    arguments = {"model": str(path.resolve()), "outputs": len(runtime.outputs)}
+    places = runtime.answer.places
+    arguments = {"model": str(path.resolve()), "places": places}
     job = Job(WORKER, "run", arguments, {"inputs": inputs})
     limit = START_S + PHOTO_S * len(pixels)
     done = run_job(TOOLCHAIN, job, timeout_s=limit, advance=advance)
     memory = parse_allocations(done.log).to_memory(model.size_bytes)
-    outputs = [done.arrays[f"output{place}"] for place in range(len(runtime.outputs))]
-    return Answers(answers_in_reals(outputs, runtime.outputs), ChipFigures(memory=memory))
+    outputs = [done.arrays[f"output{place}"] for place in places]
+    return Answers(runtime.answer.read_all(outputs), ChipFigures(memory=memory))
 
 
 def measure_memory(path: Path) -> Allocations:

@@ -25,24 +25,24 @@ def run(
     """Answers for ``inputs`` [n, …], each fed as it is; prints the allocations.
 
     Args:
-        arguments: ``model``, its path, and how many of its first ``outputs`` are read.
+        arguments: ``model``, its path, and the ``places`` of its outputs that are read.
         arrays: ``inputs``.
         progress: told the inputs done, of how many.
 
     Returns:
-        ``output0`` and so on, [n, ...], each in its own type.
+        ``output0`` and so on, by the place, [n, ...], each in its own type.
     """
     interpreter = _open(arguments["model"])
     inputs = arrays["inputs"]
-    outputs: list[list[Any]] = [[] for _ in range(arguments["outputs"])]
+    outputs: dict[int, list[Any]] = {place: [] for place in arguments["places"]}
     for number, one in enumerate(inputs, 1):
         interpreter.set_input(one[None], 0)
         interpreter.invoke()
-        for place, found in enumerate(outputs):
+        for place, found in outputs.items():
             found.append(np.array(interpreter.get_output(place))[0])
         progress(number, len(inputs))
     interpreter.print_allocations()
-    return {}, {f"output{place}": np.stack(found) for place, found in enumerate(outputs)}
+    return {}, {f"output{place}": np.stack(found) for place, found in outputs.items()}
 
 
 def measure(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detector_graph import CLASSES, COLUMNS, ROWS, SIDE, int8, prepared
+from detector_graph import ANCHORS, CLASSES, COLUMNS, ROWS, SIDE, int8, prepared
 from map_graphs import MEAN, STD, pixels
 from prerequisites import needs
 
@@ -17,15 +17,19 @@ from edgekit.converters.onnx.write import convert as convert_onnx
 from edgekit.converters.openvino import write as openvino
 from edgekit.converters.tflite.file import read
 from edgekit.converters.tflite.write import convert
+from edgekit.data.boxes.anchors import OLD_RATIOS, Anchors
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.synthetic import SyntheticPhotos
+from edgekit.networks.detection.outputs import with_detections
 from edgekit.networks.graph import Graph
-from edgekit.parity.compare import output_steps
+from edgekit.parity.compare import compare_subject, output_steps
 from edgekit.parity.departures import LARGEST_ERROR, find_departure
 from edgekit.parity.executions import Subject, executions
 from edgekit.runtimes.litert import LiteRT
 
 RECORD = Preprocessing(SIDE, (MEAN,) * 3, (STD,) * 3, ())
+#: As many at each place of its levels as the network has.
+ANCHORED = Anchors(scale=3.0, ratios=OLD_RATIOS[:ANCHORS], octaves=1, levels=(1, 2, 3))
 #: Its fusion sums what weights have scaled: ties of two inputs are everywhere.
 OPTIONS = {"fusion": "weighted"}
 
@@ -70,6 +74,33 @@ def test_every_form_gives_all_columns_and_the_simulation_the_kernels_own(tmp_pat
     for name in integers:
         apart = np.abs(found[name] - found["torch float"]) / steps
         assert 0 < apart.mean() < 4, name
+
+
+@pytest.mark.parametrize("end", ["rows", "boxes"])
+def test_a_faithful_detector_is_the_simulation_whatever_it_ends_with(end, tmp_path):
+    graphs = prepared(**OPTIONS), quantized()
+    if end == "boxes":
+        graphs = tuple(with_detections(graph, ANCHORED, max_detections=20) for graph in graphs)
+    subject = Subject(
+        file=written(tmp_path, graphs[1], ".tflite"),
+        preprocessing=replace(RECORD, task="detection", anchors=ANCHORED),
+        photos=SyntheticPhotos(4, 0, "val", SIDE),
+        source="drawn",
+        float_file=written(tmp_path, graphs[0], ".tflite", "float32"),
+        graph=graphs[0],
+        quantized=graphs[1],
+        reference=graphs[0],
+    )
+    found = compare_subject(subject, 3, lambda *_: None)
+    assert found["ok"], found["first"]
+    assert {operator["builtin"] for operator in found["operators"]} == {0}
+    pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
+    exact = pairs["integer simulation", "tflite builtin"]
+    assert exact["agreement"] == 1
+    assert exact["mean_lsb"] == (0 if end == "rows" else None)
+    assert pairs["torch float", "tflite float"]["agreement"] > 0.99
+    measured = {tensor["tensor"] for tensor in found["tensors"]}
+    assert {"boxes", "logits", "box0_rows", "middle"} <= measured
 
 
 @pytest.mark.parametrize("io", ["uint8", "float32"])

@@ -250,6 +250,14 @@ def pad_with(seed: int):
     return b.finish(["x"], "y")
 
 
+def dequantize(seed: int, shape=(1, 5, 5, 21)):
+    b = Blank(seed)
+    b.activation("x", list(shape))
+    b.add("y", list(shape), "FLOAT32", 0, 0)
+    b.add_op("DEQUANTIZE", 2, ["x"], "y", "DequantizeOptions")
+    return b.finish(["x"], "y")
+
+
 def quantize(seed: int, source="UINT8", target="INT8", same=True, channels=17):
     b = Blank(seed)
     b.activation("x", [1, 3, 3, channels], source)

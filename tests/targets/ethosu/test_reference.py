@@ -9,10 +9,10 @@ from vela_outputs import needs_tosa
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import MissingToolError
+from edgekit.runtimes.answer import TFLiteAnswer
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.ethosu.reference import execution, in_own_type, run_reference
 from edgekit.targets.ethosu.tools import TOSA
-from edgekit.targets.executions import answers_in_reals
 
 
 def test_the_row_says_what_runs_it_and_claims_to_be_exact():
@@ -27,7 +27,7 @@ def test_signed_answers_of_an_unsigned_output_are_read_by_their_bits():
     output = model.tensors[model.outputs[0]]
     answers = np.array([[-128, -1, 0, 3, 127]], np.int8)
     wanted = (np.array([[128, 255, 0, 3, 127]]) - np.float32(131)) * np.float32(0.2)
-    found = answers_in_reals([in_own_type(answers, output)], [output])
+    found = TFLiteAnswer.of(model).read_all([in_own_type(answers, output)])
     assert (found == wanted.astype(np.float32)).all()
 
 
@@ -35,7 +35,7 @@ def test_answers_of_a_float_output_are_left_alone():
     model = tflite_file.parse(float_io().pack())
     answers = np.array([[0.5, -1.0]], np.float32)
     output = model.tensors[model.outputs[0]]
-    assert (answers_in_reals([in_own_type(answers, output)], [output]) == answers).all()
+    assert (TFLiteAnswer.of(model).read_all([in_own_type(answers, output)]) == answers).all()
 
 
 def test_without_the_reference_model_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
