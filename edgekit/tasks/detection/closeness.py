@@ -92,7 +92,7 @@ def pairs(
 def are_comparable(reference: NDArray[Any], kept: NDArray[Any]) -> bool:
     """Whether both have the logits of the same anchors."""
     before, after = reference["peaks"].shape[1], kept["peaks"].shape[1]
-    return 0 < before == after
+    return bool(0 < before == after)
 
 
 def kl_by_photo(reference: NDArray[Any], kept: NDArray[Any]) -> NDArray[np.float64]:

@@ -140,13 +140,13 @@ def detect(values: NDArray[Any], centers: NDArray[np.float32]) -> NDArray[np.flo
     found = find_candidates(values[:, 4:])
     corners = corners_of(values[found.anchors, :4], centers[found.anchors])
     finite = np.isfinite(corners).all(axis=1)
-    found, corners = type(found)(*(part[finite] for part in found)), corners[finite]
-    kept = suppress(corners, found.classes, MOST)
+    logits, classes, corners = found.logits[finite], found.classes[finite], corners[finite]
+    kept = suppress(corners, classes, MOST)
     detections = np.zeros((MOST, 6), np.float32)
     rows = detections[: len(kept)]
-    rows[:, :4], rows[:, 5] = corners[kept], found.classes[kept]
+    rows[:, :4], rows[:, 5] = corners[kept], classes[kept]
     with np.errstate(over="ignore"):  # exp(89) is infinite, and 1 over it 0
-        rows[:, 4] = 1 / (1 + np.exp(-found.logits[kept]))
+        rows[:, 4] = 1 / (1 + np.exp(-logits[kept]))
     return detections
 
 

@@ -111,7 +111,7 @@ def match(anchors: Tensor, targets: Tensor, at_once: int = AT_ONCE) -> Tensor:
     order = (~known).to(torch.uint8).sort(dim=1, stable=True).indices[:, :most]
     rows = targets.gather(1, order[..., None].expand(-1, -1, 5))
     size = max(1, at_once // (len(anchors) * most))
-    parts = [_match_some(anchors, part) for part in rows.split(size)] if len(rows) else []
+    parts = [_match_some(anchors, part) for part in torch.split(rows, size)] if len(rows) else []
     found = torch.cat(parts) if parts else targets.new_zeros((0, len(anchors)), dtype=torch.int64)
     return torch.where(found >= 0, order.gather(1, found.clamp_min(0)), -1)
 
