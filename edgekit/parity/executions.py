@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgekit import runs
 from edgekit.converters.classifier import refuse
 from edgekit.converters.file_task import tflite_task
+from edgekit.converters.tflite.detections import find_post_process
 from edgekit.converters.tflite.file import TFLiteModel, read
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
@@ -83,7 +84,8 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
         float_file: beside a file, the float .tflite file of the same network.
 
     Raises:
-        UsageError: there is no finished run, or the file is no image classifier.
+        UsageError: there is no finished run, or the file is no image classifier, or it ends with
+            boxes.
     """
     path = Path(path)
     float_file = Path(float_file) if float_file is not None else None
@@ -97,6 +99,7 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
     shape = model.tensors[model.inputs[0]].shape if model.inputs else ()
     if len(shape) != 4 or not 0 < shape[1] == shape[2]:
         raise UsageError(f"{path} is not an image classifier", cause=f"its input is {list(shape)}")
+    _refuse_boxes(path, model)
     metadata = read_metadata(path)
     task = tflite_task(model, replace(metadata, task=""))  # an embedding is compared, too
     refuse(path, None if task.rows else task.problem)
@@ -114,6 +117,16 @@ def find_subject(path: StrPath, float_file: StrPath | None = None) -> Subject:
     return Subject(path, preprocessing, photos, "the built-in photos", float_file)
 
 
+def _refuse_boxes(path: Path, model: TFLiteModel) -> None:
+    """Raises UsageError where a file ends with boxes."""
+    if find_post_process(model) is not None:
+        raise UsageError(
+            f"{path} ends with boxes, and parity is of what they are chosen from",
+            cause="of two that are nearly as good, rounding decides which one stays",
+            hint="edgekit build --output raw",
+        )
+
+
 def _subject_of_run(folder: Path) -> Subject:
     from edgekit.networks.graph import Graph
     from edgekit.networks.schemes import FP32, W8A8
@@ -126,6 +139,7 @@ def _subject_of_run(folder: Path) -> Subject:
             f"{folder} holds no file that is int8 throughout",
             cause="some of its layers are kept in float, which the integer simulation cannot run",
         )
+    _refuse_boxes(file[W8A8], read(file[W8A8]))
     graph, task = Graph.load(folder / f"{run.name}.graph"), find_task(run.preprocessing.task)
     # A repair may have given the channels other scales.
     repaired = run.has("repair", runs.FLOAT)

@@ -31,6 +31,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.detection.outputs import with_detections
 from edgekit.networks.detection.postprocess import post_process
 from edgekit.networks.graph import Graph
+from edgekit.parity.executions import find_subject
 from edgekit.runtimes.interpreter import Kernels
 from edgekit.runtimes.litert import LiteRT
 
@@ -233,3 +234,11 @@ def test_formats_without_the_operator_say_why_they_do_not_write_it():
     with pytest.raises(UsageError, match="DetectionPostProcess 'detections'") as error:
         convert_onnx(replace(in_float(), nodes=in_float().nodes[-1:]))
     assert "TFLite's own" in error.value.cause
+
+
+def test_parity_is_of_raw_outputs_and_says_so(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(in_int8(), io="uint8"))
+    with pytest.raises(UsageError, match="ends with boxes") as error:
+        find_subject(path)
+    assert error.value.hint == "edgekit build --output raw"
