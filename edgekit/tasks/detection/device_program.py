@@ -45,7 +45,7 @@ class Model:
         self.names: dict[int, str] = dict(enumerate(self.record["labels"]))
         self.table = feeding_table(self.record["input"])
         anchors = self.record["anchors"]
-        self.anchors = make_anchors(self.size, anchors) if anchors else None
+        self.anchors: Any = make_anchors(self.size, anchors) if anchors else None
         runtime = load_runtime()
         self.runtime: str = runtime.__name__.split(".")[0]
         try:
