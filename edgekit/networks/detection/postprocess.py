@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+#: So many of the best boxes are looked at first: they most often have all that are wanted.
+FIRST = 500
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,13 @@ def decode_boxes(boxes: Floats, anchors: Floats, scales: Sequence[float]) -> Flo
 
 
 def suppress(
-    corners: Floats, scores: Floats, most: int, *, lowest: float, overlap: float
+    corners: Floats,
+    scores: Floats,
+    most: int,
+    *,
+    lowest: float,
+    overlap: float,
+    first: int = FIRST,
 ) -> NDArray[np.int64]:
     """Indices of the boxes that no better one overlaps, the best first.
 
@@ -149,15 +157,25 @@ def suppress(
         most: indices at most.
         lowest: score that counts.
         overlap: intersection over union above which the worse box is dropped.
+        first: boxes that are looked at before all others; no other answer comes of it.
     """
     kept = np.flatnonzero(scores >= np.float32(lowest))
     order = kept[np.argsort(-scores[kept], kind="stable")]
+    chosen: list[int] = []
+    for count in (first, len(order)):  # what is chosen of the first ones is chosen of all
+        chosen = _choose(corners, order[:count], most, overlap)
+        if len(chosen) == most or count >= len(order):
+            break
+    return np.array(chosen, np.int64)
+
+
+def _choose(corners: Floats, order: NDArray[np.int64], most: int, overlap: float) -> list[int]:
     chosen: list[int] = []
     while len(order) and len(chosen) < most:
         best, order = order[0], order[1:]
         chosen.append(int(best))
         order = order[~(_overlaps(corners[best], corners[order]) > np.float32(overlap))]
-    return np.array(chosen, np.int64)
+    return chosen
 
 
 def _overlaps(box: Floats, others: Floats) -> Floats:

@@ -151,3 +151,16 @@ def test_the_highest_come_first():
     assert highest(values, 1) == [1]
     assert highest(values, 3) == [1, 4, 3]
     assert highest(np.ones(4), 3) == [0, 1, 2]  # as recorded by the oracle
+
+
+def test_of_many_boxes_the_first_are_looked_at_first_and_nothing_changes():
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 1, (300, 4)).astype(np.float32)
+    corners[:, 2:] += corners[:, :2]
+    scores = rng.random(300).astype(np.float32)
+    limits = {"lowest": 0, "overlap": 0.3}
+    wanted = suppress(corners, scores, 40, first=300, **limits)
+    assert len(wanted) == 40
+    for first in (1, 20, 100):  # 100 have all that are wanted, 20 have not
+        assert (suppress(corners, scores, 40, first=first, **limits) == wanted).all()
+    assert len(suppress(corners, scores, 300, **limits)) < 300
