@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,10 @@ class _Read:
     """The files of one folder.
 
     Attributes:
-        folder: that holds both.
         photos: files by their names without ending.
         files: what XML files say, likewise.
     """
 
-    folder: Path
     photos: Mapping[str, Path]
     files: Mapping[str, VocFile]
 
@@ -85,12 +83,27 @@ def find_voc_boxes(root: Path) -> BoxLayout | None:
 
 def _has_xml(folder: Path) -> bool:
     """Whether a folder, or the one of annotations in it, has XML files and photos."""
-    if not folder.is_dir():
-        return False
-    xml, photos = _folder(folder, _XML) or folder, _folder(folder, _PHOTOS) or folder
-    return any(xml.glob("*.xml")) and any(
-        path.suffix.lower() in EXTENSIONS for path in photos.iterdir()
-    )
+    return folder.is_dir() and any(_xml_files(folder)[1]) and any(_photo_files(folder)[1])
+
+
+def _xml_files(folder: Path) -> tuple[Path, Iterator[Path]]:
+    """Where the XML files of a folder are, and they."""
+    base, files = _files(folder, _XML)
+    return base, (path for path in files if path.suffix.lower() == ".xml")
+
+
+def _photo_files(folder: Path) -> tuple[Path, Iterator[Path]]:
+    """Likewise its photos."""
+    base, files = _files(folder, _PHOTOS)
+    return base, (path for path in files if path.suffix.lower() in EXTENSIONS)
+
+
+def _files(folder: Path, names: Collection[str]) -> tuple[Path, Iterable[Path]]:
+    """All below the folder of one of these names, else what is in the folder itself."""
+    inner = _folder(folder, names)
+    if inner is not None:
+        return inner, walk(inner)
+    return folder, (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _folder(folder: Path, names: Collection[str]) -> Path | None:
@@ -100,19 +113,10 @@ def _folder(folder: Path, names: Collection[str]) -> Path | None:
 
 
 def _read(folder: Path) -> _Read:
-    xml, photos = _folder(folder, _XML) or folder, _folder(folder, _PHOTOS) or folder
+    (photos, images), (xml, files) = _photo_files(folder), _xml_files(folder)
     return _Read(
-        folder,
-        {
-            _stem(path, photos): path
-            for path in sorted(walk(photos))
-            if path.suffix.lower() in EXTENSIONS
-        },
-        {
-            _stem(path, xml): read_voc_xml(path)
-            for path in sorted(walk(xml))
-            if path.suffix.lower() == ".xml"
-        },
+        {_stem(path, photos): path for path in sorted(images)},
+        {_stem(path, xml): read_voc_xml(path) for path in sorted(files)},
     )
 
 

@@ -87,6 +87,13 @@ def test_a_renamed_photo_is_known_by_what_its_file_says(tmp_path: Path) -> None:
     assert part.faults == ()
 
 
+def test_files_further_down_the_folder_of_annotations(tmp_path: Path) -> None:
+    write_voc(tmp_path, things(3), "images", "annotations/xmls")
+    part = find(tmp_path).parts[ALL]
+    assert [photo.name for photo in part.photos] == [f"images/p00{n}.jpg" for n in range(3)]
+    assert part.faults == ()
+
+
 def test_what_has_no_counterpart_is_counted(tmp_path: Path) -> None:
     write_voc(tmp_path, things(4))
     (tmp_path / "JPEGImages" / "p001.jpg").unlink()
