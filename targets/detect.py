@@ -24,7 +24,7 @@ from edgekit.system.paths import StrPath
 from edgekit.targets.classify import preparation
 from edgekit.targets.measure import isolated as runner
 from edgekit.targets.measure.isolated import Delegate, Effort
-from edgekit.targets.pictures import beside, choose_places, write_picture
+from edgekit.targets.pictures import ANY, beside, choose_places, write_picture
 from edgekit.tasks.detection.kept import detections_of, keep
 from edgekit.tasks.detection.overlay import draw_boxes
 
@@ -77,7 +77,7 @@ def detect(
     image = model.tensors[model.inputs[0]]
     check_normalization(path, image, normalization)
     how = preparation(metadata, image.shape[1], task.name)
-    places = choose_places(photos, out or beside(photos), ENDING)
+    places = choose_places(photos, out or beside(photos), ENDING, ANY)
     shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(image.shape[1])]
     answer = runner.run(
         path,

@@ -16,8 +16,15 @@ def beside(photos: Sequence[StrPath]) -> Path | None:
     return Path() if photos else None
 
 
+#: Endings of pictures whose every pixel counts, and of any other.
+EXACT, ANY = (".png",), (".png", ".jpg", ".jpeg")
+
+
 def choose_places(
-    photos: Sequence[StrPath], target: StrPath | None, ending: str
+    photos: Sequence[StrPath],
+    target: StrPath | None,
+    ending: str,
+    endings: Sequence[str] = EXACT,
 ) -> list[Path | None]:
     """Where each photo's picture is written; None for nowhere.
 
@@ -25,6 +32,7 @@ def choose_places(
         photos: without any, one picture is of a drawn photo.
         target: a file, or a folder for several.
         ending: of names in a folder, behind that of the photo.
+        endings: that a file may have.
 
     Raises:
         UsageError: the target is no name for so many pictures, or a photo would be overwritten.
@@ -45,8 +53,9 @@ def choose_places(
     for place in found:
         if place.resolve() in given:
             raise UsageError(f"{place} would be overwritten", hint="name another file")
-        if place.suffix.lower() != ".png":
-            raise UsageError(f"{place} is no name for a picture", hint="end it in .png")
+        if place.suffix.lower() not in endings:
+            hint = f"end it in {' or '.join(endings)}"
+            raise UsageError(f"{place} is no name for a picture", hint=hint)
     if len(set(found)) < len(found):
         raise UsageError("two photos have the same name", hint="one command for each")
     return list(found)
