@@ -95,6 +95,11 @@ def _task(found: dict[str, Any]) -> list[str]:
         memory = f" ({size(found['map_bytes'])} a photo)" if found.get("map_bytes") else ""
         where = f"{made['height']} x {made['width']} pixels"
         return [f"segmenter   {what} at each of {where}{memory}"]
+    if rows := found.get("rows"):
+        numbers = " and ".join(map(str, rows["columns"]))
+        return [f"detector    {numbers} numbers at each of {rows['count']} anchors"]
+    if boxes := found.get("boxes"):
+        return [f"detector    up to {boxes['most']} boxes of {boxes['classes']} classes"]
     problem = found["not_a_classifier"]
     return [f"classifier  no: {problem}"] if problem else []
 

@@ -14,6 +14,7 @@ from edgekit.converters.file_task import FileTask, tflite_task
 from edgekit.converters.tflite import container
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.cost import activation_bytes
+from edgekit.converters.tflite.detections import POST_PROCESS, find_post_process
 from edgekit.converters.tflite.file import Tensor, TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
@@ -127,8 +128,9 @@ def _findings(path: Path, model: TFLiteModel) -> dict[str, list[dict[str, str]]]
 def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) -> str | None:
     """Returns Python that runs the model, or None where it is not known how.
 
-    A classifier is given a photo and names its class. What is something else prints the shapes of
-    its outputs, for a photo where it takes one, else for zeros.
+    No custom operator is known but the one that ends a detector, which LiteRT brings. A classifier
+    is given a photo and names its class, a detector that ends with boxes lists them. What is
+    something else prints the shapes of its outputs, for a photo where it takes one, else for zeros.
 
     Args:
         path: of the file, as the program names it.
@@ -137,7 +139,7 @@ def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) 
         metadata: likewise.
     """
     path = Path(path)
-    if set(model.custom_codes) - {_DETECTION} or not model.inputs or not model.outputs:
+    if set(model.custom_codes) - {POST_PROCESS} or not model.inputs or not model.outputs:
         return None
     image = model.tensors[model.inputs[0]]
     if photo_problem(model):
@@ -150,6 +152,8 @@ def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) 
         answer = _classes_of_pixels(model, metadata, task)
     elif metadata.task == "embed":
         answer = [*_real(model), "print(scores.shape, scores)  # the embedding"]
+    elif task.boxes is not None:
+        answer = _found_boxes(model)
     elif not task.name or task.rows is not None:
         answer = list(_SHAPES)
     else:
@@ -168,7 +172,6 @@ def snippet(path: StrPath, data: bytes, model: TFLiteModel, metadata: Metadata) 
     return "\n".join(lines) + "\n"
 
 
-_DETECTION = "TFLite_Detection_PostProcess"  # the one custom operator that LiteRT brings
 _IMPORTS = ("import numpy as np", "from ai_edge_litert.interpreter import Interpreter")
 _ZEROS = (
     "for source in model.get_input_details():",
@@ -181,6 +184,19 @@ _SHAPES = (
     '    values = model.get_tensor(result["index"])',
     '    print(result["name"], values.dtype, values.shape)',
 )
+
+
+def _found_boxes(model: TFLiteModel) -> list[str]:
+    """Prints the boxes of a detector that ends with them, whatever the order of its outputs."""
+    op = find_post_process(model)
+    places = [model.outputs.index(index) for index in op.outputs] if op else []
+    return [
+        "results = model.get_output_details()",
+        f'found = [model.get_tensor(results[k]["index"])[0] for k in {places}]',
+        "boxes, classes, scores, count = found",
+        "for k in range(int(count)):  # top, left, bottom, right in fractions of the input",
+        "    print(int(classes[k]), scores[k], boxes[k])",
+    ]
 
 
 def _loaded(path: Path) -> list[str]:
@@ -284,6 +300,8 @@ def _fitted(model: TFLiteModel, metadata: Metadata, task: FileTask) -> FittedLab
             fitted = fit_labels(metadata.labels, task.map.classes)
     elif task.rows is not None:
         fitted = fit_labels(metadata.labels, task.rows.columns[-1])
+    elif task.boxes is not None:
+        fitted = fit_labels(metadata.labels, task.boxes.classes)
     else:
         single = len(model.outputs) == 1
         classes = count_classes(model.tensors[model.outputs[0]]) if single else None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described import embed
+from detector_files import MOST, record, write_detector_file
 from edgetpu_packages import compiled
 from map_files import LABELS as CLASSES
 from map_files import photo, preprocessing, write_map_file
@@ -20,6 +21,7 @@ from prerequisites import needs
 from tiny_classifier import IMAGENET, LABELS, with_metadata
 from tiny_tflite import SIZE, TinyModel, float_io, int8_io, schema, with_classes
 
+from edgekit.cli import run
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import UsageError
 from edgekit.runtimes.litert import LiteRT
@@ -238,3 +240,28 @@ def test_the_snippet_of_a_segmenter_counts_its_pixels(tmp_path, output, fit):
         for index, count in zip(*np.unique(classes, return_counts=True), strict=True)
     ]
     assert ran.splitlines() == wanted
+
+
+def test_the_snippet_of_a_detector_lists_its_boxes(tmp_path):
+    path = write_detector_file(tmp_path / "m.tflite")
+    found = inspect_file(path)
+    assert (found["task"], found["boxes"]) == ("detection", {"most": MOST, "classes": 3})
+    assert found["labels_note"] is None
+    Image.fromarray(photo()).save(tmp_path / "photo.jpg", quality=100)
+    ran = _run(found["snippet"], tmp_path).splitlines()
+    with Image.open(tmp_path / "photo.jpg") as image:
+        rows = LiteRT(path).run(record().pixels(image)[None])[0]
+    wanted = rows[rows[:, 4] > 0]
+    assert len(ran) == len(wanted) > 1
+    for line, row in zip(ran, wanted, strict=True):
+        index, score, *_ = line.split()
+        assert (int(index), float(score)) == (row[5], pytest.approx(row[4], abs=1e-4))
+
+
+def test_a_detector_is_called_one(tmp_path, capsys):
+    for output, words in (
+        ("detections", f"detector    up to {MOST} boxes of 3 classes"),
+        ("raw", "detector    4 and 3 numbers at each of 268 anchors"),
+    ):
+        assert run(["inspect", str(write_detector_file(tmp_path / "m.tflite", output))]) == 0
+        assert words in capsys.readouterr().out
