@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 {shown}
 model = Interpreter({model!r})
 model.allocate_tensors()
-source, result = model.get_input_details()[0], model.get_output_details()[0]
+source, results = model.get_input_details()[0], model.get_output_details()
 if source["dtype"] == np.int8:
     pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
 elif source["dtype"] == np.float32:
@@ -28,7 +28,7 @@ elif source["dtype"] == np.float32:
     pixels = (pixels.astype(np.float32) - mean) / std
 model.set_tensor(source["index"], pixels[np.newaxis])  # uint8: plain RGB bytes
 model.invoke()
-scores = model.get_tensor(result["index"])[0]
+{reads}
 {answer}
 """
 
@@ -83,22 +83,25 @@ def python_snippet(document: Document) -> str | None:
     It runs the TFLite file, or the trained weights where there is no other file.
     """
     paths = [file["path"] for file in document["files"]]
-    model, answer = model_file(paths), task_of(document).page.answer
+    model, page = model_file(paths), task_of(document).page
     record: dict[str, Any] = document["preprocessing"]
     if not record:
         return None
     if model is None:
         graph = next((path for path in paths if path.endswith(".graph")), None)
-        return graph and _weights_snippet(graph, document["output"], answer)
+        return graph and _weights_snippet(graph, document["output"], page.answer)
     labels = document["data"]["labels"]
     int8 = document["quantization"]
     inline = len(labels) <= MAX_INLINE_LABELS
-    classifies = document["output"] == "logits"
+    found = page.answer_of(document["output"])
+    classifies = found is not None
+    reads, answer = found or (page.reads, "print(scores)  # embedding")
     names = f"LABELS = {labels!r}\n" if inline else LABELS_FROM_REPORT
     return TEMPLATE.format(
         imports="import json\n\n" if classifies and not inline else "",
         labels=names if classifies else "",
-        answer=answer.format(labels="LABELS") if classifies else "print(scores)  # embedding",
+        reads=reads,
+        answer=answer.format(labels="LABELS") if classifies else answer,
         shown=_shown(record),
         mean=int8["input_mean"] if int8 else record["mean"],
         std=int8["input_std"] if int8 else record["std"],

@@ -171,10 +171,17 @@ class Page(ABC):
             classification.
         answer: Python that prints the answer in ``scores``, the output for one image, where
             ``{labels}`` are the names of the classes.
+        reads: Python that makes ``scores`` of ``results``, what a TFLite ``model`` says of its
+            outputs.
     """
 
     folder: Path
     answer: str
+    reads: str = 'scores = model.get_tensor(results[0]["index"])[0]'
+
+    def answer_of(self, output: str) -> tuple[str, str] | None:
+        """`reads` and `answer` of files with this output; None where nothing is printed of it."""
+        return (self.reads, self.answer) if output == "logits" else None
 
     @property
     @abstractmethod

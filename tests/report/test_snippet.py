@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from detector_files import LABELS as SHAPES
+from detector_files import record, write_detector_file
+from map_files import photo
 from PIL import Image, ImageOps
 from places import SHARED
 from prerequisites import needs
@@ -18,6 +21,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.report import Document, write_json
 from edgekit.report.snippet import python_snippet
 from edgekit.runs import model_file
+from edgekit.runtimes.litert import LiteRT
 
 FLOWERS = ["daisy", "dandelion", "roses", "sunflowers", "tulips"]
 FOREIGN = SHARED / "weights" / "flowers_lite0_model_maker.tflite"
@@ -106,6 +110,30 @@ def test_runs_and_agrees_with_the_pipeline(tmp_path: Path, document: Document) -
         model.invoke()
         answer = int(model.get_tensor(sink["index"])[0].argmax())
         assert told == document["data"]["labels"][answer] == label
+
+
+@pytest.mark.parametrize("output", ["logits", "detections"])
+def test_a_detectors_outputs_are_all_read(tmp_path: Path, document: Document, output: str) -> None:
+    kind = "raw" if output == "logits" else output
+    path = write_detector_file(tmp_path / "lite0-w8a8.tflite", kind)
+    document["preprocessing"] = record().to_dict()
+    document["data"]["labels"] = list(SHAPES)
+    document["output"] = output
+    Image.fromarray(photo()).save(tmp_path / "photo.jpg", quality=100)
+    snippet = python_snippet(document)
+    assert snippet
+    told = subprocess.run(
+        [sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    with Image.open(tmp_path / "photo.jpg") as image:
+        answer = LiteRT(path).run(record().pixels(image)[None])[0]
+    if kind == "raw":
+        best = answer[:, 4:].max(axis=1)
+        wanted = [SHAPES[answer[k, 4:].argmax()] for k in best.argsort()[::-1][:5]]
+        assert float(told[0].split()[1]) == pytest.approx(best.max(), abs=1e-4)
+    else:
+        wanted = [SHAPES[int(row[5])] for row in answer if row[4] > 0]
+    assert [line.split()[0] for line in told] == wanted
 
 
 @pytest.mark.parametrize("output", ["logits", "embedding"])

@@ -62,6 +62,22 @@ class DetectionPage(Page):
         "    # class, logit, and how its box differs from its anchor\n"
         "    print({labels}[row[4:].argmax()], row[4:].max(), row[:4])"
     )
+    reads = (
+        'each = [(model.get_tensor(end["index"])[0], *end["quantization"]) for end in results]\n'
+        "parts = [(v - np.float32(zero)) * scale if scale else v for v, scale, zero in each]\n"
+        "scores = np.concatenate(parts, axis=1)  # of each anchor 4 offsets, then logits"
+    )
+
+    def answer_of(self, output: str) -> tuple[str, str] | None:
+        if output == "detections":
+            return (
+                'found = [model.get_tensor(end["index"])[0] for end in results]\n'
+                "boxes, classes, scores, count = found",
+                "for k in range(int(count)):\n"
+                "    # class, score, and top, left, bottom, right in fractions of the input\n"
+                "    print({labels}[int(classes[k])], scores[k], boxes[k])",
+            )
+        return super().answer_of(output)
 
     @property
     def columns(self) -> tuple[Column, ...]:
