@@ -21,6 +21,7 @@ EXCEPTIONS = {
         "converters/weights/tf1.py": "likewise",
         "edgekit/training/recipes/scratch-v1.toml": "likewise",
         "converters/classifier.py": "cites the repository google-coral/edgetpu",
+        "converters/tflite/detections.py": "cites the library pycoral",
     },
     "ethosu": {
         "targets/executions.py": "an example in a docstring",

@@ -29,8 +29,9 @@ def write(tmp_path):
 def test_the_package_has_its_recipes():
     published = {"scratch-v1", "v2-progressive"}
     segmentation = {"segment", "segment-scratch", "segment-shapes"}
+    detection = {"detect", "detect-scratch", "detect-shapes"}
     general = {"finetune", "scratch", "shapes", "qat", "noisy-student"}
-    assert set(NAMES) == general | published | segmentation
+    assert set(NAMES) == general | published | segmentation | detection
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the variants' table has anchors, and is read before anything is computed
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Widths and heights over the side of a square of the same area: as in checkpoints until 2020-09
 #: (D0 to D7x), and in all of effdet's; and since then (Lite).
@@ -69,6 +70,8 @@ class Anchors:
             side += 2 ** self.levels[0]
         if found != count:
             raise ValueError(f"no square has {count} boxes of {self}")
+        import numpy as np
+
         fractions: NDArray[np.float32] = self.boxes(side, side) / np.float32(side)
         return fractions
 
@@ -79,6 +82,8 @@ class Anchors:
             float32 [anchors, 4]: top, left, bottom, right in pixels of the input; by level, row,
             column, octave and ratio.
         """
+        import numpy as np
+
         found = []
         for rows, columns in self.sizes(height, width):
             down, across = height / rows, width / columns

@@ -62,8 +62,8 @@ def with_detections(
     """Returns a detector that ends with boxes.
 
     The sigmoid has the type of the logits. Where they are int8, so are the scores, in steps of
-    1/256: an Edge TPU computes that sigmoid, and nothing but what finds the boxes is left to the
-    CPU. What is lost is at the ends, where a step of the logits changes the score by less than
+    1/256: an accelerator computes that sigmoid, and nothing but what finds the boxes is left to
+    the CPU. What is lost is at the ends, where a step of the logits changes the score by less than
     1/256; in between, the scores' steps are finer than the logits'.
 
     Args:

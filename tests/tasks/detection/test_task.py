@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from detections import scene
 from narrow import narrow
 
@@ -114,7 +115,6 @@ def test_only_a_set_with_boxes_has_labels():
 
 
 def test_what_it_learns_by_takes_the_record_s_anchors():
-    torch = pytest.importorskip("torch")
     network = graph()
     outputs = torch.zeros(2, *network.output_shape, requires_grad=True)
     targets = TASK.learning.blank(2, SIDE, torch.device("cpu"))
