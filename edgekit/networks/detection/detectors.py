@@ -138,8 +138,8 @@ PUBLISHED: dict[str, Detector] = {
 
 #: Variants that no published detector is on, and the row whose figures they take: V2-B0 to B3 have
 #: the width and depth of B0 to B3; of V2-S to XL it is the row whose backbone has the nearest
-#: number of parameters, of B8 and L2 the largest; ``es``, ``em`` and ``el``, which have neither swish
-#: nor squeeze-excite, take a Lite's.
+#: number of parameters, of B8 and L2 the largest. ``es``, ``em`` and ``el`` have neither swish nor
+#: squeeze-excite, and take a Lite's.
 NEAREST: dict[str, str] = {
     "b8": "d7x",
     "l2": "d7x",
