@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import within_minutes
 from torch import Tensor, nn
-from within_minutes import Budget
+from within_minutes import Budget, budget_of
 
 from edgekit.data.batches import TrainBatch
 from edgekit.data.boxes.anchors import OLD_RATIOS
@@ -38,8 +38,6 @@ from edgekit.training.recipe import Recipe
 
 BATCH = 16
 RATE, FIRST_RATE, RATE_BATCH, MOMENTUM, DECAY, CLIP = 0.08, 0.008, 64, 0.9, 4e-5, 10.0
-#: Parts of a classifier's state dict that a backbone does not have.
-HEADS = ("conv_head.", "bn2.", "classifier.")
 #: What effdet imports, and none of its networks computes with.
 STUBBED = ("torchvision", "pycocotools", "effdet.data", "effdet.evaluator")
 
@@ -82,11 +80,6 @@ def main() -> None:
             rows = compare(name, given, given.out or Path(scratch))
         print_table(name, rows, budget_of(given))
         sys.stdout.flush()
-
-
-def budget_of(given: argparse.Namespace) -> Budget:
-    """How long each network may train."""
-    return Budget(given.minutes, given.epochs)
 
 
 def compare(name: str, given: argparse.Namespace, folder: Path) -> list[Trained]:
@@ -174,16 +167,12 @@ def make_theirs(
     name: str, given: argparse.Namespace, classes: int
 ) -> tuple[nn.Module, nn.Module, float]:
     """Their network with the backbone's weights, what trains it, and the scale of its anchors."""
-    from safetensors.torch import load_file
-
     effdet = import_effdet(given.effdet)
     config = effdet.get_efficientdet_config(f"tf_efficientdet_{find_spec(name).backbone.name}")
     config.image_size = (given.resolution, given.resolution)
     config.num_classes = classes
     network = effdet.EfficientDet(config, pretrained_backbone=False)
-    weights = load_file(given.backbone)
-    kept = {key: value for key, value in weights.items() if not key.startswith(HEADS)}
-    network.backbone.load_state_dict(kept)
+    network.backbone.load_state_dict(within_minutes.backbone_of(given.backbone))
     return network, effdet.DetBenchTrain(network), float(config.anchor_scale)
 
 

@@ -23,7 +23,7 @@ import torch
 import within_minutes
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from within_minutes import Budget
+from within_minutes import Budget, budget_of
 
 from edgekit.data.batches import TrainBatch
 from edgekit.data.preprocessing import Preprocessing
@@ -36,8 +36,6 @@ from edgekit.tasks.registry import find_task
 from edgekit.training.recipe import Recipe
 
 BATCH, RATE, LAST_RATE = 32, 2e-4, 1e-5
-#: Parts of a classifier's state dict that a backbone does not have.
-HEADS = ("conv_head.", "bn2.", "classifier.")
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,6 @@ def main() -> None:
             rows, labels = compare(name, given, given.out or Path(scratch))
         print_table(name, rows, labels, budget_of(given))
         sys.stdout.flush()
-
-
-def budget_of(given: argparse.Namespace) -> Budget:
-    """How long each network may train."""
-    return Budget(given.minutes, given.epochs)
 
 
 def compare(
@@ -165,8 +158,6 @@ def train_theirs(
 
 def make_theirs(smp: Any, name: str, classes: int, backbone: str) -> nn.Module:
     """Their network with our decoder's channels and the backbone's weights."""
-    from safetensors.torch import load_file
-
     spec = find_spec(name)
     encoder = f"tu-tf_efficientnet_{spec.backbone.name}"
     if isinstance(spec.decoder, UNet):
@@ -184,9 +175,7 @@ def make_theirs(smp: Any, name: str, classes: int, backbone: str) -> nn.Module:
         )
     else:
         raise ValueError(f"{name} has no decoder")
-    weights = load_file(backbone)
-    kept = {key: value for key, value in weights.items() if not key.startswith(HEADS)}
-    network.encoder.model.load_state_dict(kept)
+    network.encoder.model.load_state_dict(within_minutes.backbone_of(backbone))
     return network  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ fit into them. Where the machine has other work meanwhile, a number of epochs ma
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from torch import Tensor
 
 import edgekit
 from edgekit.data.augmentation.augment import Augmentation
@@ -22,6 +25,8 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.system.files import read_json
 from edgekit.training.recipe import Recipe
 
+#: Parts of a classifier's state dict that a backbone does not have.
+HEADS = ("conv_head.", "bn2.", "classifier.")
 #: One step of a peer's training: the batch, and the share of the training that is done.
 Step = Callable[[TrainBatch, float], None]
 
@@ -45,6 +50,18 @@ class Budget:
     def fitting(self, seconds: float) -> int:
         """Epochs, where one takes so long."""
         return self.epochs or max(1, round(60 * self.minutes / seconds))
+
+
+def budget_of(given: argparse.Namespace) -> Budget:
+    """The budget of a command's ``--minutes`` and ``--epochs``."""
+    return Budget(given.minutes, given.epochs)
+
+
+def backbone_of(path: str) -> dict[str, Tensor]:
+    """The weights of a classifier of timm's without its head, for a peer's backbone."""
+    from safetensors.torch import load_file
+
+    return {key: value for key, value in load_file(path).items() if not key.startswith(HEADS)}
 
 
 def build(

@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element, ParseError
 
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
+from edgekit.system.xml_tree import parse_xml
 
 #: V2-XL has some 5 MB of XML and 100,000 elements; a thousandfold is an attack.
 MOST_XML_BYTES, MOST_ELEMENTS, DEEPEST = 64 << 20, 2_000_000, 100
@@ -105,12 +104,12 @@ def read(path: StrPath) -> IRModel:
     size = _bin_size(path)
     try:
         contents = _bytes(path)
-        net = _parse(contents)
+        net = parse_xml(contents, MOST_ELEMENTS, DEEPEST)
         if net.tag != "net":
             raise ValueError(f"its root is <{net.tag[:40]}>, not <net>")
         _check_constants(net, size)
         return _model(path, net, len(contents), size)
-    except (expat.ExpatError, ParseError, KeyError, ValueError, OSError) as error:
+    except (ParseError, KeyError, ValueError, OSError) as error:
         what = f"no '{error.args[0]}'" if isinstance(error, KeyError) else str(error)
         raise UsageError(
             f"{path} is no OpenVINO model that can be used",
@@ -149,32 +148,6 @@ def _bytes(path: Path) -> bytes:
     if len(contents) > MOST_XML_BYTES:
         raise ValueError(f"it has more than {MOST_XML_BYTES} bytes of XML")
     return contents
-
-
-def _parse(contents: bytes) -> Element:
-    """Builds the tree. A document type, which could define entities, is refused."""
-    builder, parser = TreeBuilder(), expat.ParserCreate()
-    depth = count = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, count
-        depth, count = depth + 1, count + 1
-        if depth > DEEPEST or count > MOST_ELEMENTS:
-            raise ValueError("it has too many elements, or they lie too deep")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    def refuse(*_: Any) -> None:
-        raise ValueError("it has a document type, which no OpenVINO model has")
-
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
-    parser.Parse(contents, True)
-    return builder.close()
 
 
 def _check_constants(net: Element, size: int) -> None:
