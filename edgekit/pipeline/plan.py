@@ -37,9 +37,6 @@ from edgekit.training.recipe import Recipe, StudentRecipe
 if TYPE_CHECKING:
     from edgekit.training.world import World
 
-#: Input side for the built-in shapes: enough for them, and quick to learn from.
-BUILTIN_RESOLUTION = 64
-
 
 @dataclass(frozen=True)
 class Base:
@@ -214,8 +211,8 @@ def _first_stages(
     spec, start = options.spec, find_start(options)
     recipe = make_recipe(options)
     builtin = options.data is None
-    usual = spec.side_near(BUILTIN_RESOLUTION) if builtin else spec.resolution
-    resolution = options.resolution or usual
+    side = find_task(spec.task).builtin_side
+    resolution = options.resolution or (spec.side_near(side) if builtin else spec.resolution)
     data = Data(
         sources=Sources(
             options.data,

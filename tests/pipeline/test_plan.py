@@ -169,7 +169,7 @@ def test_an_end_that_the_task_does_not_have_is_refused():
 def test_a_network_is_built_at_a_side_that_suits_it():
     sides = {
         name: make_plan(BuildOptions.make(name)).base.resolution
-        for name in ("lite0", "unet-lite0", "deeplab-lite0")
+        for name in ("lite0", "unet-lite0", "deeplab-lite0", "det-lite0")
     }
-    assert sides == {"lite0": 64, "unet-lite0": 64, "deeplab-lite0": 65}
+    assert sides == {"lite0": 64, "unet-lite0": 64, "deeplab-lite0": 65, "det-lite0": 96}
     assert find_spec("deeplab-b2").resolution == 257

@@ -82,6 +82,7 @@ class Detection(Task):
             "noisy-student": "it chooses photos by their one label",
         }
     )
+    builtin_side = 96  # of 64 px the first level has 8 by 8 places, and the smallest shape is one
 
     @property
     def learning(self) -> Learning:
