@@ -218,7 +218,7 @@ def compare(
         agreement = _agreement(of, keep, outputs, reference) if task else None
         differing = int((~(apart <= 0)).any(axis=1).sum())
         largest = None if np.isnan(apart).any() else float(apart.max())
-    score = None if truth is None else of.score(of.tally(keep(outputs), truth))
+    score = None if truth is None else of.metric_of(keep(outputs), truth)
     found = {
         "delegate": delegate,
         "n": len(outputs),

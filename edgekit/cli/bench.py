@@ -40,6 +40,10 @@ def command(
     data: Annotated[
         Path | None, typer.Option(help="With --device: photos that it answers.", metavar="FOLDER")
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="The photos of --data, a file of their boxes.", metavar="FOLDER"),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="So many of --data, evenly spread.", min=1)
     ] = None,
@@ -107,6 +111,7 @@ def command(
             files,
             device,
             data=data,
+            boxed=photos,
             limit=limit,
             delegates=delegate or [],
             python=python,
@@ -120,10 +125,11 @@ def command(
             timeout_s=timeout,
         )
         return
-    if data or limit or mean or std or delegate or python or benchmark_binary or cool_down:
+    own = (data, photos, limit, mean, std, delegate, python, benchmark_binary, cool_down)
+    if any(own):
         raise UsageError(
-            "--data, --limit, --mean, --std, --delegate, --python, --benchmark-binary and "
-            "--cool-down are for devices",
+            "--data, --photos, --limit, --mean, --std, --delegate, --python, --benchmark-binary "
+            "and --cool-down are for devices",
             hint="add --device URL",
         )
     if threads and len(threads) > 1:
@@ -153,6 +159,7 @@ def _on_devices(
     urls: Sequence[str],
     *,
     data: Path | None,
+    boxed: Path | None,
     limit: int | None,
     delegates: Sequence[str],
     python: str | None,
@@ -175,7 +182,12 @@ def _on_devices(
     for url in urls:
         check_url(url)
     method = choose_method(python, binary)
-    photos = load_photos(files[0], data, limit)
+    if boxed and not data:
+        raise UsageError(
+            f"--photos {boxed} was given without --data",
+            hint="give the file of their boxes to --data",
+        )
+    photos = load_photos(files[0], data, limit, photos=boxed)
     chosen = tuple(Delegate(name) for name in dict.fromkeys(delegates)) or (Delegate(),)
     job = make_job(files[0], photos, delegates=chosen, **settings)
     document, problems = bench_devices.measure(job, photos, urls, method, console)

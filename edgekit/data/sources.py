@@ -109,8 +109,13 @@ def list_source(
     return replace(listing, warnings=(*listing.warnings, *_mixed_splits(listing)))
 
 
-def list_to_measure(source: Source, option: str = DATA) -> Listing:
+def list_to_measure(source: Source, option: str = DATA, *, classes: bool = True) -> Listing:
     """Lists the photos of a folder or a list on which a finished model is measured.
+
+    Args:
+        source: the folder or list.
+        option: how the user named it, for messages.
+        classes: whether each must have a class.
 
     Raises:
         UsageError: as `list_source`.
@@ -123,7 +128,7 @@ def list_to_measure(source: Source, option: str = DATA) -> Listing:
     except UsageError as error:  # whose advice is for those who train
         hint = "name the one of its folders whose photos it shall answer"
         raise UsageError(error.message, cause=error.cause, hint=hint) from error
-    return with_canonical_labels(list_photos(Path(part), option))
+    return with_canonical_labels(list_photos(Path(part), option, classes=classes))
 
 
 def _is_folder_of_photos(source: Source) -> bool:

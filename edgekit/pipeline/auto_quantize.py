@@ -301,7 +301,7 @@ class _Evaluator:
         )
         self.file.unlink()
         task, labels = self.task, self.labels
-        scores = [task.score(task.tally(found, labels)) for found in (self.wanted, logits)]
+        scores = [task.metric_of(found, labels) for found in (self.wanted, logits)]
         drop, near = 100 * (scores[0] - scores[1]), task.compare(self.wanted, logits)
         expected = 100 * near.expected_drop
         return Trial(

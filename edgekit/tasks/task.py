@@ -296,6 +296,10 @@ class Task(ABC):
     def score(self, tally: Sequence[float]) -> float:
         """The metric, a fraction, from sums of `tally`."""
 
+    def metric_of(self, outputs: NDArray[Any], labels: Any) -> float:
+        """The metric of all images at once, to all of its digits: a fraction."""
+        return self.score(self.tally(outputs, labels))
+
     @abstractmethod
     def measure(
         self, outputs: NDArray[Any], labels: Any, reference: NDArray[Any] | None = None

@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.classifier import count_classes
-from edgekit.converters.file_task import OF_MAPS, tflite_task
+from edgekit.converters.file_task import OF_MAPS, OF_ROWS, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
+from edgekit.data.boxes.measured import boxes_to_measure, has_boxes
 from edgekit.data.class_names import canonical
 from edgekit.data.folders import PhotoFile
+from edgekit.data.image_set import PhotoSet
 from edgekit.data.images import Pixels, decode_photo
-from edgekit.data.label_files import fit_labels
+from edgekit.data.label_files import FittedLabels, fit_labels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.sources import list_to_measure
@@ -28,10 +30,13 @@ from edgekit.runtimes.litert import check_normalization, feed_table
 from edgekit.system.paths import StrPath
 from edgekit.system.threads import ordered_map
 from edgekit.targets.classify import preparation
+from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
 from edgekit.targets.measure.masked import in_order_of, masked_set
 from edgekit.tasks.registry import find_task
+
+UNNAMED = "classes are compared by their numbers: nothing names them"
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,23 @@ def spread(photos: int, limit: int) -> list[int]:
 
 
 def load_photos(
-    path: StrPath, data: StrPath | None, limit: int | None, progress: Progress | None = None
+    path: StrPath,
+    data: StrPath | None,
+    limit: int | None,
+    progress: Progress | None = None,
+    *,
+    photos: StrPath | None = None,
 ) -> Photos:
     """Prepares photos as a model's metadata says.
 
     Args:
         path: the .tflite file.
         data: a folder of class folders, or a list of paths; of a segmenter, a folder of photos
-            with masks; None for the drawn test picture.
+            with masks; of a detector, photos with boxes in a layout that a build takes, or without;
+            None for the drawn test picture.
         limit: how many of them, evenly spread; None for all.
         progress: is called as they are read.
+        photos: the folder of the photos, where ``data`` is a file of their boxes.
 
     Raises:
         UsageError: a photo cannot be read or has no class of the file.
@@ -83,28 +95,66 @@ def load_photos(
     if height != width and task.name:
         raise UsageError(f"{path} does not take square photos", cause=f"{height} x {width} pixels")
     note = None if task.name else f"{path.name} is no image classifier: {task.problem}"
-    if data is not None and task.rows is not None:
-        note = "photos in folders have no boxes: answers are compared with the host's alone"
-    if data is None:
-        return Photos("test picture", draw(height, width)[None], task=task.name, note=note)
     how = preparation(metadata, height, task.name or DEFAULT_TASK)
+    classes = classes_in(task)
+    labels = fit_labels(metadata.labels, classes or 0)
+    if classes is not None and not how.labels:
+        how = replace(how, labels=labels.names or tuple(map(str, range(classes))))
+    if photos is not None and classes is None:
+        raise UsageError(
+            f"--photos {photos} was given, and {path} is no detector",
+            cause="it is the folder of the photos where --data is a file of their boxes",
+            hint="leave --photos out",
+        )
+    if data is None:
+        drawn = draw(height, width)[None]
+        return Photos("test picture", drawn, task=task.name, note=note, preprocessing=how)
     if task.map is not None:
-        return _masked(path, Path(data), limit, how, metadata, progress)
+        return _masked(Path(data), limit, path, how, metadata.labels, progress)
+    if classes is not None and has_boxes(data):
+        return _boxed(data, photos, limit, how, labels, progress)
+    if classes is not None:
+        note = "photos in folders have no boxes: answers are compared with the host's alone"
     found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
-    return replace(found, task=task.name) if task.rows is not None else found
+    return found if classes is None else replace(found, task=task.name)
 
 
 def _masked(
-    path: Path,
     data: Path,
     limit: int | None,
+    path: Path,
     how: Preprocessing,
-    metadata: Metadata,
+    labels: Sequence[str],
     progress: Progress | None,
 ) -> Photos:
     """Photos with masks, in the order of their names."""
     found = masked_set(data)
-    photos = found.photos
+    chosen, pixels = _read(found.photos, limit, how, progress)
+    truth = in_order_of(path, find_task(OF_MAPS).labels(chosen, how), found.labels, labels)
+    note = None if found.labels and labels else UNNAMED
+    return Photos(str(data), pixels, truth, OF_MAPS, note, how)
+
+
+def _boxed(
+    data: StrPath,
+    photos: StrPath | None,
+    limit: int | None,
+    how: Preprocessing,
+    labels: FittedLabels,
+    progress: Progress | None,
+) -> Photos:
+    """Photos with boxes, in the order of their annotations."""
+    found, _ = boxes_to_measure(data, labels.names, photos)
+    chosen, pixels = _read(found, limit, how, progress)
+    truth = find_task(OF_ROWS).labels(chosen, how)
+    note = labels.note or (None if labels.names else UNNAMED)
+    return Photos(str(data), pixels, truth, OF_ROWS, note, how)
+
+
+def _read(
+    photos: PhotoSet, limit: int | None, how: Preprocessing, progress: Progress | None
+) -> tuple[PhotoSet, Pixels]:
+    """So many of the photos, and what a model is given of them."""
     if limit is not None:
         photos = photos.subset(spread(len(photos), limit))
     pixels = np.empty((len(photos), how.resolution, how.resolution, 3), np.uint8)
@@ -115,11 +165,7 @@ def _masked(
         pixels[k] = photo
         if progress:
             progress("read photos", k + 1, len(photos))
-    masks = find_task(OF_MAPS).labels(photos, how)
-    truth = in_order_of(path, masks, found.labels, metadata.labels)
-    named = found.labels and metadata.labels
-    note = None if named else "classes are compared by their numbers: nothing names them"
-    return Photos(str(data), pixels, truth, OF_MAPS, note, how)
+    return photos, pixels
 
 
 def _in_folders(
@@ -132,8 +178,8 @@ def _in_folders(
     note: str | None,
     progress: Progress | None,
 ) -> Photos:
-    """Photos in class folders; ``note`` says why their classes do not matter."""
-    files = list_to_measure(data).files
+    """Photos in class folders, or in any where ``note`` says why their classes do not matter."""
+    files = list_to_measure(data, classes=not note).files
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     known, task = None, "" if note else DEFAULT_TASK
     if task:

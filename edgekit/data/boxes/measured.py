@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from edgekit.data.boxes.find import find_box_layout, takes_photos
+from edgekit.data.boxes.find import find_box_layout, match_box_layout, takes_photos
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.scan import scan_boxes
 from edgekit.data.class_names import canonical, some_names
@@ -12,6 +13,14 @@ from edgekit.data.folders import Progress, Source
 from edgekit.data.sources import DATA
 from edgekit.data.split_folders import ALL, TEST, TRAIN, VAL, first_role
 from edgekit.errors import UsageError
+
+
+def has_boxes(data: Source) -> bool:
+    """Whether what the user named is a folder of a layout with boxes, or a file of them."""
+    path = Path(data)
+    if path.is_dir():
+        return match_box_layout(path) is not None
+    return takes_photos(path) or path.suffix.lower() in (".yaml", ".yml")
 
 
 def boxes_to_measure(

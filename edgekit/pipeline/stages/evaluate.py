@@ -201,8 +201,8 @@ def keep_outputs(
     """Keeps outputs for photos; returns the metric in words."""
     np.save(folder / LOGITS, outputs, allow_pickle=False)
     task = find_task(preprocessing.task)
-    tally = task.tally(outputs, task.labels(photos, preprocessing))
-    return f"{task.metric.name} {task.score(tally):.4f}"
+    score = task.metric_of(outputs, task.labels(photos, preprocessing))
+    return f"{task.metric.name} {score:.4f}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

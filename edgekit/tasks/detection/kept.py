@@ -46,7 +46,8 @@ def keep(
     Args:
         outputs: real [n, anchors, 4 + classes]: offsets (`decode.corners_of`), then logits; or
             [n, k, 6], detections as kept, of a file that ends with them, the best first.
-        preprocessing: of the images; its anchors are those of the offsets.
+        preprocessing: of the images; its anchors are those of the offsets, and one without any
+            is of a file that ends with detections.
         most_peaks: anchors whose highest logit is kept, at most.
 
     Returns:
@@ -62,13 +63,15 @@ def keep(
             f"outputs of shape {list(outputs.shape)} are not boxes and their classes",
             cause="they must be 4 offsets and a logit per class for each anchor",
         )
-    if preprocessing is None or preprocessing.anchors is None:
-        raise UsageError("nothing says what the boxes are relative to")
     n, count, columns = outputs.shape
-    side = preprocessing.resolution
-    if columns == 6 and count != preprocessing.anchors.count(side, side):
-        return _of_detections(outputs, len(preprocessing.labels))
-    centers = find_centers(preprocessing.anchors, count)
+    anchors = None if preprocessing is None else preprocessing.anchors
+    if preprocessing is not None and columns == 6:
+        side = preprocessing.resolution
+        if anchors is None or count != anchors.count(side, side):
+            return _of_detections(outputs, len(preprocessing.labels))
+    if anchors is None:
+        raise UsageError("nothing says what the boxes are relative to")
+    centers = find_centers(anchors, count)
     step = -(-count // most_peaks)
     kept = np.empty(n, kept_type(columns - 4, -(-count // step)))
     logits = np.clip(outputs[..., 4:], -LARGEST, LARGEST)

@@ -54,6 +54,14 @@ def test_processes_add_up_to_the_metric():
     assert len(TASK.tally(KEPT[:0], TRUTHS[:0])) == len(parts[0])
 
 
+def test_the_metric_of_all_photos_is_that_of_the_report_whatever_scores_are_equal():
+    equal = KEPT.copy()
+    equal["detections"][..., 4] = np.where(equal["detections"][..., 4] > 0, 0.99609375, 0)
+    for kept in (KEPT, equal):
+        assert TASK.metric_of(kept, TRUTHS) == pytest.approx(TASK.measure(kept, TRUTHS)["ap"])
+    assert TASK.metric_of(equal, TRUTHS) != pytest.approx(TASK.metric_of(KEPT, TRUTHS), abs=0.01)
+
+
 def test_a_row_has_the_metric_and_its_interval():
     figures = TASK.measure(WORSE, TRUTHS, KEPT)
     score, (low, high) = TASK.metric.value(figures), TASK.metric.interval(figures)
