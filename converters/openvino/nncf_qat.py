@@ -6,6 +6,7 @@ Photos, losses, averaged weights, checkpoints and resuming are those of our own 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,9 @@ from edgekit.training.trainer import Advance
 
 #: The recipe counts in integer steps, NNCF learns plain values: what a fine-tuning takes instead.
 _PLAIN_RATE = LEARNING_RATES["adamw"][True] / QAT_LEARNING_RATE
+#: Seconds for NNCF's C++ kernels, which it compiles once; its own 60 are too few where the machine
+#: is small or has other work, and the training then ends.
+COMPILING = "900"
 _HOOKS = "__nncf_hooks."  # what NNCF adds to a network: its ranges
 
 
@@ -78,6 +82,7 @@ def train_nncf(
     """
     folder = Path(folder)
     openvino()
+    os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", COMPILING)
     graph, preprocessing = job.graph, job.preprocessing
     quantized = _quantize(graph, calibration, preprocessing)
     trainer = _NncfTrainer(quantized, job, folder, advance)

@@ -56,13 +56,15 @@ def compare_operators(
     results = []
     for op, right in zip(model.operators, wanted.operators, strict=True):
         progress("operators", op.index + 1, len(model.operators))
-        inputs = {i: values[i] for i in op.inputs if i in values}
+        fed = [i for i in op.inputs if i in values]  # a map that is added to itself comes twice
+        inputs = {i: values[i] for i in fed}
         expected = run_outputs(wanted, right, inputs)
         builtin = _furthest(op, [values[i] for i in op.outputs], expected)
         xnnpack: int | None = None
         with contextlib.suppress(EdgekitError):
             near = run_outputs(wanted, right, inputs, xnnpack=True)
-            xnnpack = _furthest(op, _run_alone(slicer.cut(op.index), [*inputs.values()]), near)
+            alone = _run_alone(slicer.cut(op.index), [values[i] for i in fed])
+            xnnpack = _furthest(op, alone, near)
         fits = builtin <= TOLERANCES["builtin"]
         fits &= xnnpack is not None and xnnpack <= TOLERANCES["xnnpack"]
         results.append(

@@ -16,7 +16,7 @@ from edgekit.networks.efficientnet.catalog import known_risk
 from edgekit.networks.schemes import FINE_TO_COARSE, W8A8, scheme_of
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.auto_quantize import describe_search, read_search
-from edgekit.pipeline.chips import Offer, make_chips, make_offer
+from edgekit.pipeline.chips import Offer, forms_of, make_chips, make_offer
 from edgekit.pipeline.plan import Plan, make_plan
 from edgekit.pipeline.run_folder import RUNS, choose_folder, opened, translated
 from edgekit.pipeline.stage import Outcome, Stage, StageStore
@@ -127,8 +127,7 @@ def run_build(options: BuildOptions, console: Console) -> Run:
         plan = make_plan(
             options,
             targets=targets,
-            # Two targets may take one and the same.
-            forms=list(dict.fromkeys(form for offer in offers for form in offer.forms)),
+            forms=forms_of(offers),
             executions=[execution for offer in offers for execution in offer.executions],
             warn=console.warn,
         )

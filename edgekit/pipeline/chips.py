@@ -62,6 +62,14 @@ def make_offer(target: Target, options: BuildOptions) -> Offer:
     return Offer(target, bool(forms), written, runnable, tuple(absent.values()))
 
 
+def forms_of(offers: Sequence[Offer]) -> list[Form]:
+    """The forms of all targets, each once: two targets may take one and the same."""
+    found: list[Form] = []  # what decides a form's contents may be a table, which has no hash
+    for offer in offers:
+        found += [form for form in offer.forms if form not in found]
+    return found
+
+
 def make_chips(
     offers: Sequence[Offer],
     plan: Plan,
