@@ -326,7 +326,10 @@ def resized_pixel(model: TFLiteModel, op: Operator) -> Reason | None:
     if source.shape[1:3] != (1, 1) or made.shape[1:3] == (1, 1):
         return None
     text = f"it resizes one pixel to {made.shape[1]} x {made.shape[2]}"
-    return limitation(text, "repeat the pixel with TILE, as edgekit build does")
+    advice = "repeat the pixel with TILE, as edgekit build does"
+    if op.name == "RESIZE_NEAREST_NEIGHBOR":
+        advice = "give a detector more than 128 px, or repeat the pixel with TILE"
+    return limitation(text, advice)
 
 
 def half_pixel(model: TFLiteModel, op: Operator) -> str | None:

@@ -171,5 +171,5 @@ def test_a_network_is_built_at_a_side_that_suits_it():
         name: make_plan(BuildOptions.make(name)).base.resolution
         for name in ("lite0", "unet-lite0", "deeplab-lite0", "det-lite0")
     }
-    assert sides == {"lite0": 64, "unet-lite0": 64, "deeplab-lite0": 65, "det-lite0": 96}
+    assert sides == {"lite0": 64, "unet-lite0": 64, "deeplab-lite0": 65, "det-lite0": 136}
     assert find_spec("deeplab-b2").resolution == 257

@@ -87,7 +87,8 @@ class Detection(Task):
             "noisy-student": "it chooses photos by their one label",
         }
     )
-    builtin_side = 96  # of 64 px the first level has 8 by 8 places, and the smallest shape is one
+    # More than 128: of less, the last level is one pixel, whose doubling the Edge TPU does not map.
+    builtin_side = 136
 
     @property
     def learning(self) -> Learning:

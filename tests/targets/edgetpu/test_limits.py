@@ -157,6 +157,13 @@ def test_each_limit_has_its_status_in_the_compilers_words(tiny, index, words, sa
     assert found.evidence
 
 
+def test_a_pixel_that_is_doubled_comes_with_the_advice_of_its_network():
+    (nearest,) = reasons(resize("NEAREST_NEIGHBOR", [1, 1], [2, 2])).values()
+    (bilinear,) = reasons(resize("BILINEAR", [1, 1], [2, 2])).values()
+    assert "more than 128 px" in nearest.fix
+    assert "as edgekit build does" in bilinear.fix
+
+
 @pytest.mark.parametrize(
     "tiny",
     [
