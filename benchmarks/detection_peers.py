@@ -30,7 +30,7 @@ from edgekit.data.batches import TrainBatch
 from edgekit.data.boxes.anchors import OLD_RATIOS
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.predict import predict, to_input
 from edgekit.runs import open_run
 from edgekit.tasks.registry import find_task

@@ -59,7 +59,7 @@ def make_graphs(folder: Path, model: str, resolution: int | None) -> Iterator[tu
     """Writes a variant with random weights, float and quantized; gives scheme and file of each."""
     from edgekit.calibration.quantize import fixed_ranges, quantize
     from edgekit.networks.efficientnet.architecture import build_graph
-    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.networks.efficientnet.find import find_spec
     from edgekit.networks.passes import absorb_normalization, prepare
 
     spec = find_spec(model)

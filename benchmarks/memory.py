@@ -16,7 +16,7 @@ import sys, time, torch
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.torch_device import keep_freed_memory, place
 from edgekit.networks.torch_network import Network
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

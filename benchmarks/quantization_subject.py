@@ -14,8 +14,8 @@ from edgekit import runs
 from edgekit.data.batches import eval_batches
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
 from edgekit.parity.executions import find_subject as check_run

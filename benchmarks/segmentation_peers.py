@@ -28,7 +28,7 @@ from within_minutes import Budget, budget_of
 from edgekit.data.batches import TrainBatch
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.predict import predict, to_input
 from edgekit.networks.segmentation.decoders import UNet
 from edgekit.runs import open_run

@@ -36,7 +36,7 @@ from training_worker import LIBRARIES
 
 from edgekit.data.synthetic import LABELS, draw
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.system.files import write_json
 from edgekit.system.host import describe_host, usable_cores
 

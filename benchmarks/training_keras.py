@@ -12,7 +12,7 @@ import numpy as np
 from training_peers import CLASSES, MOMENTUM, RATE, Library, Setup, files_of
 
 from edgekit.errors import UsageError
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.system.extras import import_optional
 
 

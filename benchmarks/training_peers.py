@@ -32,7 +32,7 @@ from edgekit.data.images import EXTENSIONS
 from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.torch_device import autocast, keep_freed_memory, pick_device, place
 
 CLASSES = 1000

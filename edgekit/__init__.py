@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # what is here is public; `_HOMES` says the same to Python it
     from edgekit.model import load as load
     from edgekit.networks.efficientnet.architecture import build_graph as build_graph
     from edgekit.networks.efficientnet.catalog import list_models as list_models
+    from edgekit.networks.efficientnet.find import find_spec as find_spec
     from edgekit.networks.efficientnet.spec import ModelSpec as ModelSpec
-    from edgekit.networks.efficientnet.spec import find_spec as find_spec
     from edgekit.networks.graph import Graph as Graph
     from edgekit.networks.passes import prepare as prepare
     from edgekit.networks.torch_network import Network as Network
@@ -69,7 +69,7 @@ _HOMES = {
     "decode_image": "edgekit.data.images",
     "export": "edgekit",  # a module
     "find_departure": "edgekit.parity.departures",
-    "find_spec": "edgekit.networks.efficientnet.spec",
+    "find_spec": "edgekit.networks.efficientnet.find",
     "inspect_file": "edgekit.targets.inspection.inspect",
     "list_models": "edgekit.networks.efficientnet.catalog",
     "load": "edgekit.model",

@@ -15,9 +15,9 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.decoders import Decoder
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.photos import preprocessing_of
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.predict import to_input

@@ -41,7 +41,8 @@ def command(
 
 def _on_target(name: str | None, target: Target) -> list[dict[str, Any]]:
     from edgekit.errors import UsageError
-    from edgekit.networks.efficientnet.spec import SPECS, find_spec
+    from edgekit.networks.efficientnet.find import find_spec
+    from edgekit.networks.efficientnet.spec import SPECS
 
     found = [target.costs(spec) for spec in ([find_spec(name)] if name else SPECS.values())]
     if None in found:

@@ -29,8 +29,8 @@ def command(
     json: Json = False,
 ) -> None:
     """Search for ways of scaling a variant to a budget of multiply-accumulates."""
+    from edgekit.networks.efficientnet.find import find_spec
     from edgekit.networks.efficientnet.scaling import search
-    from edgekit.networks.efficientnet.spec import find_spec
     from edgekit.system.console import Console
 
     if limit < 0:

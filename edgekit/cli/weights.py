@@ -76,8 +76,8 @@ def _find(
     aspp_rates: str | None,
 ) -> ModelSpec:
     """The variant that the options name."""
+    from edgekit.networks.efficientnet.find import find_spec
     from edgekit.networks.efficientnet.scaling import scale_spec
-    from edgekit.networks.efficientnet.spec import find_spec
     from edgekit.options.decoder import with_decoder_options
 
     spec = with_decoder_options(

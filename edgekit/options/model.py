@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import ALPHA, BETA, GAMMA, scale_spec
-from edgekit.networks.efficientnet.spec import ModelSpec, find_spec
+from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.options.decoder import with_decoder_options
 from edgekit.options.fields import PHOTOS, option
 from edgekit.training.recipe import refuse

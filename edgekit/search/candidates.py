@@ -16,8 +16,9 @@ from edgekit.networks.efficientnet.catalog import (
     int8_size,
     post_training_drops,
 )
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import RESOLUTIONS, scale_spec
-from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 
 #: Tried before the others: what fits small chips.

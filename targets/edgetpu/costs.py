@@ -14,7 +14,8 @@ from edgekit.errors import UsageError
 from edgekit.networks.cost import macs
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.catalog import figures
-from edgekit.networks.efficientnet.spec import ModelSpec, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
     Activation,

@@ -53,7 +53,10 @@ OWNERS = {
     "edgekit.data.splits": ("build", "train"),
     "edgekit.options": ("build",),  # what training does not take cannot be wrong there
     "edgekit.options.recipes": ("build", "train"),
+    "edgekit.data.boxes": ("bench", "build", "train"),
+    "edgekit.data.boxes.splits": ("build", "train"),
     "edgekit.data.folders": ("build", "train"),
+    "edgekit.targets.measure.photos": ("bench",),  # deploy gives it no photos
     "edgekit.pipeline": ("build", "train"),
     "edgekit.bench.devices": ("bench", "build"),
     "edgekit.pipeline.build": ("build",),

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.options.build import BuildOptions
 from edgekit.options.decoder import with_decoder_options

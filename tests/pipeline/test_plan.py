@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan, make_training_plan
 from edgekit.pipeline.stage import ENTERS, Stage

@@ -35,7 +35,7 @@ def networks() -> Iterator[tuple[str, bytes]]:
     from edgekit.converters.tflite.about import About
     from edgekit.converters.tflite.write import convert
     from edgekit.networks.efficientnet.architecture import build_graph
-    from edgekit.networks.efficientnet.spec import find_spec
+    from edgekit.networks.efficientnet.find import find_spec
     from edgekit.networks.passes import absorb_normalization, prepare
     from edgekit.targets.edgetpu.passes import prepare as prepare_for_edgetpu
     from edgekit.targets.edgetpu.passes import split_large_means

@@ -15,8 +15,8 @@ from edgekit.converters.tflite.write import convert
 from edgekit.converters.weights.load import load_weights
 from edgekit.data.masks.shapes import MaskedShapes
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.passes import prepare
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.parity.compare import compare_subject

@@ -12,7 +12,8 @@ from edgekit.networks.cost import cost
 from edgekit.networks.decoders import decoder_record
 from edgekit.networks.detection.detectors import PUBLISHED
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.efficientnet.spec import SPECS, ModelSpec, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import WeightedNode
 from edgekit.system.files import read_json

@@ -22,7 +22,8 @@ from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.system.console import Progress
 from edgekit.system.download import (
     PATIENCE,

@@ -9,13 +9,11 @@ Nothing here imports a framework.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 
 from edgekit.data.boxes.anchors import Anchors
-from edgekit.errors import UsageError, did_you_mean
-from edgekit.networks.decoders import DECODERS, Decoder
-from edgekit.networks.detection.detectors import PUBLISHED, Detector, EfficientDet, detector_on
+from edgekit.networks.decoders import Decoder
+from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.stages import (
     EDGETPU_STAGES,
     V1_STAGES,
@@ -259,60 +257,3 @@ SPECS: dict[str, ModelSpec] = {
         _v2("v2-xl", 32, 512, 0.4, V2_XL_STAGES),
     )
 }
-
-
-#: Names of networks for segmentation: ``unet-lite0``, ``U-Net b0``, ``DeepLabV3+-v2-s``.
-SEGMENTATION = r"(?P<kind>u-?net|deeplab)(?:v3(?:\+|plus)?)?(?:[-_ ](?P<backbone>.*)|)"
-
-
-def find_spec(name: str) -> ModelSpec:
-    """Looks a variant up by the names that people write.
-
-    ``b0``, ``EfficientNet-B0``, ``tf_efficientnet_lite0``, ``efficientnetv2-s``, ``edgetpu-s`` and
-    ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood; each
-    with ``unet-`` or ``deeplab-`` in front is a network for segmentation. ``d0``, ``det-lite0``,
-    ``tf_efficientdet_d0``, ``EfficientDet-Lite3x`` and ``det-v2-b0`` are detectors.
-
-    Raises:
-        UsageError: no such variant; the hint names the nearest.
-    """
-    match = re.fullmatch(SEGMENTATION, name, re.IGNORECASE)
-    if match is None:
-        found = _find_detector(name) or _find_backbone(name)
-        if found is None:
-            known = [*SPECS, *PUBLISHED, *(f"det-{one}" for one in SPECS)]
-            raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
-        return found
-    kind = match["kind"].lower().replace("-", "")
-    backbone = _find_backbone(match["backbone"] or "")
-    if backbone is None:
-        known = [f"{kind}-{one}" for one in SPECS]
-        raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
-    return backbone.with_decoder(DECODERS[kind]())
-
-
-def _find_detector(name: str) -> ModelSpec | None:
-    key = _plain(name.partition(".")[0])
-    rest = re.sub(r"^(tf)?(efficient)?det", "", key)
-    for row in PUBLISHED.values():
-        # Lite's names need the word; that of a D is one without it.
-        if _plain(row.name.removeprefix("det-")) == rest and (rest != key or row.name == key):
-            return _detector(row)
-    backbone = _find_backbone(rest) if rest != key else None
-    return _detector(detector_on(backbone.name)) if backbone else None
-
-
-def _detector(row: Detector) -> ModelSpec:
-    spec = SPECS[row.backbone].with_decoder(row.decoder)
-    return replace(spec, name=row.name, resolution=row.resolution)
-
-
-def _find_backbone(name: str) -> ModelSpec | None:
-    key = _plain(name.partition(".")[0])
-    key = re.sub(r"^(tf)?efficientnet", "", key)
-    key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
-    return next((spec for spec in SPECS.values() if _plain(spec.name) == key), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]", "", name.lower())

@@ -14,9 +14,9 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.naming import Request
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.torch_network import Network
 from edgekit.options.decoder import with_decoder_options
 

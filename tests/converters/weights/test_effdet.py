@@ -18,9 +18,9 @@ from edgekit.data.boxes.anchors import OLD_RATIOS, ROOT_RATIOS, Anchors
 from edgekit.errors import UsageError
 from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.photos import preprocessing_of
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.torch_network import Network
 
 #: As `state_dicts.to_torch` takes a table.

@@ -16,8 +16,8 @@ from edgekit.errors import UsageError
 from edgekit.networks.detection.detectors import EfficientDet
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 
 FLOWERS = SHARED / "weights" / "efficientnet-lite0_flowers5_timm.safetensors"

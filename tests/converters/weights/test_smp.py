@@ -16,9 +16,9 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.networks.segmentation.taps import TAPS
 from edgekit.networks.torch_network import Network

@@ -10,7 +10,7 @@ import torch
 from prerequisites import skip_without
 
 from edgekit.converters.weights.load import load_weights
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.torch_network import Network
 
 TIMM = [

@@ -9,7 +9,8 @@ from edgekit.networks.detection.heads import BOX, CLASS
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
 from edgekit.networks.efficientnet.catalog import int8_size, list_models
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.nodes import STATISTICS
 from edgekit.networks.passes import fold_batch_norm
 

@@ -13,9 +13,10 @@ from edgekit.networks.detection.detectors import (
     EfficientDet,
     detector_on,
 )
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.photos import preprocessing_of
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 
 
 def test_a_classifier_sees_the_centre_that_its_weights_saw():

@@ -7,8 +7,9 @@ import pytest
 from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec, search
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 
 B0, B3, LITE0 = SPECS["b0"], SPECS["b3"], SPECS["lite0"]
 

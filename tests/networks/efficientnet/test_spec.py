@@ -10,10 +10,10 @@ from edgekit.converters.tflite.write import convert
 from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.spec import (
     SPECS,
     ModelSpec,
-    find_spec,
     round_filters,
     round_repeats,
 )

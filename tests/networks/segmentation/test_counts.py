@@ -8,7 +8,7 @@ import pytest
 from edgekit.networks.cost import cost, macs
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
-from edgekit.networks.efficientnet.spec import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.nodes import STATISTICS
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 

@@ -14,8 +14,9 @@ from edgekit.converters.weights.load import load_weights
 from edgekit.data.splits import load_splits
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import spec_of
-from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS, find_spec
+from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, SPECS
 from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.stages.data import Data, Sources

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.networks.efficientnet.spec import SPECS, find_spec
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.targets.edgetpu.costs import advice, costs
 from edgekit.targets.edgetpu.memory import CACHE_BYTES, SOFTMAX_TABLE
 

@@ -15,7 +15,7 @@ from edgekit.converters.tflite.detections import POST_PROCESS
 from edgekit.converters.tflite.write import convert
 from edgekit.networks.detection.outputs import with_end
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.efficientnet.catalog import find_spec
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.nodes import activation_of
 from edgekit.networks.passes import absorb_normalization, prepare
 from edgekit.networks.quantization import scale_owners

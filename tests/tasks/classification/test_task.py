@@ -9,8 +9,8 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import find_spec
 from edgekit.tasks.classification.metrics import expected_drop, kl_by_photo, wilson_interval
 from edgekit.tasks.classification.task import TASK
 from edgekit.tasks.learning import Loss
