@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -81,7 +81,9 @@ def collect(
 
 
 def choose_all(
-    histograms: Mapping[str, Histogram], method: str | Mapping[str, str]
+    histograms: Mapping[str, Histogram],
+    method: str | Mapping[str, str],
+    ranked: Collection[str] = (),
 ) -> dict[str, Choice]:
     """Chooses a range for every histogram.
 
@@ -89,6 +91,7 @@ def choose_all(
         histograms: by tensor.
         method: of `edgekit.calibration.ranges.METHODS`, or ``auto``; for all tensors, or by
             tensor, and then `DEFAULT_METHOD` for those that are not named.
+        ranked: tensors whose largest values are the answers: their ranges hold these.
 
     Raises:
         UsageError: no such method, or no such tensor.
@@ -101,14 +104,19 @@ def choose_all(
     for one in [method] if isinstance(method, str) else named.values():
         check_method(one)
     common = method if isinstance(method, str) else DEFAULT_METHOD
-    return {name: choose(h, named.get(name, common)) for name, h in histograms.items()}
+    return {
+        name: choose(histogram, named.get(name, common), to_maximum=name in ranked)
+        for name, histogram in histograms.items()
+    }
 
 
 def choose_ranges(
-    histograms: Mapping[str, Histogram], method: str | Mapping[str, str]
+    histograms: Mapping[str, Histogram],
+    method: str | Mapping[str, str],
+    ranked: Collection[str] = (),
 ) -> dict[str, Range]:
     """The ranges alone of `choose_all`."""
-    return {name: (c.low, c.high) for name, c in choose_all(histograms, method).items()}
+    return {name: (c.low, c.high) for name, c in choose_all(histograms, method, ranked).items()}
 
 
 def quantize(

@@ -276,8 +276,13 @@ def check_method(method: str) -> None:
         raise UsageError(f"unknown range method '{method}'", hint=did_you_mean(method, known))
 
 
-def choose(histogram: Histogram, method: str) -> Choice:
+def choose(histogram: Histogram, method: str, *, to_maximum: bool = False) -> Choice:
     """Applies a method, or with ``auto`` the one with the least expected squared error.
+
+    Args:
+        histogram: of the tensor.
+        method: of `METHODS`, or ``auto``.
+        to_maximum: whether the range goes up to the largest value, whatever the method cuts off.
 
     Raises:
         UsageError: no such method.
@@ -286,15 +291,18 @@ def choose(histogram: Histogram, method: str) -> Choice:
     error = Error(histogram)
     tried = METHODS if method == AUTO else {method: METHODS[method]}
     ranges = {name: function(histogram) for name, function in tried.items()}
+    if to_maximum:
+        ranges = {name: (low, histogram.maximum) for name, (low, _) in ranges.items()}
     ends = np.array(list(ranges.values()), np.float64)
     errors = dict(zip(ranges, error(ends[:, 0], ends[:, 1]).tolist(), strict=True))
     best = min(errors, key=lambda name: errors[name])
     low, high = ranges[best]
+    why = f"least error of {len(tried)} methods" if method == AUTO else "as asked"
     return Choice(
         low,
         high,
         best,
-        f"least error of {len(tried)} methods" if method == AUTO else "as asked",
+        why + ", and up to the largest value" * to_maximum,
         sqnr_db(error.power, errors[best]),
         clipped_share(histogram, low, high),
     )

@@ -24,6 +24,7 @@ from edgekit.runs import (
 )
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json
+from edgekit.tasks.registry import find_task
 from edgekit.training.outputs import GRAPH
 
 if TYPE_CHECKING:
@@ -279,7 +280,8 @@ class Algorithms:
         batches = self.batches(WEIGHING_PHOTOS)
         task = self.preprocessing.task
         weighed = weigh(graph, histograms, batches, task=task, seed=self.seed, device=self.device)
-        ranges = ptq.choose_ranges(weighed, "mse") | self._fixed(graph)
+        ranked = find_task(task).ranked
+        ranges = ptq.choose_ranges(weighed, "mse", ranked) | self._fixed(graph)
         return self.correct_biases(Candidate(graph, ptq.quantize(graph, ranges)))
 
     def _fixed(self, graph: Graph, dtype: str = "int8") -> dict[str, Range]:

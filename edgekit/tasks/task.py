@@ -233,6 +233,8 @@ class Task(ABC):
         recipes: how its networks are trained where nothing else is asked for.
         lacking: what options ask for that it does not have (``embedding``, ``mixup``, ``cutmix``,
             ``noisy-student``, ``--photos``), each with the reason.
+        ranked: outputs of its networks by whose largest values, of very many, answers are chosen:
+            no range of 8 bits cuts these off.
         builtin_side: of the built-in photos, in pixels, where no resolution is given: enough for
             them, and quick to learn from.
     """
@@ -246,6 +248,7 @@ class Task(ABC):
     outputs: tuple[str, ...] = ("logits",)
     recipes: Recipes = Recipes()
     lacking: Mapping[str, str] = MappingProxyType({})
+    ranked: tuple[str, ...] = ()
     builtin_side: int = 64
 
     @property

@@ -215,3 +215,15 @@ def test_balanced_lets_no_tail_bias_the_small_values():
     }
     assert bias["balanced"] < 0.5 * bias["mse"]
     assert bias["balanced"] < 0.5 * bias["minmax"]
+
+
+def test_a_range_that_holds_the_largest_values_does_whatever_the_method():
+    rng = np.random.default_rng(0)
+    rare = np.concatenate([rng.normal(-6, 1, 400_000), [2.0]])
+    histogram = histogram_of(rare)
+    plain, whole = (choose(histogram, "mse", to_maximum=to) for to in (False, True))
+    assert plain.high < 1.5
+    assert whole.high == pytest.approx(2.0)
+    assert whole.low == plain.low
+    assert whole.why == "as asked, and up to the largest value"
+    assert choose(histogram, AUTO, to_maximum=True).high == pytest.approx(2.0)

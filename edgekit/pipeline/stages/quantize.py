@@ -20,6 +20,7 @@ from edgekit.runs import CALIBRATION, HISTOGRAMS, RANGES
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
 from edgekit.targets.base import Target
+from edgekit.tasks.registry import find_task
 from edgekit.training.outputs import GRAPH
 
 #: How a normalization that one input scale cannot hold is absorbed: the answers are the same,
@@ -125,6 +126,7 @@ class Quantize(QuantizedNetwork):
     named: tuple[str, ...] = ()
 
     title = f"quantize {W8A8}"
+    record = 2  # those of version 1 cut off what detectors find
 
     @property
     def calibrated(self) -> Calibrate:
@@ -143,7 +145,12 @@ class Quantize(QuantizedNetwork):
         graph = Graph.load(calibration / GRAPH)
         histograms = load_histograms(calibration / HISTOGRAMS)
         own = dict(text.split("=", 1) for text in self.named)
-        choices = ptq.choose_all(histograms, {**dict.fromkeys(histograms, self.method), **own})
+        task = find_task(self.original.preprocessing(of).task)
+        choices = ptq.choose_all(
+            histograms,
+            {**dict.fromkeys(histograms, self.method), **own},
+            {*task.ranked} - own.keys(),
+        )
         warnings = record["warnings"] + check_tensors(graph, histograms, choices)
         for name, (low, high) in ptq.fixed_ranges(
             graph, record["input_mean"], record["input_std"]

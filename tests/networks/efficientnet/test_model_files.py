@@ -110,8 +110,8 @@ def test_what_cannot_be_used_is_named(tmp_path, text, says):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="cannot read the model"):
         find_spec(str(tmp_path / "none.toml"))
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is no TOML"):
-        (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
         find_spec(str(tmp_path / "bytes.toml"))
 
 
