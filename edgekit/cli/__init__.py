@@ -27,6 +27,7 @@ from edgekit.cli import (
     report,
     run_model,
     scale,
+    search,
     sensitivity,
     targets,
     toolchain,
@@ -61,6 +62,7 @@ app.command("parity")(parity.parity)
 app.command("report")(report.command)
 app.command("run")(run_model.command)
 app.command("scale")(scale.command)
+app.command("search")(search.command)
 app.command("sensitivity")(sensitivity.command)
 app.command("targets")(targets.command)
 app.command("train")(train.command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,8 +11,6 @@ from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.networks.efficientnet.scaling import Candidate
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def command(
@@ -32,11 +29,12 @@ def command(
     from edgekit.networks.efficientnet.find import find_spec
     from edgekit.networks.efficientnet.scaling import search
     from edgekit.system.console import Console
+    from edgekit.system.sizes import parse_count
 
     if limit < 0:
         raise UsageError(f"--limit must not be negative, not {limit}")
     base = find_spec(model)
-    macs = parse_budget(budget)
+    macs = parse_count("--budget", budget)
     found = search(base, macs, step=step, tolerance=tolerance)
     # The paper's own is what to compare with, however far down it stands.
     shown = [c for rank, c in enumerate(found, 1) if not limit or rank <= limit or c.paper]
@@ -60,26 +58,6 @@ def command(
         "best."
     )
     console.footer([build_command(base.name, shown[0])])
-
-
-def parse_budget(text: str) -> int:
-    """Reads a number of operations: ``200M``, ``1.5G``, ``3e8``, ``385_000_000``.
-
-    Raises:
-        UsageError: it is not a number, or less than 1.
-    """
-    match = re.fullmatch(r"(\d{1,18}(?:\.\d*)?|\.\d+)(e\+?\d{1,2})?([KMG]?)", text.strip(), re.I)
-    match = match or re.fullmatch(r"(\d{1,3}(?:[_,]?\d{3}){0,5})()()", text.strip())
-    if not match:
-        raise UsageError(
-            f"--budget '{text}' is not a number of multiply-accumulates",
-            hint="a number such as 200M, 1.5G, 3e8 or 385000000",
-        )
-    number = match[1].replace("_", "").replace(",", "") + (match[2] or "")
-    budget = round(float(number) * UNITS[match[3].upper()])
-    if budget < 1:
-        raise UsageError(f"--budget must be at least 1, not '{text}'")
-    return budget
 
 
 def build_command(base: str, candidate: Candidate) -> str:

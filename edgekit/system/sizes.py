@@ -1,4 +1,4 @@
-"""Sizes of memory as people write them."""
+"""Sizes of memory, and large numbers, as people write them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from edgekit.errors import UsageError
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
+_THOUSANDS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _LARGEST = 1 << 40
 
 
@@ -26,6 +27,29 @@ def parse_bytes(flag: str, text: str) -> int:
     count = int(float(match[1]) * (1 << _UNITS[match[2].upper()])) if match else 0
     if not 0 < count <= _LARGEST:
         raise UsageError(f"{flag} '{text}' is no size", hint="bytes, such as 524288, 512K or 1M")
+    return count
+
+
+def parse_count(flag: str, text: str) -> int:
+    """Reads a number of operations or of weights: ``200M``, ``1.5G``, ``3e8``, ``385_000_000``.
+
+    Args:
+        flag: of the option, for the message.
+        text: what it was given; K, M and G are powers of 1000.
+
+    Raises:
+        UsageError: it is not a number, or less than 1.
+    """
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d*)?|\.\d+)(e\+?\d{1,2})?([KMG]?)", text.strip(), re.I)
+    match = match or re.fullmatch(r"(\d{1,3}(?:[_,]?\d{3}){0,5})()()", text.strip())
+    if not match:
+        raise UsageError(
+            f"{flag} '{text}' is not a number", hint="a number such as 200M, 1.5G, 3e8 or 385000000"
+        )
+    number = match[1].replace("_", "").replace(",", "") + (match[2] or "")
+    count = round(float(number) * _THOUSANDS[match[3].upper()])
+    if count < 1:
+        raise UsageError(f"{flag} must be at least 1, not '{text}'")
     return count
 
 

@@ -8,7 +8,7 @@ from command_line import imports, sources
 LAYERS = (
     *("version", "errors", "system", "data", "networks", "tasks", "training", "options"),
     *("calibration", "converters", "runtimes", "runs", "report", "targets"),
-    *("model", "export", "bench", "search", "parity", "pipeline", "cli", "__main__"),
+    *("model", "export", "bench", "parity", "pipeline", "search", "cli", "__main__"),
 )
 
 

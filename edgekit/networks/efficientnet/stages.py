@@ -116,6 +116,14 @@ class StageSpec:
     )
     _FLAGS = (("c1", "fused", True), ("noskip", "skip", False))
 
+    def __str__(self) -> str:
+        """The string that `parse` reads as the same stage."""
+        tokens = [f"{token}{getattr(self, name):g}" for token, name in self._NUMBERS]
+        if not self.se_ratio:
+            tokens.pop()
+        flags = [token for token, name, value in self._FLAGS if getattr(self, name) == value]
+        return "_".join([*tokens, *flags])
+
     @classmethod
     def parse(cls, text: str) -> StageSpec:
         """Reads a block string such as ``r2_k3_s2_e6_i16_o24_se0.25`` or ``…_c1_noskip``.

@@ -1,0 +1,186 @@
+"""``edgekit search --macs 20M``: the network with the best accuracy for what it may cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.options import Json
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.search.study.objective import Objective
+    from edgekit.search.study.results import Results
+    from edgekit.search.study.settings import Settings
+    from edgekit.search.study.store import Trial
+
+OUT = Path("search")
+
+
+def command(
+    space: Annotated[
+        str,
+        typer.Option(
+            help="mbconv: kernels, expansions, squeeze-excites, shortcuts, fused blocks, widths "
+            "and depths of each stage; size: width, depth and resolution of the whole."
+        ),
+    ] = "mbconv",
+    model: Annotated[str, typer.Option(help="What the space lies around.")] = "b0",
+    data: Annotated[
+        str | None, typer.Option(help="Photos, as for build. [built-in shapes]", show_default=False)
+    ] = None,
+    val: Annotated[
+        str | None, typer.Option(help="Validation photos, as for build.", show_default=False)
+    ] = None,
+    macs: Annotated[
+        str | None,
+        typer.Option(help="Multiply-accumulates that are wanted: 20M.", show_default=False),
+    ] = None,
+    parameters: Annotated[
+        str | None, typer.Option(help="Or parameters: 1.5M.", show_default=False)
+    ] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            help="Or elements of activation alive at once: 200K.",
+            show_default=False,
+        ),
+    ] = None,
+    exponent: Annotated[
+        str,
+        typer.Option(
+            help="w of accuracy x (cost / wanted) ^ w; two: up to what is wanted, and above it.",
+            metavar="W[,W]",
+        ),
+    ] = "-0.07",
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels. [as for build]")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Networks that are trained.")] = 30,
+    epochs: Annotated[
+        int | None, typer.Option(help="Of each. [a third of the recipe's]", show_default=False)
+    ] = None,
+    finalists: Annotated[
+        int, typer.Option(help="The best of them, trained again for longer; 0 for none.")
+    ] = 10,
+    final_epochs: Annotated[
+        int | None, typer.Option(help="Of these. [the recipe's]", show_default=False)
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="Who proposes: tpe, nsga2 or random.")] = "tpe",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Of this process. [all cores]")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the search; one that is there goes on.", metavar="DIR")
+    ] = OUT,
+    join: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take trials of this search, on this machine or another.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search for the network with the best accuracy at a cost.
+
+    Networks of a space around a variant are proposed, trained for a short time, and the best of
+    them for longer. `best.toml` in the folder is a model like any other: `edgekit build
+    DIR/best.toml`. A search that was stopped goes on with the same command.
+    """
+    from edgekit.search.study.run import Wanted, search
+    from edgekit.search.study.run import join as take_part
+    from edgekit.search.study.settings import SAMPLERS, Settings
+    from edgekit.system.console import Console
+
+    console = Console()
+    if join is not None:
+        results, folder = take_part(join, console=console, threads=threads), join
+    else:
+        if sampler not in SAMPLERS:
+            raise UsageError(f"unknown sampler '{sampler}'", hint=f"one of {', '.join(SAMPLERS)}")
+        wanted = Wanted(
+            model,
+            space,
+            _objective(macs, parameters, activations, exponent),
+            trials=trials,
+            epochs=epochs,
+            finalists=finalists,
+            final_epochs=final_epochs,
+            sampler=sampler,
+            seed=seed,
+            options={"data": data, "val": val, "resolution": resolution},
+        )
+        results, folder = search(wanted, out, console=console, threads=threads), out
+    settings = Settings.load(folder)
+    if json:
+        from json import dumps
+
+        from edgekit.search.study.results import to_dict
+
+        print(dumps(to_dict(results, settings), indent=2, allow_nan=False))
+        return
+    print("\n".join(_lines(results, settings)))
+    if results.best is not None:
+        words = ["edgekit build", str(folder / "best.toml")]
+        words += ["--data", data] if data else []
+        console.footer([" ".join(words)])
+
+
+def _objective(
+    macs: str | None, parameters: str | None, activations: str | None, exponent: str
+) -> Objective:
+    from edgekit.search.study.objective import Objective
+    from edgekit.system.sizes import parse_count
+
+    given = {"macs": macs, "parameters": parameters, "activations": activations}
+    chosen = {name: text for name, text in given.items() if text is not None}
+    if len(chosen) != 1:
+        raise UsageError(
+            "what the network may cost is one number",
+            cause=f"{len(chosen)} were given",
+            hint="one of --macs, --parameters and --activations",
+        )
+    ((name, text),) = chosen.items()
+    try:
+        exponents = [float(part) for part in exponent.split(",")]
+        below, above = exponents * 2 if len(exponents) == 1 else exponents
+    except ValueError:
+        raise UsageError(
+            f"--exponent '{exponent}' is neither one number nor two", hint="-0.07, or 0,-1"
+        ) from None
+    return Objective(name, parse_count(f"--{name}", text), below, above)
+
+
+def _lines(results: Results, settings: Settings) -> list[str]:
+    """The front and the base in columns, and how well short trainings ranked."""
+    cost = settings.objective.cost
+    shown = sorted(
+        {trial.of: trial for trial in (*results.front, *_both(results))}.values(),
+        key=lambda trial: trial.cost or 0,
+    )
+    lines = [f"{'network':<12} {cost:>14} {'of wanted':>9} {'accuracy %':>10} {'reward':>7}"]
+    for trial in shown:
+        marks = [
+            word
+            for word, one in (("best", results.best), ("base", results.base))
+            if one is not None and one.of == trial.of
+        ]
+        lines.append(
+            f"{f'found-{trial.of}':<12} {trial.cost or 0:>14,.0f} "
+            f"{(trial.cost or 0) / settings.objective.target:>9.2f} "
+            f"{100 * (trial.accuracy or 0):>10.2f} {trial.reward or 0:>7.4f}  {', '.join(marks)}"
+        )
+    if results.ranking is not None:
+        lines.append(
+            f"short trainings rank the {results.ranking.n} networks that were trained for longer "
+            f"with a Kendall tau of {results.ranking.kendall_tau:.2f}"
+        )
+    return [line.rstrip() for line in lines]
+
+
+def _both(results: Results) -> list[Trial]:
+    found: list[Any] = [results.best, results.base]
+    return [trial for trial in found if trial is not None]

@@ -1,0 +1,148 @@
+"""What a search found: the best network, those that nothing beats, and how sure the order is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgekit.networks.efficientnet.model_files import write_model
+from edgekit.search.study.objective import front
+from edgekit.search.study.settings import Settings
+from edgekit.search.study.store import LONG, SHORT, Store, Trial
+from edgekit.system.extras import import_optional
+from edgekit.system.files import write_json
+
+BEST, SEARCH = "best.toml", "search.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well short trainings rank networks, beside longer ones of the same.
+
+    Attributes:
+        kendall_tau: from -1 to 1; 0 where short trainings say nothing.
+        n: networks that were trained both ways.
+    """
+
+    kendall_tau: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of a search.
+
+    Attributes:
+        trials: of short trainings, in order.
+        finalists: of longer ones.
+        best: the highest reward, of the longer trainings if there are any.
+        front: those of ``compared`` that none beats in accuracy and in cost, by cost.
+        ranking: None where fewer than two networks were trained both ways.
+    """
+
+    trials: tuple[Trial, ...]
+    finalists: tuple[Trial, ...]
+    best: Trial | None
+    front: tuple[Trial, ...]
+    ranking: Ranking | None
+
+    @property
+    def compared(self) -> tuple[Trial, ...]:
+        """Those among which the best is: trained for longer, if any is."""
+        longer = tuple(trial for trial in self.finalists if trial.accuracy is not None)
+        return longer or tuple(trial for trial in self.trials if trial.accuracy is not None)
+
+    @property
+    def base(self) -> Trial | None:
+        """The base with the target's cost, trained alike."""
+        return next((trial for trial in self.compared if trial.of == 0), None)
+
+
+def gather(store: Store, settings: Settings) -> Results:
+    """Reads what all processes of a search have found so far."""
+    trials, finalists = tuple(store.trials(SHORT)), tuple(store.trials(LONG))
+    found = Results(trials, finalists, None, (), _rank(trials, finalists))
+    compared = found.compared
+    best = max(compared, key=lambda trial: trial.reward or 0.0, default=None)
+    places = front([(trial.accuracy or 0.0, trial.cost or 0.0) for trial in compared])
+    return replace(found, best=best, front=tuple(compared[place] for place in places))
+
+
+def _rank(trials: tuple[Trial, ...], finalists: tuple[Trial, ...]) -> Ranking | None:
+    both = [
+        (trials[trial.of].accuracy, trial.accuracy)
+        for trial in finalists
+        if trial.accuracy is not None and trials[trial.of].accuracy is not None
+    ]
+    if len(both) < 2:
+        return None
+    stats = import_optional("scipy.stats", "search", "a search")
+    tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
+    return Ranking(tau, len(both))
+
+
+def write_results(results: Results, settings: Settings, folder: Path) -> None:
+    """Writes ``search.json``, and ``best.toml`` where a network was trained."""
+    write_json(folder / SEARCH, to_dict(results, settings))
+    if results.best is not None:
+        best = results.best
+        spec = settings.space.spec(best.picks, f"found-{best.of}")
+        if settings.kind == "mbconv":
+            spec = replace(spec, resolution=settings.resolution)
+        write_model(
+            spec,
+            folder / BEST,
+            base=settings.base.name,
+            comment=_history(best, results, settings),
+        )
+
+
+def _history(best: Trial, results: Results, settings: Settings) -> str:
+    """What is said of the network in its file."""
+    objective = settings.objective
+    longer = bool([trial for trial in results.finalists if trial.accuracy is not None])
+    epochs = settings.final_epochs if longer else settings.epochs
+    lines = [
+        f"Found by edgekit search in the space {settings.kind} around {settings.base.name}, as "
+        f"network {best.of} of {len(results.trials)}.",
+        f"{objective.cost}: {best.cost:,.0f} at {settings.resolution} px "
+        f"(wanted: {objective.target:,}).",
+        f"Accuracy: {best.accuracy:.4f} after {epochs} epochs.",
+    ]
+    if results.base is not None and results.base.of != best.of:
+        base = results.base
+        lines.append(
+            f"{settings.near.name}: {base.accuracy:.4f} at {base.cost:,.0f}, trained alike."
+        )
+    return "\n".join(lines)
+
+
+def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
+    """All of it as JSON values."""
+
+    def row(trial: Trial) -> dict[str, Any]:
+        spec = settings.space.spec(trial.picks, f"found-{trial.of}") if trial.picks else None
+        return {
+            "number": trial.number,
+            "of": trial.of,
+            "cost": trial.cost,
+            "accuracy": trial.accuracy,
+            "reward": trial.reward,
+            "seconds": trial.seconds,
+            "problem": trial.problem,
+            "picks": dict(trial.picks),
+            "stages": list(spec.stages) if spec else [],
+        }
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "settings": settings.to_dict(),
+        "trials": [row(trial) for trial in results.trials],
+        "finalists": [row(trial) for trial in results.finalists],
+        "best": None if results.best is None else results.best.of,
+        "base": None if results.base is None else results.base.of,
+        "front": [trial.of for trial in results.front],
+        "ranking": None if results.ranking is None else {**vars(results.ranking)},
+    }

@@ -1,0 +1,291 @@
+"""A search: networks are proposed, trained for a short time, and the best of them for longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.networks.cost import Cost, cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.model_files import write_model
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.options.build import BuildOptions
+from edgekit.search.study.objective import Objective
+from edgekit.search.study.results import Results, gather, write_results
+from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
+from edgekit.search.study.space import Picks, find_space, scaled_near
+from edgekit.search.study.store import LONG, SHORT, Claim, Store
+from edgekit.system.console import Console, NullConsole
+from edgekit.system.extras import import_optional
+from edgekit.tasks.registry import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds between two looks at what other processes do.
+PAUSE = 2.0
+#: Where trainings lie in the folder of a search, and networks that were proposed.
+TRAININGS, NETWORKS = "trainings", "networks"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A search as it is asked for; what is None has a default.
+
+    Attributes:
+        model: the network that the space is laid around.
+        space: a key of `edgekit.search.study.space.SPACES`.
+        objective: what is made large.
+        trials: networks that are trained.
+        epochs: of each.
+        finalists: of the best, trained for longer.
+        final_epochs: of these.
+        sampler: one of `edgekit.search.study.settings.SAMPLERS`.
+        seed: of everything random.
+        options: of the trainings: fields of `BuildOptions`, such as ``data``.
+    """
+
+    model: str
+    space: str
+    objective: Objective
+    trials: int = 30
+    epochs: int | None = None
+    finalists: int = 10
+    final_epochs: int | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    options: Mapping[str, Any] | None = None
+
+
+def search(
+    wanted: Wanted, folder: Path, *, console: Console | None = None, threads: int | None = None
+) -> Results:
+    """Searches for a network, or goes on with a search in the same folder.
+
+    Args:
+        wanted: the search.
+        folder: of all that it makes: ``best.toml``, ``search.json``, every training.
+        console: where progress is shown.
+        threads: of this process; None for all cores.
+
+    Raises:
+        UsageError: the folder is of another search, or no network of the space costs so little.
+        MissingToolError: Optuna is not installed.
+        EdgekitError: a training failed otherwise than by its network.
+    """
+    import_optional("optuna", "search", "a search")
+    asked = _settle(wanted)
+    if (folder / SETTINGS).exists():
+        found = Settings.load(folder)
+        asked.refuse_others(found, folder)
+        asked = found.enlarged(asked)
+    elif folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        raise UsageError(f"--out {folder} holds something else", hint="name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked.save(folder)
+    return _Worker(asked, folder, console or NullConsole(), threads).run()
+
+
+def join(folder: Path, *, console: Console | None = None, threads: int | None = None) -> Results:
+    """Takes trials of a search that another process began; ends when there are no more.
+
+    Raises:
+        UsageError: the folder holds no search, or its photos are others here.
+        EdgekitError: as of `search`.
+    """
+    settings = Settings.load(folder)
+    here = _fingerprint(settings.options)
+    if here != settings.data:
+        raise UsageError(
+            f"the photos of {folder} are others here",
+            cause="a trial would be measured on what the others were not",
+            hint="the same photos under the same path, on every machine",
+        )
+    return _Worker(settings, folder, console or NullConsole(), threads).run()
+
+
+def _fingerprint(options: Mapping[str, Any]) -> str:
+    from edgekit.pipeline.plan import make_training_plan
+
+    given = {key: value for key, value in options.items() if key in ("data", "val")}
+    plan = make_training_plan(BuildOptions.make("b0", weights="none", epochs=1, **given))
+    data: Any = plan.stages["data"]
+    return str(data.key)
+
+
+def _classes(options: Mapping[str, Any]) -> int:
+    from edgekit.data.splits import Wanted as Photos
+
+    given = {key: value for key, value in options.items() if key in ("data", "val")}
+    splits = find_task("classification").find_splits(Photos(**given))
+    return len(splits.labels)
+
+
+def _settle(wanted: Wanted) -> Settings:
+    """The search with everything that is not said."""
+    base, options = find_spec(wanted.model), plain(wanted.options or {})
+    example = BuildOptions.make(wanted.model, weights="none", targets=["tflite"], **options)
+    side = _side(example)
+    short, whole = usual_epochs(example)
+    classes = _classes(options)
+    find_space(wanted.space, base)  # names a wrong one before anything is computed
+
+    def cost_of(spec: ModelSpec) -> float:
+        return wanted.objective.of(_cost(spec, side if wanted.space == "mbconv" else None, classes))
+
+    near = base
+    if wanted.space == "mbconv":
+        near = scaled_near(base, cost_of, wanted.objective.target)
+    else:
+        near = replace(base, resolution=side)
+    settings = Settings(
+        wanted.space,
+        base,
+        near,
+        side,
+        wanted.objective,
+        wanted.trials,
+        wanted.epochs or short,
+        wanted.finalists,
+        wanted.final_epochs or whole,
+        wanted.sampler,
+        wanted.seed,
+        options,
+        _fingerprint(options),
+        classes,
+    )
+    least = cost_of(settings.space.spec(settings.space.extremes()[0], "least"))
+    if wanted.objective.is_far(least):
+        raise UsageError(
+            f"no network of the space has {wanted.objective.target:,} {wanted.objective.cost}",
+            cause=f"the smallest has {least:,.0f}",
+            hint="allow more, or give a smaller --model or --resolution",
+        )
+    return settings
+
+
+def _side(options: BuildOptions) -> int:
+    """Of the input, as a training with these options has it."""
+    from edgekit.pipeline.plan import make_training_plan
+
+    return make_training_plan(options).base.resolution
+
+
+def _cost(spec: ModelSpec, side: int | None, classes: int) -> Cost:
+    return cost(build_graph(spec, classes=classes, resolution=side, seed=None))
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process that takes part in a search.
+
+    Attributes:
+        settings: of the search.
+        folder: of the search.
+        console: where progress is shown.
+        threads: of this process's trainings.
+    """
+
+    settings: Settings
+    folder: Path
+    console: Console
+    threads: int | None
+
+    def run(self) -> Results:
+        """Trains what nobody else does, until the search is done."""
+        settings = self.settings
+        store = Store(self.folder, settings, self._cost_of)
+        stages = 2 if settings.finalists else 1
+        title = f"{settings.trials} networks, {settings.epochs} epochs"
+        with self.console.stage(1, stages, title) as stage:
+            self._work(store, SHORT, store.claim)
+            stage.detail = _best_of(gather(store, settings))
+        if settings.finalists:
+            store.choose_finalists()
+            count = len(store.studies[LONG].trials)
+            title = f"{count} networks, {settings.final_epochs} epochs"
+            with self.console.stage(2, stages, title) as stage:
+                self._work(store, LONG, store.claim_finalist)
+                stage.detail = _best_of(gather(store, settings))
+        results = gather(store, settings)
+        write_results(results, settings, self.folder)
+        return results
+
+    def _cost_of(self, picks: Picks) -> float:
+        settings = self.settings
+        side = settings.resolution if settings.kind == "mbconv" else None
+        spec = settings.space.spec(picks, "proposed")
+        return float(settings.objective.of(_cost(spec, side, settings.classes)))
+
+    def _work(self, store: Store, study: str, claim: Callable[[], Claim | None]) -> None:
+        while True:
+            claimed = claim()
+            if claimed is None:
+                if not store.is_busy(study):
+                    return
+                time.sleep(PAUSE)  # another process is at the last ones, or is killed at them
+                continue
+            number = claimed.trial.number
+            done = sum(one.accuracy is not None for one in store.trials(study))
+            try:
+                attributes = self._train(claimed, study, done)
+            except BaseException:
+                store.release(study, number)
+                raise
+            store.finish(study, number, attributes)
+            write_results(gather(store, self.settings), self.settings, self.folder)
+
+    def _train(self, claimed: Claim, study: str, done: int) -> dict[str, Any]:
+        """Trains a network; returns the attributes of its trial."""
+        from edgekit.pipeline.train import run_training
+
+        settings, trial = self.settings, claimed.trial
+        name = f"found-{trial.of}"
+        model = self.folder / NETWORKS / f"{name}.toml"
+        model.parent.mkdir(exist_ok=True)
+        write_model(settings.space.spec(trial.picks, name), model, base=settings.base.name)
+        epochs = settings.epochs if study == SHORT else settings.final_epochs
+        out = self.folder / TRAININGS / f"{study}-{trial.number}"
+        options = settings.training(model, epochs, out, self.threads)
+        began = time.monotonic()
+        try:
+            training = run_training(options, _Within(self.console, f"{name} ({done + 1})"))
+        except EdgekitError as error:
+            if "diverged" not in error.message:
+                raise
+            return {"problem": error.message}
+        if training is None:
+            raise UsageError(
+                "a search trains in single processes", hint="start several with --join"
+            )
+        accuracy = training.score
+        return {
+            "accuracy": accuracy,
+            "reward": settings.objective.reward(accuracy, trial.cost or 1.0),
+            "seconds": time.monotonic() - began,
+        }
+
+
+def _best_of(results: Results) -> str:
+    best = results.best
+    return f"best: {best.accuracy:.4f} at {best.cost:,.0f}" if best else "none was trained"
+
+
+class _Within(NullConsole):
+    """Of a training in a search: its progress is the search's."""
+
+    def __init__(self, outer: Console, task: str) -> None:
+        super().__init__()
+        self.outer, self.task = outer, task
+
+    def progress(
+        self, task: str, done: int, total: int, note: str = "", *, stage: Any = None
+    ) -> None:
+        """Shows how far the training is."""
+        if task == "train":
+            self.outer.progress(self.task, done, total, note)

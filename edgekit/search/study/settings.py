@@ -1,0 +1,171 @@
+"""What a search was asked for: written once, and read by every process that takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.origin import origin_of, spec_in
+from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.options.build import BuildOptions
+from edgekit.options.recipes import make_recipe
+from edgekit.search.study.objective import Objective
+from edgekit.search.study.space import Space, find_space
+from edgekit.system.files import read_json, write_json
+
+SETTINGS = "study.json"
+SCHEMA_VERSION = 1
+SAMPLERS = ("tpe", "nsga2", "random")
+#: A search trains for a part of the recipe's epochs, and the best of it for all of them.
+SHORT = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A search.
+
+    Attributes:
+        kind: of the space.
+        base: what the space is laid around, as it was asked for.
+        near: the base with about the target's cost.
+        resolution: side of the input in pixels, where the space does not choose it.
+        objective: what is made large.
+        trials: networks that are trained.
+        epochs: of each.
+        finalists: the best of them, which are trained again for longer.
+        final_epochs: of these.
+        sampler: one of `SAMPLERS`.
+        seed: of the sampler and of every training.
+        options: of every training, fields of `BuildOptions`.
+        data: fingerprint of the photos.
+        classes: how many logits the networks have.
+    """
+
+    kind: str
+    base: ModelSpec
+    near: ModelSpec
+    resolution: int
+    objective: Objective
+    trials: int
+    epochs: int
+    finalists: int
+    final_epochs: int
+    sampler: str
+    seed: int
+    options: Mapping[str, Any]
+    data: str
+    classes: int
+
+    def __post_init__(self) -> None:
+        limits = {
+            "--trials": (self.trials, 2),
+            "--epochs": (self.epochs, 1),
+            "--finalists": (self.finalists, 0),
+            "--final-epochs": (self.final_epochs, 1),
+        }
+        for name, (value, least) in limits.items():
+            if value < least:
+                raise UsageError(f"{name} must be at least {least}, not {value}")
+
+    @property
+    def space(self) -> Space:
+        """The networks."""
+        return find_space(self.kind, self.near)
+
+    def training(
+        self, model: Path, epochs: int, out: Path, threads: int | None = None
+    ) -> BuildOptions:
+        """The options of one network's training."""
+        options = {**self.options, "epochs": epochs, "out": out, "seed": self.seed}
+        options["threads"] = threads
+        if self.kind == "mbconv":
+            options["resolution"] = self.resolution
+        return BuildOptions.make(str(model), weights="none", targets=["tflite"], **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        networks = {name: origin_of(getattr(self, name)) for name in ("base", "near")}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **{k: v for k, v in vars(self).items() if k not in (*networks, "objective")},
+            **networks,
+            "objective": self.objective.to_dict(),
+            "options": dict(self.options),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes them into the folder of the search."""
+        write_json(folder / SETTINGS, self.to_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> Settings:
+        """Reads those of a search.
+
+        Raises:
+            UsageError: the folder has none.
+        """
+        path = folder / SETTINGS
+        try:
+            record = read_json(path)
+            fields = {**record, "objective": Objective(**record["objective"])}
+            if fields.pop("schema_version") != SCHEMA_VERSION:
+                raise UsageError(f"{path} is of another version", hint="edgekit search again")
+            for name in ("base", "near"):
+                fields[name] = spec_in(fields[name])
+            return cls(**fields)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} holds no search",
+                cause=error.strerror,
+                hint="edgekit search --out FOLDER",
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is damaged", cause=str(error)) from error
+
+    def refuse_others(self, found: Settings, folder: Path) -> None:
+        """Raises UsageError where a folder's search is another than this."""
+        mine, its = self._identity(), found._identity()
+        for name, value in mine.items():
+            if value == its[name]:
+                continue
+            shown = f"{its[name]} there, {value} here"
+            raise UsageError(
+                f"{folder} holds a search with {'other' if name == 'photos' else 'another'} {name}",
+                cause=None if name == "photos" else shown,
+                hint="another --out, or the options of that one",
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two searches the same; there may be more trials in one."""
+        objective = self.objective
+        return {
+            "photos": self.data,
+            "space": self.kind,
+            "model": self.base.name,
+            "resolution": self.resolution,
+            "objective": f"{objective.target:,} {objective.cost} "
+            f"({objective.below:g}, {objective.above:g})",
+            "number of epochs": self.epochs,
+            "number of final epochs": self.final_epochs,
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "network": origin_of(self.base),  # of one name: a file that was changed
+        }
+
+    def enlarged(self, other: Settings) -> Settings:
+        """The same search with as many trials as another asks for."""
+        return replace(self, trials=other.trials, finalists=other.finalists)
+
+
+def usual_epochs(options: BuildOptions) -> tuple[int, int]:
+    """Epochs of a trial and of a finalist, where nothing is said."""
+    whole = make_recipe(options).epochs
+    return max(1, round(whole / SHORT)), whole
+
+
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON values; what is not given is left out."""
+    return {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v is not None}

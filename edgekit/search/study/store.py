@@ -1,0 +1,309 @@
+"""The trials of a search in a journal that processes and machines share: who trains what.
+
+Optuna proposes networks and keeps what came of them; its journal is one file, which may lie on a
+file system that machines share. A trial belongs to the process that holds its lock. What a process
+leaves behind when it is killed is taken by the next one, with its checkpoint.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from edgekit.search.study.settings import Settings
+from edgekit.search.study.space import Picks
+from edgekit.system.extras import import_optional
+
+JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"
+#: Of the two studies in the journal.
+SHORT, LONG = "short", "long"
+#: Networks that are too large are left out at once; more than that in a row is no space to search.
+MOST_SKIPPED = 500
+#: A parameter of the second study: the number of a trial of the first.
+OF = "of"
+#: Attributes of a trial.
+ACCURACY, COST, REWARD, SECONDS, PROBLEM = "accuracy", "cost", "reward", "seconds", "problem"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network in a search.
+
+    Attributes:
+        number: in its study.
+        picks: of the space.
+        cost: in the objective's unit.
+        accuracy: a fraction; None while it trains, and where it was not trained.
+        reward: of the objective, likewise.
+        seconds: of its training, all processes' together.
+        problem: why it was not trained to its end, or at all; None where it was.
+        of: in the second study, the number of the network's trial in the first; else its own.
+    """
+
+    number: int
+    picks: Picks
+    cost: float | None
+    accuracy: float | None
+    reward: float | None
+    seconds: float | None
+    problem: str | None
+    of: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process trains.
+
+    Attributes:
+        trial: it.
+        is_resumed: whether another process had begun it.
+    """
+
+    trial: Trial
+    is_resumed: bool
+
+
+class Store:
+    """The journal of a search.
+
+    Args:
+        folder: of the search; exists.
+        settings: of the search.
+        cost_of: gives what the network of picks costs.
+
+    Raises:
+        MissingToolError: Optuna is not installed.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, cost_of: Callable[[Picks], float]) -> None:
+        self.optuna = import_optional("optuna", "search", "a search")
+        self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
+        self.folder, self.settings, self.cost_of = folder, settings, cost_of
+        self._held: dict[tuple[str, int], FileLock] = {}
+        journal = import_optional("optuna.storages.journal", "search")
+        with _quiet():
+            self.storage = self.optuna.storages.JournalStorage(
+                journal.JournalFileBackend(str(folder / JOURNAL))
+            )
+        with self.locked():
+            worker = self._count_workers()
+            self.studies = {
+                SHORT: self._open(SHORT, self._sampler(worker)),
+                LONG: self._open(LONG, self.optuna.samplers.RandomSampler(seed=0)),
+            }
+            if not self.studies[SHORT].trials and (own := settings.space.of_base()):
+                wanted = {choice.name: own[choice.name] for choice in settings.space.choices}
+                self.studies[SHORT].enqueue_trial(wanted)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While one process changes who trains what, others wait."""
+        with FileLock(self.folder / LOCK):
+            yield
+
+    def trials(self, study: str = SHORT) -> list[Trial]:
+        """All trials but those that wait, in order."""
+        waiting = self.optuna.trial.TrialState.WAITING
+        found = self.studies[study].get_trials(deepcopy=False)
+        return [self._read(study, one) for one in found if one.state != waiting]
+
+    def claim(self) -> Claim | None:
+        """A network that nobody trains and that is to be trained for a short time; None: none."""
+        with self.locked():
+            study = self.studies[SHORT]
+            if (left := self._left_behind(SHORT)) is not None:
+                return Claim(left, is_resumed=True)
+            # One that was stopped before its cost was known is no network yet.
+            counted = [t for t in self.trials() if t.problem is None and t.cost is not None]
+            if len(counted) >= self.settings.trials:
+                return None
+            for _ in range(MOST_SKIPPED):
+                asked = study.ask()
+                picks = self._suggest(asked)
+                cost = self.cost_of(picks)
+                asked.set_user_attr(COST, cost)
+                if not self.settings.objective.is_far(cost) and not self._known(
+                    picks, asked.number
+                ):
+                    self._lock(SHORT, asked.number)
+                    return Claim(self.trial(SHORT, asked.number), is_resumed=False)
+                far = self.settings.objective.is_far(cost)
+                asked.set_user_attr(PROBLEM, "it costs too much" if far else "it was tried already")
+                self._tell(study, asked.number, 0.0 if far else None)
+        return None
+
+    def choose_finalists(self) -> None:
+        """Lays out the second study, once: the best of the first, and the base."""
+        with self.locked():
+            study = self.studies[LONG]
+            if study.trials:
+                return
+            for number in finalists(self.trials(), self.settings.finalists):
+                study.enqueue_trial({OF: number})
+
+    def claim_finalist(self) -> Claim | None:
+        """As `claim`, of those that are trained for longer."""
+        with self.locked():
+            study, states = self.studies[LONG], self.optuna.trial.TrialState
+            if (left := self._left_behind(LONG)) is not None:
+                return Claim(left, is_resumed=True)
+            if not study.get_trials(deepcopy=False, states=(states.WAITING,)):
+                return None
+            asked = study.ask()
+            of = self.trial(SHORT, asked.suggest_int(OF, 0, 10**9))
+            asked.set_user_attr(COST, of.cost)
+            self._lock(LONG, asked.number)
+            return Claim(self.trial(LONG, asked.number), is_resumed=False)
+
+    def is_busy(self, study: str) -> bool:
+        """Whether another process trains a network of a study."""
+        running = self.optuna.trial.TrialState.RUNNING
+        found = self.studies[study].get_trials(deepcopy=False, states=(running,))
+        return any(COST in one.user_attrs for one in found)
+
+    def finish(self, study: str, number: int, attributes: Mapping[str, Any]) -> None:
+        """Keeps what came of a trial that this process had claimed.
+
+        Args:
+            study: of the trial.
+            number: of it.
+            attributes: ``accuracy``, ``reward`` and ``seconds``, or ``problem``.
+        """
+        with self.locked():
+            trial = self._trial(study, number)
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
+            self._tell(self.studies[study], number, attributes.get(REWARD, 0.0))
+            self._unlock(study, number)
+
+    def release(self, study: str, number: int) -> None:
+        """Gives a trial back that was not finished: whoever comes next goes on with it."""
+        with self.locked():
+            self._unlock(study, number)
+
+    def trial(self, study: str, number: int) -> Trial:
+        """A trial by its number."""
+        return self._read(study, self.studies[study].get_trials(deepcopy=False)[number])
+
+    def _read(self, study: str, one: Any) -> Trial:
+        said = one.user_attrs
+        of = one.number if study == SHORT else int(one.params[OF])
+        picks = one.params if study == SHORT else self.trial(SHORT, of).picks
+        return Trial(
+            one.number,
+            dict(picks),
+            said.get(COST),
+            said.get(ACCURACY),
+            said.get(REWARD),
+            said.get(SECONDS),
+            said.get(PROBLEM),
+            of,
+        )
+
+    def _open(self, name: str, sampler: Any) -> Any:
+        with _quiet():
+            return self.optuna.create_study(
+                study_name=name,
+                storage=self.storage,
+                sampler=sampler,
+                direction="maximize",
+                load_if_exists=True,
+            )
+
+    def _sampler(self, worker: int) -> Any:
+        """Each process has numbers of its own, so that no two propose the same."""
+        seed, samplers = self.settings.seed + 1000 * worker, self.optuna.samplers
+        with _quiet():
+            return {
+                # A network that somebody trains counts as a bad one meanwhile.
+                "tpe": lambda: samplers.TPESampler(
+                    seed=seed, multivariate=True, constant_liar=True
+                ),
+                "nsga2": lambda: samplers.NSGAIISampler(seed=seed, population_size=20),
+                "random": lambda: samplers.RandomSampler(seed=seed),
+            }[self.settings.sampler]()
+
+    def _count_workers(self) -> int:
+        """The number of this process among all that ever took part."""
+        path = self.folder / WORKERS
+        before = int(path.read_text()) if path.exists() else 0
+        path.write_text(str(before + 1))
+        return before
+
+    def _suggest(self, asked: Any) -> Picks:
+        return {
+            choice.name: asked.suggest_categorical(choice.name, list(choice.values))
+            for choice in self.settings.space.choices
+        }
+
+    def _known(self, picks: Picks, number: int) -> bool:
+        space = self.settings.space
+        made = space.spec(picks, "same")
+        others = (trial for trial in self.trials() if trial.number != number)
+        return any(
+            trial.problem is None
+            and trial.cost is not None
+            and space.spec(trial.picks, "same") == made
+            for trial in others
+        )
+
+    def _trial(self, study: str, number: int) -> Any:
+        frozen = self.studies[study].get_trials(deepcopy=False)[number]
+        return self.optuna.trial.Trial(self.studies[study], frozen._trial_id)
+
+    def _tell(self, study: Any, number: int, value: float | None) -> None:
+        states = self.optuna.trial.TrialState
+        with _quiet():
+            if value is None:
+                study.tell(number, state=states.FAIL)
+            else:
+                study.tell(number, value)
+
+    def _left_behind(self, study: str) -> Trial | None:
+        """A trial that runs in no process: the one that began it was stopped. It is locked now."""
+        running = self.optuna.trial.TrialState.RUNNING
+        for one in self.studies[study].get_trials(deepcopy=False, states=(running,)):
+            if COST in one.user_attrs and self._lock(study, one.number):
+                return self._read(study, one)
+        return None
+
+    def _lock(self, study: str, number: int) -> bool:
+        """Takes a trial; False where a process has it, this one included."""
+        if (study, number) in self._held:
+            return False
+        lock = FileLock(self.folder / f"{study}-{number}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        self._held[study, number] = lock
+        return True
+
+    def _unlock(self, study: str, number: int) -> None:
+        self._held.pop((study, number)).release()
+        (self.folder / f"{study}-{number}.lock").unlink(missing_ok=True)
+
+
+def finalists(trials: list[Trial], count: int) -> list[int]:
+    """The numbers of those that are trained for longer: the best, and the base, which is first."""
+    ranked = sorted(
+        (trial for trial in trials if trial.reward is not None and trial.problem is None),
+        key=lambda trial: (-(trial.reward or 0.0), trial.number),
+    )
+    numbers = [trial.number for trial in ranked[:count]]
+    base = [0] if count and any(trial.number == 0 for trial in ranked) else []
+    return list(dict.fromkeys([*numbers, *base]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's warnings about what it calls experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

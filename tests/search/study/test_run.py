@@ -1,0 +1,193 @@
+"""Whole searches, small: a few photos at 32 px, networks of some thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from narrow import make_narrow
+from PIL import Image
+
+from edgekit.cli import run as command
+from edgekit.errors import MissingToolError, UsageError
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.search.study.objective import Objective
+from edgekit.search.study.run import Wanted, join, search
+
+TRAINED = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        make_narrow(["lite0"], patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that a mean tells apart, 16 photos each."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("val", 8)):
+        for label, mean in (("dark", 60), ("light", 190)):
+            (root / split / label).mkdir(parents=True)
+            for k in range(count):
+                pixels = rng.normal(mean, 30, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / split / label / f"{k}.png")
+    return root
+
+
+def words(photos, out, *more):
+    given = ["search", "--model", "lite0", "--macs", "800K", "--data", str(photos / "train")]
+    given += ["--val", str(photos / "val"), "--resolution", "32", "--trials", str(TRAINED)]
+    given += ["--epochs", "1", "--finalists", "1", "--final-epochs", "2", "--threads", "1"]
+    return [*given, "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """A search that is done, and what it printed."""
+    out = tmp_path_factory.mktemp("search") / "out"
+    assert command(words(photos, out)) == 0
+    return out
+
+
+def test_a_search_ends_with_a_network_that_a_build_takes(finished, photos, tmp_path):
+    found = json.loads((finished / "search.json").read_text())
+    trained = [trial for trial in found["trials"] if trial["accuracy"] is not None]
+    assert len(trained) == TRAINED
+    assert {trial["of"] for trial in found["finalists"]} == {
+        0,
+        max(trained, key=lambda trial: trial["reward"])["number"],
+    }
+    text = (finished / "best.toml").read_text()
+    assert text.startswith("# Found by edgekit search in the space mbconv around lite0")
+    best = next(t for t in found["finalists"] if t["of"] == found["best"])
+    spec = find_spec(str(finished / "best.toml"))
+    assert (spec.resolution, list(spec.stages)) == (32, best["stages"])
+    build = ["build", str(finished / "best.toml"), "--data", str(photos / "train"), "--epochs", "1"]
+    build += ["--val", str(photos / "val"), "--out", str(tmp_path / "run"), "--batch-size", "8"]
+    assert command([*build, "--calibration-count", "16", "--threads", "1"]) == 0
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["model"] == f"found-{found['best']}"
+
+
+def test_the_same_command_goes_on_and_repeats_nothing(finished, photos, capsys):
+    before = (finished / "journal.log").read_text().count("\n")
+    assert command(words(photos, finished, "--json")) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["best"] == json.loads((finished / "search.json").read_text())["best"]
+    assert (finished / "journal.log").read_text().count("\n") <= before + 2
+    assert join(finished).best.of == again["best"]
+
+
+def test_more_trials_are_added_to_a_search(finished, photos, tmp_path, capsys):
+    import shutil
+
+    larger = tmp_path / "larger"
+    shutil.copytree(finished, larger)
+    given = words(photos, larger, "--json")
+    given[given.index("--trials") + 1] = str(TRAINED + 1)
+    assert command(given) == 0
+    trials = json.loads(capsys.readouterr().out)["trials"]
+    assert sum(trial["accuracy"] is not None for trial in trials) == TRAINED + 1
+
+
+def test_another_search_or_other_photos_are_refused(finished, photos, tmp_path):
+    def asked(**changes):
+        options = {"data": str(photos / "train"), "val": str(photos / "val"), "resolution": 32}
+        own = {"trials": TRAINED, "epochs": 1, "finalists": 1, "final_epochs": 2}
+        target = changes.pop("target", 800_000)
+        wanted = Wanted("lite0", "mbconv", Objective("macs", target), options=options, **own)
+        for name, value in changes.items():
+            object.__setattr__(wanted, name, value)
+        return wanted
+
+    with pytest.raises(UsageError, match="holds a search with another objective"):
+        search(asked(target=900_000), finished)
+    other = {"data": str(photos / "val"), "resolution": 32}
+    with pytest.raises(UsageError, match="holds a search with other photos"):
+        search(asked(options=other), finished)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else"):
+        search(asked(), tmp_path / "full")
+    with pytest.raises(UsageError, match="no network of the space has 1,000 macs") as caught:
+        search(asked(target=1000), tmp_path / "none")
+    assert "the smallest has" in str(caught.value.cause)
+    with pytest.raises(UsageError, match="holds no search"):
+        join(tmp_path / "full")
+
+
+def test_the_photos_of_another_machine_must_be_the_same(photos, tmp_path):
+    import shutil
+
+    own = tmp_path / "photos"
+    shutil.copytree(photos, own)
+    assert command(words(own, tmp_path / "out")) == 0
+    next((own / "train/dark").glob("*.png")).unlink()
+    with pytest.raises(UsageError, match="are others here"):
+        join(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--parameters", "1M"], "what the network may cost is one number"),
+        (["--exponent", "a"], "is neither one number nor two"),
+        (["--exponent", "0.5"], "reward a higher cost"),
+        (["--sampler", "luck"], "unknown sampler 'luck'"),
+        (["--trials", "1"], "--trials must be at least 2"),
+        (["--macs", "many"], "--macs 'many' is not a number"),
+        (["--space", "all"], "unknown space 'all'"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_said(photos, tmp_path, capsys, more, says):
+    assert command(words(photos, tmp_path / "out", *more)) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_optuna_the_extra_is_named(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    wanted = Wanted("lite0", "mbconv", Objective("macs", 800_000), options={"resolution": 32})
+    with pytest.raises(MissingToolError) as caught:
+        search(wanted, tmp_path / "out")
+    assert "edgekit[search]" in str(caught.value.hint)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_loses_nothing_and_two_share_a_search(photos, tmp_path):
+    out = tmp_path / "out"
+
+    def start(*arguments):
+        program = [sys.executable, "-m", "edgekit", *arguments]
+        return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    given = words(photos, out)
+    given[given.index("--trials") + 1] = "6"
+    given[given.index("800K")] = "1M"  # processes of their own have the real networks
+    first = start(*given)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("trainings/short-1/stages/*/record.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    both = [start(*given), start("search", "--join", str(out), "--threads", "1")]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    found = json.loads((out / "search.json").read_text())
+    trained = [trial for trial in found["trials"] if trial["accuracy"] is not None]
+    assert len(trained) == 6
+    assert len({tuple(trial["stages"]) for trial in trained}) == 6
+    assert all(trial["accuracy"] is not None for trial in found["finalists"])
+    folders = {path.name for path in (out / "trainings").iterdir()}
+    assert folders >= {f"short-{trial['number']}" for trial in trained}
+    assert os.path.exists(out / "best.toml")

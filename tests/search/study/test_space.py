@@ -1,0 +1,89 @@
+"""Spaces as data: every pick makes a network that can be built, and the base is one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit.errors import UsageError
+from edgekit.networks.cost import cost
+from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.efficientnet.stages import StageSpec
+from edgekit.search.study.space import SPACES, find_space, scaled_near
+
+
+def costed(spec, side=64):
+    return cost(build_graph(spec, classes=10, resolution=side, seed=None))
+
+
+@pytest.mark.parametrize("base", ["b0", "lite0", "v2-b0", "es"])
+@pytest.mark.parametrize("kind", SPACES)
+def test_the_base_is_a_network_of_its_space(kind, base):
+    spec = scale_spec(SPECS[base], width=0.5)
+    space = find_space(kind, spec)
+    assert space.of_base() is not None or base == "es"  # whose expansion of 8 is none of theirs
+    picks = {**SPACES[kind].base_picks(spec)}
+    assert costed(space.spec(picks, "same")) == costed(spec)
+    assert space.spec(picks, "same").name == "same"
+
+
+@pytest.mark.parametrize("base", ["b0", "lite0"])
+@pytest.mark.parametrize("kind", SPACES)
+def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(kind, base):
+    space = find_space(kind, scale_spec(SPECS[base], width=0.5))
+    rng = np.random.default_rng(0)
+    least, most = (costed(space.spec(picks, "end"), None) for picks in space.extremes())
+    seen = set()
+    for _ in range(8):
+        picks = {c.name: c.values[rng.integers(len(c.values))] for c in space.choices}
+        spec = space.spec(picks, "picked")
+        found = costed(spec, None)
+        assert least.parameters <= found.parameters <= most.parameters
+        assert all(str(StageSpec.parse(text)) == text for text in spec.stages)
+        seen.add(spec)
+    assert len(seen) > 4
+    assert space.size > 300
+
+
+def test_a_choice_changes_its_stage_alone():
+    space = find_space("mbconv", SPECS["b0"])
+    own = space.of_base()
+    before = [StageSpec.parse(text) for text in space.spec(own, "x").stages]
+    for name, value, field in (
+        ("stage3_kernel", 3, "kernel"),
+        ("stage4_blocks", 2, "repeats"),
+        ("stage2_fused", True, "fused"),
+        ("stage5_se", 0.0, "se_ratio"),
+        ("stage6_skip", False, "skip"),
+        ("stage7_expand", 3, "expand"),
+    ):
+        after = [StageSpec.parse(t) for t in space.spec({**own, name: value}, "x").stages]
+        (changed,) = [k for k, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+        assert changed == int(name[5]) - 1
+        assert getattr(after[changed], field) == value
+
+
+def test_a_base_is_brought_near_a_cost():
+    def macs(spec):
+        return costed(spec).macs
+
+    for wanted in (5e6, 20e6, 60e6):
+        spec = scaled_near(SPECS["b0"], macs, wanted)
+        assert abs(macs(spec) / wanted - 1) < 0.15
+        assert spec.name.startswith("b0-w")
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_stage_is_written_as_it_is_read(name):
+    for text in SPECS[name].stages:
+        assert str(StageSpec.parse(text)) == text
+
+
+def test_other_spaces_and_networks_are_refused():
+    with pytest.raises(UsageError, match="unknown space 'mobile'"):
+        find_space("mobile", SPECS["b0"])
+    with pytest.raises(UsageError, match="is not what is searched for"):
+        find_space("mbconv", find_spec("unet-lite0"))
