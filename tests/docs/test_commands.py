@@ -30,7 +30,7 @@ NOT_HERE = re.compile(
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
 #: What trains, searches or measures: in the fast tests it is only parsed.
-LONG = re.compile(r"^edgekit (bench|build|train|sensitivity|scale)\b")
+LONG = re.compile(r"^edgekit (bench|build|train|search|sensitivity|scale)\b")
 
 
 def edgekit_words(line: str) -> list[str] | None:
@@ -89,6 +89,8 @@ def execute(line: str) -> None:
     expanded = [path for word in words for path in sorted(glob.glob(word)) or [word]]
     if words[0] in ("build", "train") and "--epochs" not in words:
         expanded += ["--epochs", "1"]
+    if words[0] == "search" and "--join" not in words:
+        expanded += ["--trials", "2", "--epochs", "1", "--finalists", "0"]
     wanted = next((code for text, code in WITHOUT_TOOL.items() if re.search(text, line)), 0)
     assert run(expanded) == wanted
 

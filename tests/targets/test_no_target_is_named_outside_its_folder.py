@@ -16,6 +16,7 @@ WORDS = {"edgetpu": r"edge[ _-]?tpu|coral", "ethosu": r"ethos|\bvela\b|\btosa\b"
 EXCEPTIONS = {
     "edgetpu": {
         "edgekit/networks/efficientnet/backbone.py": "variants are called EfficientNet-EdgeTPU",
+        "edgekit/networks/efficientnet/find.py": "likewise",
         "edgekit/networks/efficientnet/spec.py": "likewise",
         "edgekit/networks/efficientnet/stages.py": "likewise",
         "converters/weights/tf1.py": "likewise",

@@ -22,6 +22,7 @@ from edgekit.search.study.space import Picks, find_space, scaled_near
 from edgekit.search.study.store import LONG, SHORT, Claim, Store
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
 from edgekit.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Wanted:
 
 
 def search(
-    wanted: Wanted, folder: Path, *, console: Console | None = None, threads: int | None = None
+    wanted: Wanted, folder: StrPath, *, console: Console | None = None, threads: int | None = None
 ) -> Results:
     """Searches for a network, or goes on with a search in the same folder.
 
@@ -79,6 +80,7 @@ def search(
         EdgekitError: a training failed otherwise than by its network.
     """
     import_optional("optuna", "search", "a search")
+    folder = Path(folder)
     asked = _settle(wanted)
     if (folder / SETTINGS).exists():
         found = Settings.load(folder)
@@ -91,13 +93,14 @@ def search(
     return _Worker(asked, folder, console or NullConsole(), threads).run()
 
 
-def join(folder: Path, *, console: Console | None = None, threads: int | None = None) -> Results:
+def join(folder: StrPath, *, console: Console | None = None, threads: int | None = None) -> Results:
     """Takes trials of a search that another process began; ends when there are no more.
 
     Raises:
         UsageError: the folder holds no search, or its photos are others here.
         EdgekitError: as of `search`.
     """
+    folder = Path(folder)
     settings = Settings.load(folder)
     here = _fingerprint(settings.options)
     if here != settings.data:
