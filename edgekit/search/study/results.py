@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Results:
         finalists: of longer ones.
         best: the highest reward, of the longer trainings if there are any.
         front: those of ``compared`` that none beats in accuracy and in cost, by cost.
-        ranking: None where fewer than two networks were trained both ways.
+        ranking: None where fewer than two networks were trained both ways, or all came out alike.
     """
 
     trials: tuple[Trial, ...]
@@ -80,7 +81,7 @@ def _rank(trials: tuple[Trial, ...], finalists: tuple[Trial, ...]) -> Ranking | 
         return None
     stats = import_optional("scipy.stats", "search", "a search")
     tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
-    return Ranking(tau, len(both))
+    return Ranking(tau, len(both)) if isfinite(tau) else None  # all are equal
 
 
 def write_results(results: Results, settings: Settings, folder: Path) -> None:
