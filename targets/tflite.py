@@ -18,7 +18,14 @@ from edgekit.targets.executions import ChipFigures
 
 #: Of an estimate; it is no benchmark.
 WARM_RUNS, SECONDS = 50, 3.0
-_OF_ANY_SCHEME = ("one-subgraph", "static-shape", "batch-1", "no-custom", "op-version")
+_OF_ANY_SCHEME = (
+    "one-subgraph",
+    "static-shape",
+    "batch-1",
+    "no-custom",
+    "lost-class",
+    "op-version",
+)
 _QUANTIZE = (
     "quantize weights and activations to int8: TFLITE_BUILTINS_INT8 with a representative dataset "
     "in TensorFlow's converter; edgekit build writes such a file"

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from edgekit.converters.findings import ERROR, WARNING, Finding
-from edgekit.converters.tflite.detections import find_post_process
+from edgekit.converters.tflite.detections import find_post_process, loses_a_class
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 from edgekit.errors import UsageError
@@ -277,6 +277,16 @@ def _bias(model: TFLiteModel, tolerance: float = 1e-6) -> Iterator[tuple[str, st
             yield at(op), "its bias scale is not input scale x weight scale"
 
 
+def _lost_class(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    op = find_post_process(model)
+    if op is not None and loses_a_class(op):
+        yield (
+            at(op),
+            "it suppresses each class alone: with n threads, TFLite and LiteRT leave out class n "
+            "(tensorflow/tensorflow issue 56058)",
+        )
+
+
 def _weighted(model: TFLiteModel) -> Iterator[tuple[Operator, Tensor, Tensor, Tensor | None]]:
     """Each operator with weights: the operator, its input, weights and bias."""
     for op in model.operators:
@@ -311,6 +321,7 @@ INT8_RULES = (
     ),
     Rule("fused-activation", _loose_activation, "quantize after the activation, not before it"),
     Rule("no-custom", _custom, "use built-in operators only, or check the file before compilation"),
+    Rule("lost-class", _lost_class, "run it with one thread, or without use_regular_nms", WARNING),
     Rule("op-version", too_new, "older runtimes, and compilers that embed them, cannot read it"),
     Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.detections import find_post_process, loses_a_class
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
@@ -44,7 +45,8 @@ class LiteRT:
             per class or a map, or all of them are where they are rows, or those of TFLite's
             detection operator, in whatever order.
         preprocessing: how float values are normalised.
-        threads: of LiteRT's kernels.
+        threads: of LiteRT's kernels; one where more would lose a class of a detector's answers
+            (`edgekit.converters.tflite.detections.loses_a_class`).
         kernels: "xnnpack" (LiteRT's default), "builtin" or "reference".
 
     Raises:
@@ -77,6 +79,9 @@ class LiteRT:
         self.answer = TFLiteAnswer.of(model)
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
+        boxes = find_post_process(model)
+        if boxes is not None and loses_a_class(boxes):
+            threads = 1
         self._table = feed_table(self.input, path, preprocessing)
         self._interpreter, self.load_seconds = load_interpreter(path, threads, kernels)
         self._input = self._interpreter.get_input_details()[0]["index"]

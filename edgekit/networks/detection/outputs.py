@@ -29,8 +29,9 @@ SCORE_THRESHOLD = 0.01
 def with_end(graph: Graph, end: str) -> Graph:
     """Returns a detector with another end.
 
-    Boxes are suppressed class by class, as `edgekit.tasks.detection.kept` does it: what a device
-    finds is what was evaluated.
+    A box has its best class only, and suppresses those of all others. Class by class, as
+    `edgekit.tasks.detection.kept` does it, would find a little more; but with several threads
+    TFLite's operator then loses a class (tensorflow/tensorflow issue 56058).
 
     Args:
         graph: float, prepared or quantized, as `edgekit.networks.efficientnet.architecture` builds
@@ -47,7 +48,7 @@ def with_end(graph: Graph, end: str) -> Graph:
     spec = spec_of(graph)
     if spec is None or spec.anchors is None:
         raise UsageError(f"nothing says what the boxes of {graph.name} are relative to")
-    return with_detections(graph, spec.anchors, per_class=True)
+    return with_detections(graph, spec.anchors)
 
 
 def with_detections(

@@ -44,6 +44,8 @@ class EvaluateTorch(Stage):
     device: str = field(metadata=UNHASHED)
     output: str = ""
 
+    record = 2  # as that of `convert`: of those that end with boxes
+
     @property
     def name(self) -> str:
         """As the user sees it."""

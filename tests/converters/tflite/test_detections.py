@@ -6,11 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from detector_files import BOXES as ANCHORED
+from detector_files import contents
+from detector_graph import SIDE, int8
 from flatbuffers import flexbuffers
 from places import SHARED
 from prerequisites import needs
 
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.checks import check_int8
 from edgekit.converters.tflite.detections import (
     BOXES,
     CLASSES,
@@ -18,10 +22,14 @@ from edgekit.converters.tflite.detections import (
     POST_PROCESS,
     encode_options,
     find_post_process,
+    loses_a_class,
     read_options,
 )
+from edgekit.converters.tflite.write import convert
 from edgekit.errors import UsageError
+from edgekit.networks.detection.outputs import with_detections
 from edgekit.networks.detection.postprocess import PostProcess, post_process
+from edgekit.runtimes.litert import LiteRT
 from edgekit.system.quiet import native_quiet
 
 ORACLE = SHARED / "oracle/detection"
@@ -124,3 +132,44 @@ def test_answers_are_found_by_the_operator_not_by_the_files_order():
     op = find_post_process(model)
     assert model.outputs != op.outputs  # as TensorFlow 2.6 and later write it
     assert (op.outputs[BOXES], op.outputs[CLASSES]) == (3, 4)
+
+
+@pytest.fixture(scope="module")
+def each_class_alone(tmp_path_factory):
+    """A detector that suppresses each of its three classes alone, and counts every box."""
+    graph = with_detections(
+        int8(), ANCHORED, max_detections=100, score_threshold=0.0, per_class=True
+    )
+    path = tmp_path_factory.mktemp("file") / "regular.tflite"
+    path.write_bytes(convert(graph, io="uint8"))
+    return path
+
+
+def test_several_threads_lose_a_class_where_each_is_suppressed_alone(each_class_alone):
+    pixels = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
+    found = {}
+    for threads in (1, 2):
+        with native_quiet():
+            interpreter = Interpreter(str(each_class_alone), num_threads=threads)
+            interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+        interpreter.invoke()
+        boxes = find_post_process(tflite_file.read(each_class_alone))
+        _, classes, _, count = (interpreter.get_tensor(index) for index in boxes.outputs)
+        found[threads] = {*classes[0, : int(count[0])].astype(int).tolist()}
+    # Where this fails, LiteRT is mended: the rule and what follows from it can go.
+    assert found == {1: {0, 1, 2}, 2: {0, 1}}
+    # edgekit runs such a file with one.
+    answer = LiteRT(each_class_alone, threads=2).run(pixels)[0]
+    assert {*answer[answer[:, 4] > 0, 5].astype(int).tolist()} == {0, 1, 2}
+
+
+def test_a_file_that_loses_a_class_is_warned_of(each_class_alone):
+    (warning,) = [
+        f for f in check_int8(tflite_file.read(each_class_alone)) if f.rule == "lost-class"
+    ]
+    assert warning.severity == "warning"
+    assert "issue 56058" in warning.message
+    ours = tflite_file.parse(contents())
+    assert not loses_a_class(find_post_process(ours))
+    assert "lost-class" not in {finding.rule for finding in check_int8(ours)}
