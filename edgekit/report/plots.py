@@ -58,7 +58,7 @@ def accuracy_plot(rows: Sequence[Row], metric: Metric) -> Markup:
     # The intervals may touch 0 or 100, beyond which there is nothing to show.
     values = [value for value in values if 0 <= value <= 100]
     x = Scale(values[0], values[-1], left, right)
-    marks = [_vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
+    marks = [vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
     for row in rows:
         if row["stage"] == REFERENCE:
             at = x(100 * metric.value(row))
@@ -79,7 +79,7 @@ def accuracy_plot(rows: Sequence[Row], metric: Metric) -> Markup:
         for row in rows
     )
     title = f"{metric.title} accuracy per stage with 95 % intervals"
-    return _svg(title, spoken, bottom + 22, marks)
+    return svg(title, spoken, bottom + 22, marks)
 
 
 def line_chart(
@@ -125,17 +125,18 @@ def line_chart(
     marks.append("</g>")
     (first, start), (last, end) = points[0], points[-1]
     spoken = f"from {start:.4g} {unit} in epoch {first} to {end:.4g} {unit} in epoch {last}"
-    return _svg(title, spoken, bottom + 24, marks)
+    return svg(title, spoken, bottom + 24, marks)
 
 
-def _vertical(x: float, top: float, bottom: float, label: str, kind: str) -> str:
+def vertical(x: float, top: float, bottom: float, label: str, kind: str) -> str:
+    """A vertical line with a label below it; ``kind`` is its class in the style sheet."""
     return (
         f'<path class="{kind}" d="M{x} {top}V{bottom}"/>'
         f'<text class="tick" x="{x}" y="{bottom + 16}">{label}</text>'
     )
 
 
-def _svg(title: str, description: str, height: float, marks: Sequence[str]) -> Markup:
+def svg(title: str, description: str, height: float, marks: Sequence[str]) -> Markup:
     """Wraps marks that are already escaped; the title is what a screen reader says."""
     return Markup(  # noqa: S704 - every user string in marks went through escape
         f'<svg role="img" viewBox="0 0 {WIDTH} {height:g}">'
@@ -156,7 +157,7 @@ def cost_plot(costs: Sequence[tuple[str, str, float]]) -> Markup:
     bottom = top + pitch * len(costs)
     values = [value for value in ticks(0.0, max(value for _, _, value in costs), 4) if value >= 0]
     x = Scale(0.0, values[-1], left, right)
-    marks = [_vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
+    marks = [vertical(x(value), top, bottom, f"{value:g}", "grid") for value in values]
     for i, (name, kind, value) in enumerate(costs):
         y = top + pitch * (i + 0.5)
         colour = "fp32" if kind == "weight" else "quantized"
@@ -165,7 +166,7 @@ def cost_plot(costs: Sequence[tuple[str, str, float]]) -> Markup:
             f'<g class="{colour}"><path class="thick" d="M{left} {y}H{x(max(value, 0.0))}"/></g>'
         )
     spoken = "; ".join(f"{name} {value:.3g} nats" for name, _, value in costs[:5])
-    return _svg("Cost of each tensor in 8 bits, KL in nats", spoken, bottom + 22, marks)
+    return svg("Cost of each tensor in 8 bits, KL in nats", spoken, bottom + 22, marks)
 
 
 def standalone(svg: Markup) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from edgekit.search.study.store import LONG, SHORT, Store, Trial
 from edgekit.system.extras import import_optional
 from edgekit.system.files import write_json
 
-BEST, SEARCH = "best.toml", "search.json"
+BEST, SEARCH, REPORT = "best.toml", "search.json", "report.html"
 SCHEMA_VERSION = 1
 
 
@@ -41,6 +42,7 @@ class Results:
         best: the highest reward, of the longer trainings if there are any.
         front: those of ``compared`` that none beats in accuracy and in cost, by cost.
         ranking: None where fewer than two networks were trained both ways, or all came out alike.
+        importance: of the choices; see `Store.importance`.
     """
 
     trials: tuple[Trial, ...]
@@ -48,6 +50,7 @@ class Results:
     best: Trial | None
     front: tuple[Trial, ...]
     ranking: Ranking | None
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def compared(self) -> tuple[Trial, ...]:
@@ -64,7 +67,8 @@ class Results:
 def gather(store: Store, settings: Settings) -> Results:
     """Reads what all processes of a search have found so far."""
     trials, finalists = tuple(store.trials(SHORT)), tuple(store.trials(LONG))
-    found = Results(trials, finalists, None, (), _rank(trials, finalists))
+    ranking = _rank(trials, finalists)
+    found = Results(trials, finalists, None, (), ranking, store.importance())
     compared = found.compared
     best = max(compared, key=lambda trial: trial.reward or 0.0, default=None)
     places = front([(trial.accuracy or 0.0, trial.cost or 0.0) for trial in compared])
@@ -85,7 +89,9 @@ def _rank(trials: tuple[Trial, ...], finalists: tuple[Trial, ...]) -> Ranking | 
 
 
 def write_results(results: Results, settings: Settings, folder: Path) -> None:
-    """Writes ``search.json``, and ``best.toml`` where a network was trained."""
+    """Writes ``search.json``, and ``best.toml`` and the page where a network was trained."""
+    from edgekit.search.study.page import write_page
+
     write_json(folder / SEARCH, to_dict(results, settings))
     if results.best is not None:
         best = results.best
@@ -98,6 +104,7 @@ def write_results(results: Results, settings: Settings, folder: Path) -> None:
             base=settings.base.name,
             comment=_history(best, results, settings),
         )
+        write_page(results, settings, folder / REPORT)
 
 
 def _history(best: Trial, results: Results, settings: Settings) -> str:
@@ -145,5 +152,6 @@ def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
         "best": None if results.best is None else results.best.of,
         "base": None if results.base is None else results.base.of,
         "front": [trial.of for trial in results.front],
+        "importance": dict(results.importance),
         "ranking": None if results.ranking is None else {**vars(results.ranking)},
     }

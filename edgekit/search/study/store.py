@@ -25,6 +25,8 @@ JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"
 SHORT, LONG = "short", "long"
 #: Networks that are too large are left out at once; more than that in a row is no space to search.
 MOST_SKIPPED = 500
+#: Networks from which on it is said what choices are worth.
+ENOUGH = 10
 #: A parameter of the second study: the number of a trial of the first.
 OF = "of"
 #: Attributes of a trial.
@@ -190,6 +192,24 @@ class Store:
     def trial(self, study: str, number: int) -> Trial:
         """A trial by its number."""
         return self._read(study, self.studies[study].get_trials(deepcopy=False)[number])
+
+    def importance(self) -> dict[str, float]:
+        """Which share of the reward's differences each choice explains, by its name.
+
+        By PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255), of the networks that were
+        trained. Empty where these are fewer than `ENOUGH`.
+        """
+        states, study = self.optuna.trial.TrialState, self.studies[SHORT]
+        found = study.get_trials(deepcopy=False, states=(states.COMPLETE,))
+        trained = [one for one in found if ACCURACY in one.user_attrs]
+        if len(trained) < ENOUGH:
+            return {}
+        with _quiet():
+            copy = self.optuna.create_study(direction="maximize")
+            copy.add_trials(trained)
+            evaluator = self.optuna.importance.PedAnovaImportanceEvaluator()
+            shares = self.optuna.importance.get_param_importances(copy, evaluator=evaluator)
+        return {name: float(share) for name, share in shares.items()}
 
     def _read(self, study: str, one: Any) -> Trial:
         said = one.user_attrs

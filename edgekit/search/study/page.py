@@ -1,0 +1,127 @@
+"""``report.html`` of a search: the front, the networks on it, and what the choices were worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.report import html
+from edgekit.report.document import write_text
+from edgekit.search.study.drawings import draw_front, draw_importance, draw_network
+from edgekit.search.study.settings import Settings
+from edgekit.system import text as fmt
+from edgekit.version import __version__
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from edgekit.search.study.results import Results
+    from edgekit.search.study.store import Trial
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A network on the page.
+
+    Attributes:
+        name: ``found-12``.
+        marks: what it is beside one of the front.
+        trial: it.
+        stages: its strings.
+        blocks: their drawing.
+    """
+
+    name: str
+    marks: str
+    trial: Trial
+    stages: tuple[str, ...]
+    blocks: Markup
+
+
+def write_page(results: Results, settings: Settings, path: Path) -> None:
+    """Writes the page, which needs neither a network, nor a script, nor a server.
+
+    Raises:
+        EdgekitError: the file cannot be written.
+    """
+    write_text(path, render(results, settings))
+
+
+def render(results: Results, settings: Settings) -> str:
+    """Returns the page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader([FOLDER, html.FOLDER]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=fmt.percent, seconds=fmt.seconds)
+    return environment.get_template("page.html.j2").render(
+        version=__version__,
+        settings=settings,
+        objective=settings.objective,
+        results=results,
+        verdict=verdict(results, settings),
+        trained=[trial for trial in results.trials if trial.accuracy is not None],
+        skipped=[trial for trial in results.trials if trial.problem is not None],
+        longer=any(trial.accuracy is not None for trial in results.finalists),
+        seconds=sum(trial.seconds or 0.0 for trial in (*results.trials, *results.finalists)),
+        front=draw_front(
+            _points(results.trials),
+            _points(results.compared),
+            [_name(trial) for trial in results.front],
+            None if results.base is None else _name(results.base),
+            settings.objective.target,
+            settings.objective.cost,
+        ),
+        importance=draw_importance(results.importance),
+        networks=_networks(results, settings),
+    )
+
+
+def verdict(results: Results, settings: Settings) -> str:
+    """The best network beside the base, in a sentence."""
+    best, base = results.best, results.base
+    if best is None:
+        return "No network was trained to its end."
+    said = (
+        f"{_name(best)} has {fmt.percent(best.accuracy)} % at {best.cost or 0:,.0f} "
+        f"{settings.objective.cost}"
+    )
+    if base is None or base.of == best.of:
+        return f"{said}: nothing that was tried is better than the base." if base else f"{said}."
+    return (
+        f"{said}; the base, {settings.near.name}, {fmt.percent(base.accuracy)} % at "
+        f"{base.cost or 0:,.0f}."
+    )
+
+
+def _name(trial: Trial) -> str:
+    return f"found-{trial.of}"
+
+
+def _points(trials: tuple[Trial, ...]) -> list[tuple[str, float, float]]:
+    return [
+        (_name(trial), trial.accuracy, trial.cost or 0.0)
+        for trial in trials
+        if trial.accuracy is not None
+    ]
+
+
+def _networks(results: Results, settings: Settings) -> list[Shown]:
+    """The best, the base and the rest of the front, by cost."""
+    marks = {"best": results.best, "base": results.base}
+    chosen = {trial.of: trial for trial in (*results.front, *filter(None, marks.values()))}
+    shown = []
+    for trial in sorted(chosen.values(), key=lambda trial: trial.cost or 0.0):
+        spec = settings.space.spec(trial.picks, _name(trial))
+        words = [word for word, one in marks.items() if one is not None and one.of == trial.of]
+        stages = tuple(str(stage) for stage in spec.scaled_stages())
+        shown.append(Shown(_name(trial), ", ".join(words), trial, stages, draw_network(stages)))
+    return shown
