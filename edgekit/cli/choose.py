@@ -14,7 +14,8 @@ from edgekit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgekit.search.choose import Choice, Estimate
+    from edgekit.search.choose import Choice
+    from edgekit.search.estimates import Estimate
     from edgekit.search.limits import Limits
 
 

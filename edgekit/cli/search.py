@@ -11,6 +11,9 @@ from edgekit.cli.options import Json
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgekit.search.study.costing import Place
     from edgekit.search.study.objective import Objective
     from edgekit.search.study.results import Results
     from edgekit.search.study.settings import Settings
@@ -47,6 +50,17 @@ def command(
             help="Or elements of activation alive at once: 200K.",
             show_default=False,
         ),
+    ] = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(help="Or milliseconds of an inference in int8.", show_default=False),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Whose estimate or runtime tells the latency.", metavar="NAME")
+    ] = "tflite",
+    device: Annotated[
+        str | None,
+        typer.Option(help="Measure the latency there.", metavar="URL", show_default=False),
     ] = None,
     exponent: Annotated[
         str,
@@ -104,7 +118,11 @@ def command(
         wanted = Wanted(
             model,
             space,
-            _objective(macs, parameters, activations, exponent),
+            _objective(
+                {"macs": macs, "parameters": parameters, "activations": activations},
+                latency,
+                exponent,
+            ),
             trials=trials,
             epochs=epochs,
             finalists=finalists,
@@ -112,6 +130,7 @@ def command(
             sampler=sampler,
             seed=seed,
             options={"data": data, "val": val, "resolution": resolution},
+            place=_place(target, device, latency),
         )
         results, folder = search(wanted, out, console=console, threads=threads), out
     settings = Settings.load(folder)
@@ -129,21 +148,33 @@ def command(
         console.footer([" ".join(words)])
 
 
-def _objective(
-    macs: str | None, parameters: str | None, activations: str | None, exponent: str
-) -> Objective:
-    from edgekit.search.study.objective import Objective
+def _place(target: str, device: str | None, latency: float | None) -> Place:
+    from edgekit.search.study.costing import HERE, Place
+
+    place = Place(target, device)
+    if latency is None and place != HERE:
+        raise UsageError("--target and --device tell a latency", hint="add --latency MS")
+    return place
+
+
+def _objective(counts: Mapping[str, str | None], latency: float | None, exponent: str) -> Objective:
+    from edgekit.search.study.objective import MICROSECONDS, Objective
     from edgekit.system.sizes import parse_count
 
-    given = {"macs": macs, "parameters": parameters, "activations": activations}
-    chosen = {name: text for name, text in given.items() if text is not None}
+    chosen = {
+        name: parse_count(f"--{name}", text) for name, text in counts.items() if text is not None
+    }
+    if latency is not None:
+        if not 0 < latency < 1e6:
+            raise UsageError(f"--latency {latency:g} is none", hint="milliseconds, such as 12")
+        chosen[MICROSECONDS] = max(1, round(1000 * latency))
     if len(chosen) != 1:
         raise UsageError(
             "what the network may cost is one number",
             cause=f"{len(chosen)} were given",
-            hint="one of --macs, --parameters and --activations",
+            hint="one of --macs, --parameters, --activations and --latency",
         )
-    ((name, text),) = chosen.items()
+    ((name, wanted),) = chosen.items()
     try:
         exponents = [float(part) for part in exponent.split(",")]
         below, above = exponents * 2 if len(exponents) == 1 else exponents
@@ -151,7 +182,7 @@ def _objective(
         raise UsageError(
             f"--exponent '{exponent}' is neither one number nor two", hint="-0.07, or 0,-1"
         ) from None
-    return Objective(name, parse_count(f"--{name}", text), below, above)
+    return Objective(name, wanted, below, above)
 
 
 def _lines(results: Results, settings: Settings) -> list[str]:

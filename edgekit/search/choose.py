@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from edgekit.converters.tflite.untrained import write_untrained
 from edgekit.errors import CompileError, GateError, UsageError
 from edgekit.search.candidates import Candidate, list_candidates
-from edgekit.search.estimates import estimate
+from edgekit.search.estimates import ENDING, Estimate, estimate
 from edgekit.search.limits import MEMORIES, TITLES, Limits, Need, find_needs
 from edgekit.system.console import Console, NullConsole
 from edgekit.targets import registry
@@ -23,12 +23,6 @@ from edgekit.targets.executions import ChipFigures
 #: What needs this many times a limit is so far from it that nothing larger of the same blocks is
 #: tried, and what needs that many times, nothing larger of any.
 FAR, VERY_FAR = 1.5, 3.0
-
-#: Of the files that candidates are written as.
-ENDING = ".tflite"
-
-#: Says what a file needs on a chip.
-Estimate = Callable[[Path, Target], ChipFigures]
 
 
 @dataclass(frozen=True)

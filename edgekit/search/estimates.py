@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from edgekit.targets.base import Target
 from edgekit.targets.executions import ChipFigures
 from edgekit.version import __version__
 
+#: Of the files that candidates are written as.
+ENDING = ".tflite"
+#: Says what a file needs on a chip.
+Estimate = Callable[[Path, Target], ChipFigures]
 #: Changes where what is kept means something else.
 SCHEMA_VERSION = 1
 

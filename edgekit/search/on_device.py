@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.errors import DeviceError, UsageError
-from edgekit.search.choose import Estimate
+from edgekit.search.estimates import Estimate
 from edgekit.targets.base import Target
 from edgekit.targets.devices.hosts import Host
 from edgekit.targets.executions import ChipFigures

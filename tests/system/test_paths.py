@@ -40,7 +40,7 @@ INTERNAL = (
     r"edgekit.targets.(ethosu|executorch|imx500|npus|qnn|rknn|tflm)",
     "edgekit.targets.toolchains",  # folders of environments
     "edgekit.search.estimates",  # files that a search has written
-    "edgekit.search.study.(results|settings|store)",  # the folder of a search
+    "edgekit.search.study.(page|results|settings|store)",  # the folder of a search
 )
 PUBLIC = [name for name in sources() if not re.match("|".join(INTERNAL) + r"\b", name)]
 

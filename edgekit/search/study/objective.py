@@ -21,6 +21,8 @@ COSTS: dict[str, Callable[[Cost], int]] = {
     "parameters": lambda cost: cost.parameters,
     "activations": lambda cost: cost.peak_activation,
 }
+#: The cost that is measured: of an inference, where it runs.
+MICROSECONDS = "microseconds"
 #: A network of so many times the target is not trained: its accuracy would decide nothing.
 FAR = 1.5
 
@@ -30,7 +32,7 @@ class Objective:
     """ACC x (COST / T) ^ w.
 
     Attributes:
-        cost: a key of `COSTS`.
+        cost: a key of `COSTS`, or `MICROSECONDS`.
         target: T, of that.
         below: w where the cost is at most the target.
         above: w where it is more.
@@ -49,10 +51,6 @@ class Objective:
                 f"exponents of {self.below:g} and {self.above:g} reward a higher cost",
                 hint="from -10 to 0, such as -0.07, or 0 below the target and -1 above it",
             )
-
-    def of(self, cost: Cost) -> int:
-        """What a network costs."""
-        return COSTS[self.cost](cost)
 
     def reward(self, accuracy: float, cost: float) -> float:
         """What is made large, of a fraction and of a cost in the target's unit."""

@@ -135,7 +135,7 @@ def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
         return {
             "number": trial.number,
             "of": trial.of,
-            "cost": trial.cost,
+            "cost": trial.cost if trial.cost is not None and isfinite(trial.cost) else None,
             "accuracy": trial.accuracy,
             "reward": trial.reward,
             "seconds": trial.seconds,

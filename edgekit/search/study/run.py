@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.networks.cost import Cost, cost
-from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.options.build import BuildOptions
+from edgekit.search.study.costing import HERE, Costing, Place, open_costing
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.results import Results, gather, write_results
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
@@ -49,6 +48,7 @@ class Wanted:
         sampler: one of `edgekit.search.study.settings.SAMPLERS`.
         seed: of everything random.
         options: of the trainings: fields of `BuildOptions`, such as ``data``.
+        place: where latency is of, if that is the cost.
     """
 
     model: str
@@ -61,6 +61,7 @@ class Wanted:
     sampler: str = "tpe"
     seed: int = 0
     options: Mapping[str, Any] | None = None
+    place: Place = HERE
 
 
 def search(
@@ -81,7 +82,14 @@ def search(
     """
     import_optional("optuna", "search", "a search")
     folder = Path(folder)
-    asked = _settle(wanted)
+    with open_costing(wanted.objective, wanted.place) as costing:
+        return _search(wanted, folder, costing, console or NullConsole(), threads)
+
+
+def _search(
+    wanted: Wanted, folder: Path, costing: Costing, console: Console, threads: int | None
+) -> Results:
+    asked = _settle(wanted, costing)
     if (folder / SETTINGS).exists():
         found = Settings.load(folder)
         asked.refuse_others(found, folder)
@@ -90,7 +98,7 @@ def search(
         raise UsageError(f"--out {folder} holds something else", hint="name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     asked.save(folder)
-    return _Worker(asked, folder, console or NullConsole(), threads).run()
+    return _Worker(asked, folder, costing, console, threads).run()
 
 
 def join(folder: StrPath, *, console: Console | None = None, threads: int | None = None) -> Results:
@@ -109,7 +117,8 @@ def join(folder: StrPath, *, console: Console | None = None, threads: int | None
             cause="a trial would be measured on what the others were not",
             hint="the same photos under the same path, on every machine",
         )
-    return _Worker(settings, folder, console or NullConsole(), threads).run()
+    with open_costing(settings.objective, settings.place) as costing:
+        return _Worker(settings, folder, costing, console or NullConsole(), threads).run()
 
 
 def _fingerprint(options: Mapping[str, Any]) -> str:
@@ -129,7 +138,7 @@ def _classes(options: Mapping[str, Any]) -> int:
     return len(splits.labels)
 
 
-def _settle(wanted: Wanted) -> Settings:
+def _settle(wanted: Wanted, costing: Costing) -> Settings:
     """The search with everything that is not said."""
     base, options = find_spec(wanted.model), plain(wanted.options or {})
     example = BuildOptions.make(wanted.model, weights="none", targets=["tflite"], **options)
@@ -139,7 +148,7 @@ def _settle(wanted: Wanted) -> Settings:
     find_space(wanted.space, base)  # names a wrong one before anything is computed
 
     def cost_of(spec: ModelSpec) -> float:
-        return wanted.objective.of(_cost(spec, side if wanted.space == "mbconv" else None, classes))
+        return costing(spec, side if wanted.space == "mbconv" else spec.resolution, classes)
 
     near = base
     if wanted.space == "mbconv":
@@ -161,6 +170,7 @@ def _settle(wanted: Wanted) -> Settings:
         options,
         _fingerprint(options),
         classes,
+        wanted.place,
     )
     least = cost_of(settings.space.spec(settings.space.extremes()[0], "least"))
     if wanted.objective.is_far(least):
@@ -179,10 +189,6 @@ def _side(options: BuildOptions) -> int:
     return make_training_plan(options).base.resolution
 
 
-def _cost(spec: ModelSpec, side: int | None, classes: int) -> Cost:
-    return cost(build_graph(spec, classes=classes, resolution=side, seed=None))
-
-
 @dataclass(frozen=True)
 class _Worker:
     """A process that takes part in a search.
@@ -190,12 +196,14 @@ class _Worker:
     Attributes:
         settings: of the search.
         folder: of the search.
+        costing: tells what networks cost.
         console: where progress is shown.
         threads: of this process's trainings.
     """
 
     settings: Settings
     folder: Path
+    costing: Costing
     console: Console
     threads: int | None
 
@@ -221,9 +229,9 @@ class _Worker:
 
     def _cost_of(self, picks: Picks) -> float:
         settings = self.settings
-        side = settings.resolution if settings.kind == "mbconv" else None
         spec = settings.space.spec(picks, "proposed")
-        return float(settings.objective.of(_cost(spec, side, settings.classes)))
+        side = settings.resolution if settings.kind == "mbconv" else spec.resolution
+        return float(self.costing(spec, side, settings.classes))
 
     def _work(self, store: Store, study: str, claim: Callable[[], Claim | None]) -> None:
         while True:

@@ -12,6 +12,7 @@ from edgekit.networks.efficientnet.origin import origin_of, spec_in
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import make_recipe
+from edgekit.search.study.costing import HERE, Place
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.space import Space, find_space
 from edgekit.system.files import read_json, write_json
@@ -42,6 +43,7 @@ class Settings:
         options: of every training, fields of `BuildOptions`.
         data: fingerprint of the photos.
         classes: how many logits the networks have.
+        place: where latency is of.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Settings:
     options: Mapping[str, Any]
     data: str
     classes: int
+    place: Place = HERE
 
     def __post_init__(self) -> None:
         limits = {
@@ -90,9 +93,10 @@ class Settings:
         networks = {name: origin_of(getattr(self, name)) for name in ("base", "near")}
         return {
             "schema_version": SCHEMA_VERSION,
-            **{k: v for k, v in vars(self).items() if k not in (*networks, "objective")},
+            **{k: v for k, v in vars(self).items() if k not in (*networks, "objective", "place")},
             **networks,
             "objective": self.objective.to_dict(),
+            "place": {**vars(self.place)},
             "options": dict(self.options),
         }
 
@@ -110,7 +114,11 @@ class Settings:
         path = folder / SETTINGS
         try:
             record = read_json(path)
-            fields = {**record, "objective": Objective(**record["objective"])}
+            fields = {
+                **record,
+                "objective": Objective(**record["objective"]),
+                "place": Place(**record["place"]),
+            }
             if fields.pop("schema_version") != SCHEMA_VERSION:
                 raise UsageError(f"{path} is of another version", hint="edgekit search again")
             for name in ("base", "near"):
@@ -148,6 +156,7 @@ class Settings:
             "resolution": self.resolution,
             "objective": f"{objective.target:,} {objective.cost} "
             f"({objective.below:g}, {objective.above:g})",
+            "place": self.place.device or self.place.target,
             "number of epochs": self.epochs,
             "number of final epochs": self.final_epochs,
             "sampler": self.sampler,
