@@ -1,6 +1,7 @@
 """Every error that edgekit raises on purpose, each with its exit code.
 
 EdgekitError            1  the run failed
+├── DivergedError       1  a training's loss is no longer a number
 ├── UsageError          2  the request or its input cannot be used
 ├── MissingToolError    3  a tool or an optional extra is not installed
 ├── DeviceError         4  a device cannot be reached
@@ -44,6 +45,10 @@ class EdgekitError(Exception):
         if self.hint:
             lines.append(f"try:   {self.hint}")
         return "\n".join(lines)
+
+
+class DivergedError(EdgekitError):
+    """The loss of a training is no longer a number."""
 
 
 class UsageError(EdgekitError):

@@ -143,8 +143,11 @@ def command(
         return
     print("\n".join(_lines(results, settings)))
     if results.best is not None:
+        from edgekit.networks.efficientnet.find import find_spec
+
         words = ["edgekit build", str(folder / "best.toml")]
-        words += ["--data", data] if data else []
+        built_in = ["--resolution", str(find_spec(words[1]).resolution)]
+        words += ["--data", data] if data else built_in
         console.footer([" ".join(words)])
 
 

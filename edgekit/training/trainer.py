@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from edgekit.data.batches import Part, TrainBatch, train_batches
 from edgekit.data.cache import CachedPhotos
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import DivergedError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected
 from edgekit.networks.predict import predict, to_input
@@ -133,7 +133,7 @@ class Trainer:
         """Trains to the end and returns the averaged network and the history.
 
         Raises:
-            EdgekitError: the loss is no longer a number.
+            DivergedError: the loss is no longer a number.
             KeyboardInterrupt: it was asked to stop; the run is saved.
         """
         self._resume()
@@ -200,7 +200,7 @@ class Trainer:
             return
         names = [self.train.names[index] for index in self.meter.last_photos]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        raise EdgekitError(
+        raise DivergedError(
             f"training diverged in epoch {epoch + 1}, batch {self.meter.last_step + 1}: "
             "the loss is not a number",
             cause=f"the batch had {shown}",

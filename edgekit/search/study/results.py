@@ -96,12 +96,10 @@ def write_results(results: Results, settings: Settings, folder: Path) -> None:
     if results.best is not None:
         best = results.best
         spec = settings.space.spec(best.picks, f"found-{best.of}")
-        if settings.kind == "mbconv":
-            spec = replace(spec, resolution=settings.resolution)
         write_model(
-            spec,
+            replace(spec, resolution=settings.side_of(spec)),
             folder / BEST,
-            base=settings.base.name,
+            base=settings.family,
             comment=_history(best, results, settings),
         )
         write_page(results, settings, folder / REPORT)
@@ -109,13 +107,14 @@ def write_results(results: Results, settings: Settings, folder: Path) -> None:
 
 def _history(best: Trial, results: Results, settings: Settings) -> str:
     """What is said of the network in its file."""
+    spec = settings.space.spec(best.picks, "best")
     objective = settings.objective
     longer = bool([trial for trial in results.finalists if trial.accuracy is not None])
     epochs = settings.final_epochs if longer else settings.epochs
     lines = [
         f"Found by edgekit search in the space {settings.kind} around {settings.base.name}, as "
         f"network {best.of} of {len(results.trials)}.",
-        f"{objective.cost}: {best.cost:,.0f} at {settings.resolution} px "
+        f"{objective.cost}: {best.cost:,.0f} at {settings.side_of(spec)} px "
         f"(wanted: {objective.target:,}).",
         f"Accuracy: {best.accuracy:.4f} after {epochs} epochs.",
     ]

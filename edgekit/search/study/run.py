@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import DivergedError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
-from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.options.build import BuildOptions
 from edgekit.search.study.costing import HERE, Costing, Place, open_costing
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.results import Results, gather, write_results
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
-from edgekit.search.study.space import Picks, find_space, scaled_near
+from edgekit.search.study.space import SPACES, Picks, find_space, scaled_near
 from edgekit.search.study.store import LONG, SHORT, Claim, Store
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
@@ -147,14 +146,9 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
     classes = _classes(options)
     find_space(wanted.space, base)  # names a wrong one before anything is computed
 
-    def cost_of(spec: ModelSpec) -> float:
-        return costing(spec, side if wanted.space == "mbconv" else spec.resolution, classes)
-
-    near = base
-    if wanted.space == "mbconv":
-        near = scaled_near(base, cost_of, wanted.objective.target)
-    else:
-        near = replace(base, resolution=side)
+    near = replace(base, resolution=side)
+    if not SPACES[wanted.space].has_sides:
+        near = scaled_near(near, lambda spec: costing(spec, side, classes), wanted.objective.target)
     settings = Settings(
         wanted.space,
         base,
@@ -172,7 +166,8 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
         classes,
         wanted.place,
     )
-    least = cost_of(settings.space.spec(settings.space.extremes()[0], "least"))
+    smallest = settings.space.spec(settings.space.extremes()[0], "smallest")
+    least = costing(smallest, settings.side_of(smallest), classes)
     if wanted.objective.is_far(least):
         raise UsageError(
             f"no network of the space has {wanted.objective.target:,} {wanted.objective.cost}",
@@ -228,10 +223,8 @@ class _Worker:
         return results
 
     def _cost_of(self, picks: Picks) -> float:
-        settings = self.settings
-        spec = settings.space.spec(picks, "proposed")
-        side = settings.resolution if settings.kind == "mbconv" else spec.resolution
-        return float(self.costing(spec, side, settings.classes))
+        spec = self.settings.space.spec(picks, "proposed")
+        return float(self.costing(spec, self.settings.side_of(spec), self.settings.classes))
 
     def _work(self, store: Store, study: str, claim: Callable[[], Claim | None]) -> None:
         while True:
@@ -259,16 +252,15 @@ class _Worker:
         name = f"found-{trial.of}"
         model = self.folder / NETWORKS / f"{name}.toml"
         model.parent.mkdir(exist_ok=True)
-        write_model(settings.space.spec(trial.picks, name), model, base=settings.base.name)
+        spec = settings.space.spec(trial.picks, name)
+        write_model(spec, model, base=settings.family)
         epochs = settings.epochs if study == SHORT else settings.final_epochs
         out = self.folder / TRAININGS / f"{study}-{trial.number}"
-        options = settings.training(model, epochs, out, self.threads)
+        options = settings.training(model, settings.side_of(spec), epochs, out, self.threads)
         began = time.monotonic()
         try:
             training = run_training(options, _Within(self.console, f"{name} ({done + 1})"))
-        except EdgekitError as error:
-            if "diverged" not in error.message:
-                raise
+        except DivergedError as error:
             return {"problem": error.message}
         if training is None:
             raise UsageError(

@@ -9,12 +9,12 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.origin import origin_of, spec_in
-from edgekit.networks.efficientnet.spec import ModelSpec
+from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import make_recipe
 from edgekit.search.study.costing import HERE, Place
 from edgekit.search.study.objective import Objective
-from edgekit.search.study.space import Space, find_space
+from edgekit.search.study.space import SPACES, Space, find_space
 from edgekit.system.files import read_json, write_json
 
 SETTINGS = "study.json"
@@ -78,14 +78,21 @@ class Settings:
         """The networks."""
         return find_space(self.kind, self.near)
 
+    def side_of(self, spec: ModelSpec) -> int:
+        """The side of a network's input, in pixels."""
+        return spec.resolution if SPACES[self.kind].has_sides else self.resolution
+
+    @property
+    def family(self) -> str:
+        """The variant that files of networks set out from."""
+        return self.base.name if self.base.name in SPECS else "b0"
+
     def training(
-        self, model: Path, epochs: int, out: Path, threads: int | None = None
+        self, model: Path, side: int, epochs: int, out: Path, threads: int | None = None
     ) -> BuildOptions:
         """The options of one network's training."""
         options = {**self.options, "epochs": epochs, "out": out, "seed": self.seed}
-        options["threads"] = threads
-        if self.kind == "mbconv":
-            options["resolution"] = self.resolution
+        options |= {"threads": threads, "resolution": side}
         return BuildOptions.make(str(model), weights="none", targets=["tflite"], **options)
 
     def to_dict(self) -> dict[str, Any]:

@@ -99,11 +99,13 @@ class _Kind:
         choices: of a base.
         build: a network of a base and of picks.
         base_picks: the picks that leave a base as it is.
+        has_sides: whether the side of the input is chosen, too.
     """
 
     choices: Callable[[ModelSpec], tuple[Choice, ...]]
     build: Callable[[ModelSpec, Picks], ModelSpec]
     base_picks: Callable[[ModelSpec], Picks]
+    has_sides: bool = False
 
 
 def find_space(kind: str, base: ModelSpec) -> Space:
@@ -242,5 +244,6 @@ SPACES: dict[str, _Kind] = {
         lambda base: tuple(Choice(name, values) for name, values in SCALES.items()),
         _size,
         lambda base: dict.fromkeys(SCALES, 1.0),
+        has_sides=True,
     ),
 }

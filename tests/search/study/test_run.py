@@ -191,3 +191,45 @@ def test_a_process_that_is_killed_loses_nothing_and_two_share_a_search(photos, t
     folders = {path.name for path in (out / "trainings").iterdir()}
     assert folders >= {f"short-{trial['number']}" for trial in trained}
     assert os.path.exists(out / "best.toml")
+
+
+def test_the_size_space_trains_each_network_at_its_own_side(photos, tmp_path, capsys):
+    own = tmp_path / "own.toml"
+    own.write_text('base = "lite0"\nname = "mine"\nresolution = 64\n')
+    given = words(photos, tmp_path / "out", "--space", "size", "--json")
+    given[given.index("lite0")] = str(own)
+    given[given.index("800K")] = "3M"
+    given[given.index("--resolution") + 1] = "64"
+    assert command(given) == 0
+    found = json.loads(capsys.readouterr().out)
+    sides = set()
+    for trial in found["trials"]:
+        if trial["accuracy"] is not None:
+            report = tmp_path / f"out/trainings/short-{trial['number']}/report.json"
+            side = json.loads(report.read_text())["preprocessing"]["resolution"]
+            assert side == max(32, round(64 * trial["picks"]["resolution"] / 8) * 8)
+            sides.add(side)
+    assert len(sides) > 1
+    best = find_spec(str(tmp_path / "out/best.toml"))
+    wanted = next(t["picks"]["resolution"] for t in found["trials"] if t["number"] == found["best"])
+    assert best.resolution == max(32, round(64 * wanted / 8) * 8)
+    assert best.squeeze_excite is False  # as lite0 has it, though the file is another
+
+
+def test_a_training_that_diverges_is_a_result_too(photos, tmp_path, monkeypatch, capsys):
+    from edgekit.errors import DivergedError
+    from edgekit.pipeline import train
+
+    trained, run = [], train.run_training
+
+    def diverging(options, console):
+        trained.append(options.model)
+        if len(trained) == 2:
+            raise DivergedError("training diverged in epoch 1")
+        return run(options, console)
+
+    monkeypatch.setattr(train, "run_training", diverging)
+    assert command(words(photos, tmp_path / "out", "--json")) == 0
+    trials = json.loads(capsys.readouterr().out)["trials"]
+    assert [t["problem"] for t in trials if t["problem"]].count("training diverged in epoch 1") == 1
+    assert sum(trial["accuracy"] is not None for trial in trials) == TRAINED
