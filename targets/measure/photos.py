@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgekit.converters.classifier import count_classes
 from edgekit.converters.file_task import OF_MAPS, OF_ROWS, tflite_task
 from edgekit.converters.tflite import file as tflite_file
+from edgekit.converters.tflite.detections import find_post_process, loses_a_class
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.data.boxes.measured import boxes_to_measure, has_boxes
@@ -36,6 +37,8 @@ from edgekit.targets.measure.isolated import read_image_model
 from edgekit.targets.measure.masked import in_order_of, masked_set
 from edgekit.tasks.registry import find_task
 
+#: Of a file for which `loses_a_class` holds.
+LOST = "with n threads, TFLite leaves out the boxes of class n of this file: measure with one"
 UNNAMED = "classes are compared by their numbers: nothing names them"
 
 
@@ -89,7 +92,23 @@ def load_photos(
         UsageError: a photo cannot be read or has no class of the file.
     """
     path = Path(path)
-    model, metadata = read_image_model(path), read_metadata(path)
+    model = read_image_model(path)
+    found = _load(path, model, data, limit, progress, photos)
+    boxes = find_post_process(model)
+    if boxes is None or not loses_a_class(boxes):
+        return found
+    return replace(found, note="; ".join(filter(None, [found.note, LOST])))
+
+
+def _load(
+    path: Path,
+    model: TFLiteModel,
+    data: StrPath | None,
+    limit: int | None,
+    progress: Progress | None,
+    photos: StrPath | None,
+) -> Photos:
+    metadata = read_metadata(path)
     task = tflite_task(model, metadata)
     height, width = model.tensors[model.inputs[0]].shape[1:3]
     if height != width and task.name:

@@ -31,6 +31,7 @@ from edgekit.networks.detection.outputs import with_detections
 from edgekit.networks.detection.postprocess import PostProcess, post_process
 from edgekit.runtimes.litert import LiteRT
 from edgekit.system.quiet import native_quiet
+from edgekit.targets.measure.photos import LOST, load_photos
 
 ORACLE = SHARED / "oracle/detection"
 FILES = sorted(ORACLE.glob("postprocess_*.tflite"))
@@ -170,6 +171,7 @@ def test_a_file_that_loses_a_class_is_warned_of(each_class_alone):
     ]
     assert warning.severity == "warning"
     assert "issue 56058" in warning.message
+    assert load_photos(each_class_alone, None, None).note == LOST
     ours = tflite_file.parse(contents())
     assert not loses_a_class(find_post_process(ours))
     assert "lost-class" not in {finding.rule for finding in check_int8(ours)}
