@@ -8,6 +8,7 @@ from dataclasses import replace
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.decoders import DECODERS
 from edgekit.networks.detection.detectors import PUBLISHED, Detector, detector_on
+from edgekit.networks.efficientnet.baselines import BASELINES
 from edgekit.networks.efficientnet.model_files import ENDING, read_model
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 
@@ -21,7 +22,8 @@ def find_spec(name: str) -> ModelSpec:
     ``b0``, ``EfficientNet-B0``, ``tf_efficientnet_lite0``, ``efficientnetv2-s``, ``edgetpu-s`` and
     ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood; each
     with ``unet-`` or ``deeplab-`` in front is a network for segmentation. ``d0``, ``det-lite0``,
-    ``tf_efficientdet_d0``, ``EfficientDet-Lite3x`` and ``det-v2-b0`` are detectors. What ends with
+    ``tf_efficientdet_d0``, ``EfficientDet-Lite3x`` and ``det-v2-b0`` are detectors;
+    ``mobilenet-v2``, ``mnasnet-a1`` and ``mnasnet-b1`` are of others. What ends with
     ``.toml`` is a file of a network (`edgekit.networks.efficientnet.model_files`).
 
     Raises:
@@ -33,7 +35,7 @@ def find_spec(name: str) -> ModelSpec:
     if match is None:
         found = _find_detector(name) or _find_backbone(name)
         if found is None:
-            known = [*SPECS, *PUBLISHED, *(f"det-{one}" for one in SPECS)]
+            known = [*SPECS, *BASELINES, *PUBLISHED, *(f"det-{one}" for one in SPECS)]
             raise UsageError(f"unknown model '{name}'", hint=did_you_mean(name.lower(), known))
         return found
     kind = match["kind"].lower().replace("-", "")
@@ -64,7 +66,8 @@ def _find_backbone(name: str) -> ModelSpec | None:
     key = _plain(name.partition(".")[0])
     key = re.sub(r"^(tf)?efficientnet", "", key)
     key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
-    return next((spec for spec in SPECS.values() if _plain(spec.name) == key), None)
+    known = (*SPECS.values(), *BASELINES.values())
+    return next((spec for spec in known if _plain(spec.name) == key), None)
 
 
 def _plain(name: str) -> str:
