@@ -40,7 +40,7 @@ def draw_front(
     shown = [*points, *compared]
     if len(shown) < 2:
         return Markup("")
-    left, right, top, bottom = 52, WIDTH - 70, 14, 260
+    left, right, top, bottom = 52, WIDTH - 30, 24, 260
     divisor, word = _unit(max(target, max(cost for _, _, cost in shown)))
     costs = ticks(0.0, max(target, max(cost for _, _, cost in shown)) / divisor)
     levels = ticks(
@@ -68,7 +68,7 @@ def draw_front(
     marks.append("</g>")
     for name in dict.fromkeys([*front, *([base] if base else [])]):
         a, b = places[name]
-        marks.append(f'<text class="tick level" x="{a + 62}" y="{b + 4}">{escape(name)}</text>')
+        marks.append(f'<text class="tick" x="{a}" y="{b - 8}">{escape(name)}</text>')
     marks.append(
         f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 36}">'
         f"{escape(unit)}{', ' + word if word else ''}</text>"
@@ -126,15 +126,18 @@ def draw_network(stages: Sequence[str]) -> Markup:
             )
             at += pitch
         middle = (start + at - 0.2 * pitch) / 2
-        words = f"k{stage.kernel} e{stage.expand:g}" + " se" * bool(stage.se_ratio)
-        marks.append(f'<text class="tick" x="{middle:.1f}" y="{bottom + 14}">{words}</text>')
+        words = [f"k{stage.kernel}", f"e{stage.expand:g}", *["se"] * bool(stage.se_ratio)]
+        marks += [
+            f'<text class="tick" x="{middle:.1f}" y="{bottom + 14 * line}">{word}</text>'
+            for line, word in enumerate(words, 1)
+        ]
         marks.append(
             f'<text class="tick" x="{middle:.1f}" y="{bottom - height - 5:.1f}">'
             f"{stage.out_filters}</text>"
         )
         at += 0.6 * pitch
     spoken = "; ".join(stages)
-    return svg("Blocks: channels above, kernel and expansion below", spoken, bottom + 20, marks)
+    return svg("Blocks: channels above, kernel and expansion below", spoken, bottom + 48, marks)
 
 
 def _unit(largest: float) -> tuple[float, str]:
