@@ -17,7 +17,7 @@ from edgekit.search.study.objective import Objective
 from edgekit.search.study.results import Results, gather, write_results
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
 from edgekit.search.study.space import SPACES, Picks, find_space, scaled_near
-from edgekit.search.study.store import LONG, SHORT, Claim, Store
+from edgekit.search.study.store import LONG, MOST_SKIPPED, SHORT, Claim, Store
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
@@ -211,6 +211,12 @@ class _Worker:
         with self.console.stage(1, stages, title) as stage:
             self._work(store, SHORT, store.claim)
             stage.detail = _best_of(gather(store, settings))
+        trained = sum(one.accuracy is not None for one in store.trials())
+        if trained < settings.trials:
+            self.console.warn(
+                f"{trained} of {settings.trials} networks were trained: "
+                f"{MOST_SKIPPED} in a row cost too much or were known already"
+            )
         if settings.finalists:
             store.choose_finalists()
             count = len(store.studies[LONG].trials)

@@ -233,3 +233,17 @@ def test_a_training_that_diverges_is_a_result_too(photos, tmp_path, monkeypatch,
     trials = json.loads(capsys.readouterr().out)["trials"]
     assert [t["problem"] for t in trials if t["problem"]].count("training diverged in epoch 1") == 1
     assert sum(trial["accuracy"] is not None for trial in trials) == TRAINED
+
+
+def test_a_space_that_has_no_more_networks_is_said(photos, tmp_path, monkeypatch, capsys):
+    from edgekit.search.study.store import Store
+
+    claimed, claim = [], Store.claim
+
+    def at_most_two(self):
+        claimed.append(claim(self) if len(claimed) < 2 else None)
+        return claimed[-1]
+
+    monkeypatch.setattr(Store, "claim", at_most_two)
+    assert command(words(photos, tmp_path / "out")) == 0
+    assert "warning: 2 of 4 networks were trained: 500 in a row cost too" in capsys.readouterr().err
