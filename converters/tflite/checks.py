@@ -279,7 +279,7 @@ def _bias(model: TFLiteModel, tolerance: float = 1e-6) -> Iterator[tuple[str, st
 
 def _lost_class(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     op = find_post_process(model)
-    if op is not None and loses_a_class(op):
+    if op is not None and loses_a_class(model):
         yield (
             at(op),
             "it suppresses each class alone: with n threads, TFLite and LiteRT leave out class n "

@@ -105,19 +105,22 @@ def read_options(op: Operator) -> PostProcess:
         ) from error
 
 
-def loses_a_class(op: Operator) -> bool:
-    """Whether several threads of TFLite leave out a class of such an operator.
-
-    Where each class is suppressed alone, n threads begin with the first n classes, and go on with
-    class n + 1 (``++next_col`` in lite/kernels/detection_postprocess.cc, from TensorFlow 2.8 to
-    LiteRT 2.3).
-    """
-    options = read_options(op)
-    return options.use_regular_nms and options.num_classes > 2
-
-
 def find_post_process(model: TFLiteModel) -> Operator | None:
     """The operator whose outputs are a detector's answers; None where a file has none."""
     found = [op for op in model.operators if op.is_custom and op.name == POST_PROCESS]
     complete = len(found) == 1 and len(found[0].inputs) == 3 and len(found[0].outputs) == 4
     return found[0] if complete and {*found[0].outputs} <= {*model.outputs} else None
+
+
+def loses_a_class(model: TFLiteModel) -> bool:
+    """Whether several threads of TFLite leave out a class of a detector's answers.
+
+    Where each class is suppressed alone, n threads begin with the first n classes, and go on with
+    class n + 1 (``++next_col`` in lite/kernels/detection_postprocess.cc, from TensorFlow 2.8 to
+    LiteRT 2.3).
+    """
+    op = find_post_process(model)
+    if op is None:
+        return False
+    options = read_options(op)
+    return options.use_regular_nms and options.num_classes > 2

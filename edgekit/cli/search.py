@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgekit.search.study.objective import Objective
     from edgekit.search.study.results import Results
     from edgekit.search.study.settings import Settings
-    from edgekit.search.study.store import Trial
 
 OUT = Path("search")
 
@@ -191,21 +190,12 @@ def _objective(counts: Mapping[str, str | None], latency: float | None, exponent
 def _lines(results: Results, settings: Settings) -> list[str]:
     """The front and the base in columns, and how well short trainings ranked."""
     cost = settings.objective.cost
-    shown = sorted(
-        {trial.of: trial for trial in (*results.front, *_both(results))}.values(),
-        key=lambda trial: trial.cost or 0,
-    )
     lines = [f"{'network':<12} {cost:>14} {'of wanted':>9} {'accuracy %':>10} {'reward':>7}"]
-    for trial in shown:
-        marks = [
-            word
-            for word, one in (("best", results.best), ("base", results.base))
-            if one is not None and one.of == trial.of
-        ]
+    for trial, marks in results.shown:
         lines.append(
-            f"{f'found-{trial.of}':<12} {trial.cost or 0:>14,.0f} "
+            f"{trial.name:<12} {trial.cost or 0:>14,.0f} "
             f"{(trial.cost or 0) / settings.objective.target:>9.2f} "
-            f"{100 * (trial.accuracy or 0):>10.2f} {trial.reward or 0:>7.4f}  {', '.join(marks)}"
+            f"{100 * (trial.accuracy or 0):>10.2f} {trial.reward or 0:>7.4f}  {marks}"
         )
     if results.ranking is not None:
         lines.append(
@@ -213,8 +203,3 @@ def _lines(results: Results, settings: Settings) -> list[str]:
             f"with a Kendall tau of {results.ranking.kendall_tau:.2f}"
         )
     return [line.rstrip() for line in lines]
-
-
-def _both(results: Results) -> list[Trial]:
-    found: list[Any] = [results.best, results.base]
-    return [trial for trial in found if trial is not None]

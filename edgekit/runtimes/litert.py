@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.detections import find_post_process, loses_a_class
+from edgekit.converters.tflite.detections import loses_a_class
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
@@ -79,8 +79,7 @@ class LiteRT:
         self.answer = TFLiteAnswer.of(model)
         self.side, self.width = self.input.shape[1:3]
         self.runtime = name_runtime()
-        boxes = find_post_process(model)
-        if boxes is not None and loses_a_class(boxes):
+        if loses_a_class(model):
             threads = 1
         self._table = feed_table(self.input, path, preprocessing)
         self._interpreter, self.load_seconds = load_interpreter(path, threads, kernels)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from edgekit.converters.classifier import count_classes
 from edgekit.converters.file_task import OF_MAPS, OF_ROWS, tflite_task
 from edgekit.converters.tflite import file as tflite_file
-from edgekit.converters.tflite.detections import find_post_process, loses_a_class
+from edgekit.converters.tflite.detections import loses_a_class
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
-from edgekit.data.boxes.measured import boxes_to_measure, has_boxes
+from edgekit.data.boxes.annotations import BoxLayout
+from edgekit.data.boxes.measured import boxes_in, layout_to_measure
 from edgekit.data.class_names import canonical
 from edgekit.data.folders import PhotoFile
 from edgekit.data.image_set import PhotoSet
@@ -94,8 +95,7 @@ def load_photos(
     path = Path(path)
     model = read_image_model(path)
     found = _load(path, model, data, limit, progress, photos)
-    boxes = find_post_process(model)
-    if boxes is None or not loses_a_class(boxes):
+    if not loses_a_class(model):
         return found
     return replace(found, note="; ".join(filter(None, [found.note, LOST])))
 
@@ -130,9 +130,10 @@ def _load(
         return Photos("test picture", drawn, task=task.name, note=note, preprocessing=how)
     if task.map is not None:
         return _masked(Path(data), limit, path, how, metadata.labels, progress)
-    if classes is not None and has_boxes(data):
-        return _boxed(data, photos, limit, how, labels, progress)
     if classes is not None:
+        layout = layout_to_measure(data, photos)
+        if layout is not None:
+            return _boxed(layout, data, limit, how, labels, progress)
         note = "photos in folders have no boxes: answers are compared with the host's alone"
     found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
     return found if classes is None else replace(found, task=task.name)
@@ -155,15 +156,15 @@ def _masked(
 
 
 def _boxed(
+    layout: BoxLayout,
     data: StrPath,
-    photos: StrPath | None,
     limit: int | None,
     how: Preprocessing,
     labels: FittedLabels,
     progress: Progress | None,
 ) -> Photos:
     """Photos with boxes, in the order of their annotations."""
-    found, _ = boxes_to_measure(data, labels.names, photos)
+    found, _ = boxes_in(layout, data, labels.names)
     chosen, pixels = _read(found, limit, how, progress)
     truth = find_task(OF_ROWS).labels(chosen, how)
     note = labels.note or (None if labels.names else UNNAMED)

@@ -48,6 +48,18 @@ def find_box_layout(source: Source, option: str, photos: Source | None = None) -
     Raises:
         UsageError: it does not exist, is of no known layout, or something in it is wrong.
     """
+    layout = seek_box_layout(source, option, photos)
+    if layout is None:
+        raise UsageError(
+            f"{option} {source} holds no photos with boxes",
+            cause=_found(Path(os.path.abspath(source))),
+            hint=_HINT,
+        )
+    return layout
+
+
+def seek_box_layout(source: Source, option: str, photos: Source | None = None) -> BoxLayout | None:
+    """As `find_box_layout`, and None where it is of no known layout."""
     path = Path(os.path.abspath(source))
     folder = None if photos is None else Path(os.path.abspath(photos))
     if not path.exists():
@@ -58,11 +70,7 @@ def find_box_layout(source: Source, option: str, photos: Source | None = None) -
         layout = _match(path, folder)
     except OSError as error:
         raise UsageError(f"{option} {source} cannot be read", cause=str(error)) from error
-    if layout is None:
-        raise UsageError(
-            f"{option} {source} holds no photos with boxes", cause=_found(path), hint=_HINT
-        )
-    if not any(part.photos for part in layout.parts.values()):
+    if layout is not None and not any(part.photos for part in layout.parts.values()):
         raise UsageError(
             f"{option} {source} looks like {layout.name}, and holds no photos with boxes",
             cause="no photo has an annotation, and no annotation a photo",

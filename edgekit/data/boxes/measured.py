@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from edgekit.data.boxes.find import find_box_layout, match_box_layout, takes_photos
+from edgekit.data.boxes.annotations import BoxLayout
+from edgekit.data.boxes.find import find_box_layout, seek_box_layout, takes_photos
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.scan import scan_boxes
 from edgekit.data.class_names import canonical, some_names
@@ -15,12 +16,19 @@ from edgekit.data.split_folders import ALL, TEST, TRAIN, VAL, first_role
 from edgekit.errors import UsageError
 
 
-def has_boxes(data: Source) -> bool:
-    """Whether what the user named is a folder of a layout with boxes, or a file of them."""
-    path = Path(data)
-    if path.is_dir():
-        return match_box_layout(path) is not None
-    return takes_photos(path) or path.suffix.lower() in (".yaml", ".yml")
+def layout_to_measure(data: Source, photos: Source | None = None) -> BoxLayout | None:
+    """The layout of photos with boxes; None of photos without, and of nothing at all.
+
+    Args:
+        data: a folder or file.
+        photos: the folder of the photos, where ``data`` is a file of their annotations.
+
+    Raises:
+        UsageError: it is of a known layout, and something in it is wrong.
+    """
+    if takes_photos(data):
+        return seek_box_layout(data, DATA, photos)
+    return seek_box_layout(data, DATA) if os.path.exists(data) else None
 
 
 def boxes_to_measure(
@@ -45,6 +53,13 @@ def boxes_to_measure(
         UsageError: there are none that can be used, or the detector does not know a class of them.
     """
     layout = find_box_layout(data, DATA, photos if takes_photos(data) else None)
+    return boxes_in(layout, data, labels, progress)
+
+
+def boxes_in(
+    layout: BoxLayout, data: Source, labels: Sequence[str] = (), progress: Progress | None = None
+) -> tuple[BoxedPhotos, tuple[str, ...]]:
+    """As `boxes_to_measure`, of a layout that was found."""
     if labels:
         names = tuple(map(canonical, labels))
         if unknown := [label for label in layout.labels if label not in names]:

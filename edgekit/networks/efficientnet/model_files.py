@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.efficientnet.scaling import RESOLUTIONS
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.efficientnet.stages import StageSpec
 from edgekit.system.files import write_bytes
@@ -149,7 +150,7 @@ def _check(spec: ModelSpec, where: str) -> None:
     limits = {
         "width": 0 < spec.width <= 10,
         "depth": 0 < spec.depth <= 10,
-        "resolution": 32 <= spec.resolution <= 2048,
+        "resolution": RESOLUTIONS[0] <= spec.resolution <= RESOLUTIONS[1],
         "dropout": 0 <= spec.dropout < 1,
         "survival": 0 < spec.survival <= 1,
         "crop": 0 < spec.crop <= 1,

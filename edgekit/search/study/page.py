@@ -70,13 +70,13 @@ def render(results: Results, settings: Settings) -> str:
         verdict=verdict(results, settings),
         trained=[trial for trial in results.trials if trial.accuracy is not None],
         skipped=[trial for trial in results.trials if trial.problem is not None],
-        longer=any(trial.accuracy is not None for trial in results.finalists),
+        longer=results.has_longer,
         seconds=sum(trial.seconds or 0.0 for trial in (*results.trials, *results.finalists)),
         front=draw_front(
             _points(results.trials),
             _points(results.compared),
-            [_name(trial) for trial in results.front],
-            None if results.base is None else _name(results.base),
+            [trial.name for trial in results.front],
+            None if results.base is None else results.base.name,
             settings.objective.target,
             settings.objective.cost,
         ),
@@ -91,7 +91,7 @@ def verdict(results: Results, settings: Settings) -> str:
     if best is None:
         return "No network was trained to its end."
     said = (
-        f"{_name(best)} has {fmt.percent(best.accuracy)} % at {best.cost or 0:,.0f} "
+        f"{best.name} has {fmt.percent(best.accuracy)} % at {best.cost or 0:,.0f} "
         f"{settings.objective.cost}"
     )
     if base is None or base.of == best.of:
@@ -102,26 +102,18 @@ def verdict(results: Results, settings: Settings) -> str:
     )
 
 
-def _name(trial: Trial) -> str:
-    return f"found-{trial.of}"
-
-
 def _points(trials: tuple[Trial, ...]) -> list[tuple[str, float, float]]:
     return [
-        (_name(trial), trial.accuracy, trial.cost or 0.0)
+        (trial.name, trial.accuracy, trial.cost or 0.0)
         for trial in trials
         if trial.accuracy is not None
     ]
 
 
 def _networks(results: Results, settings: Settings) -> list[Shown]:
-    """The best, the base and the rest of the front, by cost."""
-    marks = {"best": results.best, "base": results.base}
-    chosen = {trial.of: trial for trial in (*results.front, *filter(None, marks.values()))}
-    shown = []
-    for trial in sorted(chosen.values(), key=lambda trial: trial.cost or 0.0):
-        spec = settings.space.spec(trial.picks, _name(trial))
-        words = [word for word, one in marks.items() if one is not None and one.of == trial.of]
-        stages = tuple(str(stage) for stage in spec.scaled_stages())
-        shown.append(Shown(_name(trial), ", ".join(words), trial, stages, draw_network(stages)))
-    return shown
+    found = []
+    for trial, marks in results.shown:
+        stages = settings.space.spec(trial.picks, trial.name).scaled_stages()
+        texts = tuple(map(str, stages))
+        found.append(Shown(trial.name, marks, trial, texts, draw_network(texts)))
+    return found

@@ -55,13 +55,28 @@ class Results:
     @property
     def compared(self) -> tuple[Trial, ...]:
         """Those among which the best is: trained for longer, if any is."""
-        longer = tuple(trial for trial in self.finalists if trial.accuracy is not None)
-        return longer or tuple(trial for trial in self.trials if trial.accuracy is not None)
+        among = self.finalists if self.has_longer else self.trials
+        return tuple(trial for trial in among if trial.accuracy is not None)
+
+    @property
+    def has_longer(self) -> bool:
+        """Whether a network was trained for longer."""
+        return any(trial.accuracy is not None for trial in self.finalists)
 
     @property
     def base(self) -> Trial | None:
         """The base with the target's cost, trained alike."""
         return next((trial for trial in self.compared if trial.of == 0), None)
+
+    @property
+    def shown(self) -> list[tuple[Trial, str]]:
+        """The front, the best and the base, by cost, each with its part beside the front."""
+        marks = {"best": self.best, "base": self.base}
+        chosen = {trial.of: trial for trial in (*self.front, *filter(None, marks.values()))}
+        return [
+            (trial, ", ".join(word for word, one in marks.items() if one and one.of == trial.of))
+            for trial in sorted(chosen.values(), key=lambda trial: trial.cost or 0.0)
+        ]
 
 
 def gather(store: Store, settings: Settings) -> Results:
@@ -95,7 +110,7 @@ def write_results(results: Results, settings: Settings, folder: Path) -> None:
     write_json(folder / SEARCH, to_dict(results, settings))
     if results.best is not None:
         best = results.best
-        spec = settings.space.spec(best.picks, f"found-{best.of}")
+        spec = settings.space.spec(best.picks, best.name)
         write_model(
             replace(spec, resolution=settings.side_of(spec)),
             folder / BEST,
@@ -109,8 +124,7 @@ def _history(best: Trial, results: Results, settings: Settings) -> str:
     """What is said of the network in its file."""
     spec = settings.space.spec(best.picks, "best")
     objective = settings.objective
-    longer = bool([trial for trial in results.finalists if trial.accuracy is not None])
-    epochs = settings.final_epochs if longer else settings.epochs
+    epochs = settings.final_epochs if results.has_longer else settings.epochs
     lines = [
         f"Found by edgekit search in the space {settings.kind} around {settings.base.name}, as "
         f"network {best.of} of {len(results.trials)}.",
@@ -130,7 +144,7 @@ def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
     """All of it as JSON values."""
 
     def row(trial: Trial) -> dict[str, Any]:
-        spec = settings.space.spec(trial.picks, f"found-{trial.of}") if trial.picks else None
+        spec = settings.space.spec(trial.picks, trial.name) if trial.picks else None
         return {
             "number": trial.number,
             "of": trial.of,

@@ -120,21 +120,23 @@ def join(folder: StrPath, *, console: Console | None = None, threads: int | None
         return _Worker(settings, folder, costing, console or NullConsole(), threads).run()
 
 
+def _photos(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that say what the photos are."""
+    return {name: options[name] for name in ("data", "val") if name in options}
+
+
 def _fingerprint(options: Mapping[str, Any]) -> str:
     from edgekit.pipeline.plan import make_training_plan
 
-    given = {key: value for key, value in options.items() if key in ("data", "val")}
-    plan = make_training_plan(BuildOptions.make("b0", weights="none", epochs=1, **given))
-    data: Any = plan.stages["data"]
+    made = BuildOptions.make("b0", weights="none", epochs=1, **_photos(options))
+    data: Any = make_training_plan(made).stages["data"]
     return str(data.key)
 
 
 def _classes(options: Mapping[str, Any]) -> int:
     from edgekit.data.splits import Wanted as Photos
 
-    given = {key: value for key, value in options.items() if key in ("data", "val")}
-    splits = find_task("classification").find_splits(Photos(**given))
-    return len(splits.labels)
+    return len(find_task("classification").find_splits(Photos(**_photos(options))).labels)
 
 
 def _settle(wanted: Wanted, costing: Costing) -> Settings:
@@ -255,17 +257,16 @@ class _Worker:
         from edgekit.pipeline.train import run_training
 
         settings, trial = self.settings, claimed.trial
-        name = f"found-{trial.of}"
-        model = self.folder / NETWORKS / f"{name}.toml"
+        model = self.folder / NETWORKS / f"{trial.name}.toml"
         model.parent.mkdir(exist_ok=True)
-        spec = settings.space.spec(trial.picks, name)
+        spec = settings.space.spec(trial.picks, trial.name)
         write_model(spec, model, base=settings.family)
         epochs = settings.epochs if study == SHORT else settings.final_epochs
         out = self.folder / TRAININGS / f"{study}-{trial.number}"
         options = settings.training(model, settings.side_of(spec), epochs, out, self.threads)
         began = time.monotonic()
         try:
-            training = run_training(options, _Within(self.console, f"{name} ({done + 1})"))
+            training = run_training(options, _Within(self.console, f"{trial.name} ({done + 1})"))
         except DivergedError as error:
             return {"problem": error.message}
         if training is None:

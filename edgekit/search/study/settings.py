@@ -21,7 +21,7 @@ SETTINGS = "study.json"
 SCHEMA_VERSION = 1
 SAMPLERS = ("tpe", "nsga2", "random")
 #: A search trains for a part of the recipe's epochs, and the best of it for all of them.
-SHORT = 3
+PART = 3
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Settings:
 def usual_epochs(options: BuildOptions) -> tuple[int, int]:
     """Epochs of a trial and of a finalist, where nothing is said."""
     whole = make_recipe(options).epochs
-    return max(1, round(whole / SHORT)), whole
+    return max(1, round(whole / PART)), whole
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:

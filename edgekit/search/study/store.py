@@ -25,6 +25,8 @@ JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"
 SHORT, LONG = "short", "long"
 #: Networks that are too large are left out at once; more than that in a row is no space to search.
 MOST_SKIPPED = 500
+#: A problem of a network.
+TOO_MUCH = "it costs too much"
 #: Networks from which on it is said what choices are worth.
 ENOUGH = 10
 #: A parameter of the second study: the number of a trial of the first.
@@ -56,6 +58,11 @@ class Trial:
     seconds: float | None
     problem: str | None
     of: int
+
+    @property
+    def name(self) -> str:
+        """Of its network, and of that network's file."""
+        return f"found-{self.of}"
 
 
 @dataclass(frozen=True)
@@ -130,14 +137,13 @@ class Store:
                 picks = self._suggest(asked)
                 cost = self.cost_of(picks)
                 asked.set_user_attr(COST, cost)
-                if not self.settings.objective.is_far(cost) and not self._known(
-                    picks, asked.number
-                ):
+                problem = self._problem(picks, cost, asked.number)
+                if problem is None:
                     self._lock(SHORT, asked.number)
                     return Claim(self.trial(SHORT, asked.number), is_resumed=False)
-                far = self.settings.objective.is_far(cost)
-                asked.set_user_attr(PROBLEM, "it costs too much" if far else "it was tried already")
-                self._tell(study, asked.number, 0.0 if far else None)
+                asked.set_user_attr(PROBLEM, problem)
+                # One that was tried teaches nothing new.
+                self._tell(study, asked.number, 0.0 if problem == TOO_MUCH else None)
         return None
 
     def choose_finalists(self) -> None:
@@ -261,6 +267,12 @@ class Store:
             choice.name: asked.suggest_categorical(choice.name, list(choice.values))
             for choice in self.settings.space.choices
         }
+
+    def _problem(self, picks: Picks, cost: float, number: int) -> str | None:
+        """Why a network is not trained; None where it is."""
+        if self.settings.objective.is_far(cost):
+            return TOO_MUCH
+        return "it was tried already" if self._known(picks, number) else None
 
     def _known(self, picks: Picks, number: int) -> bool:
         space = self.settings.space
