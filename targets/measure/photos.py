@@ -17,7 +17,7 @@ from edgekit.converters.tflite.detections import loses_a_class
 from edgekit.converters.tflite.file import TFLiteModel
 from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.data.boxes.annotations import BoxLayout
-from edgekit.data.boxes.measured import boxes_in, layout_to_measure
+from edgekit.data.boxes.measured import boxes_to_measure, layout_to_measure
 from edgekit.data.class_names import canonical
 from edgekit.data.folders import PhotoFile
 from edgekit.data.image_set import PhotoSet
@@ -164,7 +164,7 @@ def _boxed(
     progress: Progress | None,
 ) -> Photos:
     """Photos with boxes, in the order of their annotations."""
-    found, _ = boxes_in(layout, data, labels.names)
+    found, _ = boxes_to_measure(layout, data, labels.names)
     chosen, pixels = _read(found, limit, how, progress)
     truth = find_task(OF_ROWS).labels(chosen, how)
     note = labels.note or (None if labels.names else UNNAMED)

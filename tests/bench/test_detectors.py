@@ -16,7 +16,7 @@ from prerequisites import needs, skip_without
 
 from edgekit.bench.devices import compare
 from edgekit.cli import run
-from edgekit.data.boxes.measured import boxes_to_measure
+from edgekit.data.boxes.measured import boxes_to_measure, layout_to_measure
 from edgekit.errors import UsageError
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.measure import device as measuring
@@ -70,7 +70,7 @@ def test_bench_measures_coco_ap_of_photos_with_boxes(tmp_path, capsys, monkeypat
         skip_without(missing)
     model = write_detector_file(tmp_path / "m.tflite", output)
     data, images = photos_with_boxes(tmp_path / "data", model)
-    photos, _ = boxes_to_measure(data, LABELS, images)
+    photos, _ = boxes_to_measure(layout_to_measure(data, images), data, LABELS)
     wanted = TASK.measure(answers(model), TASK.labels(photos, record()))["ap"]
     assert wanted > 0.1
     (tmp_path / "device").mkdir()

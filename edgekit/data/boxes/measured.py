@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from edgekit.data.boxes.annotations import BoxLayout
-from edgekit.data.boxes.find import find_box_layout, seek_box_layout, takes_photos
+from edgekit.data.boxes.find import seek_box_layout, takes_photos
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.scan import scan_boxes
 from edgekit.data.class_names import canonical, some_names
@@ -32,18 +32,15 @@ def layout_to_measure(data: Source, photos: Source | None = None) -> BoxLayout |
 
 
 def boxes_to_measure(
-    data: Source,
-    labels: Sequence[str] = (),
-    photos: Source | None = None,
-    progress: Progress | None = None,
+    layout: BoxLayout, data: Source, labels: Sequence[str] = (), progress: Progress | None = None
 ) -> tuple[BoxedPhotos, tuple[str, ...]]:
     """Reads the photos of a data set: the validation ones, else the test ones, else all.
 
     Args:
-        data: a folder or file of a layout that `find_box_layout` knows.
+        layout: of the data set.
+        data: the folder or file that it was found in, for messages.
         labels: of the detector, whose class indices the boxes get; empty where nothing names
             them: indices are then those of the data set.
-        photos: the folder of the photos, where ``data`` is a file of their annotations.
         progress: called with ('scan', done, total).
 
     Returns:
@@ -52,14 +49,6 @@ def boxes_to_measure(
     Raises:
         UsageError: there are none that can be used, or the detector does not know a class of them.
     """
-    layout = find_box_layout(data, DATA, photos if takes_photos(data) else None)
-    return boxes_in(layout, data, labels, progress)
-
-
-def boxes_in(
-    layout: BoxLayout, data: Source, labels: Sequence[str] = (), progress: Progress | None = None
-) -> tuple[BoxedPhotos, tuple[str, ...]]:
-    """As `boxes_to_measure`, of a layout that was found."""
     if labels:
         names = tuple(map(canonical, labels))
         if unknown := [label for label in layout.labels if label not in names]:
