@@ -26,7 +26,8 @@ def command(
         str,
         typer.Option(
             help="mbconv: kernels, expansions, squeeze-excites, shortcuts, fused blocks, widths "
-            "and depths of each stage; size: width, depth and resolution of the whole."
+            "and depths of each stage; size: width, depth and resolution of the whole; scaling: "
+            "the paper's grid of alpha, beta and gamma, each scaled to --macs."
         ),
     ] = "mbconv",
     model: Annotated[str, typer.Option(help="What the space lies around.")] = "b0",
@@ -189,9 +190,11 @@ def _objective(counts: Mapping[str, str | None], latency: float | None, exponent
 
 def _lines(results: Results, settings: Settings) -> list[str]:
     """The front and the base in columns, and how well short trainings ranked."""
+    from edgekit.search.study.results import rows_to_show
+
     cost = settings.objective.cost
     lines = [f"{'network':<12} {cost:>14} {'of wanted':>9} {'accuracy %':>10} {'reward':>7}"]
-    for trial, marks in results.shown:
+    for trial, marks in rows_to_show(results, settings):
         lines.append(
             f"{trial.name:<12} {trial.cost or 0:>14,.0f} "
             f"{(trial.cost or 0) / settings.objective.target:>9.2f} "

@@ -15,9 +15,10 @@ from edgekit.networks.cost import Cost
 
 #: Doubling the cost is worth 5 % of the accuracy (MnasNet, section 3).
 SOFT = -0.07
+MACS = "macs"
 #: How a network is costed, by the name of the option that gives the target.
 COSTS: dict[str, Callable[[Cost], int]] = {
-    "macs": lambda cost: cost.macs,
+    MACS: lambda cost: cost.macs,
     "parameters": lambda cost: cost.parameters,
     "activations": lambda cost: cost.peak_activation,
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgekit.report import html
 from edgekit.report.document import write_text
 from edgekit.search.study.drawings import draw_front, draw_importance, draw_network
+from edgekit.search.study.results import Results, rows_to_show
 from edgekit.search.study.settings import Settings
 from edgekit.system import text as fmt
 from edgekit.version import __version__
@@ -16,7 +17,6 @@ from edgekit.version import __version__
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from edgekit.search.study.results import Results
     from edgekit.search.study.store import Trial
 
 FOLDER = Path(__file__).parent
@@ -97,7 +97,7 @@ def verdict(results: Results, settings: Settings) -> str:
     if base is None or base.of == best.of:
         return f"{said}: nothing that was tried is better than the base." if base else f"{said}."
     return (
-        f"{said}; the base, {settings.near.name}, {fmt.percent(base.accuracy)} % at "
+        f"{said}; the base, {settings.base_name}, {fmt.percent(base.accuracy)} % at "
         f"{base.cost or 0:,.0f}."
     )
 
@@ -112,7 +112,7 @@ def _points(trials: tuple[Trial, ...]) -> list[tuple[str, float, float]]:
 
 def _networks(results: Results, settings: Settings) -> list[Shown]:
     found = []
-    for trial, marks in results.shown:
+    for trial, marks in rows_to_show(results, settings):
         stages = settings.space.spec(trial.picks, trial.name).scaled_stages()
         texts = tuple(map(str, stages))
         found.append(Shown(trial.name, marks, trial, texts, draw_network(texts)))

@@ -68,15 +68,30 @@ class Results:
         """The base with the target's cost, trained alike."""
         return next((trial for trial in self.compared if trial.of == 0), None)
 
-    @property
-    def shown(self) -> list[tuple[Trial, str]]:
-        """The front, the best and the base, by cost, each with its part beside the front."""
-        marks = {"best": self.best, "base": self.base}
-        chosen = {trial.of: trial for trial in (*self.front, *filter(None, marks.values()))}
-        return [
-            (trial, ", ".join(word for word, one in marks.items() if one and one.of == trial.of))
-            for trial in sorted(chosen.values(), key=lambda trial: trial.cost or 0.0)
-        ]
+
+def rows_to_show(results: Results, settings: Settings) -> list[tuple[Trial, str]]:
+    """The front, the best and the base, by cost; of a listed space all, the best first.
+
+    Returns:
+        Each with its part beside the front, and with what was picked in a listed space.
+    """
+    marks = {"best": results.best, "base": results.base}
+
+    def words(trial: Trial) -> str:
+        said = [word for word, one in marks.items() if one and one.of == trial.of]
+        picked = trial.picks.values() if settings.space.is_listed else ()
+        return ", ".join([*said, *map(str, picked)])
+
+    if settings.space.is_listed:
+        compared = {trial.of: trial for trial in (*results.trials, *results.finalists)}
+        found = [trial for trial in compared.values() if trial.accuracy is not None]
+        found.sort(key=lambda trial: -(trial.reward or 0.0))
+    else:
+        chosen = (*results.front, *filter(None, marks.values()))
+        found = sorted(
+            {trial.of: trial for trial in chosen}.values(), key=lambda trial: trial.cost or 0.0
+        )
+    return [(trial, words(trial)) for trial in found]
 
 
 def gather(store: Store, settings: Settings) -> Results:
@@ -135,7 +150,7 @@ def _history(best: Trial, results: Results, settings: Settings) -> str:
     if results.base is not None and results.base.of != best.of:
         base = results.base
         lines.append(
-            f"{settings.near.name}: {base.accuracy:.4f} at {base.cost:,.0f}, trained alike."
+            f"{settings.base_name}: {base.accuracy:.4f} at {base.cost:,.0f}, trained alike."
         )
     return "\n".join(lines)
 

@@ -146,9 +146,9 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
     side = _side(example)
     short, whole = usual_epochs(example)
     classes = _classes(options)
-    find_space(wanted.space, base)  # names a wrong one before anything is computed
-
     near = replace(base, resolution=side)
+    # Names a wrong one before anything is computed.
+    find_space(wanted.space, near, wanted.objective, classes)
     if not SPACES[wanted.space].has_sides:
         near = scaled_near(near, lambda spec: costing(spec, side, classes), wanted.objective.target)
     settings = Settings(
@@ -209,14 +209,14 @@ class _Worker:
         settings = self.settings
         store = Store(self.folder, settings, self._cost_of)
         stages = 2 if settings.finalists else 1
-        title = f"{settings.trials} networks, {settings.epochs} epochs"
+        title = f"{settings.networks} networks, {settings.epochs} epochs"
         with self.console.stage(1, stages, title) as stage:
             self._work(store, SHORT, store.claim)
             stage.detail = _best_of(gather(store, settings))
         trained = sum(one.accuracy is not None for one in store.trials())
-        if trained < settings.trials:
+        if trained < settings.networks:
             self.console.warn(
-                f"{trained} of {settings.trials} networks were trained: "
+                f"{trained} of {settings.networks} networks were trained: "
                 f"{MOST_SKIPPED} in a row cost too much or were known already"
             )
         if settings.finalists:

@@ -76,7 +76,17 @@ class Settings:
     @property
     def space(self) -> Space:
         """The networks."""
-        return find_space(self.kind, self.near)
+        return find_space(self.kind, self.near, self.objective, self.classes)
+
+    @property
+    def networks(self) -> int:
+        """How many are trained; a space may have fewer than there are to be trials."""
+        return min(self.trials, self.space.size)
+
+    @property
+    def base_name(self) -> str:
+        """What the network is called that the others are compared with."""
+        return f"{self.near.name}{SPACES[self.kind].base_words}"
 
     def side_of(self, spec: ModelSpec) -> int:
         """The side of a network's input, in pixels."""

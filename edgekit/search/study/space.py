@@ -15,8 +15,10 @@ from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.efficientnet.scaling import MULTIPLIERS, scale_spec
 from edgekit.networks.efficientnet.spec import ModelSpec, round_filters
 from edgekit.networks.efficientnet.stages import StageSpec
+from edgekit.search.study.compound import list_scalings, scaled_by
+from edgekit.search.study.objective import MACS, Objective
 
-Value: TypeAlias = "int | float | bool"
+Value: TypeAlias = "int | float | bool | str"
 Picks: TypeAlias = Mapping[str, Value]
 
 KERNELS, EXPANSIONS, RATIOS = (3, 5), (3, 4, 6), (0.0, 0.25)
@@ -63,6 +65,11 @@ class Space:
     choices: tuple[Choice, ...]
 
     @property
+    def is_listed(self) -> bool:
+        """Whether its networks are a list, of which all are tried one after the other."""
+        return SPACES[self.kind].needs == MACS
+
+    @property
     def size(self) -> int:
         """How many networks it has, those that are equal counted apart."""
         return prod(len(choice.values) for choice in self.choices)
@@ -73,12 +80,15 @@ class Space:
 
     def extremes(self) -> tuple[Picks, Picks]:
         """The picks of the least values and of the largest, the smallest and largest networks."""
+        if self.is_listed:  # all have the same cost
+            (choice,) = self.choices
+            return {choice.name: choice.values[0]}, {choice.name: choice.values[-1]}
         low = {choice.name: min(choice.values) for choice in self.choices}
         return low, {choice.name: max(choice.values) for choice in self.choices}
 
     def of_base(self) -> Picks | None:
-        """The picks that leave the base as it is; None where the space lacks them."""
-        wanted = SPACES[self.kind].base_picks(self.base)
+        """The picks of what the others are compared with; None where the space lacks them."""
+        wanted = SPACES[self.kind].base_picks(self)
         has_all = all(wanted.get(choice.name) in choice.values for choice in self.choices)
         return wanted if has_all else None
 
@@ -96,23 +106,35 @@ class _Kind:
     """How a space is laid out.
 
     Attributes:
-        choices: of a base.
+        choices: of a base, for a target of a cost and a number of logits.
         build: a network of a base and of picks.
-        base_picks: the picks that leave a base as it is.
+        base_picks: the picks of the network that the others are compared with; it is the base as
+            it is, or what the space has in its stead.
         has_sides: whether the side of the input is chosen, too.
+        needs: the cost that it is laid out for, where it is laid out for one alone.
+        base_words: what is said of the base behind its name.
     """
 
-    choices: Callable[[ModelSpec], tuple[Choice, ...]]
+    choices: Callable[[ModelSpec, int, int], tuple[Choice, ...]]
     build: Callable[[ModelSpec, Picks], ModelSpec]
-    base_picks: Callable[[ModelSpec], Picks]
+    base_picks: Callable[[Space], Picks]
     has_sides: bool = False
+    needs: str | None = None
+    base_words: str = ""
 
 
-def find_space(kind: str, base: ModelSpec) -> Space:
+def find_space(kind: str, base: ModelSpec, objective: Objective, classes: int) -> Space:
     """Lays out a space around a network.
 
+    Args:
+        kind: a key of `SPACES`.
+        base: the network.
+        objective: what is looked for.
+        classes: how many logits the networks have.
+
     Raises:
-        UsageError: there is no such space, or the base is no classifier.
+        UsageError: there is no such space, the base is no classifier, or the space is laid out for
+            another cost.
     """
     if kind not in SPACES:
         raise UsageError(f"unknown space '{kind}'", hint=did_you_mean(kind, SPACES))
@@ -122,7 +144,13 @@ def find_space(kind: str, base: ModelSpec) -> Space:
             cause="candidates are classifiers",
             hint=f"its backbone, {base.backbone.name}",
         )
-    return Space(kind, base, SPACES[kind].choices(base))
+    needs = SPACES[kind].needs
+    if needs not in (None, objective.cost):
+        raise UsageError(
+            f"the space {kind} is laid out for {needs}, not for {objective.cost}",
+            hint=f"--{needs}, or another --space",
+        )
+    return Space(kind, base, SPACES[kind].choices(base, objective.target, classes))
 
 
 def scaled_near(base: ModelSpec, cost_of: Callable[[ModelSpec], float], target: float) -> ModelSpec:
@@ -154,7 +182,7 @@ def _stages(base: ModelSpec) -> tuple[StageSpec, ...]:
     return base.scaled_stages()
 
 
-def _mbconv_choices(base: ModelSpec) -> tuple[Choice, ...]:
+def _mbconv_choices(base: ModelSpec, _target: int, _classes: int) -> tuple[Choice, ...]:
     found = []
     for place, stage in enumerate(_stages(base), 1):
         found += [
@@ -212,9 +240,9 @@ def _mbconv(base: ModelSpec, picks: Picks) -> ModelSpec:
     )
 
 
-def _mbconv_picks(base: ModelSpec) -> Picks:
+def _mbconv_picks(space: Space) -> Picks:
     found: dict[str, Value] = {}
-    for place, stage in enumerate(_stages(base), 1):
+    for place, stage in enumerate(_stages(space.base), 1):
         own: dict[str, Value] = {
             "blocks": stage.repeats,
             "kernel": stage.kernel,
@@ -238,12 +266,23 @@ def _size(base: ModelSpec, picks: Picks) -> ModelSpec:
     )
 
 
+#: The name of a listed space's choice.
+SCALING = "scaling"
+
 SPACES: dict[str, _Kind] = {
     "mbconv": _Kind(_mbconv_choices, _mbconv, _mbconv_picks),
     "size": _Kind(
-        lambda base: tuple(Choice(name, values) for name, values in SCALES.items()),
+        lambda base, target, classes: tuple(Choice(*row) for row in SCALES.items()),
         _size,
-        lambda base: dict.fromkeys(SCALES, 1.0),
+        lambda space: dict.fromkeys(SCALES, 1.0),
         has_sides=True,
+    ),
+    "scaling": _Kind(
+        lambda base, target, classes: (Choice(SCALING, list_scalings(base, target, classes)),),
+        lambda base, picks: scaled_by(base, str(picks[SCALING])),
+        lambda space: {SCALING: space.choices[0].values[0]},
+        has_sides=True,
+        needs=MACS,
+        base_words=" by the paper's coefficients",
     ),
 }

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.space import Picks
+from edgekit.search.study.space import Picks, Space
 from edgekit.system.extras import import_optional
 
 JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"
@@ -106,9 +107,9 @@ class Store:
                 SHORT: self._open(SHORT, self._sampler(worker)),
                 LONG: self._open(LONG, self.optuna.samplers.RandomSampler(seed=0)),
             }
-            if not self.studies[SHORT].trials and (own := settings.space.of_base()):
-                wanted = {choice.name: own[choice.name] for choice in settings.space.choices}
-                self.studies[SHORT].enqueue_trial(wanted)
+            if not self.studies[SHORT].trials:
+                for picks in first_picks(settings.space, settings.seed):
+                    self.studies[SHORT].enqueue_trial(picks)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -128,9 +129,7 @@ class Store:
             study = self.studies[SHORT]
             if (left := self._left_behind(SHORT)) is not None:
                 return Claim(left, is_resumed=True)
-            # One that was stopped before its cost was known is no network yet.
-            counted = [t for t in self.trials() if t.problem is None and t.cost is not None]
-            if len(counted) >= self.settings.trials:
+            if self._is_complete():
                 return None
             for _ in range(MOST_SKIPPED):
                 asked = study.ask()
@@ -203,8 +202,10 @@ class Store:
         """Which share of the reward's differences each choice explains, by its name.
 
         By PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255), of the networks that were
-        trained. Empty where these are fewer than `ENOUGH`.
+        trained. Empty where these are fewer than `ENOUGH`, or there is one choice alone.
         """
+        if len(self.settings.space.choices) < 2:
+            return {}
         states, study = self.optuna.trial.TrialState, self.studies[SHORT]
         found = study.get_trials(deepcopy=False, states=(states.COMPLETE,))
         trained = [one for one in found if ACCURACY in one.user_attrs]
@@ -268,6 +269,15 @@ class Store:
             for choice in self.settings.space.choices
         }
 
+    def _is_complete(self) -> bool:
+        """Whether as many networks as are wanted were proposed, or all of a list."""
+        # One that was stopped before its cost was known is no network yet.
+        known = [trial for trial in self.trials() if trial.cost is not None]
+        settings = self.settings
+        if settings.space.is_listed and len(known) >= settings.space.size:
+            return True
+        return sum(trial.problem is None for trial in known) >= settings.networks
+
     def _problem(self, picks: Picks, cost: float, number: int) -> str | None:
         """Why a network is not trained; None where it is."""
         if self.settings.objective.is_far(cost):
@@ -320,6 +330,24 @@ class Store:
     def _unlock(self, study: str, number: int) -> None:
         self._held.pop((study, number)).release()
         (self.folder / f"{study}-{number}.lock").unlink(missing_ok=True)
+
+
+def first_picks(space: Space, seed: int) -> list[Picks]:
+    """What is tried before anything is proposed: the base; of a listed space everything.
+
+    The others of a list come in an order of chance, so that those of a search that is stopped, or
+    has fewer trials, lie all over it.
+    """
+    own = space.of_base()
+    if own is None:
+        return []
+    first = {choice.name: own[choice.name] for choice in space.choices}
+    if not space.is_listed:
+        return [first]
+    (choice,) = space.choices
+    others = [value for value in choice.values if value != own[choice.name]]
+    Random(seed).shuffle(others)
+    return [first, *({choice.name: value} for value in others)]
 
 
 def finalists(trials: list[Trial], count: int) -> list[int]:

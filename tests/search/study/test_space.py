@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,11 @@ from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.efficientnet.stages import StageSpec
+from edgekit.search.study.objective import MACS, Objective
 from edgekit.search.study.space import SPACES, find_space, scaled_near
+
+OBJECTIVE = Objective(MACS, 20_000_000)
+FREE = [kind for kind, row in SPACES.items() if row.needs is None]
 
 
 def costed(spec, side=64):
@@ -20,20 +26,20 @@ def costed(spec, side=64):
 
 
 @pytest.mark.parametrize("base", ["b0", "lite0", "v2-b0", "es"])
-@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("kind", FREE)
 def test_the_base_is_a_network_of_its_space(kind, base):
     spec = scale_spec(SPECS[base], width=0.5)
-    space = find_space(kind, spec)
+    space = find_space(kind, spec, OBJECTIVE, 10)
     assert space.of_base() is not None or base == "es"  # whose expansion of 8 is none of theirs
-    picks = {**SPACES[kind].base_picks(spec)}
+    picks = {**SPACES[kind].base_picks(space)}
     assert costed(space.spec(picks, "same")) == costed(spec)
     assert space.spec(picks, "same").name == "same"
 
 
 @pytest.mark.parametrize("base", ["b0", "lite0"])
-@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("kind", FREE)
 def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(kind, base):
-    space = find_space(kind, scale_spec(SPECS[base], width=0.5))
+    space = find_space(kind, scale_spec(SPECS[base], width=0.5), OBJECTIVE, 10)
     rng = np.random.default_rng(0)
     least, most = (costed(space.spec(picks, "end"), None) for picks in space.extremes())
     seen = set()
@@ -49,7 +55,7 @@ def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(kind, bas
 
 
 def test_a_choice_changes_its_stage_alone():
-    space = find_space("mbconv", SPECS["b0"])
+    space = find_space("mbconv", SPECS["b0"], OBJECTIVE, 10)
     own = space.of_base()
     before = [StageSpec.parse(text) for text in space.spec(own, "x").stages]
     for name, value, field in (
@@ -84,6 +90,28 @@ def test_a_stage_is_written_as_it_is_read(name):
 
 def test_other_spaces_and_networks_are_refused():
     with pytest.raises(UsageError, match="unknown space 'mobile'"):
-        find_space("mobile", SPECS["b0"])
+        find_space("mobile", SPECS["b0"], OBJECTIVE, 10)
     with pytest.raises(UsageError, match="is not what is searched for"):
-        find_space("mbconv", find_spec("unet-lite0"))
+        find_space("mbconv", find_spec("unet-lite0"), OBJECTIVE, 10)
+    with pytest.raises(UsageError, match="laid out for macs, not for parameters") as caught:
+        find_space("scaling", SPECS["b0"], Objective("parameters", 1_000_000), 10)
+    assert "--macs" in caught.value.hint
+
+
+@pytest.mark.parametrize("base", ["b0", "lite0"])
+def test_ways_of_scaling_all_meet_the_cost_and_the_papers_is_their_base(base):
+    spec = replace(scale_spec(SPECS[base], width=0.5), resolution=72)
+    target = 2 * costed(spec, None).macs
+    space = find_space("scaling", spec, Objective(MACS, target), 10)
+    assert space.is_listed
+    assert space.size > 10
+    networks = [space.spec({"scaling": value}, "x") for value in space.choices[0].values]
+    assert len(set(networks)) == space.size
+    costs = [costed(one, None).macs / target for one in networks]
+    assert all(abs(cost - 1) < 0.2 for cost in costs[1:])
+    assert abs(costs[0] - 1) < 0.3
+    paper = space.of_base()["scaling"]
+    assert paper.startswith("alpha 1.2, beta 1.1, gamma 1.15, phi ")
+    assert space.spec(space.of_base(), "x") == replace(
+        scale_spec(spec, phi=float(paper.rpartition(" ")[2])), name="x"
+    )

@@ -15,7 +15,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.search.study.objective import Objective
-from edgekit.search.study.results import gather
+from edgekit.search.study.results import gather, rows_to_show
 from edgekit.search.study.settings import SAMPLERS, Settings
 from edgekit.search.study.store import LONG, SHORT, Store, finalists
 
@@ -72,6 +72,25 @@ def test_a_search_ends_after_as_many_networks_as_were_asked_for(tmp_path, sample
     assert trained[0] == wanted.space.spec(wanted.space.of_base(), "x")
     skipped = [trial for trial in store.trials() if trial.problem]
     assert all(trial.accuracy is None for trial in skipped)
+
+
+def test_of_a_listed_space_every_network_is_tried_once_and_the_papers_first(tmp_path):
+    base = replace(settings(), kind="scaling")
+    target = 2 * int(cost(build_graph(BASE, classes=3, seed=None)).macs)
+    wanted = replace(base, objective=Objective("macs", target), trials=1000)
+    values = wanted.space.choices[0].values
+    assert wanted.networks == len(values)
+    store = opened(tmp_path, wanted)
+    tried = []
+    while (claimed := store.claim()) is not None:
+        tried.append(claimed.trial.picks["scaling"])
+        finish(store, SHORT, claimed, 0.01 * len(tried))
+    assert sorted(tried) == sorted(values)
+    assert tried[0] == values[0]
+    rows = rows_to_show(gather(store, wanted), wanted)
+    assert [words.rpartition(", alpha")[0] for _, words in rows][-1] == "base"
+    assert rows[0][1] == f"best, {tried[-1]}"
+    assert len(rows) == len(values)
 
 
 def test_the_same_seed_proposes_the_same_networks(tmp_path):
