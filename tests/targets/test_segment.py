@@ -115,7 +115,8 @@ def test_a_file_without_words_of_its_own_is_known_by_its_map(tmp_path, picture, 
         ({"mask": "missing/o.png"}, "cannot be written"),
     ],
 )
-def test_where_nothing_can_be_drawn_is_said(tmp_path, picture, options, says):
+def test_where_nothing_can_be_drawn_is_said(tmp_path, picture, monkeypatch, options, says):
+    monkeypatch.chdir(tmp_path)  # where a drawing is without --out
     path = write_map_file(tmp_path / "m.tflite")
     with pytest.raises(UsageError, match=says):
         segment(path, [picture], effort=ONCE, **{key: tmp_path / v for key, v in options.items()})
