@@ -49,7 +49,7 @@ class Slicer:
         places = iter(range(count))
         step.inputs = [next(places) if i >= 0 else -1 for i in operator.inputs]
         step.outputs = list(range(count, len(graph.tensors)))
-        graph.inputs = [i for i in range(count) if not self._is_constant(graph.tensors[i])]
+        graph.inputs = [i for i in range(count) if not self.is_constant(graph.tensors[i])]
         graph.operators, graph.outputs = [step], step.outputs
         return self._pack(graph)
 
@@ -67,6 +67,25 @@ class Slicer:
         """
         steps = self._main().operators[:count]
         return self._pack(self._part(steps))
+
+    def span(self, start: int, stop: int) -> bytes:
+        """Returns a file that holds the operators from one up to another.
+
+        Its inputs are those of the tensors they read that they do not write, and its outputs the
+        tensors that they write and none of them reads.
+
+        Args:
+            start: the first one's index.
+            stop: the index behind the last one's.
+
+        Raises:
+            UsageError: the model has further subgraphs, which its operators may call.
+        """
+        graph = self._part(self._main().operators[start:stop])
+        made = {int(i) for step in graph.operators for i in step.outputs}
+        read = dict.fromkeys(int(i) for step in graph.operators for i in step.inputs if i >= 0)
+        graph.inputs = [i for i in read if i not in made and not self.is_constant(graph.tensors[i])]
+        return self._pack(graph)
 
     def ending_at(self, index: int) -> bytes:
         """Returns a file that ends with one operator: it, and all that leads to its inputs.
@@ -120,7 +139,8 @@ class Slicer:
         graph.operators = steps
         return graph
 
-    def _is_constant(self, tensor: Any) -> bool:
+    def is_constant(self, tensor: Any) -> bool:
+        """Whether a tensor of the model has its values in the file."""
         data = self.model.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
 
@@ -139,7 +159,7 @@ class Slicer:
         part.version, part.description = 3, b""
         part.metadata = [copy.copy(note) for note in notes]
         constants = sorted(
-            {t.buffer for t in graph.tensors if self._is_constant(t)} | {n.buffer for n in notes}
+            {t.buffer for t in graph.tensors if self.is_constant(t)} | {n.buffer for n in notes}
         )
         part.buffers = [schema().BufferT(), *(self.model.buffers[i] for i in constants)]
         place = {old: new for new, old in enumerate(constants, start=1)}

@@ -21,6 +21,7 @@ from edgekit.cli import (
     devices,
     doctor,
     inspect,
+    latency_table,
     models,
     parity,
     pretrained,
@@ -58,6 +59,7 @@ app.command("deploy")(deploy.command)
 app.command("devices")(devices.command)
 app.command("doctor")(doctor.command)
 app.command("inspect")(inspect.inspect)
+app.command("latency-table")(latency_table.command)
 app.command("parity")(parity.parity)
 app.command("report")(report.command)
 app.command("run")(run_model.command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,22 @@ def command(
         str | None,
         typer.Option(help="Measure the latency there.", metavar="URL", show_default=False),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Tell the latency by a table of `edgekit latency-table`.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    sram: Annotated[
+        str | None,
+        typer.Option(help="Working memory it may need there: 512K.", show_default=False),
+    ] = None,
+    flash: Annotated[
+        str | None,
+        typer.Option(help="And memory that is only read: 2M.", show_default=False),
+    ] = None,
     exponent: Annotated[
         str,
         typer.Option(
@@ -104,6 +121,7 @@ def command(
     them for longer. `best.toml` in the folder is a model like any other: `edgekit build
     DIR/best.toml`. A search that was stopped goes on with the same command.
     """
+    from edgekit.search.study.costing import Place
     from edgekit.search.study.run import Wanted, search
     from edgekit.search.study.run import join as take_part
     from edgekit.search.study.settings import SAMPLERS, Settings
@@ -130,7 +148,9 @@ def command(
             sampler=sampler,
             seed=seed,
             options={"data": data, "val": val, "resolution": resolution},
-            place=_place(target, device, latency),
+            place=_place(
+                Place(target, device, _text(table)), {"sram": sram, "flash": flash}, latency
+            ),
         )
         results, folder = search(wanted, out, console=console, threads=threads), out
     settings = Settings.load(folder)
@@ -151,12 +171,25 @@ def command(
         console.footer([" ".join(words)])
 
 
-def _place(target: str, device: str | None, latency: float | None) -> Place:
-    from edgekit.search.study.costing import HERE, Place
+def _text(path: Path | None) -> str | None:
+    """A path as processes in other folders find it."""
+    return None if path is None else str(path.absolute())
 
-    place = Place(target, device)
+
+def _place(place: Place, memories: Mapping[str, str | None], latency: float | None) -> Place:
+    """A place with what a network may need there."""
+    from edgekit.search.study.costing import HERE
+    from edgekit.system.sizes import parse_bytes
+
+    sram, flash = (
+        None if text is None else parse_bytes(f"--{name}", text) for name, text in memories.items()
+    )
+    place = replace(place, sram=sram, flash=flash)
     if latency is None and place != HERE:
-        raise UsageError("--target and --device tell a latency", hint="add --latency MS")
+        raise UsageError(
+            "where a network runs, and what memory it may need there, is of a latency",
+            hint="add --latency MS",
+        )
     return place
 
 

@@ -43,6 +43,7 @@ OWNERS_OF_ONE = {
     ("edgekit.search.candidates", "--width"): ("build",),
     ("edgekit.search.candidates", "--resolution"): ("build",),
     ("edgekit.search.choose", "--target-option"): ("build",),
+    ("edgekit.search.limits", "--size"): ("choose",),
     ("edgekit.targets.registry", "--target-option"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
-from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.search.study.objective import front
 from edgekit.search.study.settings import Settings
 from edgekit.search.study.store import LONG, SHORT, Store, Trial
 from edgekit.system.extras import import_optional
-from edgekit.system.files import write_json
 
-BEST, SEARCH, REPORT = "best.toml", "search.json", "report.html"
 SCHEMA_VERSION = 1
 
 
@@ -116,43 +112,6 @@ def _rank(trials: tuple[Trial, ...], finalists: tuple[Trial, ...]) -> Ranking | 
     stats = import_optional("scipy.stats", "search", "a search")
     tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
     return Ranking(tau, len(both)) if isfinite(tau) else None  # all are equal
-
-
-def write_results(results: Results, settings: Settings, folder: Path) -> None:
-    """Writes ``search.json``, and ``best.toml`` and the page where a network was trained."""
-    from edgekit.search.study.page import write_page
-
-    write_json(folder / SEARCH, to_dict(results, settings))
-    if results.best is not None:
-        best = results.best
-        spec = settings.space.spec(best.picks, best.name)
-        write_model(
-            replace(spec, resolution=settings.side_of(spec)),
-            folder / BEST,
-            base=settings.family,
-            comment=_history(best, results, settings),
-        )
-        write_page(results, settings, folder / REPORT)
-
-
-def _history(best: Trial, results: Results, settings: Settings) -> str:
-    """What is said of the network in its file."""
-    spec = settings.space.spec(best.picks, "best")
-    objective = settings.objective
-    epochs = settings.final_epochs if results.has_longer else settings.epochs
-    lines = [
-        f"Found by edgekit search in the space {settings.kind} around {settings.base.name}, as "
-        f"network {best.of} of {len(results.trials)}.",
-        f"{objective.cost}: {best.cost:,.0f} at {settings.side_of(spec)} px "
-        f"(wanted: {objective.target:,}).",
-        f"Accuracy: {best.accuracy:.4f} after {epochs} epochs.",
-    ]
-    if results.base is not None and results.base.of != best.of:
-        base = results.base
-        lines.append(
-            f"{settings.base_name}: {base.accuracy:.4f} at {base.cost:,.0f}, trained alike."
-        )
-    return "\n".join(lines)
 
 
 def to_dict(results: Results, settings: Settings) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from edgekit.errors import DivergedError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.options.build import BuildOptions
+from edgekit.search.study.choices import Picks
 from edgekit.search.study.costing import HERE, Costing, Place, open_costing
 from edgekit.search.study.objective import Objective
-from edgekit.search.study.results import Results, gather, write_results
+from edgekit.search.study.outputs import write_results
+from edgekit.search.study.results import Results, gather
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
-from edgekit.search.study.space import SPACES, Picks, find_space, scaled_near
+from edgekit.search.study.space import SPACES, find_space, scaled_near
 from edgekit.search.study.store import LONG, MOST_SKIPPED, SHORT, Claim, Store
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional

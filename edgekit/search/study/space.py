@@ -6,20 +6,18 @@ alike, and each stage has its own kernel, expansion, squeeze-excite, shortcut, d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import log, prod
-from typing import Any, TypeAlias
+from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.efficientnet.scaling import MULTIPLIERS, scale_spec
 from edgekit.networks.efficientnet.spec import ModelSpec, round_filters
 from edgekit.networks.efficientnet.stages import StageSpec
+from edgekit.search.study.choices import Choice, Picks, Value, cover_all, cover_stages
 from edgekit.search.study.compound import list_scalings, scaled_by
 from edgekit.search.study.objective import MACS, Objective
-
-Value: TypeAlias = "int | float | bool | str"
-Picks: TypeAlias = Mapping[str, Value]
 
 KERNELS, EXPANSIONS, RATIOS = (3, 5), (3, 4, 6), (0.0, 0.25)
 #: Channels of a stage over the base's, and blocks more than it has.
@@ -35,19 +33,6 @@ SCALES = {
     "depth": (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0),
     "resolution": (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25),
 }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Something that differs between the networks of a space.
-
-    Attributes:
-        name: ``stage2_kernel``.
-        values: to choose from.
-    """
-
-    name: str
-    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -86,6 +71,10 @@ class Space:
         low = {choice.name: min(choice.values) for choice in self.choices}
         return low, {choice.name: max(choice.values) for choice in self.choices}
 
+    def covering(self) -> Iterator[Picks]:
+        """Picks of networks that together have every block of the space."""
+        return SPACES[self.kind].cover(self.choices)
+
     def of_base(self) -> Picks | None:
         """The picks of what the others are compared with; None where the space lacks them."""
         wanted = SPACES[self.kind].base_picks(self)
@@ -113,6 +102,7 @@ class _Kind:
         has_sides: whether the side of the input is chosen, too.
         needs: the cost that it is laid out for, where it is laid out for one alone.
         base_words: what is said of the base behind its name.
+        cover: picks that together have every block of the space.
     """
 
     choices: Callable[[ModelSpec, int, int], tuple[Choice, ...]]
@@ -121,6 +111,7 @@ class _Kind:
     has_sides: bool = False
     needs: str | None = None
     base_words: str = ""
+    cover: Callable[[Sequence[Choice]], Iterator[Picks]] = cover_all
 
 
 def find_space(kind: str, base: ModelSpec, objective: Objective, classes: int) -> Space:
@@ -270,7 +261,7 @@ def _size(base: ModelSpec, picks: Picks) -> ModelSpec:
 SCALING = "scaling"
 
 SPACES: dict[str, _Kind] = {
-    "mbconv": _Kind(_mbconv_choices, _mbconv, _mbconv_picks),
+    "mbconv": _Kind(_mbconv_choices, _mbconv, _mbconv_picks, cover=cover_stages),
     "size": _Kind(
         lambda base, target, classes: tuple(Choice(*row) for row in SCALES.items()),
         _size,

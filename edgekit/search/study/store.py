@@ -17,8 +17,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from edgekit.search.study.choices import Picks
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.space import Picks, Space
+from edgekit.search.study.space import Space
 from edgekit.system.extras import import_optional
 
 JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import device
 import pytest
 from narrow import narrow
@@ -13,6 +15,7 @@ from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.search.study.costing import HERE, Place, open_costing
 from edgekit.search.study.objective import COSTS, MICROSECONDS, Objective
+from edgekit.targets.executions import ChipFigures
 from edgekit.targets.tflite import TFLiteTarget
 
 SPEC = narrow("lite0")
@@ -56,9 +59,28 @@ def test_a_target_that_tells_none_is_refused():
 
 def test_a_place_is_for_a_latency(capsys):
     assert run(["search", "--macs", "1M", "--device", "local:"]) == 2
-    assert "tell a latency" in capsys.readouterr().err
+    assert "is of a latency" in capsys.readouterr().err
     assert run(["search", "--latency", "-1"]) == 2
     assert "--latency -1 is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("place", "fits"), [({"sram": 40_000}, True), ({"sram": 39_000}, False)])
+def test_what_needs_more_memory_than_there_is_costs_too_much(place, fits):
+    def ask(path, target):
+        return ChipFigures(latency_ms=2.0, memory={target.memories["sram"]: 39_500})
+
+    place = Place("ethosu", **place)
+    with open_costing(Objective(MICROSECONDS, 1000), place, ask) as costing:
+        assert costing(SPEC, 32, 7) == (2000.0 if fits else inf)
+
+
+def test_memory_that_nothing_is_known_of_is_no_limit():
+    place = Place("tflite", sram=1000)
+    with (
+        pytest.raises(UsageError, match="--sram is not for the target tflite"),
+        open_costing(Objective(MICROSECONDS, 1000), place),
+    ):
+        pass
 
 
 @pytest.mark.slow

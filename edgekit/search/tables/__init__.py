@@ -1,0 +1,1 @@
+"""Latencies of blocks on a device, and of networks as sums of them."""
