@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import DivergedError, UsageError
+from edgekit.errors import DeviceError, DivergedError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.options.build import BuildOptions
@@ -19,10 +19,11 @@ from edgekit.search.study.outputs import write_results
 from edgekit.search.study.results import Results, gather
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
 from edgekit.search.study.space import SPACES, find_space, scaled_near
-from edgekit.search.study.store import LONG, MOST_SKIPPED, SHORT, Claim, Store
+from edgekit.search.study.store import LONG, MOST_SKIPPED, SHORT, Claim, Store, Trial
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
+from edgekit.system.text import percent
 from edgekit.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -207,7 +208,19 @@ class _Worker:
     threads: int | None
 
     def run(self) -> Results:
-        """Trains what nobody else does, until the search is done."""
+        """Trains what nobody else does, until the search is done.
+
+        Raises:
+            DeviceError: the device that is measured went away; the search can go on.
+            EdgekitError: a training failed otherwise than by its network.
+        """
+        try:
+            return self._run()
+        except DeviceError:
+            self.console.warn("the device is away: nothing is lost, and the same command goes on")
+            raise
+
+    def _run(self) -> Results:
         settings = self.settings
         store = Store(self.folder, settings, self._cost_of)
         stages = 2 if settings.finalists else 1
@@ -252,7 +265,18 @@ class _Worker:
                 store.release(study, number)
                 raise
             store.finish(study, number, attributes)
-            write_results(gather(store, self.settings), self.settings, self.folder)
+            results = gather(store, self.settings)
+            write_results(results, self.settings, self.folder)
+            for one in results.front:
+                if one.of == claimed.trial.of:
+                    self.console.note(f"{self._words(one)}, on the front of {len(results.front)}")
+
+    def _words(self, trial: Trial) -> str:
+        """A trained network, its accuracy and its cost."""
+        return (
+            f"{trial.name}: {percent(trial.accuracy)} % at {trial.cost or 0:,.0f} "
+            f"{self.settings.objective.cost}"
+        )
 
     def _train(self, claimed: Claim, study: str, done: int) -> dict[str, Any]:
         """Trains a network; returns the attributes of its trial."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from narrow import make_narrow
 from PIL import Image
 
 from edgekit.cli import run as command
-from edgekit.errors import MissingToolError, UsageError
+from edgekit.errors import DeviceError, MissingToolError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.search.study.objective import Objective
-from edgekit.search.study.run import Wanted, join, search
+from edgekit.search.study.run import Wanted, _Worker, join, search
+from edgekit.search.study.settings import Settings
+from edgekit.system.console import Console
 
 TRAINED = 4
 
@@ -247,3 +250,45 @@ def test_a_space_that_has_no_more_networks_is_said(photos, tmp_path, monkeypatch
     monkeypatch.setattr(Store, "claim", at_most_two)
     assert command(words(photos, tmp_path / "out")) == 0
     assert "warning: 2 of 4 networks were trained: 500 in a row cost too" in capsys.readouterr().err
+
+
+def test_what_is_on_the_front_is_said_as_it_is_found(photos, tmp_path, capsys):
+    assert command(words(photos, tmp_path / "out", "--trials", "2", "--finalists", "0")) == 0
+    said = capsys.readouterr().err
+    found = json.loads((tmp_path / "out/search.json").read_text())
+    assert f"found-0: {100 * found['trials'][0]['accuracy']:.2f} % at " in said
+    assert "on the front of 1" in said
+
+
+def test_a_device_that_goes_away_leaves_a_search_that_goes_on(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert command(words(photos, out, "--trials", "2", "--finalists", "0")) == 0
+    settings = replace(Settings.load(out), trials=4)
+    asked = []
+
+    def away(spec, side, classes):
+        asked.append(spec)
+        if len(asked) == 2:
+            raise DeviceError("the board does not answer")
+        return 700_000.0
+
+    with pytest.raises(DeviceError):
+        _Worker(settings, out, away, Console(), 1).run()
+    assert "nothing is lost, and the same command goes on" in capsys.readouterr().err
+    results = _Worker(settings, out, lambda *of: 700_000.0, Console(), 1).run()
+    trained = [trial for trial in results.trials if trial.accuracy is not None]
+    assert len(trained) == 4
+    assert len({trial.number for trial in trained}) == 4
+
+
+def test_the_papers_ways_of_scaling_are_all_tried(photos, tmp_path, capsys):
+    given = ["search", "--space", "scaling", "--model", "lite0", "--macs", "2.2M", "--data"]
+    given += [str(photos / "train"), "--val", str(photos / "val"), "--resolution", "32"]
+    given += ["--epochs", "1", "--finalists", "0", "--trials", "3", "--threads", "1"]
+    assert command([*given, "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("alpha ") == 3
+    assert "base, alpha 1.2, beta 1.1, gamma 1.15, phi " in shown
+    page = (tmp_path / "out/report.html").read_text()
+    assert "by the paper&#39;s coefficients" in page or "nothing that was tried is better" in page
+    assert page.count("gamma 1.15") >= 1
