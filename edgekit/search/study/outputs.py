@@ -9,7 +9,7 @@ from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.search.study.page import write_page
 from edgekit.search.study.results import Results, to_dict
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.store import Trial
+from edgekit.search.study.trials import Trial
 from edgekit.system.files import write_json
 from edgekit.system.paths import StrPath
 

@@ -17,7 +17,7 @@ from edgekit.version import __version__
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from edgekit.search.study.store import Trial
+    from edgekit.search.study.trials import Trial
 
 FOLDER = Path(__file__).parent
 

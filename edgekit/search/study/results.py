@@ -9,7 +9,8 @@ from typing import Any
 
 from edgekit.search.study.objective import front
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.store import LONG, SHORT, Store, Trial
+from edgekit.search.study.store import Store
+from edgekit.search.study.trials import LONG, SHORT, Trial
 from edgekit.system.extras import import_optional
 
 SCHEMA_VERSION = 1

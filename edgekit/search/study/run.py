@@ -19,7 +19,8 @@ from edgekit.search.study.outputs import write_results
 from edgekit.search.study.results import Results, gather
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
 from edgekit.search.study.space import SPACES, find_space, scaled_near
-from edgekit.search.study.store import LONG, MOST_SKIPPED, SHORT, Claim, Store, Trial
+from edgekit.search.study.store import MOST_SKIPPED, Claim, Store
+from edgekit.search.study.trials import LONG, SHORT, Trial
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath

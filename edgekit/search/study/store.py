@@ -12,59 +12,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from edgekit.search.study.choices import Picks
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.space import Space
+from edgekit.search.study.trials import (
+    ACCURACY,
+    AIMED_AT,
+    AIMS,
+    COST,
+    LONG,
+    OF,
+    PROBLEM,
+    REWARD,
+    SECONDS,
+    SHORT,
+    Trial,
+    finalists,
+    first_picks,
+)
 from edgekit.system.extras import import_optional
 
 JOURNAL, LOCK, WORKERS = "journal.log", "study.lock", "workers"
-#: Of the two studies in the journal.
-SHORT, LONG = "short", "long"
 #: Networks that are too large are left out at once; more than that in a row is no space to search.
 MOST_SKIPPED = 500
 #: A problem of a network.
 TOO_MUCH = "it costs too much"
 #: Networks from which on it is said what choices are worth.
 ENOUGH = 10
-#: A parameter of the second study: the number of a trial of the first.
-OF = "of"
-#: Attributes of a trial.
-ACCURACY, COST, REWARD, SECONDS, PROBLEM = "accuracy", "cost", "reward", "seconds", "problem"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A network in a search.
-
-    Attributes:
-        number: in its study.
-        picks: of the space.
-        cost: in the objective's unit.
-        accuracy: a fraction; None while it trains, and where it was not trained.
-        reward: of the objective, likewise.
-        seconds: of its training, all processes' together.
-        problem: why it was not trained to its end, or at all; None where it was.
-        of: in the second study, the number of the network's trial in the first; else its own.
-    """
-
-    number: int
-    picks: Picks
-    cost: float | None
-    accuracy: float | None
-    reward: float | None
-    seconds: float | None
-    problem: str | None
-    of: int
-
-    @property
-    def name(self) -> str:
-        """Of its network, and of that network's file."""
-        return f"found-{self.of}"
 
 
 @dataclass(frozen=True)
@@ -142,8 +119,8 @@ class Store:
                     self._lock(SHORT, asked.number)
                     return Claim(self.trial(SHORT, asked.number), is_resumed=False)
                 asked.set_user_attr(PROBLEM, problem)
-                # One that was tried teaches nothing new.
-                self._tell(study, asked.number, 0.0 if problem == TOO_MUCH else None)
+                # One that was tried says nothing new.
+                self._tell(SHORT, asked.number, problem == TOO_MUCH)
         return None
 
     def choose_finalists(self) -> None:
@@ -187,7 +164,7 @@ class Store:
             trial = self._trial(study, number)
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
-            self._tell(self.studies[study], number, attributes.get(REWARD, 0.0))
+            self._tell(study, number)
             self._unlock(study, number)
 
     def release(self, study: str, number: int) -> None:
@@ -214,7 +191,16 @@ class Store:
             return {}
         with _quiet():
             copy = self.optuna.create_study(direction="maximize")
-            copy.add_trials(trained)
+            copy.add_trials(
+                [
+                    self.optuna.trial.create_trial(
+                        params=one.params,
+                        distributions=one.distributions,
+                        value=one.user_attrs[REWARD],
+                    )
+                    for one in trained
+                ]
+            )
             evaluator = self.optuna.importance.PedAnovaImportanceEvaluator()
             shares = self.optuna.importance.get_param_importances(copy, evaluator=evaluator)
         return {name: float(share) for name, share in shares.items()}
@@ -240,9 +226,12 @@ class Store:
                 study_name=name,
                 storage=self.storage,
                 sampler=sampler,
-                direction="maximize",
+                directions=[AIMS[aim][0] for aim in self._aims(name)],
                 load_if_exists=True,
             )
+
+    def _aims(self, study: str) -> tuple[str, ...]:
+        return AIMED_AT[self.settings.sampler] if study == SHORT else (REWARD,)
 
     def _sampler(self, worker: int) -> Any:
         """Each process has numbers of its own, so that no two propose the same."""
@@ -300,13 +289,16 @@ class Store:
         frozen = self.studies[study].get_trials(deepcopy=False)[number]
         return self.optuna.trial.Trial(self.studies[study], frozen._trial_id)
 
-    def _tell(self, study: Any, number: int, value: float | None) -> None:
-        states = self.optuna.trial.TrialState
+    def _tell(self, study: str, number: int, is_known: bool = True) -> None:
+        """Ends a trial with its values, or with none where there is nothing to learn of it."""
+        states, kept = self.optuna.trial.TrialState, self.studies[study]
         with _quiet():
-            if value is None:
-                study.tell(number, state=states.FAIL)
-            else:
-                study.tell(number, value)
+            if not is_known:
+                kept.tell(number, state=states.FAIL)
+                return
+            trial = self.trial(study, number)
+            values = [AIMS[aim][1](trial) for aim in self._aims(study)]
+            kept.tell(number, values)
 
     def _left_behind(self, study: str) -> Trial | None:
         """A trial that runs in no process: the one that began it was stopped. It is locked now."""
@@ -331,35 +323,6 @@ class Store:
     def _unlock(self, study: str, number: int) -> None:
         self._held.pop((study, number)).release()
         (self.folder / f"{study}-{number}.lock").unlink(missing_ok=True)
-
-
-def first_picks(space: Space, seed: int) -> list[Picks]:
-    """What is tried before anything is proposed: the base; of a listed space everything.
-
-    The others of a list come in an order of chance, so that those of a search that is stopped, or
-    has fewer trials, lie all over it.
-    """
-    own = space.of_base()
-    if own is None:
-        return []
-    first = {choice.name: own[choice.name] for choice in space.choices}
-    if not space.is_listed:
-        return [first]
-    (choice,) = space.choices
-    others = [value for value in choice.values if value != own[choice.name]]
-    Random(seed).shuffle(others)
-    return [first, *({choice.name: value} for value in others)]
-
-
-def finalists(trials: list[Trial], count: int) -> list[int]:
-    """The numbers of those that are trained for longer: the best, and the base, which is first."""
-    ranked = sorted(
-        (trial for trial in trials if trial.reward is not None and trial.problem is None),
-        key=lambda trial: (-(trial.reward or 0.0), trial.number),
-    )
-    numbers = [trial.number for trial in ranked[:count]]
-    base = [0] if count and any(trial.number == 0 for trial in ranked) else []
-    return list(dict.fromkeys([*numbers, *base]))
 
 
 @contextmanager

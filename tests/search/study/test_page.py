@@ -14,7 +14,7 @@ from edgekit.search.study.objective import Objective, front
 from edgekit.search.study.page import render, verdict
 from edgekit.search.study.results import Ranking, Results
 from edgekit.search.study.settings import Settings
-from edgekit.search.study.store import Trial
+from edgekit.search.study.trials import Trial
 
 OBJECTIVE = Objective("macs", 20_000_000)
 SETTINGS = Settings(

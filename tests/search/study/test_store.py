@@ -17,7 +17,8 @@ from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.results import gather, rows_to_show
 from edgekit.search.study.settings import SAMPLERS, Settings
-from edgekit.search.study.store import LONG, SHORT, Store, finalists
+from edgekit.search.study.store import Store
+from edgekit.search.study.trials import LONG, SHORT, finalists
 
 BASE = replace(scale_spec(SPECS["lite0"], width=0.2), resolution=64)
 
@@ -91,6 +92,22 @@ def test_of_a_listed_space_every_network_is_tried_once_and_the_papers_first(tmp_
     assert [words.rpartition(", alpha")[0] for _, words in rows][-1] == "base"
     assert rows[0][1] == f"best, {tried[-1]}"
     assert len(rows) == len(values)
+
+
+def test_nsga2_has_accuracy_and_cost_for_aims_and_others_the_reward(tmp_path):
+    for sampler, count in (("nsga2", 2), ("tpe", 1)):
+        (tmp_path / sampler).mkdir()
+        store = opened(tmp_path / sampler, settings(sampler=sampler, trials=12))
+        while (claimed := store.claim()) is not None:
+            cost = claimed.trial.cost
+            finish(store, SHORT, claimed, 0.5 + 0.1 * cost / store.settings.objective.target)
+        study = store.studies[SHORT]
+        assert len(study.directions) == count
+        found = gather(store, store.settings)
+        assert store.importance()
+        if count == 2:  # the more it costs, the better it is: all that were trained
+            assert {one.number for one in study.best_trials} == {one.of for one in found.front}
+            assert len(found.front) > 6
 
 
 def test_the_same_seed_proposes_the_same_networks(tmp_path):
