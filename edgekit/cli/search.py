@@ -99,6 +99,15 @@ def command(
     final_epochs: Annotated[
         int | None, typer.Option(help="Of these. [the recipe's]", show_default=False)
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            help="Networks of others to scale to the same cost and train as long: "
+            "lite0,mobilenet-v2.",
+            metavar="NAMES",
+            show_default=False,
+        ),
+    ] = None,
     sampler: Annotated[str, typer.Option(help="Who proposes: tpe, nsga2 or random.")] = "tpe",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Of this process. [all cores]")] = None,
@@ -145,6 +154,7 @@ def command(
             epochs=epochs,
             finalists=finalists,
             final_epochs=final_epochs,
+            beside=tuple(filter(None, (beside or "").split(","))),
             sampler=sampler,
             seed=seed,
             options={"data": data, "val": val, "resolution": resolution},

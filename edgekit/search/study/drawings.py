@@ -22,6 +22,7 @@ def draw_front(
     base: str | None,
     target: float,
     unit: str,
+    beside: Sequence[tuple[str, float, float]] = (),
 ) -> Markup:
     """Accuracy against cost, of all networks and of those that are compared.
 
@@ -32,12 +33,13 @@ def draw_front(
         base: name of the base, where it is compared.
         target: the cost that is wanted.
         unit: of the cost.
+        beside: the same of networks of others.
     """
     from markupsafe import Markup, escape
 
     from edgekit.report.plots import WIDTH, Scale, svg, ticks
 
-    shown = [*points, *compared]
+    shown = [*points, *compared, *beside]
     if len(shown) < 2:
         return Markup("")
     left, right, top, bottom = 52, WIDTH - 30, 24, 260
@@ -66,7 +68,12 @@ def draw_front(
     marks.append(f'<g class="quantized"><polyline points="{line}"/>')
     marks += [f'<circle cx="{a}" cy="{b}" r="4"/>' for a, b in places.values()]
     marks.append("</g>")
-    for name in dict.fromkeys([*front, *([base] if base else [])]):
+    others = {name: (x(cost / divisor), y(100 * accuracy)) for name, accuracy, cost in beside}
+    marks += [
+        f'<path class="fp32 thick" d="M{a - 4} {b}h8M{a} {b - 4}v8"/>' for a, b in others.values()
+    ]
+    places |= others
+    for name in dict.fromkeys([*front, *([base] if base else []), *others]):
         a, b = places[name]
         marks.append(f'<text class="tick" x="{a}" y="{b - 8}">{escape(name)}</text>')
     marks.append(

@@ -22,7 +22,7 @@ def write_results(results: Results, settings: Settings, folder: StrPath) -> None
     write_json(folder / SEARCH, to_dict(results, settings))
     if results.best is not None:
         best = results.best
-        spec = settings.space.spec(best.picks, best.name)
+        spec = settings.spec_of(best)
         write_model(
             replace(spec, resolution=settings.side_of(spec)),
             folder / BEST,
@@ -34,7 +34,7 @@ def write_results(results: Results, settings: Settings, folder: StrPath) -> None
 
 def _history(best: Trial, results: Results, settings: Settings) -> str:
     """What is said of the network in its file."""
-    spec = settings.space.spec(best.picks, "best")
+    spec = settings.spec_of(best)
     objective = settings.objective
     epochs = settings.final_epochs if results.has_longer else settings.epochs
     lines = [

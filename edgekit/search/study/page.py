@@ -71,7 +71,7 @@ def render(results: Results, settings: Settings) -> str:
         trained=[trial for trial in results.trials if trial.accuracy is not None],
         skipped=[trial for trial in results.trials if trial.problem is not None],
         longer=results.has_longer,
-        seconds=sum(trial.seconds or 0.0 for trial in (*results.trials, *results.finalists)),
+        seconds=sum(trial.seconds or 0.0 for trial in _all(results)),
         front=draw_front(
             _points(results.trials),
             _points(results.compared),
@@ -79,6 +79,7 @@ def render(results: Results, settings: Settings) -> str:
             None if results.base is None else results.base.name,
             settings.objective.target,
             settings.objective.cost,
+            _points(results.beside),
         ),
         importance=draw_importance(results.importance),
         networks=_networks(results, settings),
@@ -102,6 +103,10 @@ def verdict(results: Results, settings: Settings) -> str:
     )
 
 
+def _all(results: Results) -> tuple[Trial, ...]:
+    return (*results.trials, *results.finalists, *results.beside)
+
+
 def _points(trials: tuple[Trial, ...]) -> list[tuple[str, float, float]]:
     return [
         (trial.name, trial.accuracy, trial.cost or 0.0)
@@ -113,7 +118,7 @@ def _points(trials: tuple[Trial, ...]) -> list[tuple[str, float, float]]:
 def _networks(results: Results, settings: Settings) -> list[Shown]:
     found = []
     for trial, marks in rows_to_show(results, settings):
-        stages = settings.space.spec(trial.picks, trial.name).scaled_stages()
+        stages = settings.spec_of(trial).scaled_stages()
         texts = tuple(map(str, stages))
         found.append(Shown(trial.name, marks, trial, texts, draw_network(texts)))
     return found

@@ -10,10 +10,12 @@ from typing import Any
 from edgekit.search.study.objective import front
 from edgekit.search.study.settings import Settings
 from edgekit.search.study.store import Store
-from edgekit.search.study.trials import LONG, SHORT, Trial
+from edgekit.search.study.trials import BESIDE, LONG, SHORT, Trial
 from edgekit.system.extras import import_optional
 
 SCHEMA_VERSION = 1
+#: What networks of others are beside those of the space.
+OTHERS = "beside"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Results:
         front: those of ``compared`` that none beats in accuracy and in cost, by cost.
         ranking: None where fewer than two networks were trained both ways, or all came out alike.
         importance: of the choices; see `Store.importance`.
+        beside: networks of others, trained as the compared ones are.
     """
 
     trials: tuple[Trial, ...]
@@ -48,6 +51,7 @@ class Results:
     front: tuple[Trial, ...]
     ranking: Ranking | None
     importance: Mapping[str, float] = field(default_factory=dict)
+    beside: tuple[Trial, ...] = ()
 
     @property
     def compared(self) -> tuple[Trial, ...]:
@@ -67,7 +71,7 @@ class Results:
 
 
 def rows_to_show(results: Results, settings: Settings) -> list[tuple[Trial, str]]:
-    """The front, the best and the base, by cost; of a listed space all, the best first.
+    """The front, the best and the base, by cost; of a listed space all, the best first; others.
 
     Returns:
         Each with its part beside the front, and with what was picked in a listed space.
@@ -88,14 +92,16 @@ def rows_to_show(results: Results, settings: Settings) -> list[tuple[Trial, str]
         found = sorted(
             {trial.of: trial for trial in chosen}.values(), key=lambda trial: trial.cost or 0.0
         )
-    return [(trial, words(trial)) for trial in found]
+    others = [(trial, OTHERS) for trial in results.beside if trial.accuracy is not None]
+    return [(trial, words(trial)) for trial in found] + others
 
 
 def gather(store: Store, settings: Settings) -> Results:
     """Reads what all processes of a search have found so far."""
     trials, finalists = tuple(store.trials(SHORT)), tuple(store.trials(LONG))
     ranking = _rank(trials, finalists)
-    found = Results(trials, finalists, None, (), ranking, store.importance())
+    beside = tuple(store.trials(BESIDE))
+    found = Results(trials, finalists, None, (), ranking, store.importance(), beside)
     compared = found.compared
     best = max(compared, key=lambda trial: trial.reward or 0.0, default=None)
     places = front([(trial.accuracy or 0.0, trial.cost or 0.0) for trial in compared])
@@ -119,10 +125,11 @@ def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
     """All of it as JSON values."""
 
     def row(trial: Trial) -> dict[str, Any]:
-        spec = settings.space.spec(trial.picks, trial.name) if trial.picks else None
+        spec = settings.spec_of(trial) if trial.picks or trial in results.beside else None
         return {
             "number": trial.number,
             "of": trial.of,
+            "name": trial.name,
             "cost": trial.cost if trial.cost is not None and isfinite(trial.cost) else None,
             "accuracy": trial.accuracy,
             "reward": trial.reward,
@@ -137,6 +144,7 @@ def to_dict(results: Results, settings: Settings) -> dict[str, Any]:
         "settings": settings.to_dict(),
         "trials": [row(trial) for trial in results.trials],
         "finalists": [row(trial) for trial in results.finalists],
+        "beside": [row(trial) for trial in results.beside],
         "best": None if results.best is None else results.best.of,
         "base": None if results.base is None else results.base.of,
         "front": [trial.of for trial in results.front],

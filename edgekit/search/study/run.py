@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import DeviceError, DivergedError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
+from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.options.build import BuildOptions
-from edgekit.search.study.choices import Picks
 from edgekit.search.study.costing import HERE, Costing, Place, open_costing
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.outputs import write_results
@@ -20,7 +21,7 @@ from edgekit.search.study.results import Results, gather
 from edgekit.search.study.settings import SETTINGS, Settings, plain, usual_epochs
 from edgekit.search.study.space import SPACES, find_space, scaled_near
 from edgekit.search.study.store import MOST_SKIPPED, Claim, Store
-from edgekit.search.study.trials import LONG, SHORT, Trial
+from edgekit.search.study.trials import BESIDE, LONG, SHORT, Trial
 from edgekit.system.console import Console, NullConsole
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
@@ -48,6 +49,7 @@ class Wanted:
         epochs: of each.
         finalists: of the best, trained for longer.
         final_epochs: of these.
+        beside: names of variants that are scaled to the same cost and trained as well.
         sampler: one of `edgekit.search.study.settings.SAMPLERS`.
         seed: of everything random.
         options: of the trainings: fields of `BuildOptions`, such as ``data``.
@@ -61,6 +63,7 @@ class Wanted:
     epochs: int | None = None
     finalists: int = 10
     final_epochs: int | None = None
+    beside: tuple[str, ...] = ()
     sampler: str = "tpe"
     seed: int = 0
     options: Mapping[str, Any] | None = None
@@ -153,8 +156,13 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
     near = replace(base, resolution=side)
     # Names a wrong one before anything is computed.
     find_space(wanted.space, near, wanted.objective, classes)
+
+    def scaled(spec: ModelSpec) -> ModelSpec:
+        sized = replace(spec, resolution=side)
+        return scaled_near(sized, lambda one: costing(one, side, classes), wanted.objective.target)
+
     if not SPACES[wanted.space].has_sides:
-        near = scaled_near(near, lambda spec: costing(spec, side, classes), wanted.objective.target)
+        near = scaled(near)
     settings = Settings(
         wanted.space,
         base,
@@ -171,6 +179,7 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
         _fingerprint(options),
         classes,
         wanted.place,
+        tuple(scaled(_classifier(name)) for name in wanted.beside),
     )
     smallest = settings.space.spec(settings.space.extremes()[0], "smallest")
     least = costing(smallest, settings.side_of(smallest), classes)
@@ -181,6 +190,13 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
             hint="allow more, or give a smaller --model or --resolution",
         )
     return settings
+
+
+def _classifier(name: str) -> ModelSpec:
+    spec = find_spec(name)
+    if spec.decoder is not None:
+        raise UsageError(f"{spec.name} is not to be compared", cause="candidates are classifiers")
+    return spec
 
 
 def _side(options: BuildOptions) -> int:
@@ -224,7 +240,7 @@ class _Worker:
     def _run(self) -> Results:
         settings = self.settings
         store = Store(self.folder, settings, self._cost_of)
-        stages = 2 if settings.finalists else 1
+        stages = 1 + bool(settings.finalists) + bool(settings.beside)
         title = f"{settings.networks} networks, {settings.epochs} epochs"
         with self.console.stage(1, stages, title) as stage:
             self._work(store, SHORT, store.claim)
@@ -235,19 +251,27 @@ class _Worker:
                 f"{trained} of {settings.networks} networks were trained: "
                 f"{MOST_SKIPPED} in a row cost too much or were known already"
             )
-        if settings.finalists:
-            store.choose_finalists()
-            count = len(store.studies[LONG].trials)
-            title = f"{count} networks, {settings.final_epochs} epochs"
-            with self.console.stage(2, stages, title) as stage:
-                self._work(store, LONG, store.claim_finalist)
+        for place, name in enumerate(filter(self._has, (LONG, BESIDE)), 2):
+            words = "of others, " * (name == BESIDE)
+            title = f"{store.lay_out(name)} networks, {words}{self._epochs(name)} epochs"
+            with self.console.stage(place, stages, title) as stage:
+                self._work(store, name, partial(store.claim_next, name))
                 stage.detail = _best_of(gather(store, settings))
         results = gather(store, settings)
         write_results(results, settings, self.folder)
         return results
 
-    def _cost_of(self, picks: Picks) -> float:
-        spec = self.settings.space.spec(picks, "proposed")
+    def _has(self, study: str) -> bool:
+        """Whether there is anything to train in one of the other studies."""
+        return bool(self.settings.finalists if study == LONG else self.settings.beside)
+
+    def _epochs(self, study: str) -> int:
+        """Of a training; those of others are compared with the longer ones, if there are any."""
+        settings = self.settings
+        is_short = study == SHORT or (study == BESIDE and not settings.finalists)
+        return settings.epochs if is_short else settings.final_epochs
+
+    def _cost_of(self, spec: ModelSpec) -> float:
         return float(self.costing(spec, self.settings.side_of(spec), self.settings.classes))
 
     def _work(self, store: Store, study: str, claim: Callable[[], Claim | None]) -> None:
@@ -269,7 +293,7 @@ class _Worker:
             results = gather(store, self.settings)
             write_results(results, self.settings, self.folder)
             for one in results.front:
-                if one.of == claimed.trial.of:
+                if one.name == claimed.trial.name:
                     self.console.note(f"{self._words(one)}, on the front of {len(results.front)}")
 
     def _words(self, trial: Trial) -> str:
@@ -286,9 +310,9 @@ class _Worker:
         settings, trial = self.settings, claimed.trial
         model = self.folder / NETWORKS / f"{trial.name}.toml"
         model.parent.mkdir(exist_ok=True)
-        spec = settings.space.spec(trial.picks, trial.name)
+        spec = settings.spec_of(trial)
         write_model(spec, model, base=settings.family)
-        epochs = settings.epochs if study == SHORT else settings.final_epochs
+        epochs = self._epochs(study)
         out = self.folder / TRAININGS / f"{study}-{trial.number}"
         options = settings.training(model, settings.side_of(spec), epochs, out, self.threads)
         began = time.monotonic()

@@ -15,6 +15,7 @@ from edgekit.options.recipes import make_recipe
 from edgekit.search.study.costing import HERE, Place
 from edgekit.search.study.objective import Objective
 from edgekit.search.study.space import SPACES, Space, find_space
+from edgekit.search.study.trials import Trial
 from edgekit.system.files import read_json, write_json
 
 SETTINGS = "study.json"
@@ -22,6 +23,8 @@ SCHEMA_VERSION = 1
 SAMPLERS = ("tpe", "nsga2", "random")
 #: A search trains for a part of the recipe's epochs, and the best of it for all of them.
 PART = 3
+#: Fields that are no JSON values themselves.
+_RECORDS = ("objective", "place", "beside")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Settings:
         data: fingerprint of the photos.
         classes: how many logits the networks have.
         place: where latency is of.
+        beside: networks of others with about the target's cost, which are trained as well.
     """
 
     kind: str
@@ -61,6 +65,7 @@ class Settings:
     data: str
     classes: int
     place: Place = HERE
+    beside: tuple[ModelSpec, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {
@@ -88,6 +93,12 @@ class Settings:
         """What the network is called that the others are compared with."""
         return f"{self.near.name}{SPACES[self.kind].base_words}"
 
+    def spec_of(self, trial: Trial) -> ModelSpec:
+        """The network of a trial."""
+        if not trial.picks:
+            return self.beside[trial.of]
+        return self.space.spec(trial.picks, trial.name)
+
     def side_of(self, spec: ModelSpec) -> int:
         """The side of a network's input, in pixels."""
         return spec.resolution if SPACES[self.kind].has_sides else self.resolution
@@ -110,11 +121,12 @@ class Settings:
         networks = {name: origin_of(getattr(self, name)) for name in ("base", "near")}
         return {
             "schema_version": SCHEMA_VERSION,
-            **{k: v for k, v in vars(self).items() if k not in (*networks, "objective", "place")},
+            **{k: v for k, v in vars(self).items() if k not in (*networks, *_RECORDS)},
             **networks,
             "objective": self.objective.to_dict(),
             "place": {**vars(self.place)},
             "options": dict(self.options),
+            "beside": [origin_of(spec) for spec in self.beside],
         }
 
     def save(self, folder: Path) -> None:
@@ -138,6 +150,7 @@ class Settings:
             }
             if fields.pop("schema_version") != SCHEMA_VERSION:
                 raise UsageError(f"{path} is of another version", hint="edgekit search again")
+            fields["beside"] = tuple(spec_in(one) for one in fields.get("beside", ()))
             for name in ("base", "near"):
                 fields[name] = spec_in(fields[name])
             return cls(**fields)
@@ -178,6 +191,7 @@ class Settings:
             "number of final epochs": self.final_epochs,
             "sampler": self.sampler,
             "seed": self.seed,
+            "networks beside it": ", ".join(spec.name for spec in self.beside),
             "network": origin_of(self.base),  # of one name: a file that was changed
         }
 

@@ -16,12 +16,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.search.study.choices import Picks
 from edgekit.search.study.settings import Settings
 from edgekit.search.study.trials import (
     ACCURACY,
     AIMED_AT,
     AIMS,
+    BESIDE,
     COST,
     LONG,
     OF,
@@ -63,13 +65,15 @@ class Store:
     Args:
         folder: of the search; exists.
         settings: of the search.
-        cost_of: gives what the network of picks costs.
+        cost_of: gives what a network costs.
 
     Raises:
         MissingToolError: Optuna is not installed.
     """
 
-    def __init__(self, folder: Path, settings: Settings, cost_of: Callable[[Picks], float]) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, cost_of: Callable[[ModelSpec], float]
+    ) -> None:
         self.optuna = import_optional("optuna", "search", "a search")
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.folder, self.settings, self.cost_of = folder, settings, cost_of
@@ -84,6 +88,7 @@ class Store:
             self.studies = {
                 SHORT: self._open(SHORT, self._sampler(worker)),
                 LONG: self._open(LONG, self.optuna.samplers.RandomSampler(seed=0)),
+                BESIDE: self._open(BESIDE, self.optuna.samplers.RandomSampler(seed=0)),
             }
             if not self.studies[SHORT].trials:
                 for picks in first_picks(settings.space, settings.seed):
@@ -112,7 +117,7 @@ class Store:
             for _ in range(MOST_SKIPPED):
                 asked = study.ask()
                 picks = self._suggest(asked)
-                cost = self.cost_of(picks)
+                cost = self.cost_of(self.settings.space.spec(picks, "proposed"))
                 asked.set_user_attr(COST, cost)
                 problem = self._problem(picks, cost, asked.number)
                 if problem is None:
@@ -123,28 +128,37 @@ class Store:
                 self._tell(SHORT, asked.number, problem == TOO_MUCH)
         return None
 
-    def choose_finalists(self) -> None:
-        """Lays out the second study, once: the best of the first, and the base."""
-        with self.locked():
-            study = self.studies[LONG]
-            if study.trials:
-                return
-            for number in finalists(self.trials(), self.settings.finalists):
-                study.enqueue_trial({OF: number})
+    def lay_out(self, study: str) -> int:
+        """Lays out another study than the first, once; returns how many trials it has.
 
-    def claim_finalist(self) -> Claim | None:
-        """As `claim`, of those that are trained for longer."""
+        Finalists are the best of the first, and the base.
+        """
         with self.locked():
-            study, states = self.studies[LONG], self.optuna.trial.TrialState
-            if (left := self._left_behind(LONG)) is not None:
+            if not self.studies[study].trials:
+                settings = self.settings
+                for number in (
+                    range(len(settings.beside))
+                    if study == BESIDE
+                    else finalists(self.trials(), settings.finalists)
+                ):
+                    self.studies[study].enqueue_trial({OF: number})
+            return len(self.studies[study].trials)
+
+    def claim_next(self, name: str) -> Claim | None:
+        """As `claim`, of a study that was laid out."""
+        with self.locked():
+            study, states = self.studies[name], self.optuna.trial.TrialState
+            if (left := self._left_behind(name)) is not None:
                 return Claim(left, is_resumed=True)
             if not study.get_trials(deepcopy=False, states=(states.WAITING,)):
                 return None
             asked = study.ask()
-            of = self.trial(SHORT, asked.suggest_int(OF, 0, 10**9))
-            asked.set_user_attr(COST, of.cost)
-            self._lock(LONG, asked.number)
-            return Claim(self.trial(LONG, asked.number), is_resumed=False)
+            of = asked.suggest_int(OF, 0, 10**9)
+            known = self.trial(SHORT, of).cost if name == LONG else None
+            cost = self.cost_of(self.settings.beside[of]) if known is None else known
+            asked.set_user_attr(COST, cost)
+            self._lock(name, asked.number)
+            return Claim(self.trial(name, asked.number), is_resumed=False)
 
     def is_busy(self, study: str) -> bool:
         """Whether another process trains a network of a study."""
@@ -208,7 +222,12 @@ class Store:
     def _read(self, study: str, one: Any) -> Trial:
         said = one.user_attrs
         of = one.number if study == SHORT else int(one.params[OF])
-        picks = one.params if study == SHORT else self.trial(SHORT, of).picks
+        picks = one.params if study == SHORT else {}
+        name = f"found-{of}"
+        if study == LONG:
+            picks = self.trial(SHORT, of).picks
+        elif study == BESIDE:
+            name = self.settings.beside[of].name
         return Trial(
             one.number,
             dict(picks),
@@ -218,6 +237,7 @@ class Store:
             said.get(SECONDS),
             said.get(PROBLEM),
             of,
+            name,
         )
 
     def _open(self, name: str, sampler: Any) -> Any:

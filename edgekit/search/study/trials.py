@@ -9,9 +9,9 @@ from random import Random
 from edgekit.search.study.choices import Picks
 from edgekit.search.study.space import Space
 
-#: Of the two studies in the journal.
-SHORT, LONG = "short", "long"
-#: A parameter of the second study: the number of a trial of the first.
+#: Of the studies in the journal: short trainings, longer ones of the best, and networks of others.
+SHORT, LONG, BESIDE = "short", "long", "beside"
+#: A parameter of the other studies: the number of a trial of the first, or of a network of others.
 OF = "of"
 #: Attributes of a trial.
 ACCURACY, COST, REWARD, SECONDS, PROBLEM = "accuracy", "cost", "reward", "seconds", "problem"
@@ -33,7 +33,9 @@ class Trial:
         reward: of the objective, likewise.
         seconds: of its training, all processes' together.
         problem: why it was not trained to its end, or at all; None where it was.
-        of: in the second study, the number of the network's trial in the first; else its own.
+        of: in the second study, the number of the network's trial in the first; of networks of
+            others their place among them; else its own number.
+        name: of its network, and of that network's file.
     """
 
     number: int
@@ -44,11 +46,7 @@ class Trial:
     seconds: float | None
     problem: str | None
     of: int
-
-    @property
-    def name(self) -> str:
-        """Of its network, and of that network's file."""
-        return f"found-{self.of}"
+    name: str
 
 
 #: What the proposals of a study are to make large or small: how, and its value of a trial.

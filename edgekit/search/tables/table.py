@@ -149,7 +149,7 @@ class LatencyTable:
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with FileLock(path.with_name(f".{path.name}.lock")):
             both = self
             if path.exists():
                 there = load_table(path)

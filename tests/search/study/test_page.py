@@ -28,7 +28,7 @@ def made(number: int, accuracy: float | None, cost: float, **changes: object) ->
     if number == 0:
         picks = dict(SETTINGS.space.of_base())
     reward = None if accuracy is None else OBJECTIVE.reward(accuracy, cost)
-    trial = Trial(number, picks, cost, accuracy, reward, 10.0, None, number)
+    trial = Trial(number, picks, cost, accuracy, reward, 10.0, None, number, f"found-{number}")
     return replace(trial, **changes)
 
 

@@ -87,7 +87,9 @@ def test_the_same_command_goes_on_and_repeats_nothing(finished, photos, capsys):
     assert command(words(photos, finished, "--json")) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["best"] == json.loads((finished / "search.json").read_text())["best"]
-    assert (finished / "journal.log").read_text().count("\n") <= before + 2
+    assert (finished / "journal.log").read_text().count(
+        "\n"
+    ) <= before + 3  # each of the three studies is opened
     assert join(finished).best.of == again["best"]
 
 
@@ -279,6 +281,28 @@ def test_a_device_that_goes_away_leaves_a_search_that_goes_on(photos, tmp_path, 
     trained = [trial for trial in results.trials if trial.accuracy is not None]
     assert len(trained) == 4
     assert len({trial.number for trial in trained}) == 4
+
+
+def test_networks_of_others_are_scaled_to_the_cost_and_trained_as_long(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    more = ["--trials", "2", "--beside", "mobilenet-v2,mnasnet-a1"]
+    assert command(words(photos, out, *more)) == 0
+    shown = capsys.readouterr().out
+    found = json.loads((out / "search.json").read_text())
+    assert [one["name"].partition("-w")[0] for one in found["beside"]] == [
+        "mobilenet-v2",
+        "mnasnet-a1",
+    ]
+    for one in found["beside"]:
+        assert abs(one["cost"] / 800_000 - 1) < 0.3  # as few channels as there may be
+        assert one["accuracy"] is not None
+        assert f"{one['name'][:12]}" in shown
+        assert one["name"] in (out / "report.html").read_text()
+        history = out / "trainings" / f"beside-{one['number']}"
+        assert history.is_dir()
+    assert found["best"] in {trial["of"] for trial in found["finalists"]}
+    assert command(words(photos, out, "--trials", "2", "--beside", "mobilenet-v2")) == 2
+    assert "another networks beside it" in capsys.readouterr().err
 
 
 def test_the_papers_ways_of_scaling_are_all_tried(photos, tmp_path, capsys):

@@ -23,8 +23,7 @@ from edgekit.search.study.trials import LONG, SHORT, finalists
 BASE = replace(scale_spec(SPECS["lite0"], width=0.2), resolution=64)
 
 
-def cost_of(picks, settings):
-    spec = settings.space.spec(picks, "x")
+def costed(spec):
     return float(cost(build_graph(spec, classes=3, seed=None)).macs)
 
 
@@ -45,12 +44,12 @@ def settings(**changes) -> Settings:
         data="photos",
         classes=3,
     )
-    target = int(cost_of(own.space.of_base(), own))
+    target = int(costed(BASE))
     return replace(own, objective=Objective("macs", target), **changes)
 
 
 def opened(folder: Path, wanted: Settings) -> Store:
-    return Store(folder, wanted, lambda picks: cost_of(picks, wanted))
+    return Store(folder, wanted, costed)
 
 
 def finish(store, study, claimed, accuracy):
@@ -181,9 +180,9 @@ def test_the_best_and_the_base_are_trained_for_longer(tmp_path):
     assert finalists(list(before.trials), 2) == [ranked[0].number, ranked[1].number, 0]
     assert finalists(list(before.trials), 0) == []
     for _ in range(2):
-        store.choose_finalists()  # by a second process, too
+        store.lay_out(LONG)  # by a second process, too
     found = []
-    while (claimed := store.claim_finalist()) is not None:
+    while (claimed := store.claim_next(LONG)) is not None:
         found.append(claimed.trial.of)
         finish(store, LONG, claimed, 0.5 + 0.1 * len(found))
     assert sorted(found) == sorted([ranked[0].number, ranked[1].number, 0])
