@@ -93,6 +93,10 @@ def command(
     epochs: Annotated[
         int | None, typer.Option(help="Of each. [a third of the recipe's]", show_default=False)
     ] = None,
+    short_resolution: Annotated[
+        int | None,
+        typer.Option(help="Side of the input in these. [the networks']", show_default=False),
+    ] = None,
     finalists: Annotated[
         int, typer.Option(help="The best of them, trained again for longer; 0 for none.")
     ] = 10,
@@ -154,6 +158,7 @@ def command(
             epochs=epochs,
             finalists=finalists,
             final_epochs=final_epochs,
+            short_resolution=short_resolution,
             beside=tuple(filter(None, (beside or "").split(","))),
             sampler=sampler,
             seed=seed,

@@ -49,6 +49,8 @@ class Wanted:
         epochs: of each.
         finalists: of the best, trained for longer.
         final_epochs: of these.
+        short_resolution: side in pixels of the input in short trainings; the networks' own by
+            default.
         beside: names of variants that are scaled to the same cost and trained as well.
         sampler: one of `edgekit.search.study.settings.SAMPLERS`.
         seed: of everything random.
@@ -63,6 +65,7 @@ class Wanted:
     epochs: int | None = None
     finalists: int = 10
     final_epochs: int | None = None
+    short_resolution: int | None = None
     beside: tuple[str, ...] = ()
     sampler: str = "tpe"
     seed: int = 0
@@ -180,6 +183,7 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
         classes,
         wanted.place,
         tuple(scaled(_classifier(name)) for name in wanted.beside),
+        wanted.short_resolution,
     )
     smallest = settings.space.spec(settings.space.extremes()[0], "smallest")
     least = costing(smallest, settings.side_of(smallest), classes)
@@ -314,7 +318,8 @@ class _Worker:
         write_model(spec, model, base=settings.family)
         epochs = self._epochs(study)
         out = self.folder / TRAININGS / f"{study}-{trial.number}"
-        options = settings.training(model, settings.side_of(spec), epochs, out, self.threads)
+        side = settings.short_side_of(spec) if study == SHORT else settings.side_of(spec)
+        options = settings.training(model, side, epochs, out, self.threads)
         began = time.monotonic()
         try:
             training = run_training(options, _Within(self.console, f"{trial.name} ({done + 1})"))

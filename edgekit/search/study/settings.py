@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.origin import origin_of, spec_in
+from edgekit.networks.efficientnet.scaling import RESOLUTIONS
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.options.build import BuildOptions
 from edgekit.options.recipes import make_recipe
@@ -48,6 +49,8 @@ class Settings:
         classes: how many logits the networks have.
         place: where latency is of.
         beside: networks of others with about the target's cost, which are trained as well.
+        short_resolution: side in pixels of the input in short trainings; None for the network's
+            own. Where the space chooses sides, theirs are smaller by as much as the base's.
     """
 
     kind: str
@@ -66,6 +69,7 @@ class Settings:
     classes: int
     place: Place = HERE
     beside: tuple[ModelSpec, ...] = ()
+    short_resolution: int | None = None
 
     def __post_init__(self) -> None:
         limits = {
@@ -77,6 +81,11 @@ class Settings:
         for name, (value, least) in limits.items():
             if value < least:
                 raise UsageError(f"{name} must be at least {least}, not {value}")
+        short, (least, _) = self.short_resolution, RESOLUTIONS
+        if short is not None and not least <= short <= self.resolution:
+            raise UsageError(
+                f"--short-resolution must be from {least} to {self.resolution}, not {short}"
+            )
 
     @property
     def space(self) -> Space:
@@ -102,6 +111,14 @@ class Settings:
     def side_of(self, spec: ModelSpec) -> int:
         """The side of a network's input, in pixels."""
         return spec.resolution if SPACES[self.kind].has_sides else self.resolution
+
+    def short_side_of(self, spec: ModelSpec) -> int:
+        """The side of a network's input in its short training, in pixels."""
+        side = self.side_of(spec)
+        if self.short_resolution is None:
+            return side
+        smaller = round(side * self.short_resolution / self.resolution / 8) * 8
+        return min(side, max(RESOLUTIONS[0], smaller))
 
     @property
     def family(self) -> str:
@@ -189,6 +206,7 @@ class Settings:
             "place": self.place.device or self.place.target,
             "number of epochs": self.epochs,
             "number of final epochs": self.final_epochs,
+            "short resolution": self.short_resolution,
             "sampler": self.sampler,
             "seed": self.seed,
             "networks beside it": ", ".join(spec.name for spec in self.beside),

@@ -283,6 +283,23 @@ def test_a_device_that_goes_away_leaves_a_search_that_goes_on(photos, tmp_path, 
     assert len({trial.number for trial in trained}) == 4
 
 
+def test_short_trainings_may_see_smaller_images(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = ["search", "--model", "lite0", "--macs", "2M", "--data", str(photos / "train")]
+    given += ["--val", str(photos / "val"), "--resolution", "48", "--short-resolution", "32"]
+    given += ["--epochs", "1", "--finalists", "1", "--trials", "2", "--final-epochs", "1"]
+    assert command([*given, "--threads", "1", "--out", str(out)]) == 0
+    sides = {
+        path.parent.name: json.loads(path.read_text())["preprocessing"]["resolution"]
+        for path in out.glob("trainings/*/report.json")
+    }
+    assert {side for name, side in sides.items() if name.startswith("short")} == {32}
+    assert {side for name, side in sides.items() if name.startswith("long")} == {48}
+    assert find_spec(str(out / "best.toml")).resolution == 48
+    assert command([*given, "--short-resolution", "64", "--out", str(tmp_path / "other")]) == 2
+    assert "--short-resolution must be from 32 to 48" in capsys.readouterr().err
+
+
 def test_networks_of_others_are_scaled_to_the_cost_and_trained_as_long(photos, tmp_path, capsys):
     out = tmp_path / "out"
     more = ["--trials", "2", "--beside", "mobilenet-v2,mnasnet-a1"]
