@@ -6,6 +6,7 @@ import functools
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,8 +21,10 @@ from edgekit.cli import (
     deploy,
     devices,
     doctor,
+    init,
     inspect,
     latency_table,
+    manual,
     models,
     parity,
     pretrained,
@@ -35,9 +38,15 @@ from edgekit.cli import (
     train,
     weights,
 )
+from edgekit.cli.grouped import GroupedCommand
 from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
+from edgekit.options.fields import option_name
+from edgekit.options.files import OPTIONS_FILE, read_options
 from edgekit.system.console import Console
 from edgekit.version import __version__
+
+#: The commands that take options of a file in their folder.
+TAKE_FILE = ("build", "train")
 
 app = typer.Typer(
     name="edgekit",
@@ -45,12 +54,12 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 missing tool or extra, 4 device unreachable, "
     "5 gate not met, 6 compile rejected, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # Rich alone would cost half of the time that --help may take
     pretty_exceptions_enable=False,
 )
 app.command("bench")(bench.command)
-app.command("build")(build.command)
+app.command("build", cls=GroupedCommand)(build.command)
+app.command("manual")(manual.command)
 app.command("models")(models.command)
 app.command("check")(check.check)
 app.command("choose")(choose.command)
@@ -58,6 +67,7 @@ app.command("compile")(compile.command)
 app.command("deploy")(deploy.command)
 app.command("devices")(devices.command)
 app.command("doctor")(doctor.command)
+app.command("init")(init.command)
 app.command("inspect")(inspect.inspect)
 app.command("latency-table")(latency_table.command)
 app.command("parity")(parity.parity)
@@ -67,7 +77,7 @@ app.command("scale")(scale.command)
 app.command("search")(search.command)
 app.command("sensitivity")(sensitivity.command)
 app.command("targets")(targets.command)
-app.command("train")(train.command)
+app.command("train", cls=GroupedCommand)(train.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
 app.add_typer(toolchain.app, name="toolchain")
@@ -112,7 +122,12 @@ def run(arguments: list[str]) -> int:
         ["--debug", *(word for word in arguments if word != "--debug")] if debug else arguments
     )
     try:
-        result: Any = _parser()(arguments, prog_name="edgekit", standalone_mode=False)
+        result: Any = _parser()(
+            arguments,
+            prog_name="edgekit",
+            standalone_mode=False,
+            default_map=_from_file(arguments, console),
+        )
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         console.note("interrupted")
@@ -126,6 +141,18 @@ def run(arguments: list[str]) -> int:
         if not isinstance(error, EdgekitError) and not debug:
             console.note("try:   the same command with --debug, and report what it prints")
         return getattr(error, "exit_code", EdgekitError.exit_code)
+
+
+def _from_file(arguments: list[str], console: Console) -> dict[str, Any]:
+    """What options of ``edgekit.toml`` in this folder are instead of their defaults."""
+    word = next((word for word in arguments if not word.startswith("-")), None)
+    is_help = any(word.startswith("--help") for word in arguments)
+    if word not in TAKE_FILE or is_help or not Path(OPTIONS_FILE).is_file():
+        return {}
+    values = read_options(OPTIONS_FILE)
+    if not {"--quiet", "-q"} & set(arguments):
+        console.note(f"options of {OPTIONS_FILE}: {', '.join(map(option_name, values)) or 'none'}")
+    return {word: values}
 
 
 def _terminate(signum: int, frame: object) -> None:

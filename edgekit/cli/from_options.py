@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from edgekit.cli.grouped import HELP_ALL
+from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.options.build import BuildOptions
 from edgekit.options.fields import option_name
 from edgekit.targets import registry
@@ -34,6 +36,7 @@ def command_from_options(
                 for name in inspect.signature(function).parameters
                 if name in values
             }
+            values.pop("help_all", None)  # it has ended the program
             values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
             return function(options=BuildOptions(**values), **own)
 
@@ -42,7 +45,7 @@ def command_from_options(
         parameters = [_parameter(item, hints[item.name]) for item in fields]
         parameters += [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-            for name, kind in (("json_output", JSON), ("quiet", QUIET))
+            for name, kind in (("json_output", JSON), ("quiet", QUIET), ("help_all", HELP_ALL))
         ]
         return _with_parameters(call, function, parameters)
 
@@ -111,6 +114,15 @@ def add_projects(function: Callable[..., int | None]) -> Callable[..., int | Non
     return _with_parameters(call, function, parameters)
 
 
+def completes(known: Collection[str]) -> Callable[[str], list[str]]:
+    """What a shell's completion asks: those of the known values that begin as what was typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in known if value.startswith(incomplete)]
+
+    return complete
+
+
 def _with_parameters(
     call: Callable[..., Any], function: Callable[..., Any], parameters: list[inspect.Parameter]
 ) -> Callable[..., Any]:
@@ -147,14 +159,19 @@ def _parameter(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     text = meta["help"].replace("{targets}", ", ".join(registry.OWN))
     if meta.get("argument"):
-        argument = typer.Argument(help=text, show_default=False)
+        argument = typer.Argument(help=text, show_default=False, autocompletion=completes(SPECS))
         return inspect.Parameter(item.name, kind, annotation=Annotated[hint, argument])
     name = option_name(item.name)
     flags = [f"--{name}/--no-{name}"] if hint in (bool, bool | None) else [f"--{name}"]
     default: Any = item.default  # every option has one
     if hint == tuple[str, ...]:
         hint, default = list[str], list(default)
+    known = registry.OWN if item.name == "targets" else meta["known"]
     option = typer.Option(
-        *flags, help=text, metavar=meta["metavar"], show_default=item.default is not None
+        *flags,
+        help=text,
+        metavar=meta["metavar"] or (f"[{'|'.join(known)}]" if known else None),
+        show_default=item.default is not None,
+        autocompletion=completes(known) if known else None,
     )
     return inspect.Parameter(item.name, kind, default=default, annotation=Annotated[hint, option])

@@ -28,6 +28,34 @@ def _names(*groups: type[Any]) -> tuple[str, ...]:
     return tuple(item.name for group in groups for item in dataclasses.fields(group))
 
 
+#: Groups of options by what they are about, in the order of a network's way to a device.
+GROUPS: dict[str, type[Any]] = {
+    "Model": ModelOptions,
+    "Data": DataOptions,
+    "Training": TrainingOptions,
+    "Augmentation": AugmentationOptions,
+    "Photos without classes": StudentOptions,
+    "Computing": EngineOptions,
+    "Targets and quantization": QuantizationOptions,
+    "Files": FileOptions,
+    "Devices": DeviceOptions,
+    "Run": RunOptions,
+}
+_GROUP = {name: title for title, group in GROUPS.items() for name in _names(group)}
+#: The fields that a first look shows.
+EVERYDAY = frozenset(
+    item.name
+    for group in GROUPS.values()
+    for item in dataclasses.fields(group)
+    if item.metadata.get("everyday")
+)
+
+
+def group_of(field_name: str) -> str | None:
+    """The title of a field's group, a key of `GROUPS`; None where no group has such a field."""
+    return _GROUP.get(field_name)
+
+
 # No group is made alone: without the methods of a dataclass of their own, ten of them take a
 # twentieth less of the program's start.
 #: The groups whose values go together or not.

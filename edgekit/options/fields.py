@@ -25,6 +25,7 @@ def option(
     *,
     known: Collection[str] = (),
     least: float | None = None,
+    everyday: bool = False,
 ) -> Any:
     """A field with what the command line says about it.
 
@@ -34,8 +35,15 @@ def option(
         metavar: its value in the help.
         known: the values that it takes; empty for any.
         least: the smallest number that it takes.
+        everyday: whether it is among the few that a first look shows.
     """
-    meta = {"help": text, "metavar": metavar, "known": known, "least": least}
+    meta = {
+        "help": text,
+        "metavar": metavar,
+        "known": known,
+        "least": least,
+        "everyday": everyday,
+    }
     return field(default=default, metadata=meta)
 
 

@@ -90,19 +90,25 @@ class DataOptions:
         "Photos: a folder of class folders, a list of paths, or WebDataset shards: "
         "train-{000..146}.tar, pipe:COMMAND. [built-in shapes]",
         PHOTOS,
+        everyday=True,
     )
     photos: str | None = option(
         None, "The folder of the photos, where --data is a file of their annotations.", "FOLDER"
     )
     val: str | None = option(
-        None, "Validation photos, likewise. [a fifth of --data, split by name]", PHOTOS
+        None,
+        "Validation photos, likewise. [a fifth of --data, split by name]",
+        PHOTOS,
+        everyday=True,
     )
     calibration: str | None = option(
         None, "Calibration photos, likewise. [from the training photos]", PHOTOS
     )
     calibration_count: int = option(256, "How many training photos calibrate.", least=10)
     resolution: int | None = option(
-        None, "Side of the input in pixels. [the variant's; 64 for the built-in shapes]"
+        None,
+        "Side of the input in pixels. [the variant's; 64 for the built-in shapes]",
+        everyday=True,
     )
     fit: str | None = option(
         None,

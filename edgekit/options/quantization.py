@@ -24,7 +24,7 @@ class QuantizationOptions:
     """The targets, and how the network is quantized for them."""
 
     targets: tuple[str, ...] = option(
-        ("tflite",), "What to build for; may be repeated: {targets}.", "NAME"
+        ("tflite",), "What to build for; may be repeated: {targets}.", "NAME", everyday=True
     )
     target_options: tuple[str, ...] = option(
         (),
@@ -45,6 +45,7 @@ class QuantizationOptions:
         "ranges alone; ptq: and corrected biases; qat: and training in 8 bits; "
         "auto: one repair after the other, until --max-drop holds.",
         known=QUANTIZE,
+        everyday=True,
     )
     bias_from: str = option(
         "photos",
@@ -82,6 +83,7 @@ class QuantizationOptions:
     max_drop: float | None = option(
         None,
         "Points of accuracy that int8 may lose; else the build ends with 5. [0.3 with auto]",
+        everyday=True,
     )
     schemes: tuple[str, ...] = option(
         (), f"Write this file too; may be repeated: {', '.join(SCHEMES)}.", "NAME", known=SCHEMES

@@ -17,6 +17,7 @@ class DeviceOptions:
         (),
         "Measure the int8 file there too: ssh://[user@]host, adb://SERIAL; may be repeated.",
         "URL",
+        everyday=True,
     )
     device_limit: int = option(
         200, "So many validation photos are for devices, evenly spread.", least=1
@@ -35,7 +36,7 @@ class DeviceOptions:
 class RunOptions:
     """The run: its folder, its seed, its threads, and what it reuses."""
 
-    out: Path | None = option(None, "Folder of the run. [runs/MODEL-DATE]")
+    out: Path | None = option(None, "Folder of the run. [runs/MODEL-DATE]", everyday=True)
     seed: int = option(0, "Of everything random.", least=0)
     threads: int | None = option(None, "CPU threads. [all cores]", least=1)
     resume: bool = option(True, "Reuse the finished stages of an earlier run.")

@@ -34,6 +34,7 @@ class TrainingOptions:
         "Start from a file, from the published weights, or from random ones. "
         "[imagenet with --data, none without]",
         "FILE|imagenet|none",
+        everyday=True,
     )
     weights_source: str = option(
         "auto", f"Whose file --weights is: {', '.join(SOURCES)}.", known=SOURCES
@@ -46,9 +47,13 @@ class TrainingOptions:
         f"How to train: {', '.join(NAMES)}, or a file; may be repeated, for training and for "
         "training in 8 bits. [finetune with --weights, scratch without; qat]",
         "NAME|FILE",
+        everyday=True,
     )
     epochs: int | None = option(
-        None, "Passes over the training photos; 0 trains nothing. [by the recipe]", least=0
+        None,
+        "Passes over the training photos; 0 trains nothing. [by the recipe]",
+        least=0,
+        everyday=True,
     )
     batch_size: int | None = option(
         None, "Photos per training step, of all processes together. [by the recipe]"

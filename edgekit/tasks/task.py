@@ -235,6 +235,7 @@ class Task(ABC):
             ``noisy-student``, ``--photos``), each with the reason.
         ranked: outputs of its networks by whose largest values, of very many, answers are chosen:
             no range of 8 bits cuts these off.
+        usual_model: the variant for photos of the task where nothing else is known.
         builtin_side: of the built-in photos, in pixels, where no resolution is given: enough for
             them, and quick to learn from.
     """
@@ -249,6 +250,7 @@ class Task(ABC):
     recipes: Recipes = Recipes()
     lacking: Mapping[str, str] = MappingProxyType({})
     ranked: tuple[str, ...] = ()
+    usual_model: str = "lite0"
     builtin_side: int = 64
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.system.toml import read_toml
 from edgekit.training.recipe import (
     LEARNING_RATES,
     LONG_RUN,
@@ -17,11 +17,6 @@ from edgekit.training.recipe import (
     Recipe,
     StudentRecipe,
 )
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "recipes"
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -62,15 +57,10 @@ def read_recipe(name: str, *, model: str = "") -> RecipeFile:
         UsageError: there is no such recipe, or the file cannot be used.
     """
     path = FOLDER / f"{name}.toml" if name in NAMES else Path(name)
-    try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
+    if not path.exists():
         hint = "check the path" if path.suffix == ".toml" else did_you_mean(name, NAMES)
-        raise UsageError(f"there is no recipe '{name}'", hint=hint) from None
-    except OSError as error:
-        raise UsageError(f"the recipe {name} cannot be read", cause=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the recipe {name} is not TOML", cause=str(error)) from error
+        raise UsageError(f"there is no recipe '{name}'", hint=hint)
+    table = read_toml(path, "recipe")
     kind = table.pop("kind", "train")
     if not isinstance(kind, str) or kind not in KINDS:
         raise _damaged(name, f"kind = {kind!r}", did_you_mean(str(kind), KINDS))

@@ -46,6 +46,8 @@ OWNERS_OF_ONE = {
     ("edgekit.search.limits", "--size"): ("choose",),
     ("edgekit.targets.registry", "--target-option"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
+    ("edgekit.cli", "--quiet"): ("build", "train"),
+    ("edgekit.cli.grouped", "--help-all"): ("build", "train"),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),
 }
 #: Who can come to say what a module says, where others import it for what says nothing. The

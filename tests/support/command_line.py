@@ -46,8 +46,12 @@ def options(command: str) -> frozenset[str]:
     return frozenset({*names, "--help"})
 
 
-def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
+def parse(words: list[str], defaults: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
     """Reads arguments as the program does, without running anything.
+
+    Args:
+        words: the arguments.
+        defaults: by command, what a file of options gives.
 
     Returns the command, and its parameters by their names in Python.
 
@@ -56,7 +60,8 @@ def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
     """
     command, context, name, names = root(), None, "edgekit", []
     while True:
-        context = command.make_context(name, words, parent=context)
+        given = {} if context else {"default_map": defaults}
+        context = command.make_context(name, words, parent=context, **given)
         if not hasattr(command, "commands"):
             return " ".join(names), context.params
         words = [*context._protected_args, *context.args]

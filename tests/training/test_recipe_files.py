@@ -206,7 +206,7 @@ def test_a_slip_is_refused_by_name(write, text, cause, hint):
 @pytest.mark.parametrize("text", ["epochs = ", "epochs = 3\nepochs = 4\n", b"# \xff\nepochs = 3\n"])
 def test_what_is_no_toml_is_refused(write, text):
     path = write(text)
-    with pytest.raises(UsageError, match="is not TOML") as caught:
+    with pytest.raises(UsageError, match="is no TOML") as caught:
         read_recipe(path)
     assert caught.value.cause
 
@@ -227,7 +227,7 @@ def test_a_recipe_that_is_not_there(name, hint):
 
 
 def test_a_folder_is_no_recipe(tmp_path):
-    with pytest.raises(UsageError, match="cannot be read") as caught:
+    with pytest.raises(UsageError, match="cannot read the recipe") as caught:
         read_recipe(str(tmp_path))
     assert caught.value.cause == "Is a directory"
 

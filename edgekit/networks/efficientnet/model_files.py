@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -28,11 +27,7 @@ from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.efficientnet.stages import StageSpec
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgekit.system.toml import read_toml
 
 ENDING = ".toml"
 BASE = "base"
@@ -58,12 +53,7 @@ def read_model(path: StrPath, find: Callable[[str], ModelSpec]) -> ModelSpec:
         UsageError: it cannot be read, or a value in it cannot be used.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"cannot read the model {path}", cause=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML", cause=str(error)) from error
+    table = read_toml(path, "model")
     base = table.pop(BASE, "b0")
     if not isinstance(base, str) or base.lower().endswith(ENDING):
         raise UsageError(f"{path}: {BASE} must be the name of a variant, not {base!r}")

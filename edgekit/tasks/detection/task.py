@@ -90,6 +90,7 @@ class Detection(Task):
     # Nearly all anchors are background, and a range of the least error is theirs: it cuts off the
     # scores of what is found.
     ranked = (LOGITS,)
+    usual_model = "det-lite0"
     # More than 128: of less, the last level is one pixel, which not every accelerator can double.
     builtin_side = 136
 

@@ -69,6 +69,7 @@ class Segmentation(Task):
     device_program = Path(__file__).with_name("device_program.py")
     outputs = OUTPUTS
     recipes = Recipes("segment-scratch", "segment", "segment-shapes")
+    usual_model = "unet-lite0"
     lacking = MappingProxyType(
         {
             "embedding": "a decoder has a map for each size, and no vector",
