@@ -36,6 +36,7 @@ from edgekit.cli import (
     targets,
     toolchain,
     train,
+    val,
     weights,
 )
 from edgekit.cli.grouped import GroupedCommand
@@ -78,6 +79,7 @@ app.command("search")(search.command)
 app.command("sensitivity")(sensitivity.command)
 app.command("targets")(targets.command)
 app.command("train", cls=GroupedCommand)(train.command)
+app.command("val")(val.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
 app.add_typer(toolchain.app, name="toolchain")

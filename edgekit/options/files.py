@@ -4,7 +4,7 @@ Its keys are the options' names without hyphens in front, and ``model``::
 
     model = "lite0"
     data = "photos"
-    target = ["tflite", "edgetpu"]
+    target = ["tflite"]
     max-drop = 1.0
 """
 

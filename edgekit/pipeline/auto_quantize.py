@@ -22,9 +22,10 @@ from edgekit.networks.graph import Graph
 from edgekit.pipeline.post_training import Algorithms, Candidate, Folders
 from edgekit.pipeline.selection import choosing_half
 from edgekit.pipeline.stage import UNHASHED, FolderOf, Outcome
-from edgekit.pipeline.stages.evaluate import classify, run_file
+from edgekit.pipeline.stages.evaluate import classify
 from edgekit.pipeline.stages.quantize import Requantized
 from edgekit.runs import FLOAT, MODEL, SEARCH, read_preprocessing, read_splits, read_task
+from edgekit.runtimes.predict import predict_file
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
 from edgekit.tasks.task import Metric, Task
@@ -297,7 +298,7 @@ class _Evaluator:
         write_tflite(graph, self.file, io="uint8")
         advance = partial(self.progress, f"evaluate {name}")
         logits = self.classify(
-            run_file(self.file, self.photos, self.preprocessing, self.threads, advance)
+            predict_file(self.file, self.photos, self.preprocessing, self.threads, advance)
         )
         self.file.unlink()
         task, labels = self.task, self.labels

@@ -15,6 +15,7 @@ from places import SHARED
 from prerequisites import needs, skip_without
 
 from edgekit.bench.devices import compare
+from edgekit.bench.validation import find_material, measure_subject, open_subject, validate
 from edgekit.cli import run
 from edgekit.data.boxes.measured import boxes_to_measure, layout_to_measure
 from edgekit.errors import UsageError
@@ -153,3 +154,17 @@ def test_a_detector_of_another_tool_is_measured_by_the_numbers_of_its_classes(tm
     )
     assert found["agreement"] == 1
     assert 0 <= found["ap"] < 0.1
+
+
+@pytest.mark.parametrize("output", ["raw", "detections"])
+def test_a_detector_is_validated_by_its_ap(tmp_path, output):
+    model = write_detector_file(tmp_path / "m.tflite", output)
+    data, images = photos_with_boxes(tmp_path / "data", model)
+    photos, _ = boxes_to_measure(layout_to_measure(data, images), data, LABELS)
+    wanted = TASK.measure(answers(model), TASK.labels(photos, record()))["ap"]
+    subject = open_subject(model)
+    material = find_material(subject, data, photos=images)
+    found = validate(subject, material, 1, lambda done, total: None)
+    row = measure_subject(subject, material, found, found)
+    assert row["ap"] == pytest.approx(wanted, abs=1e-9)
+    assert (row["drop_pp"], row["agreement"]) == (0, 1)

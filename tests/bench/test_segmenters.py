@@ -13,12 +13,14 @@ from PIL import Image
 from prerequisites import skip_without
 
 from edgekit.bench.devices import compare
+from edgekit.bench.validation import find_material, measure_subject, open_subject, validate
 from edgekit.cli import run
 from edgekit.errors import UsageError
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.masked import in_order_of
 from edgekit.targets.measure.photos import load_photos
+from edgekit.tasks.registry import find_task
 
 COUNT, CLASSES = 6, len(LABELS["unet"])
 
@@ -136,3 +138,22 @@ def test_agreement_is_that_of_pixels(kind):
     found = compare("none", outputs, truth, reference, task="segmentation")
     assert found["agreement"] == pytest.approx(31 / 32)
     assert (found["differing"], found["miou"]) == (1, 1.0)
+
+
+@pytest.mark.parametrize("output", ["logits", "classes"])
+def test_a_segmenter_is_validated_by_its_mean_iou(tmp_path, output):
+    model = write_map_file(tmp_path / "m.tflite", output=output)
+    data = photos_with_masks(tmp_path / "data", tuple(reversed(LABELS["unet"])))
+    subject = open_subject(model)
+    material = find_material(subject, data)
+    found = validate(subject, material, 1, lambda done, total: None)
+    row = measure_subject(subject, material, found, None)
+    assert row["miou"] == pytest.approx(reversed_iou(model, data), abs=1e-6)
+
+
+def reversed_iou(model: Path, data: Path) -> float:
+    """Of masks whose classes stand in the other order."""
+    photos = load_photos(model, data, None)
+    answers = LiteRT(model).run(photos.pixels)
+    task = find_task("segmentation")
+    return task.measure(task.keep(answers, photos.preprocessing), photos.truth)["miou"]

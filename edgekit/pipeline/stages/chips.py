@@ -14,8 +14,9 @@ from edgekit.data.image_set import PhotoSet
 from edgekit.data.images import Pixels
 from edgekit.errors import EdgekitError
 from edgekit.pipeline.stage import FolderOf, hashed_as
-from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_outputs, run_file
+from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_outputs
 from edgekit.runs import CHIP, LOGITS
+from edgekit.runtimes.predict import predict_file
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
 from edgekit.targets.executions import Execution
@@ -58,7 +59,7 @@ class EvaluateReference(OnPart):
         path = of(self.converted) / self.converted.file
         preprocessing = self.converted.original.preprocessing(of)
         advance = partial(progress, "evaluate")
-        outputs = run_file(path, self.photos(of), preprocessing, 1, advance, "reference")
+        outputs = predict_file(path, self.photos(of), preprocessing, 1, advance, "reference")
         return self.keep(folder, outputs, of)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from edgekit.pipeline.stages.quantize import QuantizedNetwork
 from edgekit.pipeline.stages.train import Train
 from edgekit.pipeline.stages.weights import Weights
 from edgekit.runs import LATENCY, LOGITS, read_preprocessing, read_splits, with_input_of
+from edgekit.runtimes.predict import predict_file
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
 from edgekit.tasks.registry import find_task
@@ -150,7 +150,7 @@ class EvaluateFile(OnFile):
         advance = partial(progress, "evaluate")
         preprocessing = original.preprocessing(of)
         path = of(self.converted) / self.converted.file
-        outputs = run_file(path, photos, preprocessing, self.threads, advance, self.kernels)
+        outputs = predict_file(path, photos, preprocessing, self.threads, advance, self.kernels)
         if original.head == "none":
             outputs = classify(outputs, of(original.trained), task)
         return keep_outputs(folder, outputs, photos, preprocessing)
@@ -160,36 +160,6 @@ def spread_photos(count: int) -> list[int]:
     """The validation photos that the slow built-in kernels run on: evenly spread."""
     step = max(1, count // SPREAD_PHOTOS)
     return list(range(0, count, step))[:SPREAD_PHOTOS]
-
-
-def run_file(
-    path: Path,
-    photos: PhotoSet,
-    preprocessing: Preprocessing,
-    threads: int,
-    advance: Callable[[int, int], None],
-    kernels: str = "xnnpack",
-) -> NDArray[Any]:
-    """What a task keeps of a file's answers, [n, ...]; ``advance`` is told of the photos done.
-
-    Fed by the file's own metadata, as on the device: a wrong record would show here.
-    """
-    from edgekit.data.batches import eval_batches
-    from edgekit.runtimes.base import Classifier
-    from edgekit.runtimes.litert import LiteRT
-    from edgekit.runtimes.open import open_classifier
-
-    runtime: Classifier
-    if kernels == "xnnpack":
-        runtime = open_classifier(path, threads=threads)
-    else:
-        runtime = LiteRT(path, threads=threads, kernels=kernels)
-    keep = find_task(preprocessing.task).keep
-    outputs: list[NDArray[Any]] = []
-    for pixels, _ in eval_batches(photos, preprocessing, 16):
-        outputs.append(keep(runtime.run(pixels), preprocessing))
-        advance(sum(map(len, outputs)), len(photos))
-    return np.concatenate(outputs)
 
 
 def classify(features: NDArray[Any], model: Path, task: Task) -> NDArray[Any]:
