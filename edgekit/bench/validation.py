@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,9 +31,6 @@ from edgekit.targets.measure.masked import in_order_of, masked_set
 from edgekit.targets.measure.photos import UNNAMED, spread
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
-
-#: Of a difference that is taken for more than chance, in standard errors: 95 %, both sides.
-BEYOND_NOISE = 1.96
 
 Advance = Callable[[int, int], None]
 
@@ -78,28 +74,6 @@ class Material:
     labels: tuple[str, ...]
     source: str
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Of two files, the second beside the first, on the same photos.
-
-    Attributes:
-        drop_pp: points of the metric that the second has less.
-        standard_error_pp: of that, from photo to photo.
-        p_value: of as large a difference by chance, were both as good; two-sided.
-        agreement: share of equal answers.
-    """
-
-    drop_pp: float
-    standard_error_pp: float
-    p_value: float
-    agreement: float | None
-
-    @property
-    def is_beyond_noise(self) -> bool:
-        """Whether the difference is more than photos by chance would make."""
-        return abs(self.drop_pp) > BEYOND_NOISE * self.standard_error_pp
 
 
 def open_subject(path: StrPath) -> Subject:
@@ -201,17 +175,6 @@ def measure_subject(
         reference: what another file answered; None without one.
     """
     return subject.task.measure(outputs, material.truth, reference)
-
-
-def compare(figures: dict[str, Any]) -> Comparison:
-    """What figures beside a reference say of the two.
-
-    Args:
-        figures: of `measure_subject` with a reference.
-    """
-    drop, error = float(figures["drop_pp"]), float(figures["drop_se_pp"] or 0.0)
-    z = abs(drop) / error if error else (math.inf if drop else 0.0)
-    return Comparison(drop, error, math.erfc(z / math.sqrt(2)), figures["agreement"])
 
 
 def _of_classes(

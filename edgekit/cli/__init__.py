@@ -30,6 +30,7 @@ from edgekit.cli import (
     pretrained,
     report,
     run_model,
+    runs,
     scale,
     search,
     sensitivity,
@@ -82,6 +83,7 @@ app.command("train", cls=GroupedCommand)(train.command)
 app.command("val")(val.command)
 weights.app.command("list")(pretrained.list_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
+app.add_typer(runs.app, name="runs")
 app.add_typer(toolchain.app, name="toolchain")
 app.add_typer(weights.app, name="weights")
 

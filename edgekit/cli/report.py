@@ -25,6 +25,9 @@ def command(
         list[str],
         typer.Argument(help="Compiler logs or captured output, or runs' folders; - for stdin."),
     ],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print runs as Markdown, for a job's summary.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Show what {title}'s compiler wrote, or again the table of a run.
@@ -37,11 +40,15 @@ def command(
     found = [_read(file) for file in files]
     models = [model for entry in found for model in entry.get("models", [])]
     code = max(map(_exit_code, models), default=0)
+    if markdown:
+        _as_markdown(found)
+        return code
     if json:
         from json import dumps
 
         for entry in found:
             entry.pop("reader", None)
+            entry.pop("document", None)
         print(dumps({"schema_version": 1, "files": found}, indent=2, ensure_ascii=False))
         return code
     console = Console()
@@ -56,6 +63,19 @@ def command(
 
 
 command.__doc__ = (command.__doc__ or "").format(title=registry.find(registry.DEFAULT).title)
+
+
+def _as_markdown(found: list[dict[str, Any]]) -> None:
+    from edgekit.report.markdown import markdown
+
+    for entry in found:
+        if "document" not in entry:
+            raise UsageError(f"{entry['path']} is no run", hint="leave --markdown out")
+    for entry in found:
+        try:
+            print(markdown(entry["document"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{entry['path']} is damaged", cause=repr(error)) from error
 
 
 def _exit_code(model: dict[str, Any]) -> int:
@@ -124,7 +144,11 @@ def _rows(text: str, path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no report of a run", cause=str(error), hint=_HINT) from error
     more = {"task": task, "chips": document.get("chips")}
-    return {"rows": rows, **{name: value for name, value in more.items() if value}}
+    return {
+        "rows": rows,
+        "document": document,
+        **{name: value for name, value in more.items() if value},
+    }
 
 
 def _table(entry: dict[str, Any], console: Any) -> None:

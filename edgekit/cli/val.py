@@ -11,7 +11,8 @@ from edgekit.cli.options import Json
 from edgekit.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.bench.validation import Comparison, Material, Subject
+    from edgekit.bench.validation import Material, Subject
+    from edgekit.report.comparison import Paired
     from edgekit.tasks.task import Metric
 
 
@@ -19,7 +20,9 @@ def command(
     file: Annotated[
         Path, typer.Argument(help="A .tflite, .onnx or .xml file, or the folder of a run.")
     ],
-    data: Annotated[str, typer.Option(help="Photos with labels: of a data set, its validation part.")],
+    data: Annotated[
+        str, typer.Option(help="Photos with labels: of a data set, its validation part.")
+    ],
     against: Annotated[
         Path | None,
         typer.Option(help="Another such file, or a run: is FILE worse?", show_default=False),
@@ -47,6 +50,7 @@ def command(
     apart, and the interval of the difference is theirs. Both are fed as they say themselves.
     """
     from edgekit.bench import validation as work
+    from edgekit.report.comparison import Paired
     from edgekit.system.console import Console
 
     if max_drop is not None and against is None:
@@ -76,7 +80,7 @@ def command(
     found = None
     if against is not None:
         rows.append(work.measure_subject(subjects[1], material, outputs[1], outputs[0]))
-        found = work.compare(rows[1])
+        found = Paired.of(rows[1])
     metric = subjects[0].task.metric
     if json:
         from json import dumps
@@ -98,7 +102,7 @@ def _document(
     subjects: list[Subject],
     rows: list[dict[str, Any]],
     material: Material,
-    found: Comparison | None,
+    found: Paired | None,
 ) -> dict[str, Any]:
     files = [
         {"path": str(subject.path), "scheme": subject.about.scheme, **_plain(row)}
@@ -111,9 +115,7 @@ def _document(
         "n": len(material.photos),
         "file": files[-1],
         "against": files[0] if found else None,
-        "comparison": None
-        if found is None
-        else {**vars(found), "beyond_noise": found.is_beyond_noise},
+        "comparison": None if found is None else found.to_dict(),
     }
 
 
@@ -128,7 +130,7 @@ def _lines(
     subjects: list[Subject],
     rows: list[dict[str, Any]],
     material: Material,
-    found: Comparison | None,
+    found: Paired | None,
     metric: Metric,
 ) -> list[str]:
     """A row for each file, and a sentence on the difference."""
@@ -144,16 +146,5 @@ def _lines(
         )
     if found is None:
         return lines
-    return [*lines, verdict(subjects[1].path.name, found, metric, len(material.photos))]
-
-
-def verdict(name: str, found: Comparison, metric: Metric, n: int) -> str:
-    """Whether a file is worse than the one before it, in a sentence."""
-    how = "more" if found.drop_pp < 0 else "less"
-    half = 1.96 * found.standard_error_pp
-    agrees = "" if found.agreement is None else f", and agrees on {100 * found.agreement:.2f} %"
-    sure = "beyond" if found.is_beyond_noise else "within"
-    return (
-        f"{name} has {abs(found.drop_pp):.2f} ± {half:.2f} points of {metric.name} {how}{agrees}: "
-        f"{sure} the noise of {n:,} photos (p = {found.p_value:.2g})"
-    )
+    name = subjects[1].path.name
+    return [*lines, found.sentence(name, metric.name, len(material.photos))]

@@ -83,22 +83,21 @@ def result_table(
 ) -> Table:
     """Lays the rows out with as many columns as the console is wide.
 
-    Of a single row, what compares it with others and what was not measured is left out.
-
     Args:
         task: gives the columns between names and costs.
         rows: one per stage.
         console: where the table will be printed.
         clean: makes a cell fit for the console's encoding.
     """
+    return _fitted(known_columns(task, rows), rows, console, clean)
+
+
+def known_columns(task: Task, rows: Sequence[Row]) -> list[Column]:
+    """The columns of rows; of a single one without what compares it and what was not measured."""
     columns = [c for c in (*NAMES, *task.page.columns, *COSTS) if c.is_known(rows)]
-    if len(rows) == 1:
-        columns = [
-            column
-            for column in columns
-            if not column.compares and column.cell(rows[0]) != fmt.NOTHING
-        ]
-    return _fitted(columns, rows, console, clean)
+    if len(rows) > 1:
+        return columns
+    return [c for c in columns if not c.compares and c.cell(rows[0]) != fmt.NOTHING]
 
 
 def _fitted(

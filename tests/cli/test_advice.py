@@ -47,6 +47,7 @@ OWNERS_OF_ONE = {
     ("edgekit.targets.registry", "--target-option"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli", "--quiet"): ("build", "train"),
+    ("edgekit.cli.runs", "--yes"): ("runs prune",),
     ("edgekit.cli.grouped", "--help-all"): ("build", "train"),
     ("edgekit.cli.weights", "--overwrite"): ("weights import",),
 }
