@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import blocks
 from PIL import Image
 from places import ROOT
 
@@ -20,6 +21,13 @@ JOB = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text("utf-8"))[".edgekit"]
 BIN = Path(sys.executable).parent
 SMALL = "--width 0.1 --depth 0.1 --resolution 32 --epochs 1 --weights none --batch-size 8"
 SMALL += " --threads 1 --calibration-count 16 --quiet"
+
+
+def test_the_page_names_what_there_is():
+    action, job = (yaml.safe_load(block.text) for block in blocks(ROOT / "docs/ci.md", "yaml"))
+    assert action[0]["with"].keys() <= ACTION["inputs"].keys()
+    assert job["model"]["extends"] == ".edgekit"
+    assert job["model"]["variables"].keys() <= JOB["variables"].keys()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from docs_stand_ins import draw_photos, publish
 from examples import PAGES, blocks
 from narrow import make_narrow
 
-LANGUAGES = {"console", "python", "sh", "text", "toml"}
+LANGUAGES = {"console", "python", "sh", "text", "toml", "yaml"}
 #: Its blocks are the files of a package; test_plugin.py runs it.
 PACKAGE = "plugin.md"
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != PACKAGE]
