@@ -9,9 +9,19 @@ The names below are imported when they are first used, so that ``import edgekit`
 from __future__ import annotations
 
 from importlib import import_module
+from os import path as _path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.version import __version__ as __version__
+
+if _path.isfile(
+    _path.join(_path.dirname(__file__), "converters")
+):  # a folder, but for a checkout without links
+    raise ImportError(
+        "the folders of this checkout are not linked: git wrote their links as text files. Allow "
+        "links (on Windows in the settings for developers), then `git config core.symlinks true` "
+        "and `git checkout -- edgekit`; or install the wheel, which needs none"
+    )
 
 if TYPE_CHECKING:  # what is here is public; `_HOMES` says the same to Python itself
     from edgekit import export as export

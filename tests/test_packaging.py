@@ -1,5 +1,6 @@
 """What a user installs: one package, nothing generic beside it."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -7,6 +8,7 @@ import zipfile
 import pytest
 from places import ROOT
 from prerequisites import NEEDS
+from tiny_tflite import TinyModel
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,32 @@ def wheel(tmp_path_factory):
     )
     (built,) = out.glob("*.whl")
     return zipfile.ZipFile(built)
+
+
+PYTHONS = [f"python3.{minor}" for minor in range(10, 15)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_wheel_works_in_an_environment_of_its_own(wheel, python, tmp_path):
+    if shutil.which(python) is None:
+        pytest.skip(f"no {python} here")
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    bin_ = tmp_path / "venv/bin"
+    install = [bin_ / "python", "-m", "pip", "install", "--quiet", wheel.filename]
+    subprocess.run([*install, "-c", ROOT / "constraints.txt"], check=True)
+    (tmp_path / "empty").mkdir()
+    model = tmp_path / "empty/m.tflite"
+    model.write_bytes(TinyModel().pack())
+    for words in (["build", "--help"], ["inspect", model], ["check", model, "--target", "edgetpu"]):
+        ran = subprocess.run(
+            [bin_ / "edgekit", *words],
+            cwd=tmp_path / "empty",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_a_wheel_installs_nothing_but_edgekit(wheel):
