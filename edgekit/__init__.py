@@ -14,15 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.version import __version__ as __version__
 
-if _path.isfile(
-    _path.join(_path.dirname(__file__), "converters")
-):  # a folder, but for a checkout without links
-    raise ImportError(
-        "the folders of this checkout are not linked: git wrote their links as text files. Allow "
-        "links (on Windows in the settings for developers), then `git config core.symlinks true` "
-        "and `git checkout -- edgekit`; or install the wheel, which needs none"
-    )
-
 if TYPE_CHECKING:  # what is here is public; `_HOMES` says the same to Python itself
     from edgekit import export as export
     from edgekit.converters.findings import Finding as Finding
@@ -93,6 +84,16 @@ _HOMES = {
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
+
+# A folder, but for a checkout without links.
+if _path.isfile(_path.join(_path.dirname(__file__), "converters")):
+    _path.join(_path.dirname(__file__), "converters")
+):  # a folder, but for a checkout without links
+    raise ImportError(
+        "the folders of this checkout are not linked: git wrote their links as text files. Allow "
+        "links (on Windows in the settings for developers), then `git config core.symlinks true` "
+        "and `git checkout -- edgekit`; or install the wheel, which needs none"
+    )
 
 
 def __getattr__(name: str) -> Any:
