@@ -87,8 +87,6 @@ __all__ = sorted([*_HOMES, "__version__"])
 
 # A folder, but for a checkout without links.
 if _path.isfile(_path.join(_path.dirname(__file__), "converters")):
-    _path.join(_path.dirname(__file__), "converters")
-):  # a folder, but for a checkout without links
     raise ImportError(
         "the folders of this checkout are not linked: git wrote their links as text files. Allow "
         "links (on Windows in the settings for developers), then `git config core.symlinks true` "
