@@ -8,8 +8,8 @@ The names below are imported when they are first used, so that ``import edgekit`
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from os import path as _path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.version import __version__ as __version__
@@ -86,7 +86,7 @@ _HOMES = {
 __all__ = sorted([*_HOMES, "__version__"])
 
 # A folder, but for a checkout without links.
-if _path.isfile(_path.join(_path.dirname(__file__), "converters")):
+if os.path.isfile(os.path.join(os.path.dirname(__file__), "converters")):
     raise ImportError(
         "the folders of this checkout are not linked: git wrote their links as text files. Allow "
         "links (on Windows in the settings for developers), then `git config core.symlinks true` "
