@@ -20,6 +20,15 @@ _DEVICE = "local:, ssh://[user@]host[:port], adb://SERIAL, or adb: for the only 
 def command(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a .tflite file.", metavar="RUN")],
     device: Annotated[str | None, typer.Option(help=_DEVICE, metavar="URL")] = None,
+    devices: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of URLs, one a line: all of them, a few first.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    first: Annotated[int, typer.Option(help="So many of --devices before the others.", min=1)] = 2,
     to: Annotated[
         str | None,
         typer.Option(help="[edgekit-MODEL in the login folder; Android: RUN/android]"),
@@ -47,8 +56,12 @@ def command(
     ] = None,
     json: Json = False,
     projects: dict[str, Path] | None = None,
-) -> None:
-    """Put a model and a program that runs it on a device, or into sources for an app or a chip."""
+) -> int:
+    """Put a model and a program that runs it on a device, or into sources for an app or a chip.
+
+    With --devices it goes to a list of them: to the first few one after the other, and to the
+    others only where these answer as this host does. The same command goes on with the rest.
+    """
     import sys
 
     from edgekit.data.normalization import parse_normalization
@@ -57,6 +70,10 @@ def command(
     from edgekit.targets.deploy.phone import on_phone
 
     normalization = parse_normalization(mean, std)
+    if devices is not None:
+        others = {"--device": device, "--android": android or None, **(projects or {})}
+        options = {"to": to, "file": file, "python": python, "normalization": normalization}
+        return _roll_out(run, devices, first, others, options, as_json=json)
     where = device or ("sources" if projects else "an Android bundle")
     with Console().stage(1, 1, f"deploy to {where}"):
         if projects:
@@ -88,6 +105,51 @@ def command(
         print(dumps(done.to_dict(), indent=2))
     else:
         print(safe("\n".join(_lines(done)), sys.stdout))
+    return 0
+
+
+def _roll_out(
+    run: Path,
+    listed: Path,
+    first: int,
+    others: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Deploys to a list of devices; returns the exit code of the worst outcome."""
+    import sys
+    from functools import partial
+
+    from edgekit.errors import UsageError
+    from edgekit.system.console import Console, safe
+    from edgekit.system.hashing import file_hash
+    from edgekit.targets.deploy import fleet
+    from edgekit.targets.deploy.deploy import deploy
+    from edgekit.targets.deploy.model import find_source
+
+    if given := [name for name, value in others.items() if value is not None]:
+        raise UsageError(f"--devices and {given[0]} exclude each other")
+    urls, console = fleet.read_devices(listed), Console()
+    model = file_hash(find_source(run, options["file"]).path)
+    journal = fleet.Journal.open(listed.with_name(f"{listed.name}.deployed.json"), model)
+    with console.stage(1, 1, f"deploy to {len(urls)} devices") as stage:
+
+        def tell(outcome: fleet.Outcome) -> None:
+            console.note(safe(f"{outcome.url}: {outcome.state}", sys.stderr))
+
+        found = fleet.roll_out(urls, partial(deploy, run, **options), journal, tell, first)
+        have = sum(one.state in (fleet.DONE, fleet.EARLIER) for one in found)
+        stage.detail = f"{have} of {len(urls)} have it"
+    if as_json:
+        print(fleet.document(found))
+    else:
+        width = max(map(len, urls))
+        rows = [f"{one.url:<{width}}  {one.state:<15}  {one.detail}".rstrip() for one in found]
+        print(safe("\n".join(rows), sys.stdout))
+    if any(one.state == fleet.WAITING for one in found):
+        console.warn("one of the first devices failed: the others were left alone")
+    return max(one.exit_code for one in found)
 
 
 def _project(

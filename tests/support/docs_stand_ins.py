@@ -69,5 +69,6 @@ def build_runs(folder: Path) -> None:
     }.items():
         shutil.copy(out / source, folder / name)
     (folder / "MODEL_edgetpu.tflite").write_bytes(compiled_model())
+    (folder / "devices.txt").write_text("local:  # this machine\n")
     (folder / "FLOAT.tflite").write_bytes(float_io().pack())
     build_graph(SPECS["v2-b0"], seed=3).save(folder / "FILE")
