@@ -21,6 +21,7 @@ from edgekit.cli import (
     deploy,
     devices,
     doctor,
+    drift,
     init,
     inspect,
     latency_table,
@@ -69,6 +70,7 @@ app.command("compile")(compile.command)
 app.command("deploy")(deploy.command)
 app.command("devices")(devices.command)
 app.command("doctor")(doctor.command)
+app.command("drift")(drift.command)
 app.command("init")(init.command)
 app.command("inspect")(inspect.inspect)
 app.command("latency-table")(latency_table.command)

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from edgekit.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from edgekit.data.preprocessing import Preprocessing
     from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
+    from edgekit.tasks.drift import Drift
     from edgekit.tasks.learning import Learning
 
 Record = Mapping[str, Any]
@@ -337,6 +340,22 @@ class Task(ABC):
 
         None where outputs have no probabilities, as those of a file that ends with answers.
         """
+
+    def find_drift(self, before: NDArray[Any], now: NDArray[Any], labels: Sequence[str]) -> Drift:
+        """Compares outputs for validation images with those of a deployed network.
+
+        Args:
+            before: of n images.
+            now: of m others, of which no label is known.
+            labels: names of the classes.
+
+        Raises:
+            UsageError: the task cannot say, or there are too few.
+        """
+        raise UsageError(
+            f"nothing tells how answers of {self.name} have changed",
+            cause="only a classifier's program keeps a log",
+        )
 
     def end_with(self, graph: Graph, output: str) -> Graph:
         """A network, float or quantized, as files have it that end with one of `outputs`."""

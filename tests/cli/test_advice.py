@@ -19,6 +19,9 @@ OF_OTHERS = {
         "--camera",
     ),  # the program on the device, as are these
     ("edgekit.tasks.classification.device_program", "--top"),
+    ("edgekit.tasks.classification.device_program", "--log"),
+    ("edgekit.cli.drift", "--log"),
+    ("edgekit.report.answer_log", "--log"),
     ("edgekit.tasks.classification.device_program", "--delegate"),
     ("edgekit.tasks.classification.device_program", "--threads"),
     *(("edgekit.targets.deploy.programs", name) for name in ("--top", "--map", "--no-drawing")),

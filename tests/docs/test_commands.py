@@ -25,7 +25,7 @@ IDS = [f"{where} {line[:60]}" for line, where in LINES]
 #: What a line needs that is not at hand, such as a maker's tool: it is parsed, and not run.
 NOT_HERE = re.compile(
     r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
-    r"|^edgekit choose|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
+    r"|^edgekit (choose|drift)|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
 )
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
@@ -115,8 +115,8 @@ def test_a_command_that_takes_long_runs(line, place):
     execute(line)
 
 
-#: Options of benchmarks/latency.py and benchmarks/quantization.py, within sentences.
-OF_OTHERS = {"--run"}
+#: Options of benchmarks and of programs on devices, within sentences.
+OF_OTHERS = {"--run", "--log", "--log-mb"}
 EVERY = {name for command in commands() for name in options(command)}
 
 

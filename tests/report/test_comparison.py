@@ -124,6 +124,27 @@ def test_what_is_no_run_is_said(runs, tmp_path, capsys):
     assert "there is no folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("shift", "code"), [(0.0, 0), (4.0, 5)])
+def test_a_log_is_compared_with_the_runs_own_answers(runs, tmp_path, capsys, shift, code):
+    (answers,) = (runs / "b/stages").glob("evaluate-w8a8-tflite-*/logits.npy")
+    header = {"log": 1, "model": "m", "kind": "logits", "labels": ["dark", "light"]}
+    lines = [json.dumps(header)]
+    for row in np.load(answers):
+        scores = (row + [shift, 0]).tolist()
+        lines.append(json.dumps({"time": "2026-11-30T00:00:00+00:00", "scores": scores, "ms": 2}))
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(lines))
+    assert run(["drift", str(log), "--run", str(runs / "b"), "--gate"]) == code
+    shown = capsys.readouterr()
+    assert ("has changed" if code else "has not changed") in shown.out
+    assert ("class shares" in shown.err) is bool(code)
+    assert run(["drift", str(log), "--run", str(runs / "b"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 40
+    log.write_text(lines[0].replace("light", "bright") + "\n" + lines[1])
+    assert run(["drift", str(log), "--run", str(runs / "b")]) == 2
+    assert "the log is not of" in capsys.readouterr().err
+
+
 def test_a_report_is_markdown_for_a_summary(runs, tmp_path, capsys):
     assert run(["report", str(runs / "b"), "--markdown"]) == 0
     shown = capsys.readouterr().out

@@ -2,7 +2,10 @@
 
     python3 classify.py PHOTO...
     python3 classify.py --camera
+    python3 classify.py --camera --log answers.jsonl
 
+With ``--log`` what the model answers and how long it took is kept on this device and nowhere else,
+without the photos; `edgekit drift` compares it with what the model answered before it was deployed.
 It needs Python 3.9, numpy and a TFLite runtime (ai-edge-litert, tflite-runtime or tensorflow).
 Photos are read by Pillow, which gives the pixels that the model was tested with, else by OpenCV,
 whose pixels differ a little. Without either, only a .ppm (P6) of the model's own size can be read:
@@ -12,11 +15,14 @@ such a file is taken as it is.
 from __future__ import annotations
 
 import argparse
+import datetime
+import hashlib
 import importlib
 import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,13 +77,18 @@ class Model:
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.output).reshape(-1)
 
-    def best(self, outputs: Any, top: int) -> list[dict[str, Any]]:
-        """The classes of the highest outputs, the highest first."""
+    def scores(self, outputs: Any) -> Any:
+        """Returns the outputs in reals."""
         output = self.record["output"]
         scores = outputs.astype(np.float64)
         if output["scale"] is not None:
             scores = (scores - output["zero_point"]) * output["scale"]
-        if output["kind"] != "probability":
+        return scores
+
+    def best(self, outputs: Any, top: int) -> list[dict[str, Any]]:
+        """The classes of the highest outputs, the highest first."""
+        scores = self.scores(outputs)
+        if self.record["output"]["kind"] != "probability":
             scores = np.exp(scores - scores.max())
             scores /= scores.sum()
         return [
@@ -89,6 +100,34 @@ class Model:
             }
             for index in np.argsort(-outputs.astype(np.float64), kind="stable")[:top]
         ]
+
+
+class Log:
+    """Answers as lines of JSON in a file; when it is full, it is kept as .1 and begun anew."""
+
+    def __init__(self, path: str, largest: int, model: Model) -> None:
+        self.path, self.largest, self.model = path, largest, model
+        with open(os.path.join(HERE, model.record["file"]), "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        kind = model.record["output"]["kind"]
+        self.header = {"log": 1, "model": digest, "kind": kind, "labels": model.record["labels"]}
+
+    def add(self, outputs: Any, seconds: float) -> None:
+        """Keeps an answer."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        scores = [round(float(score), 4) for score in self.model.scores(outputs)]
+        line = json.dumps({"time": now, "scores": scores, "ms": round(1e3 * seconds, 3)})
+        try:
+            size = os.path.getsize(self.path) if os.path.exists(self.path) else 0
+            if size and size + len(line) > self.largest:
+                os.replace(self.path, self.path + ".1")
+                size = 0
+            with open(self.path, "a", encoding="utf-8") as file:
+                if not size:
+                    file.write(json.dumps(self.header) + "\n")
+                file.write(line + "\n")
+        except OSError as error:
+            raise ClassifyError(f"{self.path} cannot be written: {error.strerror}") from error
 
 
 def feeding_table(record: dict[str, Any]) -> Any:
@@ -273,19 +312,29 @@ def main() -> None:
         "--delegate", metavar="LIBRARY", help="the library of an accelerator; or none"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each photo")
+    parser.add_argument("--log", metavar="FILE", help="keep answers and times here; off by default")
+    parser.add_argument("--log-mb", type=float, default=5.0, help="size at which it begins anew")
     asked = parser.parse_args()
     if bool(asked.photos) == (asked.camera is not None):
         parser.error("give photos, or --camera")
     if min(asked.top, asked.threads) < 1:
         parser.error("--top and --threads must be 1 or more")
+    if not asked.log_mb > 0:
+        parser.error("--log-mb must be above 0")
     model = Model(asked.threads, asked.delegate)
+    log = Log(asked.log, int(asked.log_mb * 1e6), model) if asked.log else None
     if asked.camera is None:
         pictures = ((path, read_photo(path, model)) for path in asked.photos)
     else:
         name = f"camera {asked.camera}"
         pictures = ((name, prepare(frame, model)) for frame in camera_frames(asked.camera))
     for name, pixels in pictures:
-        show(name, model.best(model.run(pixels), asked.top), model, asked.json)
+        began = time.perf_counter()
+        outputs = model.run(pixels)
+        took = time.perf_counter() - began
+        show(name, model.best(outputs, asked.top), model, asked.json)
+        if log:
+            log.add(outputs, took)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgekit.data.preprocessing import Preprocessing
     from edgekit.data.splits import Splits, Wanted
     from edgekit.networks.graph import Graph
+    from edgekit.tasks.drift import Drift
 
 LOGITS = Output("logit", "A logit per class.")
 EMBEDDING = Output("embedding", "The photo as a vector, for a classifier of one's own.")
@@ -124,6 +125,12 @@ class Classification(Task):
 
     def divergences(self, reference: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.float64]:
         return metrics.kl_by_photo(reference, outputs)
+
+    def find_drift(self, before: NDArray[Any], now: NDArray[Any], labels: Sequence[str]) -> Drift:
+        """See `Task.find_drift`: of confidence, energy and the share of each class."""
+        from edgekit.tasks.classification.drift import find_drift
+
+        return find_drift(before, now, labels)
 
     def describe(self, graph: Graph, labels: Sequence[str]) -> Description:
         if self.head.is_on(graph):

@@ -25,6 +25,8 @@ from tiny_tflite import CLASSES, SIZE, TinyModel, float_io
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import DeviceError, EdgekitError, MissingToolError, UsageError
+from edgekit.report.answer_log import read_log
+from edgekit.system.hashing import file_hash
 from edgekit.targets.classify import classify
 from edgekit.targets.deploy import deploy as deploying
 from edgekit.targets.deploy.deploy import deploy
@@ -119,6 +121,35 @@ def test_the_program_answers_as_edgekit_does(tmp_path, tiny):
     assert [place["label"] for place in answer["top"]] == [place["label"] for place in expected]
     assert sum(place["probability"] for place in answer["top"]) == pytest.approx(1)
     assert not list(tmp_path.glob("there.*"))
+
+
+def test_the_program_keeps_a_log_where_it_is_asked_to(tmp_path):
+    local(write_model(tmp_path / "tiny.tflite"), tmp_path / "there")
+    rng = np.random.default_rng(2)
+    photos = [tmp_path / f"{k}.png" for k in range(40)]
+    for photo in photos:
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)).save(photo)
+    log = tmp_path / "answers.jsonl"
+    shown = ask(tmp_path / "there", "--json", *map(str, photos))
+    assert not log.exists()  # off by default
+    ran = ask(tmp_path / "there", "--log", str(log), "--json", *map(str, photos))
+    assert ran.stdout == shown.stdout
+    found = read_log(log)
+    assert found.labels == LABELS
+    assert found.model == file_hash(tmp_path / "tiny.tflite")
+    answers = [json.loads(line)["index"] for line in ran.stdout.splitlines()]
+    assert found.scores.argmax(axis=1).tolist() == answers
+    assert found.latency["median"] > 0
+    # It is begun anew where it is full, and one older part stays.
+    small = tmp_path / "small.jsonl"
+    ask(tmp_path / "there", "--log", str(small), "--log-mb", "0.002", *map(str, photos))
+    sizes = [path.stat().st_size for path in sorted(tmp_path.glob("small.jsonl*"))]
+    assert len(sizes) == 2
+    assert max(sizes) <= 2000 + 400  # and the first line
+    assert 5 < len(read_log(small).scores) < 40
+    full = ask(tmp_path / "there", "--log", str(tmp_path / "no/log"), str(photos[0]))
+    assert full.returncode == 1
+    assert "cannot be written" in full.stderr
 
 
 @needs_sshd
