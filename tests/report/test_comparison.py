@@ -130,14 +130,14 @@ def test_a_log_is_compared_with_the_runs_own_answers(runs, tmp_path, capsys, shi
     header = {"log": 1, "model": "m", "kind": "logits", "labels": ["dark", "light"]}
     lines = [json.dumps(header)]
     for row in np.load(answers):
-        scores = (row + [shift, 0]).tolist()
+        scores = (row + np.array([shift, 0])).tolist()
         lines.append(json.dumps({"time": "2026-11-30T00:00:00+00:00", "scores": scores, "ms": 2}))
     log = tmp_path / "log.jsonl"
     log.write_text("\n".join(lines))
     assert run(["drift", str(log), "--run", str(runs / "b"), "--gate"]) == code
     shown = capsys.readouterr()
     assert ("has changed" if code else "has not changed") in shown.out
-    assert ("class shares" in shown.err) is bool(code)
+    assert ("otherwise than before: confidence" in shown.err) is bool(code)
     assert run(["drift", str(log), "--run", str(runs / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 40
     log.write_text(lines[0].replace("light", "bright") + "\n" + lines[1])
