@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.efficientnet.backbone import SQUEEZE_RULES, STEMS
+from edgekit.networks.efficientnet.baselines import BASELINES
+from edgekit.networks.efficientnet.classifier import HEADS
 from edgekit.networks.efficientnet.scaling import RESOLUTIONS
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.efficientnet.stages import StageSpec
@@ -41,9 +44,12 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _KNOWN = tuple(field.name for field in fields(ModelSpec) if field.name != "decoder")
 #: By field: what tells a wrong value, in words, of those whose type does not.
 _WORDS = {
-    "activation": ("swish", "relu6", "relu"),
+    "activation": ("swish", "hard-swish", "relu6", "relu"),
     "padding": ("same", "symmetric", "native"),
     "interpolation": ("bicubic", "bilinear"),
+    "stem_layers": tuple(STEMS),
+    "head_layers": tuple(HEADS),
+    "squeeze_rule": tuple(SQUEEZE_RULES),
 }
 
 
@@ -100,7 +106,7 @@ def write_model(spec: ModelSpec, path: StrPath, *, base: str, comment: str = "")
         base: the variant that it sets out from; what is as there is left out.
         comment: lines at the beginning, for people.
     """
-    origin = SPECS[base]
+    origin = (SPECS | BASELINES)[base]
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines.append(f"{BASE} = {json.dumps(base)}")
     for name in _KNOWN:
@@ -158,6 +164,7 @@ def _check(spec: ModelSpec, where: str) -> None:
         "round_limit": 0 <= spec.round_limit <= 1,
         "stem": 1 <= spec.stem <= 4096,
         "head": 1 <= spec.head <= 65536,
+        "hidden": 1 <= spec.hidden <= 65536,
         "mean": len(spec.mean) == 3,
         "std": len(spec.std) == 3 and all(value > 0 for value in spec.std),
     }
