@@ -9,6 +9,7 @@ ResNet (He et al. 2015, arXiv 1512.03385, table 1) with torchvision's stride in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 
@@ -228,3 +229,14 @@ LIBRARY_NAMES: dict[str, Names] = {
     "resnet-18": Names("resnet18", torchvision="resnet18"),
     "resnet-50": Names("resnet50", torchvision="resnet50"),
 }
+
+
+def baseline_of(name: str) -> str:
+    """The baseline that a network is, or was scaled from; empty where there is none.
+
+    Args:
+        name: of the network, such as ``mobilenet-v2-w0.5``.
+    """
+    scaled = r"(-(w|d|a|b|g|phi)-?[\d.e-]+)*"
+    found = (one for one in BASELINES if re.fullmatch(re.escape(one) + scaled, name))
+    return next(found, "")
