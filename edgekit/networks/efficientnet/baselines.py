@@ -163,7 +163,6 @@ _RESNET_18 = ModelSpec(
     head_layers="none",
     survival=1.0,
     epsilon=1e-5,
-    padding="symmetric",
 )
 BASELINES: dict[str, ModelSpec] = {
     spec.name: spec

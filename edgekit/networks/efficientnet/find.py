@@ -28,7 +28,8 @@ def find_spec(name: str) -> ModelSpec:
     (`edgekit.networks.efficientnet.model_files`).
 
     Raises:
-        UsageError: no such variant; the hint names the nearest. Or the file cannot be used.
+        UsageError: no such variant; the hint names the nearest. Or the file cannot be used, or
+            there is no detector on this network.
     """
     if name.lower().endswith(ENDING):
         return read_model(name, find_spec)
@@ -55,6 +56,12 @@ def _find_detector(name: str) -> ModelSpec | None:
         if _plain(row.name.removeprefix("det-")) == rest and (rest != key or row.name == key):
             return _detector(row)
     backbone = _find_backbone(rest) if rest != key else None
+    if backbone is not None and backbone.name in BASELINES:
+        raise UsageError(
+            f"there is no detector on {backbone.name}",
+            cause="none is published whose sizes could be taken",
+            hint="det-b0 or another of the family; unet-NAME and deeplab-NAME take it",
+        )
     return _detector(detector_on(backbone.name)) if backbone else None
 
 

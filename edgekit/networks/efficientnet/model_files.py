@@ -177,6 +177,8 @@ def _check(spec: ModelSpec, where: str) -> None:
         except UsageError as error:
             message = f"{where}: stage {place} is no string of a stage: {error.message}"
             raise UsageError(message, cause=error.cause, hint=error.hint) from error
+        if place == 1 and stage.continues:
+            raise UsageError(f"{where}: stage 1 continues none", hint="leave out _cont")
         if place > 1 and stage.in_filters != made:
             raise UsageError(
                 f"{where}: stage {place} begins with {stage.in_filters} channels, and stage "

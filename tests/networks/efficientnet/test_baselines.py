@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgekit.cli import run
+from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.baselines import BASELINES, LIBRARY_NAMES
@@ -92,6 +93,14 @@ def test_they_are_found_by_the_names_of_libraries(name):
     for theirs in LIBRARY_NAMES[name]:
         # Keras' function of the minimalistic ones is that of the others.
         assert find_spec(theirs).name == name.removesuffix("-minimalistic" * theirs.startswith("M"))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_segmenter_may_be_on_one_and_a_detector_may_not(name):
+    spec = find_spec(f"unet-{name}")
+    assert build_graph(spec, classes=3, resolution=64, seed=None).output_shape == (64, 64, 3)
+    with pytest.raises(UsageError, match=f"no detector on {name}"):
+        find_spec(f"det-{name}")
 
 
 def test_blocks_of_several_widths_are_numbered_as_published():
