@@ -98,7 +98,6 @@ class _Rewriting:
     """A Graph that is written again, node by node, with others in between."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
         self.nodes: list[Node] = []
         self.shapes, self.weights = dict(graph.shapes), dict(graph.weights)
 
