@@ -31,6 +31,8 @@ ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "relu6": lambda x: np.clip(x, 0, 6),
     "swish": lambda x: x / (1 + np.exp(-x)),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "hard-swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "hard-sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
 }
 
 

@@ -19,7 +19,10 @@ from edgekit.networks.quantization import LIMITS, WEIGHT_MAX, reals
 from edgekit.networks.schemes import W8_DYNAMIC, scheme_of
 
 #: By the names in a Graph; a linear one is no step.
-ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "swish": "SiLU", "sigmoid": "Sigmoid"}
+ACTIVATIONS = {
+    **{"relu": "ReLU", "relu6": "ReLU6", "swish": "SiLU", "sigmoid": "Sigmoid"},
+    **{"hard-swish": "Hardswish", "hard-sigmoid": "Hardsigmoid"},
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class _Planner:
         kind = activation_of(node)
         if kind == "linear":
             return step
-        return self.add(f"{node.name}_{kind}", ACTIVATIONS[kind], [step])
+        return self.add(f"{node.name}_{kind.replace('-', '')}", ACTIVATIONS[kind], [step])
 
     def weigh(self, node: WeightedNode, source: str, layer: _Layer) -> str:
         """Adds a layer, with its kernel and its bias or batch normalization."""

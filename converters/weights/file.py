@@ -51,6 +51,15 @@ class WeightFile:
         fetch = self.fetch
         return replace(self, shapes=shapes, fetch=lambda name: fetch(prefix + name), prefix=prefix)
 
+    def reshaped(self, name: str, shape: Shape) -> WeightFile:
+        """The same file with one tensor in another shape of as many numbers."""
+        fetch = self.fetch
+        return replace(
+            self,
+            shapes={**self.shapes, name: shape},
+            fetch=lambda one: fetch(one).reshape(shape) if one == name else fetch(one),
+        )
+
     def read(self, name: str) -> Array:
         """Reads one tensor, float32.
 

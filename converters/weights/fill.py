@@ -17,6 +17,7 @@ from edgekit.converters.weights.sources import SOURCES
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.backbone import is_backbone
+from edgekit.networks.efficientnet.baselines import BASELINES
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, Node
@@ -154,7 +155,7 @@ def _fitting(found: Found) -> str | None:
     """Names the variants that the file would fit, for the hint."""
     fits = []
     decoder = found.plan.spec.decoder
-    for backbone in SPECS.values():
+    for backbone in (*SPECS.values(), *BASELINES.values()):
         spec = backbone.with_decoder(decoder) if decoder else backbone
         structure = build_graph(spec, classes=1, resolution=32, seed=None)
         try:

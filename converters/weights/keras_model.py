@@ -8,7 +8,7 @@ releases wrote and newer ones reject, such as the groups of a depthwise convolut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,12 @@ INITIALIZERS = {
     "DepthwiseConv2D": "depthwise_initializer",
     "Dense": "kernel_initializer",
 }
-ACTIVATIONS = {"linear", "swish", "silu", "sigmoid", "relu", "relu6", "softmax"}
+ACTIVATIONS = {"linear", "swish", "silu", "sigmoid", "relu", "relu6", "softmax", "hard_silu"}
+#: Operations with a constant, which Keras 3 lists among the layers under names that layers have.
+OPERATIONS: dict[str, Callable[[Any, float], Any]] = {
+    "Add": lambda x, value: x + value,
+    "Multiply": lambda x, value: x * value,
+}
 #: How Keras numbers layers of a class in files that lack their names.
 NUMBERED = {
     "Conv2D": "conv2d",
@@ -103,6 +108,21 @@ def input_side(config: Mapping[str, Any]) -> int | None:
     if side is not None and not 0 < side <= LARGEST_SIDE:
         raise CannotRunError(f"its input has {side} pixels")
     return side
+
+
+def first_layer(config: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of these layers that a model has, those of models inside it as well.
+
+    The last of them where it has none.
+    """
+    known = set(_all_names(config))
+    return next((name for name in names if name in known), names[-1])
+
+
+def _all_names(config: Mapping[str, Any]) -> Iterator[str]:
+    for layer in _layers(config):
+        item = _item(layer)
+        yield from _all_names(layer) if "layers" in item else (str(item.get("name")),)
 
 
 def run_config(
@@ -163,6 +183,8 @@ def _run_layer(run: _Run, layer: Mapping[str, Any], name: str, given: list[Any])
         values = (constant_of(layer, key, run.file) for key in NORMALIZATION_STATISTICS)
         mean, variance = (np.ravel(np.asarray(value, np.float32)) for value in values)
         return (given[0] - mean) / np.maximum(np.sqrt(variance), run.keras.config.epsilon())
+    if kind in OPERATIONS and len(given) == 1:
+        return OPERATIONS[kind](given[0], _constant_in(layer))
     if kind not in LAYERS:
         if is_neutral(kind):
             return given[0]
@@ -251,6 +273,19 @@ def _sources(layer: Mapping[str, Any]) -> list[str]:
     if len(calls) != 1:
         raise CannotRunError(f"its layer '{_item(layer)['name']}' is used {len(calls)} times")
     return list(_names_in(calls[0]))
+
+
+def _constant_in(layer: Mapping[str, Any]) -> float:
+    """The number that an operation takes beside a tensor.
+
+    Raises:
+        CannotRunError: there is none.
+    """
+    arguments = layer["inbound_nodes"][0]["args"]
+    numbers = [float(one) for one in arguments if isinstance(one, int | float)]
+    if len(numbers) != 1:
+        raise CannotRunError(f"its layer '{_item(layer)['name']}' has no constant")
+    return numbers[0]
 
 
 def _names_in(value: Any) -> Iterator[str]:

@@ -61,12 +61,12 @@ class Names:
     """A table of names: one kind of network, one way to name its weights.
 
     Attributes:
-        top: the layers outside of the blocks: ``stem``, ``head`` and ``logits``.
+        top: the layers outside of the blocks: ``stem``, ``head``, ``hidden`` and ``logits``.
         blocks: the layers of a block, by its kind: ``mbconv`` or ``fused``, and the same with
-            ``-e1`` for a block that does not widen its input.
-        prefix: of a block's layers; may hold ``{stage}`` (from 1), ``{stage0}``, ``{repeat}``
-            (from 0), ``{letter}`` (a, b, …) and ``{block}`` (from 0, through all stages). Names
-            of ``top`` may hold ``{after}``, the number after the last stage.
+            ``-e1`` for a block that does not widen its input; ``basic`` or ``bottleneck``.
+        prefix: of a block's layers; it and their names may hold what `_numbers` gives. Names of
+            ``top`` may hold ``{last}``, the number of the last stage, ``{after}``, the one after
+            it, and ``{behind}``, the number after the last block.
         suffixes: of their variables, by ours.
         separator: between a layer and its variable.
     """
@@ -102,8 +102,8 @@ class Place:
     """Where a layer of ours stands.
 
     Attributes:
-        role: ``stem``, ``head``, ``logits``, or of a block ``expand``, ``depthwise``,
-            ``se_reduce``, ``se_expand``, ``project``.
+        role: ``stem``, ``head``, ``hidden``, ``logits``, or of a block ``expand``, ``depthwise``,
+            ``se_reduce``, ``se_expand``, ``project``, ``conv1`` … ``conv3``, ``shortcut``.
         kind: of the block (see `Names.blocks`); empty outside of the blocks.
         numbers: what prefixes are made of.
     """
@@ -122,18 +122,42 @@ def places(graph: Graph) -> Iterator[tuple[WeightedNode, Place]]:
     blocks = list(stages)
     for node, match in parsed:
         if match is None:
-            yield node, Place(node.name, "", {"after": max(stages.values(), default=0) + 1})
+            last = max(stages.values(), default=0)
+            ends = {"last": last, "after": last + 1, "behind": len(blocks) + 1}
+            yield node, Place(node.name, "", ends)
             continue
         block, stage = match[1], int(match[2])
-        kind = "mbconv" if f"{block}_depthwise" in names else "fused"
-        numbers: dict[str, int | str] = {
-            "stage": stage,
-            "stage0": stage - 1,
-            "repeat": [name for name in blocks if stages[name] == stage].index(block),
-            "letter": match[3],
-            "block": blocks.index(block),
-        }
-        yield node, Place(match[4], kind if f"{block}_expand" in names else f"{kind}-e1", numbers)
+        roles = {name.removeprefix(f"{block}_") for name in names if name.startswith(f"{block}_")}
+        repeat = [name for name in blocks if stages[name] == stage].index(block)
+        numbers = _numbers(stage, repeat, blocks.index(block), roles)
+        yield node, Place(match[4], _kind(roles), numbers | {"letter": match[3]})
+
+
+#: Roles that only blocks of a kind have, the first that fits.
+KIND_SIGNS = {"depthwise": "mbconv", "conv3": "bottleneck", "conv1": "basic"}
+
+
+def _kind(roles: Collection[str]) -> str:
+    """The kind of a block that has layers of these roles."""
+    kind = next((kind for role, kind in KIND_SIGNS.items() if role in roles), "fused")
+    return kind if "expand" in roles or kind in ("bottleneck", "basic") else f"{kind}-e1"
+
+
+def _numbers(stage: int, repeat: int, block: int, roles: Collection[str]) -> dict[str, int | str]:
+    """What names of a block's layers are made of; the letter (a, b, …) is added.
+
+    Args:
+        stage: from 1; ``stage0`` from 0, ``stage6`` from 7.
+        repeat: the block's place in it, from 0; ``repeat1`` from 1.
+        block: its place in the network, from 0; ``block1`` from 1.
+        roles: of its layers; ``project`` is the place of the last of expansion, depthwise
+            convolution, squeeze-excite and projection, from 0.
+    """
+    return {
+        **{"stage": stage, "stage0": stage - 1, "stage6": stage + 6},
+        **{"repeat": repeat, "repeat1": repeat + 1, "block": block, "block1": block + 1},
+        "project": ("expand" in roles) + 1 + ("se_reduce" in roles),
+    }
 
 
 def their_shape(layout: Layout | None, node: Node, name: str, shape: Shape) -> Shape:

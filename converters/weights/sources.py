@@ -38,7 +38,7 @@ def bring_along(spec: ModelSpec, theirs: ModelSpec) -> ModelSpec:
 def _plan_ours(file: WeightFile, request: Request) -> Plan:
     names = _own_names(request.graph)
     backbone = (
-        r"(stem|block\d+[a-z]+_\w+|head|aspp\w+|decoder\w+"
+        r"(stem|block\d+[a-z]+_\w+|head|hidden|aspp\w+|decoder\w+"
         r"|bifpn\w+|p\d+_conv|(class|box)_p\w+)/.*"
     )
     try:

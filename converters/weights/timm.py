@@ -1,8 +1,9 @@
 """timm's names and layouts, for its own weights and for its ports of TensorFlow's.
 
-Source: timm, ``efficientnet.py`` and ``_efficientnet_blocks.py``. Both kinds have the same tensor
-names, and the numbers cannot tell them apart: the ports (``tf_efficientnet_*``) pad like TensorFlow
-and normalise with epsilon 1e-3, timm's own (``efficientnet_*``) pad symmetrically with 1e-5.
+Source: timm, ``efficientnet.py``, ``mobilenetv3.py`` and ``_efficientnet_blocks.py``. Both kinds
+have the same tensor names, and the numbers cannot tell them apart: the ports
+(``tf_efficientnet_*``) pad like TensorFlow and normalise with epsilon 1e-3, timm's own
+(``efficientnet_*``) pad symmetrically with 1e-5. Its ResNets have torchvision's names.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from edgekit.converters.weights.naming import (
 )
 from edgekit.converters.weights.open import Advice
 from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.baselines import LIBRARY_NAMES, baseline_of
 from edgekit.networks.efficientnet.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
 _SE = {"se_reduce": ("se.conv_reduce", ""), "se_expand": ("se.conv_expand", "")}
@@ -48,11 +50,24 @@ NAMES = Names(
     },
     suffixes=TORCH_SUFFIXES,
 )
+#: MobileNetV3 has the last convolution of the map among the blocks.
+NAMES_V3 = replace(
+    NAMES,
+    top={
+        **NAMES.top,
+        "head": ("blocks.{last}.0.conv", "blocks.{last}.0.bn1"),
+        "hidden": ("conv_head", ""),
+    },
+)
 
 #: The layers before the classifier.
 BACKBONE = r"(conv_stem|bn1|blocks|conv_head|bn2)\..*"
 #: timm publishes its own weights for these; for the other variants, ports alone.
 OWN_WEIGHTS = {"b0", "b1", "b2", "b3", "b4", "b5", "es", "em", "el", "lite0"}
+#: Baselines whose photos timm scaled as the variant says, not as ImageNet's usually are.
+OWN_INPUT = ("mobilenet-v1",)
+#: How names of models begin.
+NAMED = r"(tf_efficientnet(v2)?|efficientnet|(tf_)?mobilenetv\d|(se)?mnasnet)"
 #: Training tags whose photos were scaled to [-1, 1], whatever the variant's default is.
 HALF_TAGS = r"(^|[._-])(ap(_in1k)?|ra4_e3600\w*)($|[._-])"
 HALF = (127.5, 127.5, 127.5)
@@ -61,8 +76,9 @@ OWN_EPSILON = 1e-5
 
 def _plan(file: WeightFile, request: Request, spec: ModelSpec) -> Plan:
     spec, notes, assumptions = _preprocessing(file, spec)
+    names = NAMES_V3 if spec.head_layers == "pooled" else NAMES
     return Plan(
-        NAMES.of(request.graph),
+        names.of(request.graph),
         spec,
         BACKBONE,
         matching(TORCH_COUNTERS, file.shapes),
@@ -73,7 +89,9 @@ def _plan(file: WeightFile, request: Request, spec: ModelSpec) -> Plan:
 
 def _plan_own(file: WeightFile, request: Request) -> Plan:
     spec = replace(request.spec, padding="symmetric", epsilon=OWN_EPSILON)
-    return _plan(file, request, replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD))
+    if baseline_of(spec.name) not in OWN_INPUT:
+        spec = replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return _plan(file, request, spec)
 
 
 def _plan_port(file: WeightFile, request: Request) -> Plan:
@@ -93,7 +111,10 @@ def tell(file: WeightFile, spec: ModelSpec, advice: Advice) -> tuple[Source, str
     """
     record = _recorded_name(file)
     name = record or _name_in_path(file.path)
-    if name is None and spec.name in OWN_WEIGHTS:
+    known = LIBRARY_NAMES.get(baseline_of(spec.name))
+    if name is None and known and not known.port:
+        return OWN, ""
+    if name is None and (known.timm if known else spec.name in OWN_WEIGHTS):
         note = (
             "the file does not say how the network pads: read as a port from TensorFlow (timm-tf); "
             f"if it is timm's own training, say {advice.source.format('timm')}"
@@ -112,7 +133,7 @@ def _recorded_name(file: WeightFile) -> str | None:
     """The name of the model in timm, from a ``config.json`` or the file's metadata."""
     for record in (_config(file.path), file.metadata):
         name = record.get("architecture")
-        if isinstance(name, str) and re.match(r"(tf_)?efficientnet", name):
+        if isinstance(name, str) and re.match(NAMED, name):
             return name
     return None
 
@@ -120,7 +141,7 @@ def _recorded_name(file: WeightFile) -> str | None:
 def _name_in_path(path: Path) -> str | None:
     """The same from the names of the file and its folders, as timm and hubs publish them."""
     for part in (path.name, *(folder.name for folder in path.absolute().parents[:3])):
-        match = re.search(r"(tf_efficientnet(v2)?_|efficientnet_)[a-z0-9]+", part.lower())
+        match = re.search(rf"{NAMED}_[a-z0-9]+", part.lower())
         if match:
             return match[0]
     return None

@@ -6,17 +6,24 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.keras_input import is_scaled, squared_variance, takes_pixels
-from edgekit.converters.weights.keras_model import CannotRunError, input_side, run_config
+from edgekit.converters.weights.keras_model import (
+    CannotRunError,
+    first_layer,
+    input_side,
+    run_config,
+)
 from edgekit.converters.weights.load import Loaded, most_bytes
 from edgekit.converters.weights.naming import TORCH_COUNTERS, named
 from edgekit.converters.weights.open import open_weights
 from edgekit.errors import GateError, UsageError
+from edgekit.networks.efficientnet.baselines import LIBRARY_NAMES
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array
@@ -29,8 +36,9 @@ TOLERANCE = 1e-4
 #: Random pixels at a size that every variant runs quickly at and still has a map of 4 x 4. A
 #: network with a decoder runs at its own size alone, on one.
 PHOTOS, SIDE = 4, 128
-#: Keras' layers that are compared: the classifier, and the last map.
-LOGITS, EMBEDDING = "predictions", "top_activation"
+#: Keras' layers that are compared, the first that a model has: the classifier, and the last map.
+LOGITS = ("conv_preds", "logits", "predictions")
+EMBEDDING = ("conv_pw_13_relu", "out_relu", "top_activation")
 
 
 class _CannotCompareError(Exception):
@@ -187,9 +195,12 @@ def _keras(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
             x = normalised(loaded.graph, pixels)
             inputs = pixels if is_scaled(config) else x
             if loaded.fresh_head:
-                answers = run_config(keras, file, config, inputs, EMBEDDING).mean((1, 2))
+                layer = first_layer(config, EMBEDDING)
+                answers = run_config(keras, file, config, inputs, layer).mean((1, 2))
             else:
-                answers = run_config(keras, file, config, inputs, LOGITS)
+                layer = first_layer(config, LOGITS)
+                answers = run_config(keras, file, config, inputs, layer)
+                answers = answers.reshape(len(answers), -1)  # of a convolution, maps of one pixel
         except CannotRunError as error:
             raise _CannotCompareError(f"{name} is not run: {error}") from error
     return f"keras {keras.__version__}, {name}", x, answers
@@ -197,11 +208,14 @@ def _keras(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
 
 def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dict[str, Any]]:
     """The model of keras.applications whose weights a file without a configuration may hold."""
-    name = f"EfficientNet{graph.name.upper().replace('-', '')}"
+    usual = f"EfficientNet{graph.name.upper().replace('-', '')}"
+    name = LIBRARY_NAMES[graph.name].keras if graph.name in LIBRARY_NAMES else usual
     build = getattr(keras.applications, name, None)
     if build is None or spec_of(graph) is None:
         raise _CannotCompareError(f"keras.applications has no {name}")
-    options = {} if takes_pixels(file) else {"include_preprocessing": False}
+    options = {"minimalistic": True} if graph.name.endswith("minimalistic") else {}
+    if not takes_pixels(file) and "include_preprocessing" in signature(build).parameters:
+        options["include_preprocessing"] = False
     model = build(weights=None, classes=graph.classes, input_shape=(SIDE, SIDE, 3), **options)
     config = json.loads(model.to_json())
     constants = squared_variance(file)
@@ -212,7 +226,7 @@ def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dic
 
 
 def _timm(file: WeightFile, loaded: Loaded, seed: int, prefix: str = "") -> Answer:
-    name = prefix + _timm_name(loaded.graph.name)
+    name = _timm_name(loaded.graph.name, prefix)
     library = _library("timm")
     try:
         # Without classes, timm's networks give the embedding.
@@ -226,14 +240,17 @@ def _timm(file: WeightFile, loaded: Loaded, seed: int, prefix: str = "") -> Answ
 def _torchvision(file: WeightFile, loaded: Loaded, seed: int) -> Answer:
     import torch
 
-    name = f"efficientnet_{loaded.graph.name.replace('-', '_')}"
+    known = LIBRARY_NAMES.get(loaded.graph.name)
+    name = known.torchvision if known else f"efficientnet_{loaded.graph.name.replace('-', '_')}"
     library = _library("torchvision")
     build = getattr(library.models, name, None)
     if build is None:
         raise _CannotCompareError(f"torchvision has no {name}")
     model = build(num_classes=loaded.graph.classes)
     if loaded.fresh_head:
-        model.classifier = torch.nn.Identity()
+        layers = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+        owner, _, last = layers[-1].rpartition(".")
+        setattr(model.get_submodule(owner), last, torch.nn.Identity())
     return f"torchvision {library.__version__}, {name}", *_run_torch(model, file, loaded, seed)
 
 
@@ -282,9 +299,12 @@ def _library(name: str, extra: str | None = None) -> Any:
     return import_optional(name, extra, "running the original of these weights")
 
 
-def _timm_name(model: str) -> str:
-    """``b0`` is ``efficientnet_b0``, ``v2-s`` is ``efficientnetv2_s``."""
-    return f"efficientnet{model.replace('-', '_')}" if "-" in model else f"efficientnet_{model}"
+def _timm_name(model: str, prefix: str) -> str:
+    """``b0`` is ``efficientnet_b0``, ``v2-s`` is ``efficientnetv2_s``; ports begin with ``tf_``."""
+    if model in LIBRARY_NAMES:
+        return LIBRARY_NAMES[model].port if prefix else LIBRARY_NAMES[model].timm
+    ours = model.replace("-", "_")
+    return f"{prefix}efficientnet{ours}" if "-" in model else f"{prefix}efficientnet_{ours}"
 
 
 #: By the name of the source: runs the original with the weights of an open file.

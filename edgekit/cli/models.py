@@ -53,13 +53,15 @@ def _on_target(name: str | None, target: Target) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
+    from edgekit.networks.efficientnet.baselines import BASELINES
     from edgekit.system.text import percent
 
     lines = [
         f"{'name':<6}{'parameters':>12}{'MACs (M)':>9}{'px':>5}  {'activation':<10}"
         f"{'peak (M)':>9}{'int8 MB':>9}{'fp32 %':>8}  int8 risk"
     ]
-    for row in rows:
+    others = [row for row in rows if row["name"] in BASELINES]
+    for row in rows[: len(rows) - len(others)]:
         top1 = next(
             (f["fp32_top1"] / 100 for f in row["published"] if f["int8_top1"] is None), None
         )
@@ -72,11 +74,26 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return [
         *lines,
         "",
+        *_others(others),
+        "",
         "At 1000 classes. peak: elements of activation, which are bytes in int8.",
         "int8 MB: of the file, estimated. fp32 %: ImageNet top-1, as published.",
         "`edgekit models NAME` has the figures' sources.",
         "unet-NAME and deeplab-NAME are for segmentation, on each of them; d0 to d7, d7x,",
-        "det-lite0 to det-lite4, det-lite3x, and det-NAME on all others, for detection.",
+        "det-lite0 to det-lite4, det-lite3x, and det-NAME on the rest of the family, for",
+        "detection.",
+    ]
+
+
+def _others(rows: list[dict[str, Any]]) -> list[str]:
+    """The baselines, whose names are longer."""
+    return [
+        f"{'of others':<33}{'parameters':>12}{'MACs (M)':>9}{'px':>5}  activation",
+        *(
+            f"{row['name']:<33}{row['parameters']:>12,}{row['macs'] / 1e6:>9,.0f}"
+            f"{row['resolution']:>5}  {row['activation']}{' + SE' * row['squeeze_excite']}"
+            for row in rows
+        ),
     ]
 
 

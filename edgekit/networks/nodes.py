@@ -119,7 +119,9 @@ class SpatialNode(WindowNode, WeightedNode):
     What it is padded with is zero.
 
     Attributes:
-        activation: ``linear``, ``relu``, ``relu6``, ``swish`` or ``sigmoid``.
+        activation: ``linear``, ``relu``, ``relu6``, ``swish``, ``sigmoid``, or the two that are
+            made of ReLU6 (MobileNetV3, arXiv 1905.02244, section 5.2): ``hard-sigmoid`` is
+            ``relu6(x + 3) / 6``, and ``hard-swish`` x times that.
     """
 
     activation: str = "linear"

@@ -94,30 +94,108 @@ def expand_sums(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes), shapes=shapes, weights=weights)
 
 
-def expand_activations(graph: Graph) -> Graph:
-    """Writes out what no integer kernel fuses: sigmoid, and swish as ``x * sigmoid(x)``."""
-    renamed: dict[str, str] = {}
-    nodes: list[Node] = []
-    shapes = dict(graph.shapes)
+class _Rewriting:
+    """A Graph that is written again, node by node, with others in between."""
 
-    def append(node: Node, shape: Shape) -> str:
-        nodes.append(node)
-        shapes[node.name] = shape
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Node] = []
+        self.shapes, self.weights = dict(graph.shapes), dict(graph.weights)
+
+    def add(self, node: Node, shape: Shape) -> str:
+        """Appends a node; returns the name of its output."""
+        self.nodes.append(node)
+        self.shapes[node.name] = shape
         return node.name
 
+    def add_line(self, name: str, x: str, slope: float, offset: float, activation: str) -> str:
+        """Appends a 1x1 depthwise convolution that computes ``slope * x + offset`` of every value.
+
+        It is in every runtime and on every chip, and its int8 kernel is exact.
+        """
+        depth = self.shapes[x][-1]
+        self.weights[f"{name}/kernel"] = np.full((1, 1, depth), slope, np.float32)
+        self.weights[f"{name}/bias"] = np.full(depth, offset, np.float32)
+        return self.add(
+            DepthwiseConv2D(name=name, inputs=(x,), activation=activation), self.shapes[x]
+        )
+
+    def change_output(self, node: WeightedNode, slope: float, offset: float) -> None:
+        """Makes a layer give ``slope * y + offset``: by its weights, or its normalization's."""
+        normalized = node.batch_norm is not None
+        for suffix in ("gamma", "beta") if normalized else ("kernel", "bias"):
+            name = f"{node.name}/{suffix}"
+            moved = offset if suffix in ("beta", "bias") else 0.0
+            values = self.weights[name].astype(np.float64) * slope + moved
+            self.weights[name] = values.astype(np.float32)
+
+
+def _write_linear(graph: _Rewriting, node: Node, activation: str = "linear") -> str:
+    changed = replace(node, activation=activation)  # type: ignore[call-arg]
+    return graph.add(changed, graph.shapes[node.name])
+
+
+def _write_sigmoid(graph: _Rewriting, node: Node) -> str:
+    x = _write_linear(graph, node)
+    gate = Activation(name=f"{x}_sigmoid", inputs=(x,), kind="sigmoid")
+    return graph.add(gate, graph.shapes[x])
+
+
+def _write_swish(graph: _Rewriting, node: Node) -> str:
+    gate = _write_sigmoid(graph, node)
+    inputs = (node.name, gate)
+    return graph.add(Mul(name=f"{node.name}_swish", inputs=inputs), graph.shapes[gate])
+
+
+def _write_hard_sigmoid(graph: _Rewriting, node: Node) -> str:
+    """A layer gives ``relu6(x + 3)``; a sixth of it has, in int8, the same integers."""
+    if isinstance(node, WeightedNode):
+        graph.change_output(node, 1.0, 3.0)
+        ramp = _write_linear(graph, node, "relu6")
+    else:
+        ramp = graph.add_line(f"{node.name}_ramp", _write_linear(graph, node), 1.0, 3.0, "relu6")
+    return graph.add_line(f"{node.name}_hardsigmoid", ramp, 1 / 6, 0.0, "linear")
+
+
+def _write_hard_swish(graph: _Rewriting, node: Node) -> str:
+    """A layer gives a sixth of x, which is multiplied by ``relu6(x + 3)``."""
+    if isinstance(node, WeightedNode):
+        graph.change_output(node, 1 / 6, 0.0)
+        sixth = _write_linear(graph, node)
+    else:
+        sixth = graph.add_line(
+            f"{node.name}_sixth", _write_linear(graph, node), 1 / 6, 0.0, "linear"
+        )
+    ramp = graph.add_line(f"{node.name}_ramp", sixth, 6.0, 3.0, "relu6")
+    return graph.add(Mul(name=f"{node.name}_hardswish", inputs=(sixth, ramp)), graph.shapes[ramp])
+
+
+#: Activations that are written out: how a node that ends with one is appended.
+EXPANSIONS: dict[str, Callable[[_Rewriting, Node], str]] = {
+    "sigmoid": _write_sigmoid,
+    "swish": _write_swish,
+    "hard-sigmoid": _write_hard_sigmoid,
+    "hard-swish": _write_hard_swish,
+}
+
+
+def expand_activations(graph: Graph) -> Graph:
+    """Writes out what no integer kernel fuses: sigmoid, and swish as ``x * sigmoid(x)``.
+
+    Their hard relatives become additions, ReLU6 and products, which every target has; not every
+    one has HARD_SWISH.
+    """
+    renamed: dict[str, str] = {}
+    written = _Rewriting(graph)
     for node in graph.nodes:
         node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
-        shape = graph.shapes[node.name]
         kind = activation_of(node)
         if kind in FUSED_ACTIVATIONS:
-            nodes.append(node)
-            continue
-        out = append(replace(node, activation="linear"), shape)  # type: ignore[call-arg]
-        gate = append(Activation(name=f"{out}_sigmoid", inputs=(out,), kind="sigmoid"), shape)
-        if kind == "swish":
-            gate = append(Mul(name=f"{out}_swish", inputs=(out, gate)), shape)
-        renamed[node.name] = gate
-    return replace(graph, nodes=tuple(nodes), shapes=shapes)
+            written.add(node, graph.shapes[node.name])
+        else:
+            renamed[node.name] = EXPANSIONS[kind](written, node)
+    return replace(
+        graph, nodes=tuple(written.nodes), shapes=written.shapes, weights=written.weights
+    )
 
 
 def absorb_normalization(

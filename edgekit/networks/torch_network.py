@@ -26,6 +26,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu6": F.relu6,
     "swish": F.silu,
     "sigmoid": torch.sigmoid,
+    "hard-swish": F.hardswish,
+    "hard-sigmoid": F.hardsigmoid,
 }
 
 #: The same; those that large maps go through overwrite them.
@@ -33,6 +35,7 @@ IN_PLACE = ACTIVATIONS | {
     "relu": torch.relu_,
     "relu6": partial(F.relu6, inplace=True),
     "swish": partial(F.silu, inplace=True),
+    "hard-swish": partial(F.hardswish, inplace=True),
 }
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from edgekit.cli import run
+from edgekit.networks.efficientnet.baselines import BASELINES
 from edgekit.networks.efficientnet.catalog import list_models
 from edgekit.networks.efficientnet.spec import SPECS
 
@@ -31,6 +32,9 @@ def test_the_table_has_a_line_for_every_variant(capsys):
     for line in lines[: len(SPECS)]:
         assert line.split()[-1] in ("low", "medium", "high")
         assert len(line) <= 80
+    others = lines[len(SPECS) + 2 :][: len(BASELINES)]
+    assert [line.split()[0] for line in others] == list(BASELINES)
+    assert max(map(len, others)) <= 80
     # Lite3's float figure is the one at its own resolution.
     lite3 = next(line for line in lines if line.startswith("lite3"))
     assert lite3.split()[-2] == "79.21"
@@ -49,7 +53,7 @@ def test_a_card_gives_figures_with_their_sources(capsys):
     assert "KL divergence" in out
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [*SPECS, *BASELINES])
 def test_every_variant_has_a_card(name, capsys):
     assert run(["models", name]) == 0
     assert capsys.readouterr().out.startswith(f"{name}\n")

@@ -3,17 +3,33 @@
 import numpy as np
 import pytest
 import torch
+from small_graphs import Sketch
 
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.baselines import BASELINES
+from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
-from edgekit.networks.nodes import Activation, Conv2D, DepthwiseConv2D, WeightedNode
-from edgekit.networks.passes import absorb_normalization, fold_batch_norm, prepare
+from edgekit.networks.nodes import (
+    Activation,
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    WeightedNode,
+    activation_of,
+)
+from edgekit.networks.passes import (
+    absorb_normalization,
+    expand_activations,
+    fold_batch_norm,
+    prepare,
+)
 from edgekit.networks.torch_network import Network
 
 
 def lively(name, resolution=32, classes=4):
     """A small network whose normalizations are not the identity."""
-    graph = build_graph(SPECS[name], classes=classes, resolution=resolution, seed=3)
+    spec = SPECS.get(name) or scale_spec(BASELINES[name], width=0.25)
+    graph = build_graph(spec, classes=classes, resolution=resolution, seed=3)
     rng = np.random.default_rng(1)
     weights = {}
     for key, array in graph.weights.items():
@@ -35,7 +51,7 @@ def photos(size=32, count=3):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["b0", "lite0"])
+@pytest.mark.parametrize("name", ["b0", "lite0", *BASELINES])
 def test_prepared_networks_give_the_same_logits(name):
     graph = lively(name)
     inputs = (photos() - 127) / 128
@@ -55,6 +71,29 @@ def test_nothing_is_left_to_fold_or_expand():
     # 16 squeeze-excite blocks with a swish and a sigmoid each; a swish after the stem, the
     # head, and every expansion (15) and depthwise convolution (16).
     assert len(sigmoids) == 16 * 2 + 2 + 15 + 16
+
+
+def test_hard_swish_is_written_out_in_two_operators_behind_its_layer():
+    graph = lively("mobilenet-v3-small")
+    prepared = prepare(graph)
+    swishes = [n for n in graph.nodes if activation_of(n) == "hard-swish"]
+    gates = [n for n in graph.nodes if activation_of(n) == "hard-sigmoid"]
+    assert len(prepared.nodes) == len(graph.nodes) + 2 * len(swishes) + len(gates)
+    assert {activation_of(n) for n in prepared.nodes} == {"linear", "relu", "relu6"}
+    stem = prepared.node("stem_hardswish")
+    assert stem.inputs == ("stem", "stem_ramp")
+    assert prepared.node("stem_ramp").activation == "relu6"
+
+
+@pytest.mark.parametrize("kind", ["hard-swish", "hard-sigmoid", "swish", "sigmoid"])
+def test_activations_of_a_sum_are_written_out_as_well(kind):
+    sketch = Sketch(np.random.default_rng(1), (6, 6, 3))
+    branch = sketch.convolution(DepthwiseConv2D, kernel=1, stride=1)
+    sketch.add(Add, (6, 6, 3), branch, "input", activation=kind)
+    graph, inputs = sketch.graph("sum"), (photos(6) - 127) / 16
+    written = expand_activations(graph)
+    assert {activation_of(node) for node in written.nodes} <= {"linear", "relu6"}
+    np.testing.assert_allclose(logits(written, inputs), logits(graph, inputs), atol=1e-4)
 
 
 def test_lite_keeps_its_fused_activations():

@@ -13,11 +13,12 @@ from edgekit.networks.detection.detectors import BACKBONE_LEVELS, EfficientDet
 from edgekit.networks.detection.drawn import draw_detector, replace_classes
 from edgekit.networks.detection.heads import add_heads
 from edgekit.networks.edit import replace_head
-from edgekit.networks.efficientnet.backbone import add_backbone, node_padding, plan_blocks
+from edgekit.networks.efficientnet.backbone import add_backbone
+from edgekit.networks.efficientnet.block_plan import plan_blocks
+from edgekit.networks.efficientnet.classifier import add_classifier
 from edgekit.networks.efficientnet.origin import origin_of, spec_of
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Conv2D, FullyConnected, Mean
 from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.networks.segmentation.deeplab import add_deeplab
 from edgekit.networks.segmentation.outputs import draw_logits, replace_logits
@@ -69,38 +70,30 @@ def with_classes(graph: Graph, classes: int, seed: int = 0) -> Graph:
 def pyramid(graph: Graph) -> tuple[str, ...]:
     """The tensors that detectors and segmenters read: the last block at each stride, 2 to 32.
 
+    Where no block is at stride 2, as in a ResNet, the stem's.
+
     In a network whose last strides are dilations, the last blocks before those would be.
 
     Raises:
         TypeError: the graph's nodes are not named as `build_graph` names them.
     """
-    ends: dict[str, str] = {}  # the last node of each block
+    ends = {"stem": "stem"}  # the last node of each block
     for node in graph.nodes:
         block = node.name.partition("_")[0]
         if block.startswith("block"):
             ends[block] = node.name
-    if not ends:
+    if len(ends) == 1:
         raise TypeError(f"{graph.name} has no blocks")
     spec = spec_of(graph)
     if spec is None:  # an older file, of a classifier
+        del ends["stem"]
         return tuple({graph.shapes[end][0]: end for end in ends.values()}.values())
     return tuple(ends[block] for block in TAPS["tu"].tensors(plan_blocks(spec), spec.name))
 
 
 def _add_classifier(builder: GraphBuilder, spec: ModelSpec, classes: int) -> None:
     *_, x = add_backbone(builder, spec, plan_blocks(spec)).values()
-    x = builder.add(
-        Conv2D(
-            name="head",
-            inputs=(x,),
-            filters=spec.head_filters,
-            padding=node_padding(spec),
-            activation=spec.activation,
-            batch_norm=spec.epsilon,
-        )
-    )
-    x = builder.add(Mean(name="pool", inputs=(x,), keep_dims=False))
-    builder.add(FullyConnected(name="logits", inputs=(x,), units=classes, dropout=spec.dropout))
+    add_classifier(builder, spec, x, classes)
 
 
 def _add_unet(builder: GraphBuilder, spec: ModelSpec, classes: int) -> None:

@@ -12,6 +12,7 @@ from edgekit.networks.cost import cost
 from edgekit.networks.decoders import decoder_record
 from edgekit.networks.detection.detectors import PUBLISHED
 from edgekit.networks.efficientnet.architecture import build_graph
+from edgekit.networks.efficientnet.baselines import BASELINES
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
@@ -23,6 +24,9 @@ RISKS = ("low", "medium", "high")
 #: Points of top-1 from which a drop of post-training int8 counts as serious.
 SERIOUS_DROP = 1.0
 
+#: Activations whose outputs are heavy-tailed, and negative in part.
+UNEVEN = ("swish", "hard-swish")
+
 #: Bytes per output channel that a .tflite file keeps beside the weights: a float32 scale and an
 #: int64 zero point, of the kernel and of the bias.
 CHANNEL_RECORD = 24
@@ -31,8 +35,8 @@ CHANNEL_RECORD = 24
 def list_models(name: str | None = None) -> list[dict[str, Any]]:
     """What each variant, or the one named, costs at its own resolution and 1000 classes.
 
-    A network with a decoder is in no list, and by its name it is counted at the classes that are
-    usual for its task.
+    The family comes first, then the baselines of others. A network with a decoder is in no list,
+    and by its name it is counted at the classes that are usual for its task.
 
     Returns:
         Dictionaries with the counted ``name, parameters, macs, peak_activation`` (elements),
@@ -47,7 +51,8 @@ def list_models(name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: no such variant.
     """
-    return [_describe(spec) for spec in ([find_spec(name)] if name else SPECS.values())]
+    known = [*SPECS.values(), *BASELINES.values()]
+    return [_describe(spec) for spec in ([find_spec(name)] if name else known)]
 
 
 def _describe(spec: ModelSpec) -> dict[str, Any]:
@@ -119,8 +124,8 @@ def has_squeeze_excite(spec: ModelSpec) -> bool:
 def quantization_risk(spec: ModelSpec, drops: list[float]) -> tuple[str, str]:
     """How likely post-training int8 loses accuracy, and why: a rule, not a measurement.
 
-    Swish and squeeze-excite each raise the risk by one level, because their outputs are
-    heavy-tailed. Published drops then correct it by one level: down where even the worst is
+    Swish, hard or not, and squeeze-excite each raise the risk by one level, because their outputs
+    are heavy-tailed. Published drops then correct it by one level: down where even the worst is
     below `SERIOUS_DROP`, up where even the best is not.
 
     Args:
@@ -133,7 +138,7 @@ def quantization_risk(spec: ModelSpec, drops: list[float]) -> tuple[str, str]:
     traits = [
         name
         for name, has in (
-            ("swish", spec.activation == "swish"),
+            (spec.activation, spec.activation in UNEVEN),
             ("squeeze-excite", has_squeeze_excite(spec)),
         )
         if has

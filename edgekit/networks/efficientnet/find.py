@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.decoders import DECODERS
 from edgekit.networks.detection.detectors import PUBLISHED, Detector, detector_on
-from edgekit.networks.efficientnet.baselines import BASELINES
+from edgekit.networks.efficientnet.baselines import BASELINES, LIBRARY_NAMES
 from edgekit.networks.efficientnet.model_files import ENDING, read_model
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 
@@ -23,11 +23,13 @@ def find_spec(name: str) -> ModelSpec:
     ``tf_efficientnet_b0.ns_jft_in1k`` (timm's name with its training tag) are all understood; each
     with ``unet-`` or ``deeplab-`` in front is a network for segmentation. ``d0``, ``det-lite0``,
     ``tf_efficientdet_d0``, ``EfficientDet-Lite3x`` and ``det-v2-b0`` are detectors;
-    ``mobilenet-v2``, ``mnasnet-a1`` and ``mnasnet-b1`` are of others. What ends with
-    ``.toml`` is a file of a network (`edgekit.networks.efficientnet.model_files`).
+    ``mobilenet-v2``, ``resnet-50`` and others of `BASELINES` are known by the names that Keras,
+    timm and torchvision have for them as well. What ends with ``.toml`` is a file of a network
+    (`edgekit.networks.efficientnet.model_files`).
 
     Raises:
-        UsageError: no such variant; the hint names the nearest. Or the file cannot be used.
+        UsageError: no such variant; the hint names the nearest. Or the file cannot be used, or
+            there is no detector on this network.
     """
     if name.lower().endswith(ENDING):
         return read_model(name, find_spec)
@@ -54,6 +56,12 @@ def _find_detector(name: str) -> ModelSpec | None:
         if _plain(row.name.removeprefix("det-")) == rest and (rest != key or row.name == key):
             return _detector(row)
     backbone = _find_backbone(rest) if rest != key else None
+    if backbone is not None and backbone.name in BASELINES:
+        raise UsageError(
+            f"there is no detector on {backbone.name}",
+            cause="none is published whose sizes could be taken",
+            hint="det-b0 or another of the family; unet-NAME and deeplab-NAME take it",
+        )
     return _detector(detector_on(backbone.name)) if backbone else None
 
 
@@ -67,7 +75,9 @@ def _find_backbone(name: str) -> ModelSpec | None:
     key = re.sub(r"^(tf)?efficientnet", "", key)
     key = re.sub(r"^edgetpu(s|m|l)(mall|edium|arge)?$", r"e\1", key)
     known = (*SPECS.values(), *BASELINES.values())
-    return next((spec for spec in known if _plain(spec.name) == key), None)
+    found = next((spec for spec in known if _plain(spec.name) == key), None)
+    names = ((name, one) for name, known in LIBRARY_NAMES.items() for one in known)
+    return found or next((BASELINES[name] for name, one in names if _plain(one) == key), None)
 
 
 def _plain(name: str) -> str:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.efficientnet.baselines import BASELINES
+from edgekit.networks.efficientnet.block_plan import SQUEEZE_RULES, STEM_HALVINGS
 from edgekit.networks.efficientnet.scaling import RESOLUTIONS
-from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
+from edgekit.networks.efficientnet.spec import HEAD_LAYERS, SPECS, ModelSpec
 from edgekit.networks.efficientnet.stages import StageSpec
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
@@ -36,9 +38,12 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _KNOWN = tuple(field.name for field in fields(ModelSpec) if field.name != "decoder")
 #: By field: what tells a wrong value, in words, of those whose type does not.
 _WORDS = {
-    "activation": ("swish", "relu6", "relu"),
+    "activation": ("swish", "hard-swish", "relu6", "relu"),
     "padding": ("same", "symmetric", "native"),
     "interpolation": ("bicubic", "bilinear"),
+    "stem_layers": tuple(STEM_HALVINGS),
+    "head_layers": HEAD_LAYERS,
+    "squeeze_rule": tuple(SQUEEZE_RULES),
 }
 
 
@@ -90,7 +95,7 @@ def write_model(spec: ModelSpec, path: StrPath, *, base: str, comment: str = "")
         base: the variant that it sets out from; what is as there is left out.
         comment: lines at the beginning, for people.
     """
-    origin = SPECS[base]
+    origin = (SPECS | BASELINES)[base]
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines.append(f"{BASE} = {json.dumps(base)}")
     for name in _KNOWN:
@@ -148,6 +153,7 @@ def _check(spec: ModelSpec, where: str) -> None:
         "round_limit": 0 <= spec.round_limit <= 1,
         "stem": 1 <= spec.stem <= 4096,
         "head": 1 <= spec.head <= 65536,
+        "hidden": 1 <= spec.hidden <= 65536,
         "mean": len(spec.mean) == 3,
         "std": len(spec.std) == 3 and all(value > 0 for value in spec.std),
     }
@@ -160,6 +166,8 @@ def _check(spec: ModelSpec, where: str) -> None:
         except UsageError as error:
             message = f"{where}: stage {place} is no string of a stage: {error.message}"
             raise UsageError(message, cause=error.cause, hint=error.hint) from error
+        if place == 1 and stage.continues:
+            raise UsageError(f"{where}: stage 1 continues none", hint="leave out _cont")
         if place > 1 and stage.in_filters != made:
             raise UsageError(
                 f"{where}: stage {place} begins with {stage.in_filters} channels, and stage "

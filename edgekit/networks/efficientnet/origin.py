@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from typing import Any
 
 from edgekit.errors import UsageError
@@ -12,6 +13,9 @@ from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.networks.graph import Graph
 
 FAMILY = "efficientnet"
+#: Fields that files of before do not have, and files of today only where they are not the default.
+LATER = ("stem_layers", "head_layers", "hidden", "shrinks_head", "squeeze_rule")
+_DEFAULTS = {field.name: field.default for field in fields_of(ModelSpec)}
 
 
 def origin_of(spec: ModelSpec) -> dict[str, Any]:
@@ -19,7 +23,9 @@ def origin_of(spec: ModelSpec) -> dict[str, Any]:
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
     # Files of networks without a decoder are those of before there was one.
     decoder = {"decoder": decoder_record(spec.decoder)} if spec.decoder else {}
-    del fields["decoder"]
+    unsaid = [name for name in LATER if fields[name] == _DEFAULTS[name]]
+    for name in ("decoder", *unsaid):
+        del fields[name]
     return {"family": FAMILY, **fields, **decoder}
 
 

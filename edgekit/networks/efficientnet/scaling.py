@@ -37,7 +37,7 @@ RESOLUTION_DIVISOR = 8
 #: The search looks for phi among the multiples of 1 / PHI_PARTS, which print exactly.
 PHI_PARTS = 1000
 
-_Structure = tuple[int, int, int, tuple[StageSpec, ...]]
+_Structure = tuple[int, int, int, int, tuple[StageSpec, ...]]
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ class _Ruler:
 
 def _structure(spec: ModelSpec) -> _Structure:
     """What tells the networks of one base apart."""
-    return spec.resolution, spec.stem_filters, spec.head_filters, spec.scaled_stages()
+    ends = spec.stem_filters, spec.head_filters, spec.hidden_filters
+    return spec.resolution, *ends, spec.scaled_stages()
 
 
 def _grid(step: float, tolerance: float) -> Iterator[tuple[float, float, float]]:

@@ -29,6 +29,8 @@ from edgekit.networks.efficientnet.stages import (
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+#: What may be between the blocks and the classifier.
+HEAD_LAYERS = ("conv", "pooled", "none")
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,15 @@ class ModelSpec:
         depth: multiplier of every repeat count (not of the first and last stage when fixed).
         resolution: side of the square input in pixels.
         dropout: rate before the classifier.
-        activation: ``swish``, ``relu6`` or ``relu``, everywhere but in the projections.
+        activation: ``swish``, ``hard-swish``, ``relu6`` or ``relu``, everywhere but in the
+            projections, and in stages that name another.
         squeeze_excite: whether the blocks' squeeze-excite is built.
         fixed_stem_head: the Lite rule: stem, head, and first and last stage are not scaled.
         mean: per channel, RGB, in pixel units (0 to 255).
         std: per channel, RGB, in pixel units.
         stages: block strings.
         stem: channels of the stem before scaling.
-        head: channels of the head before scaling.
+        head: channels of the head before scaling; nothing reads it where there is none.
         survival: probability that the last block's residual branch is kept in training.
         round_limit: a scaled channel count never falls below this share of the exact value.
         epsilon: of every batch normalization.
@@ -58,6 +61,15 @@ class ModelSpec:
         interpolation: how photos are resized.
         crop: side of the centre square over a photo's shorter side, in evaluation.
         decoder: what follows the blocks in place of the head and the classifier, if anything does.
+        stem_layers: ``conv3x3``, or ResNet's ``conv7x7-pool``, which halves its input twice.
+        head_layers: between the blocks and the classifier: ``conv``, a convolution and the mean of
+            its map; ``pooled`` (MobileNetV3), the same and a layer of ``hidden`` channels behind
+            the mean; or ``none``, the mean alone.
+        hidden: channels of the layer behind the mean before scaling, where there is one.
+        shrinks_head: whether the last layer before the classifier has fewer channels than stated
+            where the width is below 1; those of MobileNetV2 and V3 have not.
+        squeeze_rule: ``efficientnet`` or ``mobilenet-v3``, a key of
+            `edgekit.networks.efficientnet.block_plan.SQUEEZE_RULES`.
     """
 
     name: str
@@ -80,6 +92,11 @@ class ModelSpec:
     interpolation: str = "bicubic"
     crop: float = 0.875
     decoder: Decoder | None = None
+    stem_layers: str = "conv3x3"
+    head_layers: str = "conv"
+    hidden: int = 1280
+    shrinks_head: bool = True
+    squeeze_rule: str = "efficientnet"
 
     @property
     def task(self) -> str:
@@ -133,8 +150,22 @@ class ModelSpec:
 
     @property
     def head_filters(self) -> int:
-        """Channels of the head, which is the length of the embedding."""
-        return self.head if self.fixed_stem_head else self.filters(self.head)
+        """Channels of the map before the mean."""
+        if self.head_layers == "none":
+            return self.scaled_stages()[-1].out_filters
+        if self.fixed_stem_head:
+            return self.head
+        return self.filters(self.head) if self.head_layers == "pooled" else self._last(self.head)
+
+    @property
+    def hidden_filters(self) -> int:
+        """Channels of the layer behind the mean, where there is one."""
+        return self.hidden if self.fixed_stem_head else self._last(self.hidden)
+
+    def _last(self, filters: int) -> int:
+        """Scales the channels of the last layer before the classifier."""
+        width = self.width if self.shrinks_head else max(1.0, self.width)
+        return round_filters(filters, width, limit=self.round_limit)
 
     def scaled_stages(self) -> tuple[StageSpec, ...]:
         """The stages after compound scaling."""

@@ -77,6 +77,13 @@ V2_XL_STAGES = (
 )
 
 
+#: Kinds of blocks that a token names; without one it is an inverted residual block, or with ``c1``
+#: a fused one.
+KINDS = ("separable", "basic", "bottleneck")
+#: Activations that a token names, spelled as in timm's block strings.
+ACTIVATIONS = {"nre": "relu", "nr6": "relu6", "nsw": "swish", "nhs": "hard-swish"}
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """One stage: the same block repeated; only the first block has the stride.
@@ -85,25 +92,36 @@ class StageSpec:
         repeats: number of blocks before depth scaling.
         kernel: side in pixels of the depthwise kernel, or of the fused block's.
         stride: stride of the first block.
-        expand: width of the expanded tensor over ``in_filters``.
+        expand: width of the expanded tensor over ``in_filters``, rounded to a multiple of 8; of
+            ``basic`` and ``bottleneck`` blocks, of the inner tensors over ``out_filters``.
         in_filters: channels in, before width scaling. Expansion and squeeze-excite count from
             it even where the tensor that comes in is wider (EdgeTPU's first block).
         out_filters: channels out, before width scaling.
-        se_ratio: squeeze-excite width over ``in_filters``; 0 for none.
+        se_ratio: squeeze-excite width over what `ModelSpec.squeeze_rule` says; 0 for none.
         fused: whether one full convolution does the work of expansion and depthwise
             convolution (Fused-MBConv; ``c1``).
         skip: whether blocks that keep their shape have a shortcut (``noskip``: none).
+        kind: one of `KINDS`; empty for the family's own blocks. ``separable`` (MobileNetV1): a
+            depthwise convolution and a pointwise one, each with its activation; ``basic`` and
+            ``bottleneck`` (ResNet): two 3x3 convolutions, or one between two 1x1, with the
+            activation behind the sum, and a projected shortcut where the shape changes.
+        activation: of its blocks, by a token of `ACTIVATIONS`; empty for the variant's.
+        continues: whether its blocks belong to the stage before (``cont``): they are numbered with
+            that one's, as published stages have blocks of several widths.
     """
 
     repeats: int
     kernel: int
     stride: int
-    expand: int
+    expand: float
     in_filters: int
     out_filters: int
     se_ratio: float = 0.0
     fused: bool = False
     skip: bool = True
+    kind: str = ""
+    activation: str = ""
+    continues: bool = False
 
     _NUMBERS = (
         ("r", "repeats"),
@@ -114,7 +132,14 @@ class StageSpec:
         ("o", "out_filters"),
         ("se", "se_ratio"),
     )
-    _FLAGS = (("c1", "fused", True), ("noskip", "skip", False))
+    _REAL = ("expand", "se_ratio")
+    _FLAGS = (
+        ("c1", "fused", True),
+        *((kind, "kind", kind) for kind in KINDS),
+        ("noskip", "skip", False),
+        *((token, "activation", kind) for token, kind in ACTIVATIONS.items()),
+        ("cont", "continues", True),
+    )
 
     def __str__(self) -> str:
         """The string that `parse` reads as the same stage."""
@@ -129,7 +154,7 @@ class StageSpec:
         """Reads a block string such as ``r2_k3_s2_e6_i16_o24_se0.25`` or ``…_c1_noskip``.
 
         Raises:
-            UsageError: a token is unknown, repeated or missing.
+            UsageError: a token is unknown, repeated or missing, or two contradict each other.
         """
         numbers = dict(cls._NUMBERS)
         flags: dict[str, tuple[str, Any]] = {
@@ -138,27 +163,39 @@ class StageSpec:
         values: dict[str, Any] = {}
         for token in text.split("_"):
             match = re.fullmatch(r"([a-z]+)(\d+(?:\.\d+)?|\.\d+)", token)
-            cause = None
             if token in flags:
                 name, value = flags[token]
             elif match and match[1] in numbers:
-                name, value = numbers[match[1]], float(match[2])
-                if name != "se_ratio":
-                    if not value.is_integer() or value < 1:
-                        cause = f"'{token}': {name} must be a whole number from 1 up"
-                    value = int(value)
-            else:
-                name, cause = "", f"the token '{token}' is unknown"
-            if name in values:
-                cause = f"the token '{token}' repeats {name}"
-            if cause:
-                raise UsageError(
-                    f"cannot read the block string '{text}'",
-                    cause=cause,
-                    hint="a string such as r2_k3_s2_e6_i16_o24_se0.25",
+                name, value = (
+                    numbers[match[1]],
+                    cls._number(numbers[match[1]], token, match[2], text),
                 )
+            else:
+                raise _unreadable(text, f"the token '{token}' is unknown")
+            if name in values:
+                raise _unreadable(text, f"the token '{token}' repeats {name}")
             values[name] = value
         missing = [name for name in numbers.values() if name not in values and name != "se_ratio"]
         if missing:
             raise UsageError(f"the block string '{text}' lacks {', '.join(missing)}")
+        if "kind" in values and ("fused" in values or values.get("se_ratio")):
+            raise _unreadable(text, f"a {values['kind']} block has neither c1 nor se")
         return cls(**values)
+
+    @classmethod
+    def _number(cls, name: str, token: str, digits: str, text: str) -> float:
+        """The value of a token; an `int` where it is whole, as the other fields are."""
+        value = float(digits)
+        if name == "expand" and value <= 0:
+            raise _unreadable(text, f"'{token}': expand must be above 0")
+        if name not in cls._REAL and (not value.is_integer() or value < 1):
+            raise _unreadable(text, f"'{token}': {name} must be a whole number from 1 up")
+        return int(value) if value.is_integer() and name != "se_ratio" else value
+
+
+def _unreadable(text: str, cause: str) -> UsageError:
+    return UsageError(
+        f"cannot read the block string '{text}'",
+        cause=cause,
+        hint="a string such as r2_k3_s2_e6_i16_o24_se0.25",
+    )

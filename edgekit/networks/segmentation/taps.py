@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgekit.networks.efficientnet.backbone import Block
+from edgekit.networks.efficientnet.block_plan import Block
 
 #: Of the five maps at strides 2 to 32.
 LEVELS = (1, 2, 3, 4, 5)
@@ -37,11 +37,14 @@ class Taps:
     epsilon: float
 
     def tensors(self, blocks: Sequence[Block], variant: str) -> tuple[str, ...]:
-        """Names the blocks, or the stem, whose outputs are the maps at strides 2 to 32."""
-        found = {block.level: block for block in blocks}  # the last one of each level
+        """Names the blocks, or the stem, whose outputs are the maps at strides 2 to 32.
+
+        The stem's is the map at stride 2 where no block is: ResNet's pool behind it halves again.
+        """
+        found = {1: "stem"} | {block.level: block.name for block in blocks}  # the last of each
         if variant.partition("-")[0] in self.early:  # a scaled one is called b0-w0.5
-            found[4] = next(b for b in reversed(blocks) if b.level == 4 and b.is_first)
-        names = tuple(found[level].name for level in LEVELS)
+            found[4] = next(b.name for b in reversed(blocks) if b.level == 4 and b.is_first)
+        names = tuple(found[level] for level in LEVELS)
         return ("stem", *names[1:]) if self.stem else names
 
     def dilate(

@@ -4,10 +4,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from keras_networks import keras, keras_network, our_spec
+from keras_networks import BASELINE, keras, keras_network, our_spec
 from prerequisites import needs
 
 from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.verify import compare
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.torch_network import Network
 
@@ -18,6 +19,11 @@ pytestmark = [
 ]
 SIDE, CLASSES = 64, 5
 MEAN, VARIANCE = [0.4, 0.5, 0.6], [0.05, 0.06, 0.07]
+UNSCALED = ("mobilenet-v1", "mobilenet-v2")
+#: Of the baselines, one with each kind of input and of squeeze-excite.
+FAST = ("mobilenet-v1", "mobilenet-v3-small")
+#: Ways to save that other tests have, too.
+SLOW = pytest.mark.slow
 
 
 def build(name, *, full=False):
@@ -36,10 +42,12 @@ def build(name, *, full=False):
         layer.momentum = 0  # the statistics are those of the next batch
         layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
         layer.beta.assign(rng.normal(0, 0.3, layer.beta.shape))
-    model(pixels, training=True)
+    # What has no input layers for it is fed with pixels over -1 to 1.
+    fed = pixels / 127.5 - 1 if name in UNSCALED else pixels
+    model(fed, training=True)
     for layer in norms:  # a few pixels in the last stages: channels would blow up
         layer.moving_variance.assign(1.2 * layer.moving_variance + 0.01)
-    return model, pixels, np.asarray(model(pixels, training=False))
+    return model, pixels, np.asarray(model(fed, training=False))
 
 
 @pytest.fixture(scope="module", params=["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
@@ -119,3 +127,43 @@ def test_logits_of_full_models(name, kind, tmp_path):
     model, pixels, expected = build(name, full=True)
     loaded = load_weights(save(model, tmp_path, kind), our_spec(name, full=True))
     assert difference(loaded, pixels, expected) < 1e-4
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BASELINE
+    ],
+)
+def baseline(request):
+    return request.param, *build(request.param)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["weights", "numbered", *(pytest.param(kind, marks=SLOW) for kind in ("legacy", "keras"))],
+)
+def test_logits_of_baselines(baseline, kind, tmp_path):
+    name, model, pixels, expected = baseline
+    path = save(model, tmp_path, "weights" if kind == "numbered" else kind)
+    if kind == "numbered":
+        with h5py.File(path, "r+") as file:
+            for layer in file["layers"].values():
+                if "name" in layer["vars"].attrs:
+                    del layer["vars"].attrs["name"]
+    loaded = load_weights(path, our_spec(name))
+    assert (loaded.source, loaded.graph.classes) == ("keras", CLASSES)
+    # Those of random weights hardly differ from photo to photo, and float32 shows.
+    assert difference(loaded, pixels, expected) < 1e-3
+    assert difference(loaded, pixels + 10, expected) > 0.01
+
+
+@pytest.mark.parametrize("kind", [pytest.param("weights", marks=SLOW), "keras"])
+def test_baselines_are_verified_with_keras(baseline, kind, tmp_path):
+    name, model, _, _ = baseline
+    if kind == "weights" and BASELINE[name][2] != 1:
+        pytest.skip("the file does not say how wide its network is")
+    path = save(model, tmp_path, kind)
+    found = compare(path, load_weights(path, our_spec(name)))
+    assert found.difference is not None, found.against
+    assert found.difference < 1e-5

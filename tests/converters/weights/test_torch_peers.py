@@ -10,6 +10,8 @@ import torch
 from prerequisites import skip_without
 
 from edgekit.converters.weights.load import load_weights
+from edgekit.converters.weights.verify import compare
+from edgekit.networks.efficientnet.baselines import LIBRARY_NAMES
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.torch_network import Network
 
@@ -94,3 +96,55 @@ def test_torchvision(name, tmp_path):
     loaded = load_weights(tmp_path / "w.pth", find_spec(name.replace("_v2_", "v2-")))
     assert loaded.source == "torchvision"
     assert max(difference(model, loaded.graph, side) for side in (64, 75)) < 1e-4
+
+
+def baselines():
+    """Each baseline in each library that has it; the larger ones in the whole suite alone."""
+    for name, names in LIBRARY_NAMES.items():
+        known = {"timm": (names.timm, names.port), "torchvision.models": (names.torchvision,)}
+        for module, theirs in ((m, one) for m, found in known.items() for one in found if one):
+            marks = pytest.mark.slow if "large" in name or name == "resnet-50" else ()
+            yield pytest.param(name, module, theirs, marks=marks, id=f"{module[:5]}-{theirs}")
+
+
+def original(module, name, classes=5):
+    peer = library(module)
+    build = functools.partial(peer.create_model, name) if module == "timm" else getattr(peer, name)
+    return with_statistics(build(num_classes=classes))
+
+
+@pytest.mark.parametrize(("name", "module", "theirs"), [*baselines()])
+def test_baselines(name, module, theirs, tmp_path):
+    model = original(module, theirs)
+    torch.save(model.state_dict(), tmp_path / f"{theirs}.pth")
+    loaded = load_weights(tmp_path / f"{theirs}.pth", find_spec(theirs))
+    own = {"timm": "timm-tf" if theirs.startswith("tf_") else "timm"}.get(module, "torchvision")
+    assert loaded.source == ("torchvision" if theirs.startswith("resnet") else own)
+    assert loaded.graph.name == name
+    # In float64, as their logits hardly differ from photo to photo: what is left is no rounding.
+    x = torch.randn(2, 3, 43, 32, generator=torch.Generator().manual_seed(2)).double()
+    with torch.inference_mode():
+        answer, ours = model.double()(x), Network(loaded.graph).double().eval()(x)
+        other = model(x.flip(3))
+    assert (ours - answer).abs().max() < 1e-9 * answer.abs().max()
+    assert (other - answer).abs().max() > 1e-5 * answer.abs().max()
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+@pytest.mark.parametrize(
+    ("module", "theirs"),
+    [
+        ("timm", "mobilenetv3_small_100"),
+        ("torchvision.models", "mobilenet_v3_small"),
+        ("torchvision.models", "mobilenet_v2"),
+        ("torchvision.models", "resnet18"),
+    ],
+)
+def test_baselines_are_verified_with_their_library(module, theirs, classes, tmp_path):
+    path = tmp_path / f"{theirs}.pth"
+    torch.save(original(module, theirs).state_dict(), path)
+    loaded = load_weights(path, find_spec(theirs), classes=classes)
+    found = compare(path, loaded)
+    assert theirs in found.against
+    assert found.difference < 1e-5
+    assert ("up to the embedding" in found.against) == (classes == 3)

@@ -14,6 +14,7 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.nodes import activation_of
 
 DOORBELL = """
 base = "b0"
@@ -45,6 +46,30 @@ def test_a_file_is_its_base_but_for_what_it_says(tmp_path):
     graph = build_graph(spec, classes=5, seed=None)
     assert graph.shapes[graph.input] == (64, 64, 3)
     assert graph.shapes[graph.output] == (5,)
+
+
+RESIDUAL = """
+base = "resnet-18"
+name = "little"
+resolution = 64
+stem = 16
+head_layers = "pooled"
+head = 48
+hidden = 32
+activation = "hard-swish"
+stages = ["r1_k3_s1_e1_i16_o16_basic", "r2_k3_s2_e0.25_i16_o64_bottleneck_nre"]
+"""
+
+
+def test_a_file_may_have_the_parts_of_other_networks(tmp_path):
+    spec = find_spec(written(tmp_path, RESIDUAL))
+    graph = build_graph(spec, classes=3, seed=None)
+    assert graph.shapes["stem_pool"] == (16, 16, 16)
+    assert graph.shapes["block2b_conv2"] == (8, 8, 16)
+    assert graph.shapes["embedding"] == (32,)
+    assert activation_of(graph.node("block1a_add")) == "hard-swish"
+    write_model(spec, tmp_path / "again.toml", base="resnet-18")
+    assert find_spec(str(tmp_path / "again.toml")) == spec
 
 
 def test_a_network_without_a_name_has_the_files(tmp_path):
@@ -93,6 +118,11 @@ def test_what_is_written_is_read(tmp_path, name):
         ("width = nan", "width is out of range"),
         ("resolution = 16", "resolution is out of range"),
         ('activation = "gelu"', "unknown activation 'gelu'"),
+        ('head_layers = "two"', "unknown head_layers 'two'"),
+        ('stem_layers = "conv9x9"', "unknown stem_layers 'conv9x9'"),
+        ('squeeze_rule = "half"', "unknown squeeze_rule 'half'"),
+        ("hidden = 0", "hidden is out of range"),
+        ('stages = ["r1_k3_s1_e1_i32_o16_cont"]', "stage 1 continues none"),
         ('name = "../b0"', "the name '../b0' cannot be part of a file's"),
         ('stages = ["r1_k3_s1_e1_i32"]', "stage 1 is no string of a stage"),
         (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.networks.efficientnet.backbone import plan_blocks
+from edgekit.networks.efficientnet.block_plan import plan_blocks
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.segmentation.taps import TAPS
 
