@@ -6,7 +6,7 @@ from edgekit.converters.openvino import write as openvino
 from edgekit.converters.tflite import op_versions, rows
 from edgekit.converters.torch import plan as plain
 from edgekit.converters.weights import keras_applications, naming
-from edgekit.networks import builder, cost, nodes, quantization, torch_network
+from edgekit.networks import builder, cost, nodes, passes, quantization, torch_network
 from edgekit.parity import integer_kernels
 
 WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in them
@@ -41,3 +41,11 @@ def test_every_walker_takes_every_node_or_says_why_not():
         op = getattr(rows.OPERATORS.get(kind), "operator", None)
         wrong = [n for n, (t, why) in WALKERS.items() if (kind in why) == (kind in t or op in t)]
         assert not wrong, f"{kind.__name__}: {', '.join(wrong)}"
+
+
+def test_every_walker_takes_every_activation():
+    known = torch_network.ACTIVATIONS.keys()
+    assert torch_network.IN_PLACE.keys() == known
+    assert statistics.ACTIVATIONS.keys() == known
+    assert plain.ACTIVATIONS.keys() | {"linear"} == known
+    assert passes.EXPANSIONS.keys() | passes.FUSED_ACTIVATIONS == known

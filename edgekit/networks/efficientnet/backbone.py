@@ -8,34 +8,12 @@ arXiv 1512.03385, figure 5, with the stride in the 3x3 convolution as torchvisio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edgekit.networks.builder import GraphBuilder
-from edgekit.networks.efficientnet.block_plan import Block, node_padding
+from edgekit.networks.efficientnet.block_plan import SQUEEZE_RULES, Block, node_padding
 from edgekit.networks.efficientnet.spec import ModelSpec, round_filters
 from edgekit.networks.nodes import Add, Conv2D, DepthwiseConv2D, MaxPool2D, Mean, Mul
-
-
-@dataclass(frozen=True)
-class SqueezeRule:
-    """How squeeze-excite is built.
-
-    Attributes:
-        of_expanded: whether its width counts from the expanded channels, in multiples of 8, not
-            from those of the block's input.
-        activation: of its inner layer; empty for the block's.
-        gate: what its outer layer ends with.
-    """
-
-    of_expanded: bool
-    activation: str
-    gate: str
-
-
-SQUEEZE_RULES = {
-    "efficientnet": SqueezeRule(False, "", "sigmoid"),
-    "mobilenet-v3": SqueezeRule(True, "relu", "hard-sigmoid"),
-}
 
 
 def add_backbone(builder: GraphBuilder, spec: ModelSpec, blocks: Iterable[Block]) -> dict[str, str]:

@@ -13,6 +13,29 @@ STEM_HALVINGS = {"conv3x3": 1, "conv7x7-pool": 2}
 
 
 @dataclass(frozen=True)
+class SqueezeRule:
+    """How squeeze-excite is built.
+
+    Attributes:
+        of_expanded: whether its width counts from the expanded channels, in multiples of 8, not
+            from those of the block's input.
+        activation: of its inner layer; empty for the block's.
+        gate: what its outer layer ends with.
+    """
+
+    of_expanded: bool
+    activation: str
+    gate: str
+
+
+#: By `ModelSpec.squeeze_rule`.
+SQUEEZE_RULES = {
+    "efficientnet": SqueezeRule(False, "", "sigmoid"),
+    "mobilenet-v3": SqueezeRule(True, "relu", "hard-sigmoid"),
+}
+
+
+@dataclass(frozen=True)
 class Block:
     """One block before it is written.
 

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.networks.efficientnet.backbone import SQUEEZE_RULES, STEMS
 from edgekit.networks.efficientnet.baselines import BASELINES
-from edgekit.networks.efficientnet.classifier import HEADS
+from edgekit.networks.efficientnet.block_plan import SQUEEZE_RULES, STEM_HALVINGS
 from edgekit.networks.efficientnet.scaling import RESOLUTIONS
-from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
+from edgekit.networks.efficientnet.spec import HEAD_LAYERS, SPECS, ModelSpec
 from edgekit.networks.efficientnet.stages import StageSpec
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
@@ -47,8 +46,8 @@ _WORDS = {
     "activation": ("swish", "hard-swish", "relu6", "relu"),
     "padding": ("same", "symmetric", "native"),
     "interpolation": ("bicubic", "bilinear"),
-    "stem_layers": tuple(STEMS),
-    "head_layers": tuple(HEADS),
+    "stem_layers": tuple(STEM_HALVINGS),
+    "head_layers": HEAD_LAYERS,
     "squeeze_rule": tuple(SQUEEZE_RULES),
 }
 

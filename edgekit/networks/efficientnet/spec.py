@@ -29,6 +29,8 @@ from edgekit.networks.efficientnet.stages import (
 #: Of ImageNet's pixels, RGB, 0 to 255: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+#: What may be between the blocks and the classifier.
+HEAD_LAYERS = ("conv", "pooled", "none")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class ModelSpec:
         shrinks_head: whether the last layer before the classifier has fewer channels than stated
             where the width is below 1; those of MobileNetV2 and V3 have not.
         squeeze_rule: ``efficientnet`` or ``mobilenet-v3``, a key of
-            `edgekit.networks.efficientnet.backbone.SQUEEZE_RULES`.
+            `edgekit.networks.efficientnet.block_plan.SQUEEZE_RULES`.
     """
 
     name: str

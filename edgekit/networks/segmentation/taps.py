@@ -41,10 +41,10 @@ class Taps:
 
         The stem's is the map at stride 2 where no block is: ResNet's pool behind it halves again.
         """
-        found = {block.level: block for block in blocks}  # the last one of each level
+        found = {1: "stem"} | {block.level: block.name for block in blocks}  # the last of each
         if variant.partition("-")[0] in self.early:  # a scaled one is called b0-w0.5
-            found[4] = next(b for b in reversed(blocks) if b.level == 4 and b.is_first)
-        names = tuple(found[level].name if level in found else "stem" for level in LEVELS)
+            found[4] = next(b.name for b in reversed(blocks) if b.level == 4 and b.is_first)
+        names = tuple(found[level] for level in LEVELS)
         return ("stem", *names[1:]) if self.stem else names
 
     def dilate(

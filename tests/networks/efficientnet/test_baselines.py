@@ -8,11 +8,15 @@ from edgekit.cli import run
 from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
+from edgekit.networks.efficientnet.backbone import BLOCKS, STEMS
 from edgekit.networks.efficientnet.baselines import BASELINES, LIBRARY_NAMES
+from edgekit.networks.efficientnet.block_plan import STEM_HALVINGS
+from edgekit.networks.efficientnet.classifier import HEADS
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.origin import LATER, origin_of, spec_of
 from edgekit.networks.efficientnet.scaling import scale_spec
-from edgekit.networks.efficientnet.spec import SPECS
+from edgekit.networks.efficientnet.spec import HEAD_LAYERS, SPECS
+from edgekit.networks.efficientnet.stages import KINDS
 from edgekit.networks.graph import Graph
 
 
@@ -101,6 +105,12 @@ def test_a_segmenter_may_be_on_one_and_a_detector_may_not(name):
     assert build_graph(spec, classes=3, resolution=64, seed=None).output_shape == (64, 64, 3)
     with pytest.raises(UsageError, match=f"no detector on {name}"):
         find_spec(f"det-{name}")
+
+
+def test_what_a_variant_may_name_is_written():
+    assert STEMS.keys() == STEM_HALVINGS.keys()
+    assert set(HEADS) == set(HEAD_LAYERS)
+    assert BLOCKS.keys() == {"mbconv", "fused", *KINDS}
 
 
 def test_blocks_of_several_widths_are_numbered_as_published():
