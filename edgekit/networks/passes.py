@@ -181,8 +181,8 @@ EXPANSIONS: dict[str, Callable[[_Rewriting, Node], str]] = {
 def expand_activations(graph: Graph) -> Graph:
     """Writes out what no integer kernel fuses: sigmoid, and swish as ``x * sigmoid(x)``.
 
-    Their hard relatives become additions, ReLU6 and products, which every target has; not every
-    one has HARD_SWISH.
+    Their hard relatives become 1x1 depthwise convolutions, ReLU6 and products, as not every target
+    has HARD_SWISH.
     """
     renamed: dict[str, str] = {}
     written = _Rewriting(graph)
