@@ -22,6 +22,8 @@ from edgekit.search.study.objective import MACS, Objective
 KERNELS, EXPANSIONS, RATIOS = (3, 5), (3, 4, 6), (0.0, 0.25)
 #: Channels of a stage over the base's, and blocks more than it has.
 WIDTHS, MORE_BLOCKS = (0.75, 1.0, 1.25), (-1, 0, 1)
+#: Kinds of blocks without which a ResNet is none: their shortcuts are no choice.
+ALWAYS_ADD = ("basic", "bottleneck")
 #: Stages in which a full convolution may do the work of two: later ones have too many channels
 #: for it (Tan and Le 2021, section 3.2).
 FUSED_STAGES = 3
@@ -190,13 +192,16 @@ def _stage_values(place: int, stage: StageSpec, base: ModelSpec) -> dict[str, tu
         "kernel": KERNELS,
         "width": WIDTHS,
     }
-    if stage.expand > 1:
-        values["expand"] = EXPANSIONS
-    if base.squeeze_excite:
-        values["se"] = RATIOS
-    if place <= FUSED_STAGES:
-        values["fused"] = (False, True)
-    return {**values, "skip": (True, False)}
+    if not stage.kind:  # what only inverted residual blocks have
+        if stage.expand > 1:
+            values["expand"] = tuple(sorted({*EXPANSIONS, stage.expand}))
+        if base.squeeze_excite:
+            values["se"] = tuple(sorted({*RATIOS, stage.se_ratio}))
+        if place <= FUSED_STAGES:
+            values["fused"] = (False, True)
+    if stage.kind not in ALWAYS_ADD:
+        values["skip"] = (True, False)
+    return values
 
 
 def _mbconv(base: ModelSpec, picks: Picks) -> ModelSpec:
@@ -211,7 +216,7 @@ def _mbconv(base: ModelSpec, picks: Picks) -> ModelSpec:
             stage,
             repeats=int(pick("blocks", stage.repeats)),
             kernel=int(pick("kernel", stage.kernel)),
-            expand=int(pick("expand", stage.expand)),
+            expand=pick("expand", stage.expand),
             se_ratio=float(pick("se", stage.se_ratio)),
             fused=bool(pick("fused", stage.fused)),
             skip=bool(pick("skip", stage.skip)),
@@ -227,6 +232,7 @@ def _mbconv(base: ModelSpec, picks: Picks) -> ModelSpec:
         depth=1.0,
         stem=base.stem_filters,
         head=base.head_filters,
+        hidden=base.hidden_filters,
         stages=tuple(stages),
     )
 

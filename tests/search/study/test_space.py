@@ -11,6 +11,7 @@ from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.model_files import write_model
 from edgekit.networks.efficientnet.scaling import scale_spec
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.networks.efficientnet.stages import StageSpec
@@ -25,21 +26,24 @@ def costed(spec, side=64):
     return cost(build_graph(spec, classes=10, resolution=side, seed=None))
 
 
-@pytest.mark.parametrize("base", ["b0", "lite0", "v2-b0", "es"])
+OTHERS = ["mobilenet-v1", "mobilenet-v3-small", "mobilenet-v3-large", "resnet-18", "resnet-50"]
+
+
+@pytest.mark.parametrize("base", ["b0", "lite0", "v2-b0", "es", *OTHERS])
 @pytest.mark.parametrize("kind", FREE)
 def test_the_base_is_a_network_of_its_space(kind, base):
-    spec = scale_spec(SPECS[base], width=0.5)
+    spec = scale_spec(find_spec(base), width=0.5)
     space = find_space(kind, spec, OBJECTIVE, 10)
-    assert space.of_base() is not None or base == "es"  # whose expansion of 8 is none of theirs
+    assert space.of_base() is not None
     picks = {**SPACES[kind].base_picks(space)}
     assert costed(space.spec(picks, "same")) == costed(spec)
     assert space.spec(picks, "same").name == "same"
 
 
-@pytest.mark.parametrize("base", ["b0", "lite0"])
+@pytest.mark.parametrize("base", ["b0", "lite0", *OTHERS])
 @pytest.mark.parametrize("kind", FREE)
-def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(kind, base):
-    space = find_space(kind, scale_spec(SPECS[base], width=0.5), OBJECTIVE, 10)
+def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(tmp_path, kind, base):
+    space = find_space(kind, scale_spec(find_spec(base), width=1.2), OBJECTIVE, 10)
     rng = np.random.default_rng(0)
     least, most = (costed(space.spec(picks, "end"), None) for picks in space.extremes())
     seen = set()
@@ -52,6 +56,10 @@ def test_whatever_is_picked_can_be_built_and_lies_between_the_extremes(kind, bas
         seen.add(spec)
     assert len(seen) > 4
     assert space.size > 300
+    # A file of it is the same network.
+    path = tmp_path / "found.toml"
+    write_model(spec, path, base="b0")
+    assert find_spec(str(path)) == spec
 
 
 def test_a_choice_changes_its_stage_alone():
