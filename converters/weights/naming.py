@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from edgekit.converters.weights.file import WeightFile
 from edgekit.converters.weights.open import PYTHON, Advice
 from edgekit.errors import UsageError
@@ -175,6 +177,14 @@ def to_ours(layout: Layout | None, node: Node, name: str, array: Array) -> Array
         return array
     moved = array.transpose(layout[type(node)])
     return moved[..., 0] if isinstance(node, DepthwiseConv2D) else moved
+
+
+def to_theirs(layout: Layout | None, node: Node, name: str, array: Array) -> Array:
+    """Moves a weight of ours into their layout: what `to_ours` moves back."""
+    if layout is None or not name.endswith("/kernel"):
+        return array
+    ours = array[..., None] if isinstance(node, DepthwiseConv2D) else array
+    return ours.transpose(np.argsort(layout[type(node)]))
 
 
 @dataclass(frozen=True)

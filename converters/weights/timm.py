@@ -212,3 +212,11 @@ def _with_config(spec: ModelSpec, config: Mapping[str, Any]) -> ModelSpec:
 def _pixel_units(values: Any) -> tuple[float, float, float]:
     red, green, blue = (round(255 * float(value), 6) for value in values)
     return red, green, blue
+
+
+def model_name(model: str, prefix: str) -> str:
+    """``b0`` is ``efficientnet_b0``, ``v2-s`` is ``efficientnetv2_s``; ports begin with ``tf_``."""
+    if model in LIBRARY_NAMES:
+        return LIBRARY_NAMES[model].port if prefix else LIBRARY_NAMES[model].timm
+    ours = model.replace("-", "_")
+    return f"{prefix}efficientnet{ours}" if "-" in model else f"{prefix}efficientnet_{ours}"

@@ -22,6 +22,7 @@ from edgekit.converters.weights.keras_model import (
 from edgekit.converters.weights.load import Loaded, most_bytes
 from edgekit.converters.weights.naming import TORCH_COUNTERS, named
 from edgekit.converters.weights.open import open_weights
+from edgekit.converters.weights.timm import model_name
 from edgekit.errors import GateError, UsageError
 from edgekit.networks.efficientnet.baselines import LIBRARY_NAMES
 from edgekit.networks.efficientnet.origin import spec_of
@@ -226,7 +227,7 @@ def _assumed_model(keras: Any, file: WeightFile, graph: Graph) -> tuple[str, dic
 
 
 def _timm(file: WeightFile, loaded: Loaded, seed: int, prefix: str = "") -> Answer:
-    name = _timm_name(loaded.graph.name, prefix)
+    name = model_name(loaded.graph.name, prefix)
     library = _library("timm")
     try:
         # Without classes, timm's networks give the embedding.
@@ -297,14 +298,6 @@ def _library(name: str, extra: str | None = None) -> Any:
         MissingToolError: it is not installed, or does not fit the rest of the installation.
     """
     return import_optional(name, extra, "running the original of these weights")
-
-
-def _timm_name(model: str, prefix: str) -> str:
-    """``b0`` is ``efficientnet_b0``, ``v2-s`` is ``efficientnetv2_s``; ports begin with ``tf_``."""
-    if model in LIBRARY_NAMES:
-        return LIBRARY_NAMES[model].port if prefix else LIBRARY_NAMES[model].timm
-    ours = model.replace("-", "_")
-    return f"{prefix}efficientnet{ours}" if "-" in model else f"{prefix}efficientnet_{ours}"
 
 
 #: By the name of the source: runs the original with the weights of an open file.

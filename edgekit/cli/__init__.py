@@ -22,6 +22,7 @@ from edgekit.cli import (
     devices,
     doctor,
     drift,
+    export_weights,
     init,
     inspect,
     latency_table,
@@ -84,6 +85,7 @@ app.command("targets")(targets.command)
 app.command("train", cls=GroupedCommand)(train.command)
 app.command("val")(val.command)
 weights.app.command("list")(pretrained.list_weights)
+weights.app.command("export")(export_weights.export_weights)
 weights.app.command("fetch")(pretrained.fetch_weights)
 app.add_typer(runs.app, name="runs")
 app.add_typer(toolchain.app, name="toolchain")

@@ -1,13 +1,10 @@
 """timm's and torchvision's own networks against ours, where the two are installed."""
 
 import functools
-import importlib
-import importlib.util
-import sys
 
 import pytest
 import torch
-from prerequisites import skip_without
+from peers import library
 
 from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.verify import compare
@@ -26,31 +23,6 @@ TIMM = [
     "tf_efficientnetv2_s",
 ]
 TORCHVISION = ["efficientnet_b0", "efficientnet_b5", "efficientnet_v2_s"]
-
-
-@functools.cache
-def missing_operators():
-    """Torchvision for CUDA does not import beside a torch without it: two operators are not there.
-
-    No network of the family uses them.
-    """
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
-def library(name):
-    if importlib.util.find_spec(name.split(".")[0]) is None:
-        skip_without(name.split(".")[0])
-    try:
-        return importlib.import_module(name)
-    except RuntimeError:
-        for module in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "timm")]:
-            del sys.modules[module]
-        missing_operators()
-        return importlib.import_module(name)
 
 
 def with_statistics(model):
