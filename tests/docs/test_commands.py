@@ -25,7 +25,7 @@ IDS = [f"{where} {line[:60]}" for line, where in LINES]
 #: What a line needs that is not at hand, such as a maker's tool: it is parsed, and not run.
 NOT_HERE = re.compile(
     r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
-    r"|^edgekit choose|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
+    r"|^edgekit choose|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)|hf://|_in1k"
 )
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
