@@ -130,17 +130,17 @@ def _hub_table(row: Pretrained) -> list[str]:
         f"`edgekit build --weights imagenet` takes the above, and so does a build with photos that "
         f"names no weights: {_why_default(row)}.",
         "",
-        f"{'tag':<{width}}{'top-1 %':>8}{'px':>5}{'classes':>9}  {'licence':<12}{'fetched':<9}"
-        "training",
+        f"{'tag':<{width}}{'top-1 %':>8}{'px':>5}{'classes':>9}  {'licence':<12}{'of':<15}"
+        f"{'fetched':<9}training",
     ]
     for tag in tags:
         pixels, percent = tag.figure or (tag.resolution, None)
         top1 = NOTHING if percent is None else f"{percent:.2f}"
         lines.append(
             f"{tag.tag:<{width}}{top1:>8}{pixels:>5}{tag.classes:>9,}  {tag.licence:<12}"
-            f"{'yes' if _is_fetched(tag) else 'no':<9}{tag.training}"
+            f"{tag.trainer:<15}{'yes' if _is_fetched(tag) else 'no':<9}{tag.training}"
         )
-    kinds = {"tf_*" if tag.tag.startswith("tf_") else "the others": tag for tag in tags}
+    notes = dict.fromkeys((tag.trainer, tag.licence_note) for tag in tags)
     return [
         *lines,
         "",
@@ -148,7 +148,7 @@ def _hub_table(row: Pretrained) -> list[str]:
         "edgekit[hub]. px: the input at which timm measured. licence: of timm's record, one",
         "default for the whole family; what a repository's own card says is shown when it is",
         "fetched.",
-        *(f"Of {kind}: {tag.licence_note}." for kind, tag in kinds.items()),
+        *(f"Of {trainer}: {note}." for trainer, note in notes),
         "",
         f"`edgekit build --weights hub` takes {why_best(best)}.",
     ]

@@ -76,9 +76,10 @@ def test_the_list_of_a_variant_has_both_kinds_and_says_which_is_the_default_and_
     assert "efficientnetb1.h5" not in out
     assert "names no weights: the publisher's own file, its whole hash is published" in out
     row = next(line for line in out.splitlines() if line.startswith("efficientnet_b0.ra4_e3600"))
-    assert row.split()[1:6] == ["78.57", "224", "1,000", "apache-2.0", "no"]
-    assert "Of tf_*: timm's README knows of no restriction beyond Apache-2.0" in out
-    assert "Of the others: timm's README: one should assume" in out
+    assert row.split()[1:6] == ["78.57", "224", "1,000", "apache-2.0", "timm"]
+    assert "Of noisy-student: timm's README: they do not appear to have a restriction" in out
+    assert "Of google: timm's README: it is not clear what ImageNet's terms" in out
+    assert "Of timm: timm's README: one should assume" in out
     assert "--weights hub` takes tf_efficientnet_b0.ns_jft_in1k" in out
     assert "yours to judge" in out
 

@@ -28,6 +28,7 @@ class TimmTag:
         top1: pixels and percent of ImageNet-1k's validation set, as timm has published; empty
             where the classes are others.
         licence: the field of timm's record, which is a default of the whole family.
+        trainer: who has trained, a key of the notes on licences.
     """
 
     model: str
@@ -36,6 +37,7 @@ class TimmTag:
     resolution: int
     top1: tuple[tuple[int, float], ...]
     licence: str
+    trainer: str
 
     @property
     def repository(self) -> str:
@@ -49,9 +51,8 @@ class TimmTag:
 
     @property
     def licence_note(self) -> str:
-        """What timm says beside the licence of who has trained these weights."""
-        trainer = "google" if self.tag.startswith("tf_") else "timm"
-        return str(_contents()["licence_notes"][trainer])
+        """What timm says beside the licence of weights of that trainer."""
+        return str(_contents()["licence_notes"][self.trainer])
 
     @property
     def figure(self) -> tuple[int, float] | None:
@@ -103,8 +104,8 @@ def why_best(tag: TimmTag) -> str:
     return (
         f"{tag.tag}, whose published top-1, {percent:.2f} % at {pixels} px, is the best of "
         f"{len(tags_of(tag.model))} for {tag.model}. Its training: {tag.training}. Its licence, "
-        f"{tag.licence} by timm's record, allows commercial use; {tag.licence_note}. Whether they "
-        "fit your product is yours to judge"
+        f"{tag.licence} by timm's record, allows commercial use by itself; {tag.licence_note}. "
+        "Whether that fits your product is yours to judge"
     )
 
 

@@ -28,7 +28,9 @@ def test_rows_are_complete_and_consistent(tag):
     assert tag.repository == f"timm/{tag.tag}"
     assert tag.licence in PERMISSIVE
     assert tag.training
-    assert tag.licence_note
+    assert "ImageNet" in tag.licence_note
+    assert (tag.trainer == "timm") == tag.tag.startswith("efficientnet")
+    assert (tag.trainer == "noisy-student") == (".ns_jft_" in tag.tag)
     assert bool(tag.top1) == (tag.classes == 1000)  # no other classes have a figure
     assert all(60 < percent < 90 for _, percent in tag.top1)
     if tag.top1:
