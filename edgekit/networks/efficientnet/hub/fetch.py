@@ -43,7 +43,7 @@ from edgekit.system.download import locked
 from edgekit.system.extras import require
 from edgekit.system.hashing import file_hash
 from edgekit.system.http import host_of
-from edgekit.system.hub import EXTRA, MAIN, PACKAGE, Hub, Repository, drop
+from edgekit.system.hub.server import EXTRA, MAIN, PACKAGE, Hub, Repository, drop
 
 CONFIG_BYTES = 1 << 20
 #: Of weights whose variant is not known: L2, the largest, has 1.9 GB.

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from edgekit.networks.efficientnet.hub.reference import HubReference
 from edgekit.system.download import writing
 from edgekit.system.files import cache_folder, read_json, write_json
-from edgekit.system.hub import MAIN
+from edgekit.system.hub.server import MAIN
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.efficientnet.hub.record import Record
 from edgekit.networks.efficientnet.hub.reference import HubReference
 from edgekit.system.http import is_loopback
-from edgekit.system.hub import Hub
+from edgekit.system.hub.server import Hub
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 

@@ -10,7 +10,7 @@ from hub_server import serve_hub
 from prerequisites import needs
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.system.hub import Hub, drop
+from edgekit.system.hub.server import Hub, drop
 
 FILES = {"model.safetensors": b"weights " * 1000, "config.json": b"{}"}
 
@@ -90,6 +90,9 @@ def test_what_cannot_be_a_name_is_said_plainly(server, name):
 def test_a_server_that_is_no_hub_is_said_plainly(server):
     server.info = {"id": "me/net", "siblings": []}
     with pytest.raises(EdgekitError, match="does not say which commit"):
+        Hub.open().list_files("me/net", None)
+    server.info = {"message": "welcome"}
+    with pytest.raises(EdgekitError, match=r"what 127\.0\.0\.1 says of me/net is not understood"):
         Hub.open().list_files("me/net", None)
 
 

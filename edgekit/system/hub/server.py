@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import EdgekitError
 from edgekit.system.console import Progress
 from edgekit.system.download import is_offline, writing
 from edgekit.system.extras import import_optional
 from edgekit.system.files import cache_folder
 from edgekit.system.http import host_of, shown
+from edgekit.system.hub.errors import explained
 from edgekit.system.paths import StrPath
 from edgekit.system.text import size as readable_size
 from edgekit.version import __version__
@@ -105,7 +106,7 @@ class Hub:
         Raises:
             EdgekitError: there is no such repository or revision, or it cannot be reached.
         """
-        with _explained(self, name, revision):
+        with explained(self.endpoint, name, revision):
             api = _library().HfApi(endpoint=self.endpoint, token=self._token, **_LIBRARY)
             info = api.model_info(name, revision=revision, files_metadata=True)
         files = {}
@@ -123,7 +124,7 @@ class Hub:
 
     def cached(self, name: str, revision: str, file: str) -> Path | None:
         """A file in the cache, or None: of a commit, or of a branch as it was last received."""
-        with _explained(self, name, revision):
+        with explained(self.endpoint, name, revision):
             found = _library().try_to_load_from_cache(
                 name, file, cache_dir=self.cache, revision=revision
             )
@@ -155,7 +156,7 @@ class Hub:
             raise _too_large(repository.name, file, limit_bytes)
         self._check_disk(listed or 0)
         refuse = _too_large(repository.name, file, limit_bytes)
-        with writing(self.cache), _explained(self, repository.name, repository.commit):
+        with writing(self.cache), explained(self.endpoint, repository.name, repository.commit):
             path = _library().hf_hub_download(
                 repository.name,
                 file,
@@ -231,81 +232,3 @@ def _bar(progress: Progress | None, limit_bytes: int, refuse: EdgekitError) -> t
             return lambda *args, **options: None  # what else a bar can do draws something
 
     return Bar
-
-
-@contextmanager
-def _explained(hub: Hub, name: str, revision: str | None) -> Iterator[None]:
-    """Says plainly what the library's errors mean."""
-    try:
-        yield
-    except EdgekitError:
-        raise
-    except Exception as error:  # of three libraries: its own, its client's, the system's
-        kinds = {kind.__name__ for kind in type(error).__mro__}
-        known = next((make for kind, make in _MEANINGS.items() if kind in kinds), None)
-        if known is None and isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk
-        host = host_of(hub.endpoint)
-        raise (known or _unreachable)(host, name, revision or MAIN, _reason(error)) from error
-
-
-def _gated(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"the repository {name} asks for its terms to be accepted",
-        cause=f"{host} gives it to those alone who have, and have logged in",
-        hint=f"accept them at https://{host}/{name}, and put a token into the environment variable "
-        "HF_TOKEN",
-    )
-
-
-def _unknown(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return UsageError(
-        f"no repository {name} on {host}",
-        cause="there is none, or it is private and HF_TOKEN holds no token that may read it",
-        hint="`edgekit weights list VARIANT` names those of timm",
-    )
-
-
-def _no_revision(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return UsageError(
-        f"the repository {name} has no revision {revision}",
-        cause=f"{host} knows no such branch, tag or commit",
-        hint=f"hf://{name}@COMMIT, or without one for the newest",
-    )
-
-
-def _not_a_name(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return UsageError(f"{name} is no name of a repository", cause=reason)
-
-
-def _refused(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return EdgekitError(f"{host} refuses {name}", cause=reason)
-
-
-def _unreachable(host: str, name: str, revision: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"cannot receive {name} from {host}",
-        cause=reason,
-        hint="a mirror in HF_ENDPOINT or `edgekit build --mirror`; EDGEKIT_OFFLINE=1 uses what is "
-        "in the cache",
-    )
-
-
-#: The library's errors by their names, the narrower ones first.
-_MEANINGS: dict[str, Callable[[str, str, str, str], EdgekitError]] = {
-    "GatedRepoError": _gated,
-    "RepositoryNotFoundError": _unknown,
-    "RevisionNotFoundError": _no_revision,
-    "HFValidationError": _not_a_name,
-    "HfHubHTTPError": _refused,
-    "LocalEntryNotFoundError": _unreachable,
-}
-
-
-def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error, in one line."""
-    inner = error.__cause__
-    if inner is not None and type(error).__name__ == "LocalEntryNotFoundError":
-        return _reason(inner)
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
