@@ -145,7 +145,8 @@ def _find_cached(order: _Order, hub: Hub) -> HubFile | None:
     commit = record.commit or weights.parent.name
     if not record.sha256:
         write_record(reference, Record(commit, hashes))
-        order.say(f"{_recorded(reference, hashes)} as another program has received it")
+        why = "that of what another program has received"
+        order.say(_recorded(reference, hashes, why))
     return HubFile(weights, hub.address(reference.repository, commit, WEIGHTS))
 
 
@@ -175,7 +176,7 @@ def _receive(order: _Order, hub: Hub) -> HubFile:
         write_record(reference, Record(repository.commit, hashes, repository.licence))
         listed = repository.files[WEIGHTS].sha256
         why = "as the hub lists it" if listed else "trusted on first use, as the hub lists none"
-        order.say(f"{_recorded(reference, hashes)} {why}")
+        order.say(_recorded(reference, hashes, why))
     return HubFile(path, hub.address(repository.name, repository.commit, WEIGHTS))
 
 
@@ -225,7 +226,7 @@ def _take(order: _Order, folder: Path) -> HubFile:
     if not record.sha256:
         write_record(reference, Record(None, hashes))
         why = "trusted on first use, as a folder does not say which commit it holds"
-        order.say(f"{_recorded(reference, hashes)} {why}")
+        order.say(_recorded(reference, hashes, why))
     return HubFile(path, path.absolute().as_uri())
 
 
@@ -234,10 +235,10 @@ def _hashes(weights: Path) -> dict[str, str]:
     return {path.name: file_hash(path) for path in paths if path.is_file()}
 
 
-def _recorded(reference: HubReference, hashes: Mapping[str, str]) -> str:
+def _recorded(reference: HubReference, hashes: Mapping[str, str], why: str) -> str:
     return (
-        f"{record_path(reference)} has the sha256 of {WEIGHTS}, {hashes[WEIGHTS]}, which must "
-        "match from now on:"
+        f"the sha256 of {WEIGHTS}, {hashes[WEIGHTS]}, is {why}; it is recorded in "
+        f"{record_path(reference)} and must match from now on"
     )
 
 

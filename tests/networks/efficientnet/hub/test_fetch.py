@@ -200,7 +200,7 @@ def test_offline_takes_what_another_program_has_received(hub, files, monkeypatch
     count = len(hub.requests)
     found, said = fetched()
     assert commit in found.url
-    assert "as another program has received it" in said
+    assert "what another program has received" in said
     assert fetched() == (found, "")
     assert len(hub.requests) == count
 
