@@ -145,6 +145,7 @@ def test_weights_of_a_hub_bring_what_belongs_to_them(tmp_path, monkeypatch):
     assert record["mean"] == record["std"] == [127.5, 127.5, 127.5]
 
 
+@needs("huggingface_hub")
 def test_weights_of_a_hub_that_do_not_fit_are_refused_beforehand():
     tag = "tf_efficientnet_lite0.in1k"
     assert find_start(BuildOptions.make("unet-lite0", weights=tag)).hub is not None

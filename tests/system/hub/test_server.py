@@ -108,11 +108,14 @@ def test_nobody_is_told_which_program_calls(server):
 PROGRAM = "import sys; from edgekit.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
-def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "words",
+    ["weights fetch hf://timm/efficientnet_b0.ra_in1k", "build b0 --weights hub --dry-run"],
+)
+def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path, words):
     path = path_without(tmp_path, "huggingface_hub")
-    words = ["weights", "fetch", "hf://timm/efficientnet_b0.ra_in1k"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
+        [sys.executable, "-c", PROGRAM, *words.split()],
         capture_output=True,
         text=True,
         check=False,
