@@ -165,15 +165,16 @@ def _receive(order: _Order, hub: Hub) -> HubFile:
     if CONFIG in repository.files:
         path = _receive_file(hub, repository, CONFIG, record, CONFIG_BYTES, None)
         config = _check_config(order, path)
+    licence = repository.licence or _licence_in(config)
     order.say(
         f"fetching {repository.name} at {repository.commit} from {host_of(hub.endpoint)}; its "
-        f"licence: {repository.licence or 'its card names none'}"
+        f"licence: {licence or f'neither its card nor its {CONFIG} names one'}"
     )
     limit = _most_bytes(order.spec, config)
     path = _receive_file(hub, repository, WEIGHTS, record, limit, order.progress)
     if not record.sha256:
         hashes = _hashes(path)
-        write_record(reference, Record(repository.commit, hashes, repository.licence))
+        write_record(reference, Record(repository.commit, hashes, licence))
         listed = repository.files[WEIGHTS].sha256
         why = "as the hub lists it" if listed else "trusted on first use, as the hub lists none"
         order.say(_recorded(reference, hashes, why))
@@ -263,6 +264,13 @@ def _check_config(order: _Order, beside: Path) -> Mapping[str, Any]:
     if order.spec is not None and isinstance(architecture, str):
         check_architecture(order.reference, architecture, order.spec)
     return config
+
+
+def _licence_in(config: Mapping[str, Any]) -> str | None:
+    """The licence that timm writes beside the preprocessing, or None."""
+    record = config.get("pretrained_cfg")
+    licence = record.get("license") if isinstance(record, dict) else None
+    return licence if isinstance(licence, str) else None
 
 
 def _check_format(repository: Repository) -> None:

@@ -73,6 +73,20 @@ def test_the_weights_come_with_their_configuration_and_are_recorded(hub, files, 
     assert "README.md" not in " ".join(hub.asked("GET"))
 
 
+@pytest.mark.parametrize(
+    ("card", "config", "said"),
+    [
+        ("mit", {"license": "apache-2.0"}, "its licence: mit"),
+        (None, {"license": "apache-2.0"}, "its licence: apache-2.0"),
+        (None, {"license": 3}, "neither its card nor its config.json names one"),
+    ],
+)
+def test_the_licence_is_the_cards_or_the_configurations(hub, card, config, said):
+    repository = timm_repository(graph(7), "efficientnet_b0", **config)
+    hub.publish(NAME, repository, licence=card)
+    assert said in fetched()[1]
+
+
 def test_what_was_fetched_gives_the_same_network_as_a_local_file(hub, files, tmp_path):
     hub.publish(NAME, files)
     folder = tmp_path / "local"
