@@ -16,6 +16,8 @@ from edgekit.errors import UsageError
 from edgekit.networks.decoders import Decoder
 from edgekit.networks.efficientnet.architecture import build_graph, pyramid
 from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.efficientnet.hub.fetch import fetch_from_hub
+from edgekit.networks.efficientnet.hub.reference import find_reference
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.graph import Graph
@@ -132,8 +134,9 @@ def load(
     Args:
         model: the variant, for example ``b0``, ``unet-b0`` for segmentation, or ``d0`` for
             detection.
-        weights: ``imagenet`` for the published ones (downloaded once), a file, or ``none`` or None
-            for random ones.
+        weights: ``imagenet`` for the published ones (downloaded once), a file, a repository on a
+            model hub (``hf://ORG/NAME``, a tag of timm's, or ``hub`` for the best of those), or
+            ``none`` or None for random ones.
         classes: number of logits; the weights' own, or 1000. With another number than the
             weights', the classifier is new and random. With a decoder it must be given unless
             the weights are of a whole network: published ones are of a backbone.
@@ -145,6 +148,7 @@ def load(
 
     Raises:
         UsageError: no such variant, or the weights do not fit.
+        MissingToolError: the weights are on a hub, and huggingface_hub is not installed.
         EdgekitError: the weights cannot be downloaded.
     """
     spec = find_spec(model)
@@ -164,7 +168,10 @@ def load(
 
         backbone = spec.backbone.name
         weights, source = pretrained.fetch(backbone), pretrained.find(backbone).source
+    notes: list[str] = []
+    if reference := find_reference(str(weights), spec):
+        weights = fetch_from_hub(reference, spec, note=notes.append).path
     loaded = load_weights(
         weights, spec, classes=classes, resolution=resolution, seed=seed, source=source
     )
-    return Model(loaded.graph, loaded.said).eval()
+    return Model(loaded.graph, (*notes, *loaded.said)).eval()

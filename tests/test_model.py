@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hub_server import serve_hub, timm_repository
+from narrow import make_narrow
 from PIL import Image
 
 import edgekit
@@ -226,3 +228,19 @@ def test_random_weights_have_the_command_lines_word(word):
     model = edgekit.load("lite0", word, classes=2, resolution=32, seed=4)
     again = edgekit.load("lite0", None, classes=2, resolution=32, seed=4)
     assert torch.equal(model.network.layers["stem"].kernel, again.network.layers["stem"].kernel)
+
+
+def test_weights_of_a_hub_give_the_logits_of_the_same_file(tmp_path, monkeypatch):
+    make_narrow(["b0"], monkeypatch, 32)
+    files = timm_repository(build_graph(SPECS["b0"], classes=5, seed=3), "tf_efficientnet_b0")
+    with serve_hub(tmp_path, monkeypatch) as server:
+        commit = server.publish("me/net", files)
+        model = edgekit.load("b0", "hf://me/net")
+    for name, body in files.items():
+        (tmp_path / name).write_bytes(body)
+    local = edgekit.load("b0", tmp_path / "model.safetensors")
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(model(image), local(image))
+    assert spec_of(model.graph) == spec_of(local.graph)
+    assert any(commit in text for text in model.notes)

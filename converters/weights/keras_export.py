@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def write_keras(
     side = how.resolution
     table = NAMES_V2 if is_v2 else NAMES
     tensors = tensors_for(graph, Original(name, EPSILON, table, TENSORFLOW))
-    with native_quiet():
+    with native_quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own arrays, which are not what NumPy 2 expects
         model = build(
             weights=None,
             classes=graph.classes,

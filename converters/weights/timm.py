@@ -167,18 +167,29 @@ def _preprocessing(
         The spec with it, notes, and what was assumed.
     """
     for record, where in ((_config(file.path), "config.json"), (file.metadata, "its metadata")):
-        config = record.get("pretrained_cfg")
+        # timm's first records on hubs had the same keys beside the architecture.
+        config = record.get("pretrained_cfg", record if "mean" in record else None)
         if isinstance(config, str):  # safetensors metadata holds text alone
             with_config = _parsed(config)
         else:
             with_config = config if isinstance(config, Mapping) else {}
         if with_config:
-            return _with_config(spec, with_config), (f"preprocessing from {where}",), ()
+            return _with_config(spec, with_config), _noted(with_config, where), ()
     if re.search(HALF_TAGS, file.path.stem.lower()):
         spec, why = replace(spec, mean=HALF, std=HALF), "as the training in its name used them"
     else:
         why = "a state dict does not say; they are the default of timm's model"
     return spec, (), (input_assumption(spec, why),)
+
+
+def _noted(config: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    notes: tuple[str, ...] = (f"preprocessing from {where}",)
+    if config.get("crop_mode") == "squash":
+        notes += (
+            "timm evaluates these weights on whole photos, stretched to a square (crop_mode "
+            "squash); here the crop is from the centre unless stretching is asked for",
+        )
+    return notes
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

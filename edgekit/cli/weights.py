@@ -22,8 +22,11 @@ app = typer.Typer(
 )
 
 FILE = Annotated[
-    Path,
-    typer.Argument(help="safetensors, .pth, .h5, .weights.h5, .keras, or a TF 1 checkpoint."),
+    Path,  # so that a shell completes it
+    typer.Argument(
+        help="safetensors, .pth, .h5, .weights.h5, .keras, a TF 1 checkpoint, hf://ORG/NAME, or a "
+        "tag of timm's."
+    ),
 ]
 MODEL = Annotated[str, typer.Option("--model", help="The variant: b0, lite0, v2-s, …")]
 WIDTH = Annotated[
@@ -86,6 +89,24 @@ def _find(
     return scale_spec(spec, width=width, depth=depth)
 
 
+def _received(file: Path, spec: ModelSpec) -> Path:
+    """The file, fetched where its name is that of weights on a hub."""
+    from edgekit.networks.efficientnet.hub.reference import find_reference
+
+    name = file.as_posix()
+    # A path keeps one of two slashes.
+    reference = find_reference(name.replace("hf:/", "hf://", 1) if name[:4] == "hf:/" else name)
+    if reference is None:
+        return file
+    from edgekit.networks.efficientnet.hub.fetch import fetch_from_hub
+    from edgekit.system.console import Console
+
+    console = Console()
+    note, progress = console.note, console.progress
+    with console.stage(1, 1, f"fetch {reference}"):
+        return fetch_from_hub(reference, spec, note=note, progress=progress).path
+
+
 @app.command("import")
 def import_weights(
     file: FILE,
@@ -112,9 +133,10 @@ def import_weights(
         raise UsageError(f"{out} exists", hint="--overwrite, or another file")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"no folder {out.parent}")
+    spec = _find(model, width, depth, decoder, output_stride, aspp_rates)
     loaded = load_weights(
-        file,
-        _find(model, width, depth, decoder, output_stride, aspp_rates),
+        _received(file, spec),
+        spec,
         classes=classes,
         resolution=resolution,
         source=source,
@@ -155,8 +177,9 @@ def verify(
     from edgekit.errors import GateError, MissingToolError
 
     spec = _find(model, width, depth, decoder, output_stride, aspp_rates)
+    path = _received(file, spec)
     loaded = load_weights(
-        file,
+        path,
         spec,
         resolution=resolution,
         source=source,
@@ -167,7 +190,7 @@ def verify(
     missing = None
     try:
         found = (
-            compare(file, loaded)
+            compare(path, loaded)
             if reference is None
             else compare_with_reference(reference, loaded)
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import UsageError, did_you_mean
+from edgekit.networks.efficientnet.hub.reference import HubReference, find_reference
 from edgekit.networks.efficientnet.spec import SPECS
 from edgekit.options.fields import REPEATED, check_values, is_given, option_name
 from edgekit.options.model import DataOptions, ModelOptions
@@ -135,9 +136,18 @@ class BuildOptions(  # the fields of the last group come first
 
     @property
     def start(self) -> str:
-        """Where training starts from: ``none``, ``imagenet``, or the path of a file."""
+        """Where training starts from: ``none``, ``imagenet``, the path of a file, or a hub's."""
         if self.weights is None:
             published = self.data is not None and self.spec.backbone.name in SPECS
             return "imagenet" if published else "none"
         word = self.weights.lower()
         return word if word in ("none", "imagenet") else self.weights
+
+    @property
+    def hub_reference(self) -> HubReference | None:
+        """The repository on a hub that training starts from, or None.
+
+        Raises:
+            UsageError: `start` is nearly the name of one.
+        """
+        return find_reference(self.start, self.spec)

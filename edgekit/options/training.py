@@ -31,16 +31,18 @@ class TrainingOptions:
 
     weights: str | None = option(
         None,
-        "Start from a file, from the published weights, or from random ones. "
-        "[imagenet with --data, none without]",
-        "FILE|imagenet|none",
+        "Start from a file, from the published weights, from a repository on a model hub (a tag of "
+        "timm's is one), or from random ones. [imagenet with --data, none without]",
+        "FILE|imagenet|hf://ORG/NAME|none",
         everyday=True,
     )
     weights_source: str = option(
         "auto", f"Whose file --weights is: {', '.join(SOURCES)}.", known=SOURCES
     )
     mirror: str | None = option(
-        None, "Folder or URL under which the published weights lie.", "URL|FOLDER"
+        None,
+        "Folder or URL under which the published weights lie, or the repositories of a hub.",
+        "URL|FOLDER",
     )
     recipes: tuple[str, ...] = option(
         (),

@@ -48,11 +48,15 @@ def _wanted(options: BuildOptions) -> dict[str, str | None]:
     paths = {"data": options.data, "val": options.val}
     if options.photos is not None:  # which no older run has
         paths["photos"] = options.photos
-    named = options.start in ("none", "imagenet")
+    start = options.start
+    if reference := options.hub_reference:
+        start = str(reference)
+    elif start not in ("none", "imagenet"):
+        start = str(Path(start).resolve())
     return {
         "model": options.spec.name,
         **{name: _whole(path) for name, path in paths.items()},
-        "weights": options.start if named else str(Path(options.start).resolve()),
+        "weights": start,
     }
 
 

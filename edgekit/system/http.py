@@ -6,6 +6,7 @@ try, and what a finished file must be, is decided in `edgekit.system.download`.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import time
 from collections.abc import Iterator
@@ -213,6 +214,14 @@ def shown(url: str) -> str:
 def host_of(url: str) -> str:
     """The host of an address, for messages."""
     return urlsplit(url).hostname or url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is of this machine itself."""
+    host = host_of(url)
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _ask(session: Session, url: str, headers: dict[str, str], timeout: float) -> Response:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import places
 import pytest
+from hub_server import serve_hub, timm_repository
 from narrow import make_narrow
 from prerequisites import NEEDS, needs
 from safetensors.numpy import save_file
@@ -37,6 +38,21 @@ def ours(small, tmp_path):
     path = tmp_path / "ours.safetensors"
     build_graph(SPECS["lite0"], classes=3, resolution=64, seed=2).save(path)
     return path
+
+
+@pytest.mark.parametrize("name", ["hf://timm/efficientnet_b0.ra_in1k", "efficientnet_b0.ra_in1k"])
+def test_weights_of_a_hub_are_read_by_their_name(name, small, tmp_path, monkeypatch, capsys):
+    graph = build_graph(SPECS["b0"], classes=3, seed=2)
+    with serve_hub(tmp_path, monkeypatch) as server:
+        server.publish("timm/efficientnet_b0.ra_in1k", timm_repository(graph, "efficientnet_b0"))
+        out = str(tmp_path / "out.safetensors")
+        assert run(["weights", "import", name, "--model", "b0", "-o", out, "--json"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert (record["source"], record["assumptions"]) == ("timm", [])
+        for key, array in Graph.load(out).weights.items():
+            np.testing.assert_array_equal(array, graph.weights[key])
+        assert run(["weights", "verify", name, "--model", "lite0"]) == 2
+        assert "are not of lite0" in capsys.readouterr().err
 
 
 def test_import_writes_a_network_and_says_what_it_read(tmp_path, capsys):

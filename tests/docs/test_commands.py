@@ -26,6 +26,7 @@ IDS = [f"{where} {line[:60]}" for line, where in LINES]
 NOT_HERE = re.compile(
     r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
     r"|^edgekit (choose|drift)|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
+    r"|hf://|_in1k"
 )
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}

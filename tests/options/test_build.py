@@ -63,6 +63,7 @@ def test_paths_and_targets_are_tidied():
         ({"data": "photos"}, "imagenet"),
         ({"data": "photos", "weights": "None"}, "none"),
         ({"weights": "ImageNet"}, "imagenet"),
+        ({"weights": "hf://timm/Net@V1"}, "hf://timm/Net@V1"),
         # Nobody trained a network of this size.
         ({"data": "photos", "phi": 0.5}, "none"),
         ({"data": "photos", "width": 0.5}, "none"),

@@ -79,6 +79,16 @@ def test_another_name_of_the_same_model_is_the_same_run(tmp_path):
     assert choose_folder(same) == tmp_path / "run"
 
 
+def test_weights_of_a_hub_by_another_name_are_the_same_run(tmp_path):
+    tag = "efficientnet_b0.ra_in1k"
+    started(tmp_path / "run", weights=tag)
+    for weights in (f"hf://timm/{tag}", f"hf-hub:timm/{tag}"):
+        same = options(out=tmp_path / "run", weights=weights)
+        assert choose_folder(same) == tmp_path / "run"
+    with pytest.raises(UsageError):
+        choose_folder(options(out=tmp_path / "run", weights=f"{tag}@v2"))
+
+
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = choose_folder(options())

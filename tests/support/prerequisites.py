@@ -55,6 +55,7 @@ NEEDS = {
     **_package("tensorflow", "tensorflow", "keras"),
     **_package("openvino", "openvino", "nncf"),
     **_package("onnx", "onnx", "onnxruntime"),
+    **_package("hub", "huggingface_hub"),
     **_package("dev", "build", "xdist"),
     **{
         name: Need(f"the package {name}", f"pip install {name}")

@@ -10,7 +10,6 @@ network, EDGEKIT_MIRROR is an address or a folder under which the same file name
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from edgekit.system.download import (
 )
 from edgekit.system.files import cache_folder, read_json, write_json
 from edgekit.system.hashing import file_hash
-from edgekit.system.http import host_of, shown
+from edgekit.system.http import is_loopback, shown
 from edgekit.system.text import size as readable_size
 
 REGISTRY = Path(__file__).with_name("pretrained.json")
@@ -249,7 +248,7 @@ def _address(weights: Pretrained, path: Path, mirror: str | None) -> str:
             hint=_by_hand(weights, path),
         )
     known = _expected(weights, path)
-    if scheme == "http" and not _is_loopback(url) and (known is None or not known.complete):
+    if scheme == "http" and not is_loopback(url) and (known is None or not known.complete):
         raise EdgekitError(
             f"{weights.file} is not fetched over plain http",
             cause="its whole hash is not known, so nothing would show that it was changed on the "
@@ -270,13 +269,6 @@ def _mirrored(mirror: str, file: str) -> str:
             hint="https://…, file:///… or a folder that holds the weight files",
         )
     return (folder.resolve() / file).as_uri()
-
-
-def _is_loopback(url: str) -> bool:
-    host = host_of(url)
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _check_disk(weights: Pretrained, path: Path) -> None:

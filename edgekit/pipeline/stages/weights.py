@@ -11,6 +11,7 @@ from edgekit.converters.weights.open import Advice, check_reader
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
+from edgekit.networks.efficientnet.hub.reference import HubReference
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
@@ -40,12 +41,14 @@ class Start:
     """Weights that are on this machine, or will be.
 
     Attributes:
-        name: as the run calls them: ``none``, ``imagenet`` or a path.
-        path: the user's file; None for random weights and for published ones.
+        name: as the run calls them: ``none``, ``imagenet``, a path or a repository on a hub.
+        path: the user's file; None for random weights and for what is fetched.
         source: whose tensor names and padding the file has, as `load_weights` takes it.
         model: whose published weights they are, else None.
         url: where those come from.
         mirror: where the user wants them to come from.
+        hub: the repository that they are from.
+        spec: the variant that those of a repository must be of.
     """
 
     name: str
@@ -54,22 +57,34 @@ class Start:
     model: str | None = None
     url: str | None = None
     mirror: str | None = None
+    hub: HubReference | None = None
+    spec: ModelSpec | None = None
 
     def state(self) -> tuple[str, str | None]:
-        """How the file is read, and its SHA-256, or the address of a published one."""
+        """How the file is read, and its SHA-256, or the address of what is fetched."""
         return self.source, hash_files(files_of(self.path)) if self.path else self.url
 
-    def file(self, progress: Progress, note: Callable[[str], None]) -> Path | None:
-        """Returns the file, downloaded if it must be; None for random weights.
+    def file(
+        self, progress: Progress, note: Callable[[str], None]
+    ) -> tuple[Path | None, str | None]:
+        """Returns the file, downloaded if it must be, and its address; of random weights, None.
 
         Raises:
             EdgekitError: it cannot be had.
         """
+        if self.hub is not None:
+            from edgekit.networks.efficientnet.hub.fetch import fetch_from_hub
+
+            found = fetch_from_hub(
+                self.hub, self.spec, mirror=self.mirror, progress=progress, note=note
+            )
+            return found.path, found.url
         if self.model is None:
-            return self.path
+            return self.path, self.url
         from edgekit.networks.efficientnet import pretrained
 
-        return pretrained.fetch(self.model, mirror=self.mirror, progress=progress, note=note)
+        path = pretrained.fetch(self.model, mirror=self.mirror, progress=progress, note=note)
+        return path, self.url
 
 
 def files_of(path: Path) -> list[Path]:
@@ -84,11 +99,15 @@ def find_start(options: BuildOptions) -> Start:
     """Says where the weights are; downloads nothing.
 
     Raises:
-        UsageError: there are no published weights for this variant.
-        MissingToolError: the file is a TF1 checkpoint, and TensorFlow is not installed.
+        UsageError: there are no published weights for this variant, or those of a hub are of
+            another.
+        MissingToolError: the file is a TF1 checkpoint, and TensorFlow is not installed; or the
+            weights are on a hub, and what fetches them is not.
     """
     if options.start == "none":
         return Start("none")
+    if reference := options.hub_reference:
+        return _start_on_hub(reference, options)
     if options.start != "imagenet":
         path = Path(options.start)
         check_reader(path)
@@ -104,6 +123,20 @@ def find_start(options: BuildOptions) -> Start:
 
     entry = pretrained.find(backbone)
     return Start("imagenet", None, entry.source, entry.model, entry.url, options.mirror)
+
+
+def _start_on_hub(reference: HubReference, options: BuildOptions) -> Start:
+    from edgekit.networks.efficientnet.hub.fetch import check_request
+
+    check_request(reference, options.spec, options.mirror)
+    return Start(
+        str(reference),
+        source=options.weights_source,
+        url=str(reference),
+        mirror=options.mirror,
+        hub=reference,
+        spec=options.spec,
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,7 +175,7 @@ class Weights(Stage):
         splits = read_splits(of(self.data))
         classes, seed = len(splits.labels), self.data.seed
         notes: list[str] = []
-        file = self.start.file(progress, notes.append)
+        file, url = self.start.file(progress, notes.append)
         origin = None
         if file is None:
             graph = build_graph(self.spec, classes=classes, resolution=self.resolution, seed=seed)
@@ -171,7 +204,7 @@ class Weights(Stage):
             origin = {
                 "name": self.start.name,
                 "path": str(file),
-                "url": self.start.url,
+                "url": url,
                 "sha256": hash_files(files_of(file)),
                 "source": loaded.source,
                 "notes": [*notes, *loaded.notes],

@@ -45,14 +45,15 @@ def photos():
 
 
 def ours(graph, how):
+    """In float64: forty blocks of random weights make much of the rounding of float32."""
     x = (photos() - how.mean) / how.std
     with torch.inference_mode():
-        fed = torch.from_numpy(x.astype(np.float32)).permute(0, 3, 1, 2)
-        return fed, Network(graph).eval()(fed).numpy()
+        fed = torch.from_numpy(x).permute(0, 3, 1, 2).double()
+        return fed, Network(graph).eval().double()(fed).numpy()
 
 
-def assert_same(found, wanted):
-    assert np.abs(found - wanted).max() < 2e-4 * np.ptp(wanted)
+def assert_same(found, wanted, tolerance=1e-6):
+    assert np.abs(found - wanted).max() < tolerance * np.ptp(wanted)
 
 
 @pytest.mark.parametrize("layout", [TORCH, TENSORFLOW])
@@ -85,7 +86,7 @@ def test_timm_loads_a_folder_and_answers_alike(tmp_path, name, padding, theirs):
     _, graph, how = trained(name, padding=padding)
     done = export_weights(graph, how, "timm", tmp_path / "out")
     assert done.architecture == theirs
-    model = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    model = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval().double()
     fed, wanted = ours(graph, how)
     with torch.inference_mode():
         assert_same(model(fed).numpy(), wanted)
@@ -108,7 +109,7 @@ def test_torchvision_loads_a_state_and_answers_alike(tmp_path, name):
     assert all(one.endswith("num_batches_tracked") for one in missing)
     fed, wanted = ours(graph, how)
     with torch.inference_mode():
-        assert_same(model(fed).numpy(), wanted)
+        assert_same(model.double()(fed).numpy(), wanted)
 
 
 @pytest.mark.parametrize("name", ["b0", "v2-b0"])
@@ -119,7 +120,7 @@ def test_keras_loads_a_model_and_answers_alike(tmp_path, name):
     model = keras.models.load_model(done.files[0])
     fed = photos() if name == "b0" else (photos() - how.mean) / how.std
     assert bool(done.notes) is (name != "b0")
-    assert_same(model(fed.astype(np.float32), training=False).numpy(), ours(graph, how)[1])
+    assert_same(model(fed.astype(np.float32), training=False).numpy(), ours(graph, how)[1], 2e-3)
 
 
 @pytest.mark.parametrize(("library_", "source"), [("timm", "timm-tf"), ("edgekit", "edgekit")])

@@ -122,12 +122,15 @@ CONFIG = {
 }
 
 
-@pytest.mark.parametrize("where", ["beside", "metadata"])
+@pytest.mark.parametrize("where", ["beside", "flat", "metadata"])
 def test_a_hubs_record_decides_source_and_preprocessing(where, tmp_path):
     graph = build_graph(SPECS["b0"], classes=2, resolution=32, seed=1)
     metadata = {"format": "pt"}
     if where == "beside":
         (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    elif where == "flat":
+        flat = {"architecture": CONFIG["architecture"], **CONFIG["pretrained_cfg"]}
+        (tmp_path / "config.json").write_text(json.dumps(flat))
     else:
         config = CONFIG["pretrained_cfg"]
         metadata |= {**CONFIG, "pretrained_cfg": json.dumps(config)}
@@ -138,6 +141,15 @@ def test_a_hubs_record_decides_source_and_preprocessing(where, tmp_path):
     assert spec.mean == (127.5, 127.5, 127.5)
     assert spec.std == (63.75, 127.5, 127.5)
     assert (spec.crop, spec.interpolation) == (0.9, "bilinear")
+
+
+def test_photos_that_timm_stretches_are_said(tmp_path):
+    graph = build_graph(SPECS["b0"], classes=2, resolution=32, seed=1)
+    save_file(to_torch(graph, timm.NAMES), tmp_path / "model.safetensors")
+    record = {**CONFIG, "pretrained_cfg": {**CONFIG["pretrained_cfg"], "crop_mode": "squash"}}
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    notes = load_weights(tmp_path / "model.safetensors", SPECS["b0"]).notes
+    assert any("stretched to a square" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hub_server import serve_hub, timm_repository
+from narrow import make_narrow
 from places import SHARED
 from prerequisites import needs
 from safetensors.numpy import load_file, save_file
@@ -103,7 +105,7 @@ class Published(Start):
     """Published weights that need no download."""
 
     def file(self, progress, note):
-        return self.path
+        return self.path, self.url
 
 
 def test_a_decoder_is_drawn_on_a_classifiers_weights_and_photos_are_padded(tmp_path, monkeypatch):
@@ -120,6 +122,39 @@ def test_published_weights_are_the_backbones():
     assert (start.model, start.source) == ("v2-b0", "keras")
     with pytest.raises(UsageError, match=r"published weights for lite0-w0\.5"):
         find_start(BuildOptions.make("unet-lite0", weights="imagenet", width=0.5))
+
+
+def test_weights_of_a_hub_bring_what_belongs_to_them(tmp_path, monkeypatch):
+    make_narrow(["b0"], monkeypatch, 32)
+    tag = "efficientnet_b0.ra4_e3600_r224_in1k"
+    whole = build_graph(SPECS["b0"], classes=5, seed=2)
+    with serve_hub(tmp_path, monkeypatch) as server:
+        commit = server.publish(f"timm/{tag}", timm_repository(whole, "efficientnet_b0"))
+        start = find_start(BuildOptions.make("b0", weights=tag))
+        assert start.state() == ("auto", f"hf://timm/{tag}")
+        origin, graph = prepared(tmp_path, start, "b0")
+        assert origin["url"] == f"{server.url}/timm/{tag}/resolve/{commit}/model.safetensors"
+    assert (origin["name"], origin["source"]) == (f"hf://timm/{tag}", "timm")
+    assert any(commit in note for note in origin["notes"])
+    assert origin["assumptions"] == []
+    spec = spec_of(graph)
+    assert (spec.padding, spec.crop, spec.interpolation) == ("symmetric", 0.9, "bilinear")
+    assert spec.mean == spec.std == (127.5, 127.5, 127.5)
+    assert (graph.weights["stem/kernel"] == whole.weights["stem/kernel"]).all()
+    record = json.loads((tmp_path / "out" / runs.PREPROCESSING).read_text())
+    assert record["mean"] == record["std"] == [127.5, 127.5, 127.5]
+
+
+@needs("huggingface_hub")
+def test_weights_of_a_hub_that_do_not_fit_are_refused_beforehand():
+    tag = "tf_efficientnet_lite0.in1k"
+    assert find_start(BuildOptions.make("unet-lite0", weights=tag)).hub is not None
+    with pytest.raises(UsageError, match="not of b0"):
+        find_start(BuildOptions.make("b0", weights=tag))
+    with pytest.raises(UsageError, match=r"not of lite0-w0\.5"):
+        find_start(BuildOptions.make("lite0", weights=tag, width=0.5))
+    with pytest.raises(UsageError, match="neither an address nor a folder"):
+        find_start(BuildOptions.make("lite0", weights=tag, mirror="no/such/folder"))
 
 
 def test_hints_name_the_options_of_a_build(tmp_path):

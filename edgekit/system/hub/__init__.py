@@ -1,0 +1,1 @@
+"""A model hub: its files, through huggingface_hub, and what its errors mean."""
