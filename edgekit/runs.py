@@ -74,6 +74,13 @@ class FinishedRun:
         with _reading(self.folder):
             return Graph.load(self.stages[role] / file)
 
+    def trained(self) -> Graph:
+        """The float network that the run ended with; raises UsageError where it is gone.
+
+        Of a run that trained nothing, the one that it began with.
+        """
+        return self.graph("train" if "train" in self.stages else "weights")
+
     def has(self, role: str, file: str) -> bool:
         """Whether there is such a stage, and it left such a file."""
         return role in self.stages and (self.stages[role] / file).exists()

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.converters.weights import timm, torchvision
-from edgekit.converters.weights.naming import TORCH, Layout, Names, places, to_theirs
+from edgekit.converters.weights.naming import TORCH
+from edgekit.converters.weights.sources import BROUGHT_ALONG
+from edgekit.converters.weights.their_tensors import Original, tensors_for
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError, did_you_mean
-from edgekit.networks.efficientnet.baselines import LIBRARY_NAMES
+from edgekit.networks.efficientnet.baselines import BASELINES
 from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Array, WeightedNode
+from edgekit.networks.nodes import Array
 from edgekit.system.paths import StrPath
 
+EDGEKIT = "edgekit"
 MODEL, CONFIG = "model.safetensors", "config.json"
 SAME, SYMMETRIC = "same", "symmetric"
 
@@ -45,23 +46,6 @@ class Exported:
     architecture: str
     loading: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Original:
-    """A network of a library.
-
-    Attributes:
-        name: of the network there.
-        epsilon: of its batch normalizations.
-        names: of its weights.
-        layout: of its kernels.
-    """
-
-    name: str
-    epsilon: float
-    names: Names
-    layout: Layout
 
 
 def export_weights(
@@ -88,31 +72,19 @@ def export_weights(
             cause="only classifiers have an original there",
             hint="--to edgekit, or a file of `edgekit build --target onnx`",
         )
+    if library != EDGEKIT and not _is_published(spec):
+        raise _no_network(spec, library)
     return LIBRARIES[library](graph, spec, preprocessing, Path(folder))
 
 
-def tensors_for(graph: Graph, original: Original) -> dict[str, Array]:
-    """The weights of a network under the names, and in the layout and scale, of an original."""
-    names = original.names.of(graph)
-    scaled = _with_epsilon(graph, original.epsilon)
-    found: dict[str, Array] = {}
-    for node, _ in places(graph):
-        for full in node.weight_names():
-            array = to_theirs(original.layout, node, full, scaled.get(full, graph.weights[full]))
-            found[names[full]] = np.ascontiguousarray(array)
-    return found
-
-
-def _with_epsilon(graph: Graph, epsilon: float) -> dict[str, Array]:
-    """Scales of batch normalizations that have another epsilon, so that nothing changes."""
-    found = {}
-    for node in graph.nodes:
-        if isinstance(node, WeightedNode) and node.batch_norm not in (None, epsilon):
-            variance = graph.weights[f"{node.name}/variance"].astype(np.float64)
-            factor = np.sqrt((variance + epsilon) / (variance + float(node.batch_norm or 0)))
-            gamma = f"{node.name}/gamma"
-            found[gamma] = (graph.weights[gamma] * factor).astype(np.float32)
-    return found
+def _is_published(spec: ModelSpec) -> bool:
+    """Whether a network has its namesake's layers: one of the user's own may be called alike."""
+    known = {**SPECS, **BASELINES}.get(spec.name)
+    if known is None:
+        return False
+    kept = (*BROUGHT_ALONG, "resolution", "dropout", "survival")
+    fields: dict[str, Any] = {name: getattr(spec, name) for name in kept}
+    return replace(known, **fields) == spec
 
 
 def _timm(graph: Graph, spec: ModelSpec, how: Preprocessing, folder: Path) -> Exported:
@@ -120,7 +92,7 @@ def _timm(graph: Graph, spec: ModelSpec, how: Preprocessing, folder: Path) -> Ex
     if not own and spec.padding != SAME:
         raise _padding(spec, "timm")
     name = timm.model_name(spec.name, "" if own else "tf_")
-    if (spec.name not in SPECS and spec.name not in LIBRARY_NAMES) or not name:
+    if not name:
         raise _no_network(spec, "timm")
     table = timm.NAMES_V3 if spec.head_layers == "pooled" else timm.NAMES
     epsilon = timm.OWN_EPSILON if own else 1e-3
@@ -218,5 +190,5 @@ LIBRARIES: dict[str, Callable[[Graph, ModelSpec, Preprocessing, Path], Exported]
     "timm": _timm,
     "torchvision": _torchvision,
     "keras": _keras,
-    "edgekit": _edgekit,
+    EDGEKIT: _edgekit,
 }

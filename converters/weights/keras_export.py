@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from edgekit.converters.weights.keras_applications import NAMES, NAMES_V2
+from edgekit.converters.weights.naming import TENSORFLOW
+from edgekit.converters.weights.their_tensors import Original, tensors_for
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.system.extras import import_optional
+from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
 EPSILON = 1e-3
@@ -22,7 +25,7 @@ NORMALIZATION = "normalization"
 
 
 def write_keras(
-    graph: Graph, spec: ModelSpec, how: Preprocessing, folder: Path
+    graph: Graph, spec: ModelSpec, how: Preprocessing, folder: StrPath
 ) -> tuple[tuple[Path, ...], str, str, tuple[str, ...]]:
     """Writes ``model.keras``.
 
@@ -33,9 +36,7 @@ def write_keras(
         UsageError: Keras has no such network.
         MissingToolError: it is not installed.
     """
-    from edgekit.converters.weights.export import Original, tensors_for
-    from edgekit.converters.weights.naming import TENSORFLOW
-
+    folder = Path(folder)
     keras = import_optional("keras", "tensorflow", "writing a Keras model")
     name = f"EfficientNet{spec.name.upper().replace('-', '')}"
     build = getattr(keras.applications, name, None)

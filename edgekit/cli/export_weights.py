@@ -32,7 +32,7 @@ def export_weights(
     folder = out or run / f"to-{to}"
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise UsageError(f"{folder} holds something already", hint="-o FOLDER")
-    done = write(found.graph("train"), found.preprocessing, to, folder)
+    done = write(found.trained(), found.preprocessing, to, folder)
     if json:
         from dataclasses import asdict
         from json import dumps

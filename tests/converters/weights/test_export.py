@@ -10,6 +10,7 @@ import pytest
 import torch
 from peers import library
 
+from edgekit.cli import run
 from edgekit.converters.weights.export import LIBRARIES, export_weights
 from edgekit.converters.weights.load import load_weights
 from edgekit.converters.weights.naming import TENSORFLOW, TORCH, to_ours, to_theirs
@@ -18,8 +19,10 @@ from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.photos import preprocessing_of
 from edgekit.networks.efficientnet.scaling import scale_spec
+from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Conv2D, DepthwiseConv2D, FullyConnected
 from edgekit.networks.torch_network import Network
+from edgekit.runs import open_run
 
 SIDE, CLASSES = 64, 7
 LABELS = tuple("abcdefg")
@@ -147,6 +150,10 @@ def test_what_no_library_has_is_said(tmp_path):
     for name in set(LIBRARIES) - {"edgekit", "torchvision"}:
         with pytest.raises(UsageError, match="has no b0-w0"):
             export_weights(graph, preprocessing_of(spec, 32, ("a", "b", "c")), name, tmp_path)
+    own = replace(find_spec("b0"), stages=find_spec("b0").stages[:5])  # and called alike
+    graph = build_graph(own, classes=3, resolution=32, seed=None)
+    with pytest.raises(UsageError, match="keras has no b0"):
+        export_weights(graph, preprocessing_of(own, 32, ("a", "b", "c")), "keras", tmp_path)
     unet = find_spec("unet-lite0")
     graph = build_graph(unet, classes=3, resolution=32, seed=None)
     with pytest.raises(UsageError, match="only classifiers") as caught:
@@ -161,3 +168,19 @@ def test_the_record_is_timms(tmp_path):
     assert record["architecture"] == "tf_efficientnet_lite0"
     assert (record["num_classes"], record["num_features"]) == (CLASSES, 1280)
     assert record["pretrained_cfg"]["input_size"] == [3, SIDE, SIDE]
+
+
+def test_a_run_goes_out_by_the_command_line(tmp_path, capsys):
+    run_folder = tmp_path / "run"
+    words = f"build lite0 --width 0.1 --depth 0.1 --resolution 32 --epochs 0 --out {run_folder}"
+    assert run([*words.split(), "--threads", "1", "--quiet", "--calibration-count", "16"]) == 0
+    capsys.readouterr()
+    assert run(["weights", "export", str(run_folder), "--to", "timm"]) == 2
+    assert "timm has no lite0-w0.1-d0.1" in capsys.readouterr().err
+    assert run(["weights", "export", str(run_folder), "--to", "edgekit", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["files"][0] == str(run_folder / "to-edgekit/lite0-w0.1-d0.1.graph")
+    exported, kept = Graph.load(shown["files"][0]), open_run(run_folder).trained()
+    assert all(np.array_equal(exported.weights[name], kept.weights[name]) for name in kept.weights)
+    assert run(["weights", "export", str(run_folder), "--to", "edgekit"]) == 2
+    assert "holds something already" in capsys.readouterr().err
