@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 from places import ROOT
-from prerequisites import NEEDS
+from prerequisites import NEEDS, skip_without
 from tiny_tflite import TinyModel
 
 
@@ -50,7 +50,7 @@ PYTHONS = [f"python3.{minor}" for minor in range(10, 15)]
 @pytest.mark.parametrize("python", PYTHONS)
 def test_a_wheel_works_in_an_environment_of_its_own(wheel, python, tmp_path):
     if shutil.which(python) is None:
-        pytest.skip(f"no {python} here")
+        skip_without(python)
     subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
     bin_ = tmp_path / "venv/bin"
     install = [bin_ / "python", "-m", "pip", "install", "--quiet", wheel.filename]

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 from places import ROOT
+from prerequisites import NEEDS, skip_without
 
 from edgekit.version import __version__
 
-yaml = pytest.importorskip("yaml")
+yaml = pytest.importorskip("yaml", reason=NEEDS["yaml"].reason)
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -86,7 +87,7 @@ def test_a_checkout_without_links_says_so(tmp_path):
 def test_the_image_runs(tmp_path):
     tool = next((shutil.which(name) for name in ("docker", "podman") if shutil.which(name)), None)
     if tool is None or subprocess.run([tool, "info"], capture_output=True, check=False).returncode:
-        pytest.skip("neither docker nor podman runs here")
+        skip_without("docker")
     subprocess.run([tool, "build", "-t", "edgekit-test", str(ROOT)], check=True)
     line = [tool, "run", "--rm", "edgekit-test", "--version"]
     shown = subprocess.run(line, check=True, capture_output=True, text=True).stdout

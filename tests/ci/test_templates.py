@@ -13,8 +13,9 @@ import pytest
 from examples import blocks
 from PIL import Image
 from places import ROOT
+from prerequisites import NEEDS, skip_without
 
-yaml = pytest.importorskip("yaml")
+yaml = pytest.importorskip("yaml", reason=NEEDS["yaml"].reason)
 
 ACTION = yaml.safe_load((ROOT / "ci/github/action.yml").read_text("utf-8"))
 JOB = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text("utf-8"))[".edgekit"]
@@ -33,7 +34,7 @@ def test_the_page_names_what_there_is():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     if not (BIN / "edgekit").exists():
-        pytest.skip("edgekit is not installed as a program")
+        skip_without("edgekit")
     root = tmp_path_factory.mktemp("photos of a job")  # names with spaces are words
     rng = np.random.default_rng(0)
     for split, count in (("train", 16), ("val", 10)):
@@ -84,6 +85,7 @@ def act(folder: Path, **given: str) -> tuple[int, str]:
     return code, (folder / "summary").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_build_is_summed_up_and_gated(photos, tmp_path):
     data = {"data": str(photos / "train"), "val": str(photos / "val"), "install": ""}
     (tmp_path / "first").mkdir()

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from command_line import commands, options
+from prerequisites import skip_without
 
 from edgekit.cli import run
 
@@ -39,7 +40,7 @@ def options_of_root():
 
 def test_man_renders_it_without_a_warning(page, tmp_path):
     if shutil.which("mandoc") is None:
-        pytest.skip("no mandoc here")
+        skip_without("mandoc")
     path = tmp_path / "edgekit.1"
     path.write_text(page)
     checked = subprocess.run(

@@ -36,13 +36,22 @@ def _package(extra: str, *names: str) -> dict[str, Need]:
     return {name: Need(f"the package {name}", f'pip install -e ".[{extra}]"') for name in names}
 
 
+#: Minor versions of Python in which a wheel is tried.
+NEWER = range(10, 15)
 NEEDS = {
     **{
         name: Need(name, f"apt-get install {name}")
-        for name in ("adb", "bash", "busybox", "chromium", "dash", "g++", "gcc", "make", "mksh")
+        for name in (
+            *("adb", "bash", "busybox", "chromium", "dash", "fish", "g++", "gcc", "make"),
+            *("mandoc", "mksh", "zsh"),
+        )
     },
     "java": Need("Java", "apt-get install default-jre-headless"),
     "sshd": Need("OpenSSH's server", "apt-get install openssh-server"),
+    "git": Need("a git checkout", "git clone"),
+    "edgekit": Need("edgekit as a program", "pip install -e ."),
+    "docker": Need("docker or podman that runs", "apt-get install podman"),
+    **{f"python3.{k}": Need(f"a Python 3.{k}", f"apt-get install python3.{k}") for k in NEWER},
     "ip": Need("the program ip", "apt-get install iproute2"),
     "device": Need("the environment of a device", "make .venv-device/ready"),
     "tflite_runtime": Need(
@@ -56,7 +65,7 @@ NEEDS = {
     **_package("openvino", "openvino", "nncf"),
     **_package("onnx", "onnx", "onnxruntime"),
     **_package("hub", "huggingface_hub"),
-    **_package("dev", "build", "xdist"),
+    **_package("dev", "build", "xdist", "yaml"),
     **{
         name: Need(f"the package {name}", f"pip install {name}")
         for name in ("efficientnet_pytorch", "mediapipe", "timm", "torchvision")

@@ -46,6 +46,8 @@ EXCEPTIONS = {
         "edgekit.search.candidates": "published figures of ImageNet",
         "edgekit.search.choose": "published figures of ImageNet",
         "edgekit.search.limits": "published figures of ImageNet",
+        "edgekit.cli.pretrained": "published figures of ImageNet",
+        "edgekit.networks.efficientnet.hub.tags": "published figures of ImageNet",
     },
     "segmentation": {
         "edgekit.networks.efficientnet.architecture": "has a row for each end of a network",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from peers import library
+from prerequisites import NEEDS
 
 from edgekit.cli import run
 from edgekit.converters.weights.export import LIBRARIES, export_weights
@@ -115,9 +116,9 @@ def test_torchvision_loads_a_state_and_answers_alike(tmp_path, name):
         assert_same(model.double()(fed).numpy(), wanted)
 
 
-@pytest.mark.parametrize("name", ["b0", "v2-b0"])
+@pytest.mark.parametrize("name", ["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
 def test_keras_loads_a_model_and_answers_alike(tmp_path, name):
-    keras = pytest.importorskip("keras")
+    keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
     _, graph, how = trained(name)
     done = export_weights(graph, how, "keras", tmp_path)
     model = keras.models.load_model(done.files[0])

@@ -283,6 +283,7 @@ def test_a_device_that_goes_away_leaves_a_search_that_goes_on(photos, tmp_path, 
     assert len({trial.number for trial in trained}) == 4
 
 
+@pytest.mark.slow
 def test_short_trainings_may_see_smaller_images(photos, tmp_path, capsys):
     out = tmp_path / "out"
     given = ["search", "--model", "lite0", "--macs", "2M", "--data", str(photos / "train")]
@@ -300,6 +301,7 @@ def test_short_trainings_may_see_smaller_images(photos, tmp_path, capsys):
     assert "--short-resolution must be from 32 to 48" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_networks_of_others_are_scaled_to_the_cost_and_trained_as_long(photos, tmp_path, capsys):
     out = tmp_path / "out"
     more = ["--trials", "2", "--beside", "mnasnet-b1,mnasnet-a1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ def refuse():
 
 @pytest.fixture(scope="module")
 def device():
-    with open_device(None, ROUNDS) as opened:
+    with open_device(None, ROUNDS, sys.executable) as opened:
         yield opened
 
 

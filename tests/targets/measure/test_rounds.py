@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import device
 import numpy as np
 import pytest
@@ -26,7 +28,8 @@ def silent(task, done, total):
 
 
 def timed(host, files, rounds):
-    python = doctor.choose_python(doctor.examine(host))
+    name = sys.executable if isinstance(host, LocalHost) else None  # else it tries all Pythons
+    python = doctor.choose_python(doctor.examine(host, name))
     return time_files(host, python, files, rounds, silent)
 
 
