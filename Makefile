@@ -7,7 +7,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 # Without the closed compiler the demo ends with the file that is ready for it.
 NO_COMPILE = $(shell command -v edgetpu_compiler >/dev/null || echo --no-compile)
 
-.PHONY: demo test test-all test-legacy test-arm64 test-chips check format bench clean
+.PHONY: demo test test-all test-legacy test-arm64 test-chips check docs format bench clean
 
 demo: $(VENV)/runtime
 	$(BIN)/edgekit build b0 --target edgetpu $(NO_COMPILE)
@@ -42,6 +42,11 @@ check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/site: warnings and broken links are errors.
+docs: $(VENV)/dev
+	test -x $(BIN)/zensical || $(PIP_INSTALL) -e ".[docs]"
+	$(BIN)/python docs/build.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

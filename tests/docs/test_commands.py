@@ -90,6 +90,8 @@ def execute(line: str) -> None:
     expanded = [path for word in words for path in sorted(glob.glob(word)) or [word]]
     if words[0] in ("build", "train") and "--epochs" not in words:
         expanded += ["--epochs", "1"]
+    if words[0] == "init":  # each page begins with it
+        Path("edgekit.toml").unlink(missing_ok=True)
     if words[0] == "search" and "--join" not in words:
         expanded += ["--trials", "2", "--epochs", "1", "--finalists", "0"]
     wanted = next((code for text, code in WITHOUT_TOOL.items() if re.search(text, line)), 0)
