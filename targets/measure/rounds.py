@@ -36,6 +36,8 @@ class Rounds:
     Attributes:
         threads: of the kernels.
         count: of rounds.
+        passes: how often all files are gone through, so many rounds each time: a minute in which a
+            device is busy, hot or slow is then in a part of each file's rounds, not in all of one's.
 
     Raises:
         UsageError: a number is below 1.
@@ -43,6 +45,7 @@ class Rounds:
 
     threads: int = 1
     count: int = 8
+    passes: int = 3
 
     def __post_init__(self) -> None:
         for name, value in (("threads", self.threads), ("rounds", self.count)):

@@ -64,7 +64,7 @@ def photos_with_boxes(
     return root / "boxes.json", root / "images"
 
 
-@pytest.mark.parametrize("output", ["raw", "detections"])
+@pytest.mark.parametrize("output", ["raw", pytest.param("detections", marks=pytest.mark.slow)])
 def test_bench_measures_coco_ap_of_photos_with_boxes(tmp_path, capsys, monkeypatch, output):
     missing = devices.missing()
     if missing:

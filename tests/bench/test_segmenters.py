@@ -62,7 +62,7 @@ def mean_iou(model: Path) -> float:
     return float((both / (counts.sum(0) + counts.sum(1) - both)).mean())
 
 
-@pytest.mark.parametrize("output", ["logits", "classes"])
+@pytest.mark.parametrize("output", ["logits", pytest.param("classes", marks=pytest.mark.slow)])
 def test_bench_measures_the_mean_iou_of_photos_with_masks(tmp_path, capsys, monkeypatch, output):
     missing = devices.missing()
     if missing:

@@ -36,7 +36,10 @@ LINES = [
 
 @pytest.mark.parametrize(
     ("shell", "words", "last", "wanted"),
-    [*(("bash", *line) for line in LINES), *((shell, *LINES[1]) for shell in ("fish", "zsh"))],
+    [
+        *(("bash", *line) for line in LINES),
+        *(pytest.param(name, *LINES[1], marks=pytest.mark.slow) for name in ("fish", "zsh")),
+    ],
 )
 def test_a_shell_completes(shell, words, last, wanted, tmp_path):
     if shutil.which(shell) is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.errors import UsageError
+from edgekit.errors import UsageError, did_you_mean
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
@@ -66,7 +66,12 @@ class Asked:
             raise UsageError(f"--networks must be at least {LEAST_CHECKED}, not {self.networks}")
         if self.classes < 1:
             raise UsageError(f"--classes must be at least 1, not {self.classes}")
-        if (row := SPACES.get(self.space)) is not None and row.needs is not None:
+        if self.space not in SPACES:
+            hint = did_you_mean(self.space, SPACES)
+            raise UsageError(f"unknown space '{self.space}'", hint=hint)
+        if self.milliseconds is not None and not 0 < self.milliseconds < 1e6:
+            raise UsageError(f"--latency {self.milliseconds:g} is none", hint="such as 12")
+        if (row := SPACES[self.space]).needs is not None:
             raise UsageError(
                 f"there is no table of the space {self.space}",
                 cause=f"its networks are those of one number of {row.needs}",
@@ -127,11 +132,8 @@ def _lay_out(asked: Asked, meter: Meter, device: Device) -> Space:
     side, target = asked.resolution or base.resolution, 1
     near = replace(base, resolution=side)
     if asked.milliseconds is not None:
-        if not 0 < asked.milliseconds < 1e6:
-            raise UsageError(f"--latency {asked.milliseconds:g} is none", hint="such as 12")
         target = max(1, round(1000 * asked.milliseconds))
     objective = Objective(MICROSECONDS, target)
-    find_space(asked.space, near, objective, asked.classes)  # names a wrong one first
     if asked.milliseconds is not None and not SPACES[asked.space].has_sides:
         near = scaled_near(near, lambda one: meter.latency(one, side, asked.classes), target)
     return find_space(asked.space, near, objective, asked.classes)

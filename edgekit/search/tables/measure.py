@@ -17,10 +17,6 @@ from edgekit.targets.doctor import examine as doctor
 from edgekit.targets.doctor.examine import Python
 from edgekit.targets.measure.rounds import Rounds, in_groups, time_files
 
-#: How often all files are gone through: a minute in which a device is busy, hot or slow is then in
-#: a part of each file's rounds and in all of none's.
-PASSES = 3
-
 
 @dataclass(frozen=True)
 class Device:
@@ -91,13 +87,14 @@ def measure_files(
     Raises:
         DeviceError: the device went away; the same again goes on.
     """
-    every = len(files.words) * PASSES
-    for turn in range(1, PASSES + 1):
+    passes = device.rounds.passes
+    every = len(files.words) * passes
+    for turn in range(1, passes + 1):
         short = [key for key in files.words if _rounds(table, key) < turn * device.rounds.count]
-        done = every * (turn - 1) // PASSES + len(files.words) - len(short)
+        done = every * (turn - 1) // passes + len(files.words) - len(short)
         for places in in_groups([files.path(key).stat().st_size for key in short]):
             keys = [short[place] for place in places]
-            progress(f"pass {turn} of {PASSES}", done, every)
+            progress(f"pass {turn} of {passes}", done, every)
             contents = [files.path(key).read_bytes() for key in keys]
             times = time_files(device.host, device.python, contents, device.rounds, _silent)
             found = {
@@ -106,7 +103,7 @@ def measure_files(
             }
             table = table.with_rounds(found).save(path)
             done += len(keys)
-        progress(f"pass {turn} of {PASSES}", done, every)
+        progress(f"pass {turn} of {passes}", done, every)
     return table
 
 

@@ -33,7 +33,8 @@ def spec():
 
 @needs("shared", ORACLE.is_dir())
 @pytest.mark.parametrize(
-    "file", ["weights.h5", pytest.param("model.index", marks=needs("tensorflow"))]
+    "file",
+    ["weights.h5", pytest.param("model.index", marks=[needs("tensorflow"), pytest.mark.slow])],
 )
 def test_every_map_is_the_originals(spec, file):
     loaded = load_weights(ORACLE / file, spec, resolution=128)

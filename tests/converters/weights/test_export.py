@@ -116,7 +116,8 @@ def test_torchvision_loads_a_state_and_answers_alike(tmp_path, name):
         assert_same(model.double()(fed).numpy(), wanted)
 
 
-@pytest.mark.parametrize("name", ["b0", pytest.param("v2-b0", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["b0", "v2-b0"])
 def test_keras_loads_a_model_and_answers_alike(tmp_path, name):
     keras = pytest.importorskip("keras", reason=NEEDS["keras"].reason)
     _, graph, how = trained(name)
@@ -171,6 +172,7 @@ def test_the_record_is_timms(tmp_path):
     assert record["pretrained_cfg"]["input_size"] == [3, SIDE, SIDE]
 
 
+@pytest.mark.slow
 def test_a_run_goes_out_by_the_command_line(tmp_path, capsys):
     run_folder = tmp_path / "run"
     words = f"build lite0 --width 0.1 --depth 0.1 --resolution 32 --epochs 0 --out {run_folder}"
