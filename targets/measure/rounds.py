@@ -37,7 +37,7 @@ class Rounds:
         threads: of the kernels.
         count: of rounds.
         passes: how often all files are gone through, so many rounds each time: a minute in which a
-            device is busy, hot or slow is then in a part of each file's rounds, not in all of one's.
+            device is busy or hot is then in a part of each file's rounds, not in all of one's.
 
     Raises:
         UsageError: a number is below 1.
