@@ -26,7 +26,7 @@ IDS = [f"{where} {line[:60]}" for line, where in LINES]
 NOT_HERE = re.compile(
     r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
     r"|^edgekit (choose|drift)|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
-    r"|hf://|_in1k"
+    r"|hf://|_in1k|--macs 800M"  # which narrow networks are too far from
 )
 #: What ends with another code than 0 where its tool is missing.
 WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
@@ -90,8 +90,10 @@ def execute(line: str) -> None:
     expanded = [path for word in words for path in sorted(glob.glob(word)) or [word]]
     if words[0] in ("build", "train") and "--epochs" not in words:
         expanded += ["--epochs", "1"]
-    if words[0] == "init":  # each page begins with it
-        Path("edgekit.toml").unlink(missing_ok=True)
+    file = Path("edgekit.toml")
+    file.unlink(missing_ok=True)  # each page begins with it
+    if words[0] == "build" and len(words) == words.count("--epochs") * 2 + 1:  # and goes on so
+        assert run(["init", "photos"]) == 0
     if words[0] == "search" and "--join" not in words:
         expanded += ["--trials", "2", "--epochs", "1", "--finalists", "0"]
     wanted = next((code for text, code in WITHOUT_TOOL.items() if re.search(text, line)), 0)
