@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,9 @@ def _settle(wanted: Wanted, costing: Costing) -> Settings:
     if wanted.objective.is_far(least):
         raise UsageError(
             f"no network of the space has {wanted.objective.target:,} {wanted.objective.cost}",
-            cause=f"the smallest has {least:,.0f}",
+            cause=f"the smallest has {least:,.0f}"
+            if isfinite(least)
+            else "the smallest needs more memory than is allowed, or the target does not take it",
             hint="allow more, or give a smaller --model or --resolution",
         )
     return settings

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from edgekit.cli import run as command
 from edgekit.errors import DeviceError, MissingToolError, UsageError
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.search.study.objective import Objective
-from edgekit.search.study.run import Wanted, _Worker, join, search
+from edgekit.search.study.run import Wanted, _settle, _Worker, join, search
 from edgekit.search.study.settings import Settings
 from edgekit.system.console import Console
 
@@ -322,6 +323,18 @@ def test_networks_of_others_are_scaled_to_the_cost_and_trained_as_long(photos, t
     assert found["best"] in {trial["of"] for trial in found["finalists"]}
     assert command(words(photos, out, "--trials", "2", "--beside", "mobilenet-v2")) == 2
     assert "another networks beside it" in capsys.readouterr().err
+
+
+def test_a_space_that_fits_no_memory_says_so(photos):
+    wanted = Wanted(
+        "lite0",
+        "mbconv",
+        Objective("microseconds", 1000),
+        options={"data": str(photos / "train"), "val": str(photos / "val"), "resolution": 32},
+    )
+    with pytest.raises(UsageError, match="no network of the space has 1,000 microseconds") as said:
+        _settle(wanted, lambda spec, side, classes: inf)
+    assert "more memory than is allowed" in said.value.cause
 
 
 def test_the_papers_ways_of_scaling_are_all_tried(photos, tmp_path, capsys):
