@@ -26,10 +26,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __name__ != "__main__":
     from edgekit.targets.measure import agent
-else:
-    import agent  # in the same folder
+else:  # on a device, where there is no edgekit, and the other is in the same folder
+    import agent
 
 #: The clocks by name. The CPU time of one thread is what other programs disturb the least.
 CLOCKS: dict[str, Callable[[], float]] = {"cpu": time.thread_time, "wall": time.perf_counter}
