@@ -49,13 +49,14 @@ def commands() -> Iterator[str]:
     from typer.main import get_command
 
     from edgekit.cli import app
+    from edgekit.cli.manual import walk_commands
 
     root: Any = get_command(app)
     yield "# Commands\n"
     yield "Of the program's own declarations; `edgekit COMMAND --help` shows the same.\n"
     yield f"{root.epilog}\n"
     context = root.make_context("edgekit", [], resilient_parsing=True)
-    for words, command in _walk(root, ()):
+    for words, command in walk_commands(root, ()):
         own = type(context)(command, info_name=" ".join(words), parent=context)
         yield f"## edgekit {' '.join(words)}\n"
         yield f"{_plain(command.help or '')}\n"
@@ -63,15 +64,6 @@ def commands() -> Iterator[str]:
         yield "| | |\n|---|---|"
         yield from (f"| `{_cell(a)}` | {_plain(_cell(b))} |" for a, b in filter(None, rows))
         yield ""
-
-
-def _walk(group: Any, before: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name in sorted(group.commands):
-        one = group.commands[name]
-        if hasattr(one, "commands"):
-            yield from _walk(one, (*before, name))
-        else:
-            yield (*before, name), one
 
 
 def _cell(text: str) -> str:

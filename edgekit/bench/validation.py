@@ -28,7 +28,7 @@ from edgekit.targets.classify import preparation
 from edgekit.targets.deploy.model import find_source
 from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.masked import in_order_of, masked_set
-from edgekit.targets.measure.photos import UNNAMED, spread
+from edgekit.targets.measure.photos import UNNAMED, refuse_photos, spread
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
 
@@ -180,7 +180,7 @@ def measure_subject(
 def _of_classes(
     subject: Subject, data: StrPath, photos: StrPath | None
 ) -> tuple[PhotoSet, Sequence[str]]:
-    _refuse_photos(subject, photos)
+    refuse_photos(subject.path, photos)
     listing = list_to_measure(data)
     found = listing.classes()
     known = fit_labels(subject.labels, len(subject.labels)).names or found
@@ -200,7 +200,7 @@ def _of_classes(
 def _of_maps(
     subject: Subject, data: StrPath, photos: StrPath | None
 ) -> tuple[PhotoSet, Sequence[str]]:
-    _refuse_photos(subject, photos)
+    refuse_photos(subject.path, photos)
     found = masked_set(data)
     return found.photos, found.labels
 
@@ -215,15 +215,6 @@ def _of_boxes(
         )
     names = fit_labels(subject.labels, classes_in(subject.about.task) or 0).names
     return boxes_to_measure(layout, data, names)
-
-
-def _refuse_photos(subject: Subject, photos: StrPath | None) -> None:
-    if photos is not None:
-        raise UsageError(
-            f"--photos {photos} was given, and {subject.path} is no detector",
-            cause="it is the folder of the photos where --data is a file of their boxes",
-            hint="leave --photos out",
-        )
 
 
 #: Photos with what is known of them, and the names of their classes, by the task.

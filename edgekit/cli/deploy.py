@@ -132,7 +132,7 @@ def _roll_out(
         raise UsageError(f"--devices and {given[0]} exclude each other")
     urls, console = fleet.read_devices(listed), Console()
     model = file_hash(find_source(run, options["file"]).path)
-    journal = fleet.Journal.open(listed.with_name(f"{listed.name}.deployed.json"), model)
+    journal = fleet.RollOut.open(listed.with_name(f"{listed.name}.deployed.json"), model)
     with console.stage(1, 1, f"deploy to {len(urls)} devices") as stage:
 
         def tell(outcome: fleet.Outcome) -> None:

@@ -26,7 +26,7 @@ def _page(root: Any, context: Any) -> Iterator[str]:
     yield "COMMAND [OPTIONS]"
     yield ".SH OPTIONS"
     yield from _options(root, context)
-    for words, one in _commands(root, ()):
+    for words, one in walk_commands(root, ()):
         name = " ".join(words)
         own = type(context)(one, info_name=name, parent=context)
         yield f'.SH "EDGEKIT {name.upper()}"'
@@ -36,12 +36,12 @@ def _page(root: Any, context: Any) -> Iterator[str]:
     yield _escape(root.epilog)
 
 
-def _commands(group: Any, before: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with the words that call it, in order."""
+def walk_commands(group: Any, before: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that is shown, with the words that call it, in order."""
     for name in sorted(group.commands):
         one = group.commands[name]
         if hasattr(one, "commands"):
-            yield from _commands(one, (*before, name))
+            yield from walk_commands(one, (*before, name))
         elif not one.hidden:
             yield (*before, name), one
 

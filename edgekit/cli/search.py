@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,7 +163,14 @@ def command(
             seed=seed,
             options={"data": data, "val": val, "resolution": resolution},
             place=_place(
-                Place(target, device, _text(table)), {"sram": sram, "flash": flash}, latency
+                Place(
+                    target,
+                    device,
+                    _text(table),
+                    _bytes("--sram", sram),
+                    _bytes("--flash", flash),
+                ),
+                latency,
             ),
         )
         results, folder = search(wanted, out, console=console, threads=threads), out
@@ -191,21 +197,22 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _place(place: Place, memories: Mapping[str, str | None], latency: float | None) -> Place:
-    """A place with what a network may need there."""
+def _place(place: Place, latency: float | None) -> Place:
+    """A place, which only a latency is of."""
     from edgekit.search.study.costing import HERE
-    from edgekit.system.sizes import parse_bytes
 
-    sram, flash = (
-        None if text is None else parse_bytes(f"--{name}", text) for name, text in memories.items()
-    )
-    place = replace(place, sram=sram, flash=flash)
     if latency is None and place != HERE:
         raise UsageError(
             "where a network runs, and what memory it may need there, is of a latency",
             hint="add --latency MS",
         )
     return place
+
+
+def _bytes(flag: str, text: str | None) -> int | None:
+    from edgekit.system.sizes import parse_bytes
+
+    return None if text is None else parse_bytes(flag, text)
 
 
 def _objective(counts: Mapping[str, str | None], latency: float | None, exponent: str) -> Objective:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.report.diagnosis import emitted
+from edgekit.report.diagnosis import BEYOND_NOISE, emitted
 from edgekit.report.document import REFERENCE, Document, Row, task_of, write_text
 from edgekit.report.html import FOLDER
 from edgekit.runs import LOGITS, MANIFEST, REPORT, FinishedRun, open_run
@@ -21,8 +21,6 @@ from edgekit.system.paths import StrPath
 from edgekit.tasks.task import Task
 from edgekit.version import __version__
 
-#: Of a difference that is taken for more than chance, in standard errors: 95 %, both sides.
-BEYOND_NOISE = 1.96
 #: Options that say where a run is, and not what it is.
 OF_PLACE = ("out", "threads", "resume", "overwrite", "dry_run")
 

@@ -14,6 +14,9 @@ from edgekit.tasks.task import Metric
 MIN_CONTROL_AGREEMENT = 0.995
 _INT8_FILE = re.compile(r"w8a8-(?:mixed-)?([a-z]+)(?:-\w+)?")
 
+#: Of a difference that is taken for more than chance, in standard errors: 95 %, both sides.
+BEYOND_NOISE = 1.96
+
 
 def verdict(rows: Sequence[Row], metric: Metric) -> str:
     """Says in one sentence what quantization cost, and whether the photos can tell."""
@@ -59,7 +62,7 @@ def _significance(row: Row) -> str:
     drop, error = row["drop_pp"], row["drop_se_pp"]
     if not drop or error is None:
         return f" on {row['n']} photos"
-    if abs(drop) <= 1.96 * error:
+    if abs(drop) <= BEYOND_NOISE * error:
         return f", within the noise of {row['n']} photos"
     return f", more than the noise of {row['n']} photos explains"
 

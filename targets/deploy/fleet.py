@@ -84,7 +84,7 @@ def read_devices(path: StrPath) -> tuple[str, ...]:
 
 
 @dataclass
-class Journal:
+class RollOut:
     """Which devices have a model already; kept after each, so that a roll-out can go on.
 
     Attributes:
@@ -98,7 +98,7 @@ class Journal:
     done: dict[str, str]
 
     @classmethod
-    def open(cls, path: StrPath, model: str) -> Journal:
+    def open(cls, path: StrPath, model: str) -> RollOut:
         """Reads one, or begins it where there is none of this model."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = read_json(path)
@@ -117,7 +117,7 @@ class Journal:
 def roll_out(
     urls: Sequence[str],
     deploy_one: DeployOne,
-    journal: Journal,
+    journal: RollOut,
     tell: Callable[[Outcome], None],
     first: int = 2,
 ) -> list[Outcome]:

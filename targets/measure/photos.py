@@ -119,12 +119,8 @@ def _load(
     labels = fit_labels(metadata.labels, classes or 0)
     if classes is not None and not how.labels:
         how = replace(how, labels=labels.names or tuple(map(str, range(classes))))
-    if photos is not None and classes is None:
-        raise UsageError(
-            f"--photos {photos} was given, and {path} is no detector",
-            cause="it is the folder of the photos where --data is a file of their boxes",
-            hint="leave --photos out",
-        )
+    if classes is None:
+        refuse_photos(path, photos)
     if data is None:
         drawn = draw(height, width)[None]
         return Photos("test picture", drawn, task=task.name, note=note, preprocessing=how)
@@ -137,6 +133,16 @@ def _load(
         note = "photos in folders have no boxes: answers are compared with the host's alone"
     found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
     return found if classes is None else replace(found, task=task.name)
+
+
+def refuse_photos(path: StrPath, photos: StrPath | None) -> None:
+    """Raises UsageError where a folder of photos is given to a file that is no detector."""
+    if photos is not None:
+        raise UsageError(
+            f"--photos {photos} was given, and {path} is no detector",
+            cause="it is the folder of the photos where --data is a file of their boxes",
+            hint="leave --photos out",
+        )
 
 
 def _masked(

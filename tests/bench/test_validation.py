@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
+from two_classes import draw_classes
 
 from edgekit.bench.validation import (
     find_material,
@@ -18,21 +18,12 @@ from edgekit.cli import run
 from edgekit.errors import UsageError
 from edgekit.report.comparison import Paired
 
-CLASSES = ("dark", "light")
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Two classes that a mean tells apart most of the time."""
     root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 20)):
-        for label, mean in zip(CLASSES, (100, 150), strict=True):
-            (root / split / label).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.normal(mean + rng.normal(0, 25), 40, (32, 32, 3)).clip(0, 255)
-                Image.fromarray(pixels.astype(np.uint8)).save(root / split / label / f"{k}.png")
-    return root
+    return draw_classes(root, {"train": 16, "val": 20}, (100, 150), noise=40, spread=25)
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from examples import blocks
-from PIL import Image
 from places import ROOT
 from prerequisites import NEEDS, skip_without
+from two_classes import draw_classes
 
 yaml = pytest.importorskip("yaml", reason=NEEDS["yaml"].reason)
 
@@ -36,14 +35,7 @@ def photos(tmp_path_factory):
     if not (BIN / "edgekit").exists():
         skip_without("edgekit")
     root = tmp_path_factory.mktemp("photos of a job")  # names with spaces are words
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 10)):
-        for label, mean in (("dark", 60), ("light", 190)):
-            (root / split / label).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.normal(mean, 30, (32, 32, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(root / split / label / f"{k}.png")
-    return root
+    return draw_classes(root, {"train": 16, "val": 10})
 
 
 def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

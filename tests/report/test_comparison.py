@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from two_classes import draw_classes
 
 from edgekit.cli import run
 from edgekit.errors import UsageError
@@ -20,13 +20,7 @@ from edgekit.report.run_list import find_runs
 def runs(tmp_path_factory):
     """Two runs on the same photos, of another seed and more epochs."""
     root = tmp_path_factory.mktemp("runs")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 20)):
-        for label, mean in (("dark", 100), ("light", 150)):
-            (root / split / label).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.normal(mean + rng.normal(0, 25), 40, (32, 32, 3)).clip(0, 255)
-                Image.fromarray(pixels.astype(np.uint8)).save(root / split / label / f"{k}.png")
+    draw_classes(root, {"train": 16, "val": 20}, (100, 150), noise=40, spread=25)
     for name, more in (("a", ["--epochs", "1"]), ("b", ["--epochs", "3", "--seed", "1"])):
         words = f"build lite0 --width 0.1 --depth 0.1 --data {root / 'train'} --val {root / 'val'}"
         words += " --resolution 32 --weights none --batch-size 8 --threads 1 --quiet"

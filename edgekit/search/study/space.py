@@ -54,7 +54,7 @@ class Space:
     @property
     def is_listed(self) -> bool:
         """Whether its networks are a list, of which all are tried one after the other."""
-        return SPACES[self.kind].needs == MACS
+        return len(self.choices) == 1
 
     @property
     def size(self) -> int:
@@ -67,9 +67,6 @@ class Space:
 
     def extremes(self) -> tuple[Picks, Picks]:
         """The picks of the least values and of the largest, the smallest and largest networks."""
-        if self.is_listed:  # all have the same cost
-            (choice,) = self.choices
-            return {choice.name: choice.values[0]}, {choice.name: choice.values[-1]}
         low = {choice.name: min(choice.values) for choice in self.choices}
         return low, {choice.name: max(choice.values) for choice in self.choices}
 

@@ -196,7 +196,7 @@ class Store:
         By PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255), of the networks that were
         trained. Empty where these are fewer than `ENOUGH`, or there is one choice alone.
         """
-        if len(self.settings.space.choices) < 2:
+        if self.settings.space.is_listed:
             return {}
         states, study = self.optuna.trial.TrialState, self.studies[SHORT]
         found = study.get_trials(deepcopy=False, states=(states.COMPLETE,))

@@ -16,7 +16,7 @@ from edgekit.networks.efficientnet.find import find_spec
 from edgekit.search.study.choices import Picks
 from edgekit.search.study.objective import MICROSECONDS, Objective
 from edgekit.search.study.space import SPACES, Space, find_space, scaled_near
-from edgekit.search.tables.cut import Files, Network, cut_network
+from edgekit.search.tables.cut import CutNetwork, Files, cut_network
 from edgekit.search.tables.line import Check, find_errors, fit_line
 from edgekit.search.tables.measure import Device, open_device
 from edgekit.search.tables.meter import Meter
@@ -144,7 +144,7 @@ def _cut_all(
 ) -> list[_Whole]:
     """Writes the files of all blocks and of the networks for the check; returns the latter."""
 
-    def cut(picks: Picks, name: str) -> tuple[Network, int]:
+    def cut(picks: Picks, name: str) -> tuple[CutNetwork, int]:
         spec = space.spec(picks, name)
         network = cut_network(spec, spec.resolution, asked.classes)
         files.add_blocks(network, meter.table.entries)

@@ -17,7 +17,7 @@ WHOLE = "network-"
 
 
 @dataclass(frozen=True)
-class Network:
+class CutNetwork:
     """A network's int8 file with random weights, and its blocks.
 
     Attributes:
@@ -41,7 +41,7 @@ class Network:
         return WHOLE + hashlib.sha256("".join(self.keys).encode()).hexdigest()[:24]
 
 
-def cut_network(spec: ModelSpec, side: int, classes: int) -> Network:
+def cut_network(spec: ModelSpec, side: int, classes: int) -> CutNetwork:
     """Writes a network and finds its blocks.
 
     Args:
@@ -51,7 +51,7 @@ def cut_network(spec: ModelSpec, side: int, classes: int) -> Network:
     """
     contents = write_untrained(spec, side, classes=classes)
     slicer = Slicer(contents)
-    return Network(contents, slicer, find_blocks(slicer))
+    return CutNetwork(contents, slicer, find_blocks(slicer))
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Files:
     folder: Path
     words: dict[str, str] = field(default_factory=dict)
 
-    def add_blocks(self, network: Network, known: Mapping[str, object]) -> None:
+    def add_blocks(self, network: CutNetwork, known: Mapping[str, object]) -> None:
         """Writes those blocks of a network that are neither here nor known."""
         for block in network.blocks:
             if block.key in known or block.key in self.words:
@@ -74,7 +74,7 @@ class Files:
             shapes = " to ".join("x".join(map(str, shape)) for shape in block.shapes)
             self._write(block.key, network.slicer.span(block.start, block.stop), shapes)
 
-    def add_whole(self, network: Network, words: str) -> None:
+    def add_whole(self, network: CutNetwork, words: str) -> None:
         """Writes a whole network."""
         self._write(network.key, network.contents, words)
 

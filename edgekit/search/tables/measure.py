@@ -96,7 +96,7 @@ def measure_files(
             keys = [short[place] for place in places]
             progress(f"pass {turn} of {passes}", done, every)
             contents = [files.path(key).read_bytes() for key in keys]
-            times = time_files(device.host, device.python, contents, device.rounds, _silent)
+            times = time_files(device.host, device.python, contents, device.rounds, silent)
             found = {
                 key: Entry(files.words[key], tuple(round(1e6 * one, 1) for one in seconds))
                 for key, seconds in zip(keys, times, strict=True)
@@ -111,5 +111,5 @@ def _rounds(table: LatencyTable, key: str) -> int:
     return len(table.entries[key].microseconds) if key in table.entries else 0
 
 
-def _silent(task: str, done: int, total: int) -> None:
-    """A group takes a second or two."""
+def silent(task: str, done: int, total: int, note: str = "") -> None:
+    """Says nothing of what takes a second or two."""

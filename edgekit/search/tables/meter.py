@@ -7,15 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.networks.efficientnet.spec import ModelSpec
-from edgekit.search.tables.cut import Files, Network, cut_network
-from edgekit.search.tables.measure import Device, measure_files, table_for
+from edgekit.search.tables.cut import CutNetwork, Files, cut_network
+from edgekit.search.tables.measure import Device, measure_files, silent, table_for
 from edgekit.search.tables.table import LatencyTable, load_table
 from edgekit.system.console import Progress
 from edgekit.system.paths import StrPath
-
-
-def _silent(task: str, done: int, total: int, note: str = "") -> None:
-    """A network's blocks take a second or two."""
 
 
 class Meter:
@@ -53,7 +49,7 @@ class Meter:
             self.add([network])
         return self.table.latency(network.keys)
 
-    def add(self, networks: list[Network]) -> None:
+    def add(self, networks: list[CutNetwork]) -> None:
         """Measures the blocks of networks that the table lacks."""
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             files = Files(Path(folder))
@@ -61,7 +57,7 @@ class Meter:
                 files.add_blocks(network, self.table.entries)
             self.measure(files)
 
-    def measure(self, files: Files, progress: Progress = _silent) -> None:
+    def measure(self, files: Files, progress: Progress = silent) -> None:
         """Measures files for which the table lacks rounds."""
         if self._device is None:
             self._device = self._open()

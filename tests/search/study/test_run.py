@@ -11,10 +11,9 @@ import time
 from dataclasses import replace
 from math import inf
 
-import numpy as np
 import pytest
 from narrow import make_narrow
-from PIL import Image
+from two_classes import draw_classes
 
 from edgekit.cli import run as command
 from edgekit.errors import DeviceError, MissingToolError, UsageError
@@ -37,15 +36,7 @@ def small_networks():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Two classes that a mean tells apart, 16 photos each."""
-    root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 8)):
-        for label, mean in (("dark", 60), ("light", 190)):
-            (root / split / label).mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.normal(mean, 30, (32, 32, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(root / split / label / f"{k}.png")
-    return root
+    return draw_classes(tmp_path_factory.mktemp("photos"), {"train": 16, "val": 8})
 
 
 def words(photos, out, *more):

@@ -19,7 +19,7 @@ from edgekit.targets.deploy.fleet import (
     EARLIER,
     FAILED,
     WAITING,
-    Journal,
+    RollOut,
     read_devices,
     roll_out,
 )
@@ -55,7 +55,7 @@ def states(outcomes):
 
 
 def journal(tmp_path, model="m"):
-    return Journal.open(tmp_path / "j.json", model)
+    return RollOut.open(tmp_path / "j.json", model)
 
 
 def test_all_get_it_the_first_few_before_the_others(tmp_path):

@@ -137,7 +137,7 @@ def _find_cached(order: _Order, hub: Hub) -> HubFile | None:
         return None
     hub.cached(reference.repository, revision, CONFIG)
     hashes = _hashes(weights)
-    wrong = [name for name, sha256 in record.sha256.items() if hashes.get(name) != sha256]
+    wrong = _differing(record, hashes)
     if wrong:
         order.say(f"{weights.with_name(wrong[0])} is damaged, or not the right file")
         return None
@@ -218,7 +218,7 @@ def _take(order: _Order, folder: Path) -> HubFile:
         )
     _check_config(order, path)
     hashes = _hashes(path)
-    wrong = [name for name, sha256 in record.sha256.items() if hashes.get(name) != sha256]
+    wrong = _differing(record, hashes)
     if wrong:
         raise EdgekitError(
             f"{path.with_name(wrong[0])} is not the right file",
@@ -234,6 +234,11 @@ def _take(order: _Order, folder: Path) -> HubFile:
 def _hashes(weights: Path) -> dict[str, str]:
     paths = (weights, weights.with_name(CONFIG))
     return {path.name: file_hash(path) for path in paths if path.is_file()}
+
+
+def _differing(record: Record, hashes: Mapping[str, str]) -> list[str]:
+    """The files that are not those of their first use."""
+    return [name for name, sha256 in record.sha256.items() if hashes.get(name) != sha256]
 
 
 def _recorded(reference: HubReference, hashes: Mapping[str, str], why: str) -> str:
