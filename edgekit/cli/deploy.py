@@ -42,6 +42,13 @@ def command(
     android: Annotated[
         bool, typer.Option("--android", help="Write sources for an Android app, without a phone.")
     ] = False,
+    android_api: Annotated[
+        str | None,
+        typer.Option(
+            help="How the app runs the model: interpreter or compiled-model. [interpreter]",
+            metavar="NAME",
+        ),
+    ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +78,12 @@ def command(
 
     normalization = parse_normalization(mean, std)
     if devices is not None:
-        others = {"--device": device, "--android": android or None, **(projects or {})}
+        others = {
+            "--device": device,
+            "--android": android or None,
+            "--android-api": android_api,
+            **(projects or {}),
+        }
         options = {"to": to, "file": file, "python": python, "normalization": normalization}
         return _roll_out(run, devices, first, others, options, as_json=json)
     where = device or ("sources" if projects else "an Android bundle")
@@ -82,6 +94,7 @@ def command(
                 "--to": to,
                 "--python": python,
                 "--android": android or None,
+                "--android-api": android_api,
                 "--benchmark-binary": benchmark_binary,
             }
             done = _project(projects, others, run, file=file, normalization=normalization)
@@ -96,6 +109,7 @@ def command(
                 file=file,
                 python=python,
                 android=android,
+                android_api=android_api,
                 check=check,
                 normalization=normalization,
             )

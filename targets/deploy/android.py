@@ -9,9 +9,10 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
+from edgekit.targets.deploy.apis import AppApi, record_for
 from edgekit.targets.deploy.install import Installer
 from edgekit.targets.deploy.model import RECORD, Description, Source, labels_text, record_text
-from edgekit.targets.deploy.programs import program_of
+from edgekit.targets.deploy.programs import JAVA, program_of
 from edgekit.targets.deploy.record import Check, Deployed
 from edgekit.targets.deploy.templates import render
 from edgekit.targets.devices.hosts import LocalHost
@@ -21,12 +22,13 @@ NOT_RUN = "not run on the phone"
 
 
 def write_bundle(
-    source: Source, description: Description, folder: StrPath, check: Check | None
+    source: Source, description: Description, folder: StrPath, check: Check | None, api: AppApi
 ) -> Deployed:
     """Writes the model, its labels and the sources into a folder of this machine.
 
     Raises:
-        UsageError: the file is compiled for an accelerator, or the folder holds something else.
+        UsageError: the file is compiled for an accelerator, the API cannot read its outputs, or
+            the folder holds something else.
         DeviceError: there is no room.
     """
     folder = Path(folder)
@@ -35,19 +37,25 @@ def write_bundle(
             f"{source.path} is compiled for {source.target.title}, which no phone has",
             hint="give the file before compilation",
         )
-    sources = program_of(description).app
+    program = program_of(description)
+    sources = {
+        **program.app,
+        f"{JAVA}/Photo.kt": "Photo.kt.j2",
+        f"{JAVA}/Model.kt": api.template,
+        **(program.app_in_c if api.has_c else {}),
+    }
     asset = asset_name(source.path.name)
     model = f"{ASSETS}/{asset}"
     labels = labels_text(description.labels).encode("utf-8", "replace")
     files: dict[str, Path | bytes] = {model: source.path, f"{ASSETS}/labels.txt": labels}
     if colors := description.record.get("colors"):
         files[f"{ASSETS}/colors.txt"] = colors_text(colors, description.labels).encode()
-    record: dict[str, Any] = description.record | {
+    record: dict[str, Any] = record_for(api, source, description.record) | {
         "file": model,
         "asset": asset,
         "files": [*files, *sources, RECORD],
     }
-    files |= {path: render(template, record) for path, template in sources.items()}
+    files |= {path: render(template, record, api=api) for path, template in sources.items()}
     files[RECORD] = record_text(record).encode()
     host = LocalHost()
     said = NOT_RUN

@@ -45,6 +45,7 @@ def deploy(
     file: str | None = None,
     python: str | None = None,
     android: bool = False,
+    android_api: str | None = None,
     check: Check | None = None,
     normalization: Normalization | None = None,
 ) -> Deployed:
@@ -57,6 +58,8 @@ def deploy(
         file: the name of another file of the run than its int8 one.
         python: the device's Python; found there unless given.
         android: make the sources for an app, with or without a phone.
+        android_api: how the app runs the model, a name in `edgekit.targets.deploy.apis.APIS`; the
+            Interpreter unless given.
         check: tries the model on the phone.
         normalization: of a float input whose file does not state it.
 
@@ -73,12 +76,16 @@ def deploy(
         raise UsageError("no device is given", hint="--device ssh://user@host, or --android")
     if android and device is not None and not is_phone:
         raise UsageError(f"{device} is no Android phone", hint="leave out --device or --android")
+    if android_api is not None and not (is_phone or android):
+        raise UsageError("--android-api is for sources of an app", hint="--android, or leave it out")
     source = find_source(run, file, normalization)
     if is_phone or android:
         from edgekit.targets.deploy.android import write_bundle
+        from edgekit.targets.deploy.apis import INTERPRETER, find_api
 
+        api = find_api(android_api or INTERPRETER)
         folder = Path(to) if to else (source.run or source.path.parent) / "android"
-        return write_bundle(source, describe(source), folder, check)
+        return write_bundle(source, describe(source), folder, check, api)
     with open_host(device) as host, host.folder() as work:
         return _install(source, host, work, to, python)
 

@@ -41,7 +41,8 @@ class Program:
         question: what it is asked with to answer for the check's photo.
         compare: says in words how its answer is that of this host, and raises EdgekitError where
             it is not.
-        app: sources of an Android app by path, and their templates.
+        app: sources of an Android app by path, and their templates; without those that all have.
+        app_in_c: the same in C++, for TensorFlow Lite's C API.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Program:
     question: Callable[[Description], list[str]]
     compare: Callable[[Source, Expected, dict[str, Any]], str]
     app: Mapping[str, str] = field(default_factory=dict)
+    app_in_c: Mapping[str, str] = field(default_factory=dict)
 
 
 def program_of(description: Description) -> Program:
@@ -162,7 +164,7 @@ def compare_boxes(source: Source, expected: Expected, answer: dict[str, Any]) ->
     return f"answers as this host does {where}: {same}"
 
 
-_JAVA, _CPP = "app/src/main/java/edgekit", "app/src/main/cpp"
+JAVA, _CPP = "app/src/main/java/edgekit", "app/src/main/cpp"
 #: By the name of a task.
 PROGRAMS: dict[str, Program] = {
     DEFAULT_TASK: Program(
@@ -171,10 +173,14 @@ PROGRAMS: dict[str, Program] = {
         _ask_for_classes,
         compare_classes,
         {
-            f"{_JAVA}/Classifier.kt": "Classifier.kt.j2",
+            f"{JAVA}/Classifier.kt": "Classifier.kt.j2",
+            "README.md": "README.android.md.j2",
+        },
+        {
             f"{_CPP}/classifier.h": "classifier.h.j2",
             f"{_CPP}/classifier.cc": "classifier.cc.j2",
-            "README.md": "README.android.md.j2",
+            f"{_CPP}/photo.h": "photo.h.j2",
+            f"{_CPP}/photo.cc": "photo.cc.j2",
         },
     ),
     OF_MAPS: Program(
@@ -183,7 +189,7 @@ PROGRAMS: dict[str, Program] = {
         _ask_for_a_map,
         compare_pixels,
         {
-            f"{_JAVA}/Segmenter.kt": "Segmenter.kt.j2",
+            f"{JAVA}/Segmenter.kt": "Segmenter.kt.j2",
             "README.md": "README.android-segmenter.md.j2",
         },
     ),
@@ -193,7 +199,7 @@ PROGRAMS: dict[str, Program] = {
         _ask_for_boxes,
         compare_boxes,
         {
-            f"{_JAVA}/Detector.kt": "Detector.kt.j2",
+            f"{JAVA}/Detector.kt": "Detector.kt.j2",
             "README.md": "README.android-detector.md.j2",
         },
     ),

@@ -1,0 +1,119 @@
+"""LiteRT's two ways to run a model in an Android app: what of the sources differs between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.converters.tflite.signatures import signature_outputs
+from edgekit.errors import UsageError, did_you_mean
+from edgekit.targets.deploy.model import Source
+
+
+@dataclass(frozen=True)
+class AppApi:
+    """An API of LiteRT for apps.
+
+    Attributes:
+        name: as it is given on the command line.
+        template: of ``Model.kt``, which runs the model.
+        outputs: types of outputs that it can read.
+        dependencies: lines for Gradle, the first of them needed; the others in place of it or
+            beside it, as their comments say.
+        lowest_sdk: the oldest Android, by the number of its SDK.
+        has_c: whether the sources in C++, which are for TensorFlow Lite's C API, belong to it.
+        by_signature: whether outputs are in the order of the file's first signature.
+    """
+
+    name: str
+    template: str
+    outputs: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    lowest_sdk: int
+    has_c: bool
+    by_signature: bool
+
+
+#: The default: it reads all types by their own names, is in all releases of LiteRT, and falls back
+#: to TensorFlow Lite's package, while CompiledModel's Kotlin names no uint8.
+INTERPRETER = "interpreter"
+#: By name. Releases, and the SDK that each needs: ai.google.dev/edge/litert/android.
+APIS = {
+    api.name: api
+    for api in (
+        AppApi(
+            INTERPRETER,
+            "Interpreter.kt.j2",
+            ("uint8", "int8", "int16", "int32", "int64", "float32"),
+            (
+                'implementation("com.google.ai.edge.litert:litert:1.4.2")',
+                '// or: implementation("org.tensorflow:tensorflow-lite:2.16.1")',
+            ),
+            lowest_sdk=21,
+            has_c=True,
+            by_signature=False,
+        ),
+        AppApi(
+            "compiled-model",
+            "CompiledModel.kt.j2",
+            # Bytes are read and written as int8 whatever they stand for: a uint8 is the same byte.
+            ("uint8", "int8", "int32", "int64", "float32"),
+            (
+                'implementation("com.google.ai.edge.litert:litert:2.3.0")',
+                '// for Accelerator.GPU, too: implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")',
+            ),
+            lowest_sdk=23,
+            has_c=False,
+            by_signature=True,
+        ),
+    )
+}
+
+
+def find_api(name: str) -> AppApi:
+    """Returns an API.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    try:
+        return APIS[name]
+    except KeyError:
+        raise UsageError(
+            f"there is no --android-api '{name}'", hint=did_you_mean(name, APIS)
+        ) from None
+
+
+def record_for(api: AppApi, source: Source, record: dict[str, Any]) -> dict[str, Any]:
+    """What ``model.json`` holds of a model, for sources that run it by an API.
+
+    Args:
+        api: how an app runs the model.
+        source: the file.
+        record: what `describe` found.
+
+    Raises:
+        UsageError: the API cannot read the model's outputs.
+    """
+    dtype = record["output"]["dtype"]
+    if dtype not in api.outputs:
+        raise UsageError(
+            f"{source.path} is not for --android-api {api.name}",
+            cause=f"it answers in {dtype}, which that cannot read",
+            hint=f"--android-api {INTERPRETER}",
+        )
+    record = record | {"api": api.name}
+    if not (api.by_signature and "ends" in record):
+        return record
+    order = signature_outputs(source.path.read_bytes(), name=str(source.path))
+    if order is None:
+        return record
+    outputs = source.model.outputs
+    if sorted(order) != sorted(outputs):
+        raise UsageError(
+            f"{source.path} is not for --android-api {api.name}",
+            cause="its first signature has other outputs than the model",
+            hint=f"--android-api {INTERPRETER}",
+        )
+    ends = [end | {"place": order.index(outputs[end["place"]])} for end in record["ends"]]
+    return record | {"ends": ends}
