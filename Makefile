@@ -19,7 +19,7 @@ PARALLEL = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15
 test: $(VENV)/dev .venv-device/ready
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-all: $(VENV)/dev .venv-device/ready
+test-all: $(VENV)/dev .venv-device/ready .android/ready
 	$(BIN)/python -m pytest $(PARALLEL) -m "not legacy and not arm64 and not chips"
 
 # The Edge TPU compiler's generation of TensorFlow: needs a Python 3.8, named by PYTHON38.
@@ -56,7 +56,7 @@ bench: $(VENV)/dev .timm/ready .smp/ready .effdet/ready
 	for script in $$(grep -l __main__ benchmarks/*.py | grep -v _worker); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .timm .smp .effdet .venv-legacy .venv-device .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .smp .effdet .venv-legacy .venv-device .android .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +74,15 @@ $(VENV)/dev: $(VENV)/runtime
 	$(PYTHON) -m venv .venv-device
 	.venv-device/bin/python -m pip install --quiet --disable-pip-version-check "tflite-runtime==2.14.0" "numpy<2" \
 		|| echo "no tflite-runtime for this Python: the tests of devices will be skipped"
+	touch $@
+
+# What builds an app's sources: a Kotlin compiler, and TensorFlow Lite's C library with its headers.
+.android/ready:
+	mkdir -p .android
+	cd .android && if npm pack --silent kotlin-compiler@2.4.20 tfjs-tflite-node@0.0.2; then \
+		sha256sum --check --quiet ../tests/targets/deploy/android/packages.sha256 && \
+		for file in *.tgz; do tar -xzf $$file --one-top-level=$${file%-*.tgz} && rm $$file; done; \
+		else echo "no packages of npm: the tests that build an app will be skipped"; fi
 	touch $@
 
 # Its network files alone: beside the CPU build of torch there is no torchvision for the rest.

@@ -25,8 +25,7 @@ METADATA_NAME = "TFLITE_METADATA"
 _NOTHING = np.zeros(0, np.uint8)
 _TABLE = 8  # bytes: a table's offset in a vector, and its own offset to its list of fields
 _MOST_DIMENSIONS = 16  # no kernel takes more than 8; a product of many outgrows a float
-#: What a flatbuffer's accessors raise where its offsets and lengths contradict its bytes.
-MALFORMED = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError)
+_MALFORMED = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -185,17 +184,12 @@ def parse(data: bytes, *, name: str = "the model") -> TFLiteModel:
         raise UsageError(f"{name} is not a TFLite model", cause=cause, hint="give a .tflite file")
     try:
         return _Parser(data).model()
-    except MALFORMED as error:
-        raise damaged(name, data, error) from error
-
-
-def damaged(name: str, data: bytes, error: Exception) -> UsageError:
-    """What is said of a file whose flatbuffer cannot be walked."""
-    return UsageError(
-        f"{name} is a damaged TFLite model",
-        cause=f"{len(data)} bytes that contradict themselves or end too soon ({error})",
-        hint="copy or convert the file again",
-    )
+    except _MALFORMED as error:
+        raise UsageError(
+            f"{name} is a damaged TFLite model",
+            cause=f"{len(data)} bytes that contradict themselves or end too soon ({error})",
+            hint="copy or convert the file again",
+        ) from error
 
 
 @functools.cache

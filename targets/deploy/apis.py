@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.converters.tflite.signatures import signature_outputs
+from edgekit.data.resizing import resizes_columns_first
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.targets.deploy.model import Source
 
@@ -22,7 +22,6 @@ class AppApi:
             beside it, as their comments say.
         lowest_sdk: the oldest Android, by the number of its SDK.
         has_c: whether the sources in C++, which are for TensorFlow Lite's C API, belong to it.
-        by_signature: whether outputs are in the order of the file's first signature.
     """
 
     name: str
@@ -31,7 +30,6 @@ class AppApi:
     dependencies: tuple[str, ...]
     lowest_sdk: int
     has_c: bool
-    by_signature: bool
 
 
 #: The default: it reads all types by their own names, is in all releases of LiteRT, and falls back
@@ -51,7 +49,6 @@ APIS = {
             ),
             lowest_sdk=21,
             has_c=True,
-            by_signature=False,
         ),
         AppApi(
             "compiled-model",
@@ -64,7 +61,6 @@ APIS = {
             ),
             lowest_sdk=23,
             has_c=False,
-            by_signature=True,
         ),
     )
 }
@@ -102,18 +98,4 @@ def record_for(api: AppApi, source: Source, record: dict[str, Any]) -> dict[str,
             cause=f"it answers in {dtype}, which that cannot read",
             hint=f"--android-api {INTERPRETER}",
         )
-    record = record | {"api": api.name}
-    if not (api.by_signature and "ends" in record):
-        return record
-    order = signature_outputs(source.path.read_bytes(), name=str(source.path))
-    if order is None:
-        return record
-    outputs = source.model.outputs
-    if sorted(order) != sorted(outputs):
-        raise UsageError(
-            f"{source.path} is not for --android-api {api.name}",
-            cause="its first signature has other outputs than the model",
-            hint=f"--android-api {INTERPRETER}",
-        )
-    ends = [end | {"place": order.index(outputs[end["place"]])} for end in record["ends"]]
-    return record | {"ends": ends}
+    return record | {"api": api.name, "columns_first": resizes_columns_first()}

@@ -47,6 +47,9 @@ NEEDS = {
         )
     },
     "java": Need("Java", "apt-get install default-jre-headless"),
+    "javac": Need("a Java compiler", "apt-get install default-jdk-headless"),
+    "kotlin": Need("a Kotlin compiler", "make .android/ready, with npm"),
+    "libtensorflowlite_c": Need("TensorFlow Lite's C library", "make .android/ready, with npm"),
     "sshd": Need("OpenSSH's server", "apt-get install openssh-server"),
     "git": Need("a git checkout", "git clone"),
     "edgekit": Need("edgekit as a program", "pip install -e ."),

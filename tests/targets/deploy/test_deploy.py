@@ -294,14 +294,14 @@ def bundle(tmp_path: Path, name: str = "tiny", tiny: TinyModel | None = None) ->
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_kotlin_has_the_files_constants(tmp_path, name):
     main = bundle(tmp_path, name)
-    kotlin = (main / "java/edgekit/Classifier.kt").read_text()
+    kotlin = "".join(path.read_text() for path in (main / "java/edgekit").glob("*.kt"))
     (asset,) = (path.name for path in (main / "assets").glob("*.tflite"))
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", asset)
     assert f'MODEL = "{asset}"' in kotlin
     assert f"SIZE = {SIZE}\n" in kotlin
     assert f"CLASSES = {CLASSES}\n" in kotlin
-    assert "OUTPUT_ZERO_POINT = 131\n" in kotlin
-    assert "((output.get().toInt() and 0xFF) - OUTPUT_ZERO_POINT) * OUTPUT_SCALE" in kotlin
+    assert "ZERO_POINT = 131\n" in kotlin
+    assert "((output[it].toInt() and 0xFF) - ZERO_POINT) * SCALE" in kotlin
     assert all(kotlin.count(left) == kotlin.count(right) for left, right in ("{}", "()", "[]"))
     assert kotlin.isascii()
 
@@ -323,9 +323,10 @@ def test_the_cpp_compiles(tmp_path, tiny, headers):
     else:
         (tmp_path / "tensorflow/lite/c").mkdir(parents=True)
         (tmp_path / "tensorflow/lite/c/c_api.h").write_text(STUB)
-    source = bundle(tmp_path, tiny=tiny) / "cpp/classifier.cc"
+    sources = sorted((bundle(tmp_path, tiny=tiny) / "cpp").glob("*.cc"))
+    assert len(sources) == 2
     flags = ["-std=c++14", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", str(include)]
-    subprocess.run([compiler, *flags, str(source)], check=True)
+    subprocess.run([compiler, *flags, *map(str, sources)], check=True)
 
 
 def test_the_hook_decides_what_is_said_and_what_stays(tmp_path):

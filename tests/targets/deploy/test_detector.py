@@ -136,8 +136,8 @@ def test_the_program_is_python_3_9_and_alone(minor):
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("detections", ["0 to boxes, 1 to classes, 2 to scores, 3 to count"]),
-        ("raw", ["0 to offsets, 1 to logits", "CLASSES = 3\n", "LEVELS = listOf(1, 2, 3)\n"]),
+        ("detections", ["boxes = outputs[0]", "classes = outputs[1]", "count = outputs[3][0].toInt()"]),
+        ("raw", ["offsets = outputs[0]", "logits = outputs[1]", "CLASSES = 3\n", "LEVELS = listOf(1, 2, 3)\n"]),
     ],
 )
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
@@ -146,7 +146,7 @@ def test_the_kotlin_has_the_files_constants(tmp_path, output, says, fit):
     done = deploy(model, None, android=True, to=str(tmp_path / "app"))
     assert done.checked == "not run on the phone"
     main = tmp_path / "app/app/src/main"
-    kotlin = (main / "java/edgekit/Detector.kt").read_text()
+    kotlin = "".join(path.read_text() for path in (main / "java/edgekit").glob("*.kt"))
     for words in ('MODEL = "m.tflite"', f"SIZE = {SIDE}\n", *says):
         assert words in kotlin
     assert all(kotlin.count(left) == kotlin.count(right) for left, right in ("{}", "()", "[]"))

@@ -175,16 +175,16 @@ def bundle(tmp_path: Path, *args: str, **fields: object) -> Path:
 @pytest.mark.parametrize(
     ("network", "output", "fit", "says"),
     [
-        ("unet", "logits", "pad", ["NUMBERS = 5\n", "Color.rgb(127, 127, 127)", "shown.set("]),
-        ("aspp", "logits", "crop", ["NUMBERS = 7\n", "CROP = 1.0\n", "source.set("]),
-        ("unet", "classes", "stretch", ["OUTPUT_BYTES = 4\n", "output.getInt().toByte()"]),
-        ("aspp", "classes-fused", "stretch", ["OUTPUT_BYTES = 1\n", "NUMBERS = 1\n"]),
+        ("unet", "logits", "pad", ["CLASSES = 5\n", "MARGIN = byteArrayOf(127.toByte()", "shown.set("]),
+        ("aspp", "logits", "crop", ["CLASSES = 7\n", "CROP = 1.0\n", "source.set("]),
+        ("unet", "classes", "stretch", ["List<IntArray>", "output[it].toByte()"]),
+        ("aspp", "classes-fused", "stretch", ["List<ByteArray>", "classes(output: ByteArray): ByteArray =\n        output\n"]),
     ],
 )
 def test_the_kotlin_has_the_files_constants(tmp_path, network, output, fit, says):
     app = bundle(tmp_path, network, output, fit=fit)
     main = app / "app/src/main"
-    kotlin = (main / "java/edgekit/Segmenter.kt").read_text()
+    kotlin = "".join(path.read_text() for path in (main / "java/edgekit").glob("*.kt"))
     for words in ('MODEL = "m.tflite"', f"SIZE = {SIDE}\n", f"ROWS = {SIDE}\n", *says):
         assert words in kotlin
     assert all(kotlin.count(left) == kotlin.count(right) for left, right in ("{}", "()", "[]"))
