@@ -45,7 +45,7 @@ def command(
     android_api: Annotated[
         str | None,
         typer.Option(
-            help="How the app runs the model: interpreter or compiled-model. [interpreter]",
+            help="The same for interpreter or compiled-model of LiteRT. [interpreter]",
             metavar="NAME",
         ),
     ] = None,
@@ -73,6 +73,7 @@ def command(
 
     from edgekit.data.normalization import parse_normalization
     from edgekit.system.console import Console, safe
+    from edgekit.targets.deploy.apis import INTERPRETER
     from edgekit.targets.deploy.deploy import deploy
     from edgekit.targets.deploy.phone import on_phone
 
@@ -108,8 +109,7 @@ def command(
                 to=to,
                 file=file,
                 python=python,
-                android=android,
-                android_api=android_api,
+                android=android_api or (INTERPRETER if android else None),
                 check=check,
                 normalization=normalization,
             )

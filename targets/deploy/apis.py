@@ -57,7 +57,7 @@ APIS = {
             ("uint8", "int8", "int32", "int64", "float32"),
             (
                 'implementation("com.google.ai.edge.litert:litert:2.3.0")',
-                '// for Accelerator.GPU, too: implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")',
+                '// and for the GPU: implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")',
             ),
             lowest_sdk=23,
             has_c=False,

@@ -44,8 +44,7 @@ def deploy(
     to: str | None = None,
     file: str | None = None,
     python: str | None = None,
-    android: bool = False,
-    android_api: str | None = None,
+    android: str | None = None,
     check: Check | None = None,
     normalization: Normalization | None = None,
 ) -> Deployed:
@@ -57,9 +56,8 @@ def deploy(
         to: the folder; on a device relative to the login folder.
         file: the name of another file of the run than its int8 one.
         python: the device's Python; found there unless given.
-        android: make the sources for an app, with or without a phone.
-        android_api: how the app runs the model, a name in `edgekit.targets.deploy.apis.APIS`; the
-            Interpreter unless given.
+        android: how an app runs the model, a name in `edgekit.targets.deploy.apis.APIS`: makes the
+            sources for an app, with or without a phone. With a phone it need not be given.
         check: tries the model on the phone.
         normalization: of a float input whose file does not state it.
 
@@ -75,15 +73,16 @@ def deploy(
     if device is None and not android:
         raise UsageError("no device is given", hint="--device ssh://user@host, or --android")
     if android and device is not None and not is_phone:
-        raise UsageError(f"{device} is no Android phone", hint="leave out --device or --android")
-    if android_api is not None and not (is_phone or android):
-        raise UsageError("--android-api is for sources of an app", hint="--android, or leave it out")
+        raise UsageError(
+            f"{device} is no Android phone",
+            hint="leave out --device, or --android and --android-api",
+        )
     source = find_source(run, file, normalization)
     if is_phone or android:
         from edgekit.targets.deploy.android import write_bundle
         from edgekit.targets.deploy.apis import INTERPRETER, find_api
 
-        api = find_api(android_api or INTERPRETER)
+        api = find_api(android or INTERPRETER)
         folder = Path(to) if to else (source.run or source.path.parent) / "android"
         return write_bundle(source, describe(source), folder, check, api)
     with open_host(device) as host, host.folder() as work:

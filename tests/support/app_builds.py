@@ -89,7 +89,7 @@ class App:
 
 def write_app(model: Path, folder: Path, api: str, photos: Sequence[Image.Image]) -> App:
     """Deploys a model as an app, with photos and what the real runtime answers for them."""
-    deploy(model, None, android=True, android_api=api, to=str(folder))
+    deploy(model, None, android=api, to=str(folder))
     description = describe(find_source(model))
     app = App(folder, model, api, description.preprocessing)
     (folder / "kind").write_text(_KINDS[description.task])
@@ -145,11 +145,7 @@ def _by_compiled_model(model: Path, inputs: list[NDArray[Any]]) -> list[list[NDA
     for values in inputs:
         given[0].write(values.view(np.int8) if values.dtype == np.uint8 else values)
         compiled.run_by_index(0, given, taken)
-        found.append(
-            [
-                _read(buffer, end) for buffer, end in zip(taken, ends, strict=True)
-            ]
-        )
+        found.append([_read(buffer, end) for buffer, end in zip(taken, ends, strict=True)])
     return found
 
 
@@ -163,7 +159,11 @@ def build(apps: Sequence[App], work: Path) -> None:
     """Compiles apps, and runs those that compile."""
     command = [
         *("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
-        *("-cp", ":".join(str(KOTLIN / f"{jar}.jar") for jar in _JARS), str(SOURCES / "Build.java")),
+        *(
+            "-cp",
+            ":".join(str(KOTLIN / f"{jar}.jar") for jar in _JARS),
+            str(SOURCES / "Build.java"),
+        ),
         *(str(SOURCES), str(KOTLIN / "kotlin-stdlib.jar"), str(work)),
         *(str(app.folder) for app in apps),
     ]

@@ -23,9 +23,8 @@ from tiny_tflite import SIZE, TinyModel, float_io, int8_io
 
 from edgekit.converters.tflite.file import schema
 from edgekit.data.preprocessing import Preprocessing
-from edgekit.errors import UsageError
 from edgekit.targets.classify import classify
-from edgekit.targets.deploy.apis import APIS
+from edgekit.targets.deploy.apis import APIS, INTERPRETER
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.detect import detect
 from edgekit.targets.measure.isolated import Effort
@@ -186,7 +185,7 @@ def segmented(app: App, files: list[Path]) -> None:
             colors = np.stack([drawn >> 16 & 255, drawn >> 8 & 255, drawn & 255], axis=1)
             with Image.open(path) as shown:
                 ours = overlay.draw(np.array(shown), wanted)
-            assert np.abs(colors.reshape(ours.shape) - ours).max() <= 1
+            assert np.array_equal(colors.reshape(ours.shape), ours)
 
 
 def detected(app: App, files: list[Path]) -> None:
@@ -210,7 +209,7 @@ def test_the_cpp_answers_as_edgekit_does_with_the_real_library(tmp_path, files, 
         skip_without("libtensorflowlite_c")
     model = tmp_path / "m.tflite"
     model.write_bytes(CASES[name].make())
-    deploy(model, None, android=True, to=str(tmp_path / "app"))
+    deploy(model, None, android=INTERPRETER, to=str(tmp_path / "app"))
     program = app_builds.build_cpp(tmp_path / "app/app/src/main", tmp_path)
     shown = photos() + real_photo()
     paths = [app_builds.rgb_file(one, tmp_path / f"{i}") for i, one in enumerate(shown)]

@@ -25,18 +25,18 @@ def model(tmp_path):
 @pytest.mark.parametrize(
     ("api", "uses", "line"),
     [
-        (None, "org.tensorflow.lite.Interpreter", "litert:litert:1.4.2"),
+        (INTERPRETER, "org.tensorflow.lite.Interpreter", "litert:litert:1.4.2"),
         ("compiled-model", "com.google.ai.edge.litert.CompiledModel", "litert:litert:2.3.0"),
     ],
 )
 def test_an_app_is_written_for_an_api(tmp_path, model, api, uses, line):
-    done = deploy(model, None, android=True, android_api=api, to=str(tmp_path / "app"))
+    done = deploy(model, None, android=api, to=str(tmp_path / "app"))
     app = tmp_path / "app"
     assert f"import {uses}\n" in (app / "app/src/main/java/edgekit/Model.kt").read_text()
     assert line in (app / "README.md").read_text()
-    assert json.loads((app / "model.json").read_text())["api"] == (api or INTERPRETER)
-    assert any(name.endswith(".cc") for name in done.files) == APIS[api or INTERPRETER].has_c
-    assert ("C++" in (app / "README.md").read_text()) == APIS[api or INTERPRETER].has_c
+    assert json.loads((app / "model.json").read_text())["api"] == api
+    assert any(name.endswith(".cc") for name in done.files) == APIS[api].has_c
+    assert ("C++" in (app / "README.md").read_text()) == APIS[api].has_c
 
 
 def test_a_type_that_an_api_cannot_read_is_refused(tmp_path):
@@ -53,8 +53,8 @@ def test_a_type_that_an_api_cannot_read_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"android": True, "android_api": "compiled"}, "there is no --android-api 'compiled'"),
-        ({"device": "local:", "android_api": "compiled-model"}, "is for sources of an app"),
+        ({"android": "compiled"}, "there is no --android-api 'compiled'"),
+        ({"device": "local:", "android": "compiled-model"}, "is no Android phone"),
     ],
 )
 def test_bad_requests(model, options, says):

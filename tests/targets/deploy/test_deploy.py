@@ -29,6 +29,7 @@ from edgekit.report.answer_log import read_log
 from edgekit.system.hashing import file_hash
 from edgekit.targets.classify import classify
 from edgekit.targets.deploy import deploy as deploying
+from edgekit.targets.deploy.apis import INTERPRETER
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.deploy.model import find_source, labels_text
 from edgekit.targets.deploy.programs import STEPS
@@ -286,7 +287,7 @@ def test_the_file_is_found(tmp_path):
 
 def bundle(tmp_path: Path, name: str = "tiny", tiny: TinyModel | None = None) -> Path:
     model = write_model(tmp_path / f"{name}.tflite", tiny)
-    done = deploy(model, None, android=True, to=str(tmp_path / "app"))
+    done = deploy(model, None, android=INTERPRETER, to=str(tmp_path / "app"))
     assert done.checked == "not run on the phone"
     return tmp_path / "app/app/src/main"
 
@@ -344,11 +345,11 @@ def test_the_hook_decides_what_is_said_and_what_stays(tmp_path):
 def test_a_compiled_file_is_not_for_a_phone(tmp_path):
     (tmp_path / "x_edgetpu.tflite").write_bytes(compiled_model())
     with pytest.raises(UsageError, match="no phone"):
-        deploy(tmp_path / "x_edgetpu.tflite", None, android=True)
+        deploy(tmp_path / "x_edgetpu.tflite", None, android=INTERPRETER)
 
 
 @pytest.mark.parametrize(
-    ("device", "options"), [(None, {}), ("ssh://pi", {"android": True}), ("usb:", {})]
+    ("device", "options"), [(None, {}), ("ssh://pi", {"android": INTERPRETER}), ("usb:", {})]
 )
 def test_bad_requests(tmp_path, device, options):
     with pytest.raises(UsageError):
@@ -370,7 +371,7 @@ def test_literals():
         (custom("TFLite_Detection_PostProcess"), "a detector"),
     ],
 )
-@pytest.mark.parametrize("android", [True, False])
+@pytest.mark.parametrize("android", [INTERPRETER, None])
 def test_what_is_no_classifier_is_refused(tmp_path, tiny, says, android):
     path, to = tmp_path / "m.tflite", tmp_path / "there"
     path.write_bytes(tiny.pack())
@@ -396,7 +397,7 @@ def test_a_green_photo_is_green_there(tmp_path, name):
 def test_labels_that_do_not_fit_are_numbers_and_that_is_said(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(labelled(b"a\nb\n"))
-    done = deploy(path, None, to=str(tmp_path / "there"), android=True)
+    done = deploy(path, None, to=str(tmp_path / "there"), android=INTERPRETER)
     assert done.labels_note == "the file has 2 labels for 5 classes: classes are numbers here"
     record = json.loads((tmp_path / "there/model.json").read_text())
     assert record["labels"] == [f"class {i}" for i in range(5)]
@@ -415,7 +416,7 @@ def test_probabilities_are_told_from_logits_without_metadata(tmp_path, tiny, kin
     path = tmp_path / "m.tflite"
     path.write_bytes(tiny.pack())
     given = Normalization((127.0,) * 3, (128.0,) * 3) if tiny.tensor("image").type == 0 else None
-    deploy(path, None, to=str(tmp_path / "there"), android=True, normalization=given)
+    deploy(path, None, to=str(tmp_path / "there"), android=INTERPRETER, normalization=given)
     assert json.loads((tmp_path / "there/model.json").read_text())["output"]["kind"] == kind
 
 

@@ -22,6 +22,7 @@ from edgekit.errors import EdgekitError
 from edgekit.networks.detection.outputs import centers_of
 from edgekit.runtimes.litert import LiteRT
 from edgekit.targets.deploy import deploy as deploying
+from edgekit.targets.deploy.apis import INTERPRETER
 from edgekit.targets.deploy.boxes import share_found
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.detect import detect
@@ -136,14 +137,25 @@ def test_the_program_is_python_3_9_and_alone(minor):
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("detections", ["boxes = outputs[0]", "classes = outputs[1]", "count = outputs[3][0].toInt()"]),
-        ("raw", ["offsets = outputs[0]", "logits = outputs[1]", "CLASSES = 3\n", "LEVELS = listOf(1, 2, 3)\n"]),
+        (
+            "detections",
+            ["boxes = outputs[0]", "classes = outputs[1]", "count = outputs[3][0].toInt()"],
+        ),
+        (
+            "raw",
+            [
+                "offsets = outputs[0]",
+                "logits = outputs[1]",
+                "CLASSES = 3\n",
+                "LEVELS = listOf(1, 2, 3)\n",
+            ],
+        ),
     ],
 )
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
 def test_the_kotlin_has_the_files_constants(tmp_path, output, says, fit):
     model = write_detector_file(tmp_path / "m.tflite", output, fit=fit)
-    done = deploy(model, None, android=True, to=str(tmp_path / "app"))
+    done = deploy(model, None, android=INTERPRETER, to=str(tmp_path / "app"))
     assert done.checked == "not run on the phone"
     main = tmp_path / "app/app/src/main"
     kotlin = "".join(path.read_text() for path in (main / "java/edgekit").glob("*.kt"))

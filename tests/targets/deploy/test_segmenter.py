@@ -22,6 +22,7 @@ from edgekit.data.placement import place
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.targets import registry
 from edgekit.targets.deploy import deploy as deploying
+from edgekit.targets.deploy.apis import INTERPRETER
 from edgekit.targets.deploy.deploy import deploy
 from edgekit.targets.deploy.project import write_project
 from edgekit.targets.measure.isolated import Effort
@@ -167,7 +168,7 @@ def test_its_drawing_is_ours():
 
 def bundle(tmp_path: Path, *args: str, **fields: object) -> Path:
     model = write_map_file(tmp_path / "m.tflite", *args, **fields)
-    done = deploy(model, None, android=True, to=str(tmp_path / "app"))
+    done = deploy(model, None, android=INTERPRETER, to=str(tmp_path / "app"))
     assert done.checked == "not run on the phone"
     return tmp_path / "app"
 
@@ -175,10 +176,20 @@ def bundle(tmp_path: Path, *args: str, **fields: object) -> Path:
 @pytest.mark.parametrize(
     ("network", "output", "fit", "says"),
     [
-        ("unet", "logits", "pad", ["CLASSES = 5\n", "MARGIN = byteArrayOf(127.toByte()", "shown.set("]),
+        (
+            "unet",
+            "logits",
+            "pad",
+            ["CLASSES = 5\n", "MARGIN = byteArrayOf(127.toByte()", "shown.set("],
+        ),
         ("aspp", "logits", "crop", ["CLASSES = 7\n", "CROP = 1.0\n", "source.set("]),
         ("unet", "classes", "stretch", ["List<IntArray>", "output[it].toByte()"]),
-        ("aspp", "classes-fused", "stretch", ["List<ByteArray>", "classes(output: ByteArray): ByteArray =\n        output\n"]),
+        (
+            "aspp",
+            "classes-fused",
+            "stretch",
+            ["List<ByteArray>", "ByteArray =\n        output\n"],
+        ),
     ],
 )
 def test_the_kotlin_has_the_files_constants(tmp_path, network, output, fit, says):
