@@ -39,7 +39,7 @@ def test_json_is_one_document(model, tmp_path, capsys):
 def test_an_api_makes_an_apps_sources(model, tmp_path, capsys):
     assert run(["deploy", str(model), "--android-api", "compiled-model"]) == 0
     assert "Model.kt" in capsys.readouterr().out
-    assert "CompiledModel" in (tmp_path / "android/README.md").read_text()
+    assert "litert:2.3.0" in (tmp_path / "android/README.md").read_text()
 
 
 def test_what_is_refused_ends_with_2(model, tmp_path, capsys):
