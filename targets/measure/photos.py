@@ -31,11 +31,11 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.litert import check_normalization, feed_table
 from edgekit.system.paths import StrPath
 from edgekit.system.threads import ordered_map
-from edgekit.targets.classify import preparation
 from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
 from edgekit.targets.measure.masked import in_order_of, masked_set
+from edgekit.targets.photo_model import preparation
 from edgekit.tasks.registry import find_task
 
 #: Of a file for which `loses_a_class` holds.
