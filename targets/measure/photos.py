@@ -131,7 +131,7 @@ def _load(
         if layout is not None:
             return _boxed(layout, data, limit, how, labels, progress)
         note = "photos in folders have no boxes: answers are compared with the host's alone"
-    found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
+    found = _in_folders(path, data, limit, how, model, metadata, note, progress)
     return found if classes is None else replace(found, task=task.name)
 
 
@@ -196,7 +196,7 @@ def _read(
 
 def _in_folders(
     path: Path,
-    data: Path,
+    data: StrPath,
     limit: int | None,
     how: Preprocessing,
     model: TFLiteModel,
