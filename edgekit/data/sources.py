@@ -13,8 +13,7 @@ from pathlib import Path
 
 from edgekit.data.class_names import clean_labels, with_canonical_labels
 from edgekit.data.folders import Listing, Progress, Source, list_photos
-from edgekit.data.hub.fetch import local_source
-from edgekit.data.hub.reference import is_on_hub
+from edgekit.data.hub.fetch import describe_source, local_source
 from edgekit.data.shard_names import PIPE
 from edgekit.data.shards import find_shards, list_shards
 from edgekit.data.split_folders import (
@@ -72,11 +71,12 @@ def find_sources(
         for option, source in given.items()
     }
     found = _find_local(local)
-    for option in found:
+    for option, one in found.items():
         # The validation photos may be those of a split of --data.
-        named = given.get(option, data)
-        if named is not None and is_on_hub(named):
-            found[option] = replace(found[option], named=str(named))
+        said = describe_source(given.get(option, given[DATA]), option) if data else None
+        if said is not None:
+            notes = (*one.notes, said[1]) if option in given else one.notes
+            found[option] = replace(one, named=said[0], notes=notes)
     return found
 
 

@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -174,11 +175,23 @@ def _pin(reference: DataReference, commit: str) -> None:
         write_json(path, {"repository": reference.repository, "commit": commit})
 
 
-def read_mark(folder: Path) -> dict[str, Any]:
-    """What was written down of a data set when it was laid out.
+def describe_source(source: Source, option: str) -> tuple[str, str] | None:
+    """Returns a data set's name with its commit, and what to know of it; None of anything else.
+
+    Args:
+        source: what `local_source` was given, and has received.
+        option: how it was named, for messages.
 
     Raises:
-        OSError or ValueError: nothing was.
+        UsageError: it is nearly the name of a data set.
     """
-    found: dict[str, Any] = read_json(folder.parent / MARK)
-    return found
+    reference = find_data_reference(source, option)
+    commit = None if reference is None else _pinned(reference)
+    if reference is None or commit is None:
+        return None
+    name = str(replace(reference, revision=commit))
+    licence = None
+    with suppress(OSError, ValueError, AttributeError):
+        licence = read_json(_folder(reference, commit) / MARK).get("licence")
+    said = f"its licence is {licence}" if licence else "its card names no licence"
+    return name, f"{option} {source} is at commit {commit}; {said}"

@@ -158,7 +158,7 @@ def _data(published: Published) -> Iterator[str]:
 def _recipe(document: Document) -> Iterator[str]:
     yield from ("", "## Recipe", "")
     training = document["training"]
-    recipe = (training or {}).get("recipe") or {}
+    recipe = training.get("recipe", {}) if training else {}
     if recipe and training and training["history"]:
         said = {name: value for name, value in recipe.items() if value not in _UNSAID}
         yield ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())

@@ -11,7 +11,7 @@ from photo_tables import features, parquet, photo, rows
 from prerequisites import needs
 
 from edgekit.cli import run
-from edgekit.data.hub.fetch import MARK, local_source, read_mark
+from edgekit.data.hub.fetch import MARK, local_source
 from edgekit.data.sources import list_to_measure
 from edgekit.data.splits import fingerprint, load_splits
 from edgekit.data.unlabelled import fingerprint_unlabelled
@@ -47,12 +47,13 @@ def test_shards_of_parquet_are_the_photos_and_classes_that_they_hold(hub):
     found = load_splits(NAME, None, None, calibration_count=12)
     assert (len(found.train), len(found.val)) == (36, 9)
     assert list(found.labels) == FOLDER_NAMES
-    assert found.source == f"--data {NAME}, --val {NAME}"
+    assert found.source == f"--data {NAME}@{commit}, --val {NAME}@{commit}"
+    assert f"--data {NAME} is at commit {commit}; its licence is cc0-1.0" in found.warnings
     wanted = {photo(k) for k in (*range(30), *range(1000, 1006))}
     assert {place.read_bytes() for place in found.train.places} == wanted
     by_label = {found.train.places[k].read_bytes(): found.train.labels[k] for k in range(36)}
     assert [by_label[photo(k)] for k in range(6)] == [0, 1, 2, 0, 1, 2]
-    mark = read_mark(Path(local_source(NAME, "--data")))
+    mark = json.loads((Path(local_source(NAME, "--data")).parent / MARK).read_text())
     assert (mark["commit"], mark["photos"], mark["licence"]) == (commit, 45, "cc0-1.0")
     assert len(mark["sha256"]) == 3
 
@@ -295,16 +296,17 @@ def test_classes_that_one_folder_would_hold_are_refused(hub):
 
 @pytest.mark.slow
 def test_a_network_is_trained_and_measured_on_a_data_set_of_a_hub(hub, tmp_path, capsys):
-    publish(hub, folders(), licence="cc-by-4.0")
+    commit = publish(hub, folders(), licence="cc-by-4.0")
     run_folder = tmp_path / "run"
     words = f"build lite0 --width 0.1 --depth 0.1 --resolution 32 --epochs 1 --data {NAME}"
     more = f"--weights none --calibration-count 12 --threads 1 --quiet --out {run_folder}"
     assert run([*words.split(), *more.split()]) == 0
     document = json.loads((run_folder / "report.json").read_text())
-    assert document["data"]["source"] == f"--data {NAME}, --val {NAME}"
+    assert document["data"]["source"] == f"--data {NAME}@{commit}, --val {NAME}@{commit}"
     assert document["data"]["n_val"] == 6
     assert f"--data {NAME}" in document["command"]
     asked = len(hub.requests)
+    capsys.readouterr()
     assert run(["val", str(run_folder), "--data", f"{NAME}#split=validation", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 6
     assert run([*words.split(), *more.split()]) == 0  # of the same data: nothing is done again
