@@ -44,6 +44,10 @@ class PhotoModel(Protocol):
         """What it is for."""
 
     @property
+    def runtime_name(self) -> str | None:
+        """Of what runs it, in a word; None where a delegate is chosen."""
+
+    @property
     def how(self) -> Preprocessing:
         """How a photo is prepared for it; its resolution is that of the input."""
 
@@ -116,6 +120,7 @@ class _TFLiteModel:
     model: TFLiteModel
     metadata: Metadata
     task: FileTask
+    runtime_name: str | None = None
 
     @property
     def how(self) -> Preprocessing:
@@ -164,6 +169,10 @@ class _RuntimeModel:
     @property
     def task(self) -> FileTask:
         return self.about.task
+
+    @property
+    def runtime_name(self) -> str:
+        return self.runtime.name
 
     @property
     def how(self) -> Preprocessing:

@@ -88,7 +88,8 @@ def command(
     from edgekit.targets.photo_model import open_photo_model
 
     path = find_source(model).path
-    task = open_photo_model(path).task
+    opened = open_photo_model(path)
+    task = opened.task
     answer: Callable[..., dict[str, Any]]
     lines: Callable[[dict[str, Any]], Iterator[str]] = _lines
     if task.rows is not None or task.boxes is not None:
@@ -107,7 +108,7 @@ def command(
 
         answer, lines = partial(segment, out=out, mask=mask), _drawn_lines
     console = Console()
-    with console.stage(1, 1, f"run {delegate}") as stage:
+    with console.stage(1, 1, f"run {opened.runtime_name or delegate}") as stage:
         found = answer(
             path,
             photos or [],

@@ -49,7 +49,9 @@ def picture(tmp_path):
 
 def answered(path, *words, capsys):
     assert run(["run", str(path), *map(str, words), "--repeat", "2", "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert {".onnx": "run onnx", ".xml": "run openvino"}[path.suffix] in err
+    return json.loads(out)
 
 
 @pytest.mark.parametrize("io", ["float32", "uint8"])

@@ -65,7 +65,9 @@ def prepare_folder(
     said = find_licence(manifest["weights"], manifest["model"]["name"], licence)
     folder.mkdir(parents=True, exist_ok=True)
     loading = _write_weights(found, said, name, folder)
-    notes = [] if loading else ["no library of others has this network: its weights are edgekit's"]
+    notes = (
+        [] if loading else ["timm does not have this network: its weights are as edgekit has them"]
+    )
     for file in document["files"]:
         _copy(found.folder, str(file["path"]), folder)
     write_json(folder / REPORT, _without_folders(document))
@@ -114,7 +116,7 @@ def _write_weights(found: FinishedRun, licence: Licence, name: str, folder: Path
         done = export_weights(found.trained(), found.preprocessing, TIMM, folder)
     except UsageError:  # a network, or a task, that timm does not have
         write_json(folder / CONFIG, {"preprocessing": found.preprocessing.to_dict()})
-        found.trained().save(folder / f"{found.name}.graph")
+        found.trained().save(folder / MODEL)  # which is a file of that kind, too
         return None
     config: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
     if licence.is_known:
