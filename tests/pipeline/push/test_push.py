@@ -31,8 +31,19 @@ def hub(tmp_path, monkeypatch):
         yield server
 
 
+#: Small, and a network that no library of others has.
+NARROW = scale_spec(find_spec("lite0"), width=0.1, depth=0.1)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    return folder, write_run(folder, NARROW.name, spec=NARROW)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The same of a network that timm has."""
     folder = tmp_path_factory.mktemp("run") / "run"
     return folder, write_run(folder)
 
@@ -57,8 +68,8 @@ def header(files):
     return yaml.safe_load(front), text
 
 
-def test_a_run_is_sent_whole_and_privately_and_its_card_says_what_it_is(hub, made, capsys):
-    code, out, err = push(made[0], "hf://me/flowers", "--license", "MIT", "--json", capsys=capsys)
+def test_a_run_is_sent_whole_and_privately_and_its_card_says_what_it_is(hub, whole, capsys):
+    code, out, err = push(whole[0], "hf://me/flowers", "--license", "MIT", "--json", capsys=capsys)
     assert code == 0, err
     said, files = json.loads(out), published(hub)
     assert said["created"]
@@ -93,24 +104,24 @@ def test_no_file_but_the_page_names_a_folder_of_the_sender(hub, made, capsys):
     assert json.loads(files["report.json"])["data"]["source"] == "--data flowers"
 
 
-def test_timm_loads_from_the_hub_what_was_pushed(hub, made, capsys, monkeypatch):
+def test_timm_loads_from_the_hub_what_was_pushed(hub, whole, capsys):
     timm = peer("timm")
-    assert push(made[0], "hf://me/flowers", capsys=capsys)[0] == 0
+    assert push(whole[0], "hf://me/flowers", capsys=capsys)[0] == 0
     model = timm.create_model("hf-hub:me/flowers", pretrained=True).eval()
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE))).float()
     with torch.inference_mode():
-        wanted = Network(made[1]).eval()(x)
+        wanted = Network(whole[1]).eval()(x)
         assert torch.allclose(model(x), wanted, atol=1e-4 * float(np.ptp(wanted.numpy())))
     assert model.pretrained_cfg["label_names"] == list(LABELS)
 
 
-def test_edgekit_reads_the_weights_again_with_their_licence(hub, made, capsys):
-    assert push(made[0], "hf://me/flowers", "--license", "mit", capsys=capsys)[0] == 0
+def test_edgekit_reads_the_weights_again_with_their_licence(hub, whole, capsys):
+    assert push(whole[0], "hf://me/flowers", "--license", "mit", capsys=capsys)[0] == 0
     config = json.loads(published(hub)["config.json"])
     assert config["pretrained_cfg"]["license"] == "mit"
     path = fetch_from_hub(HubReference("me/flowers"), find_spec("lite0")).path
     again = load_weights(path, find_spec("lite0"), resolution=SIDE).graph
-    for name, array in made[1].weights.items():
+    for name, array in whole[1].weights.items():
         assert np.allclose(again.weights[name], array, atol=1e-6), name
 
 
@@ -188,11 +199,11 @@ def test_a_repository_that_holds_something_else_is_left_alone(hub, made, capsys)
 
 def test_a_run_of_another_network_does_not_replace_one(hub, made, tmp_path, capsys):
     assert push(made[0], "hf://me/flowers", capsys=capsys)[0] == 0
-    spec = scale_spec(find_spec("lite0"), width=0.1, depth=0.1)
-    write_run(tmp_path / "other", spec.name, spec=spec)
+    other = scale_spec(find_spec("lite0"), width=0.2, depth=0.1)
+    write_run(tmp_path / "other", other.name, spec=other)
     code, _, err = push(tmp_path / "other", "hf://me/flowers", capsys=capsys)
     assert code == 2
-    assert "it holds lite0, and this run is of lite0-w0.1-d0.1" in err
+    assert f"it holds {NARROW.name}, and this run is of {other.name}" in err
 
 
 def test_a_private_run_does_not_go_to_a_public_repository_unasked(hub, made, capsys):
@@ -202,16 +213,14 @@ def test_a_private_run_does_not_go_to_a_public_repository_unasked(hub, made, cap
     assert "is public, and was asked for as private" in err
 
 
-def test_a_network_that_timm_does_not_have_goes_as_edgekits(hub, tmp_path, capsys):
-    spec = scale_spec(find_spec("lite0"), width=0.1, depth=0.1)
-    graph = write_run(tmp_path / "small", spec.name, spec=spec)
-    code, _, err = push(tmp_path / "small", "hf://me/small", capsys=capsys)
+def test_a_network_that_timm_does_not_have_goes_as_edgekits(hub, made, capsys):
+    code, _, err = push(made[0], "hf://me/small", capsys=capsys)
     assert code == 0, err
     files = published(hub, "me/small")
     assert header(files)[0]["library_name"] == "edgekit"
-    found = fetch_from_hub(HubReference("me/small"), spec)
-    again = load_weights(found.path, spec, resolution=SIDE).graph
-    for key, array in graph.weights.items():
+    found = fetch_from_hub(HubReference("me/small"), NARROW)
+    again = load_weights(found.path, NARROW, resolution=SIDE).graph
+    for key, array in made[1].weights.items():
         assert np.array_equal(again.weights[key], array), key
 
 
@@ -234,7 +243,7 @@ def test_weights_of_a_hub_bring_their_licence_and_their_name(hub, tmp_path, caps
     origin = {"name": f"hf://{name}", "url": f"{hub.url}/{name}"}
     write_record(HubReference(name), Record("c" * 40, {}, "cc-by-nc-4.0"))
     data = "hf://datasets/org/flowers@v1"
-    write_run(tmp_path / "run", origin=origin, data=data)
+    write_run(tmp_path / "run", NARROW.name, spec=NARROW, origin=origin, data=data)
     assert push(tmp_path / "run", "hf://me/flowers", capsys=capsys)[0] == 0
     found, text = header(published(hub))
     assert found["license"] == "cc-by-nc-4.0"
