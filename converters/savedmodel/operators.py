@@ -109,7 +109,7 @@ def _average(walk: Walk, node: nodes.Mean, inputs: list[Any]) -> Any:
 
 
 def _reshape(walk: Walk, node: Node, inputs: list[Any]) -> Any:
-    """To the shape that the Graph has for the node, whatever the batch."""
+    """To the shape that the Graph has for the node, of any batch."""
     return walk.tf.reshape(inputs[0], [-1, *walk.graph.shapes[node.name]])
 
 

@@ -41,7 +41,7 @@ def command(
         bool, typer.Option("--report/--no-report", help="With report.html, which shows photos.")
     ] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Whatever else the repository holds.")
+        bool, typer.Option("--overwrite", help="Also into one that holds something else.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the folder, and send nothing.")

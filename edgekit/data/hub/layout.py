@@ -113,7 +113,7 @@ def _said(
 
 
 def _data_files(said: Any) -> dict[str, list[str]]:
-    """Patterns by split, in whatever form a card has them."""
+    """Patterns by split, in any of the forms that a card may have."""
     if isinstance(said, list) and all(isinstance(one, dict) for one in said):
         pairs = [(str(one.get("split", _NAMES[TRAIN])), one.get("path", [])) for one in said]
     elif isinstance(said, dict):

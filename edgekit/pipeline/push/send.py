@@ -55,7 +55,7 @@ def check_destination(hub: Hub, to: Destination, model: str) -> tuple[Remote | N
 
     Raises:
         UsageError: it holds something else, or is seen by others than was asked for.
-        EdgekitError: it cannot be asked, or nobody is logged in.
+        EdgekitError: it cannot be asked, or there is no login.
     """
     check_upload(hub)
     remote = look_up(hub, to.name, to.revision)

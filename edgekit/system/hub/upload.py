@@ -60,7 +60,7 @@ def check_upload(hub: Hub) -> None:
     """Demands a network and a login that may be sent over it.
 
     Raises:
-        EdgekitError: the network is forbidden, the address is not https, or nobody is logged in.
+        EdgekitError: the network is forbidden, the address is not https, or there is no login.
     """
     host = host_of(hub.endpoint)
     if hub.offline:
@@ -77,7 +77,7 @@ def check_upload(hub: Hub) -> None:
         )
     if library().get_token() is None:
         raise EdgekitError(
-            f"nobody is logged in to {host}",
+            f"there is no login to {host}",
             cause="there is neither HF_TOKEN nor a token that huggingface_hub has kept",
             hint="`hf auth login`, or a token with the right to write in the environment variable "
             "HF_TOKEN",
@@ -154,7 +154,7 @@ def _api(hub: Hub) -> Any:
 
 @contextmanager
 def _quiet(hf: Any) -> Iterator[None]:
-    """Without the library's own bars and warnings, which would stand among our lines."""
+    """Without the library's own bars and warnings, which would be among our lines."""
     bars = hf.utils
     was_off = bars.are_progress_bars_disabled()
     bars.disable_progress_bars()

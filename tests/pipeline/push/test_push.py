@@ -161,7 +161,7 @@ def test_a_dry_run_writes_the_folder_and_asks_nobody(hub, made, tmp_path, capsys
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"HF_TOKEN": None}, "nobody is logged in"),
+        ({"HF_TOKEN": None}, "there is no login"),
         ({"HF_TOKEN": "hf_wrong"}, "does not accept the token"),
         ({"EDGEKIT_OFFLINE": "1"}, "EDGEKIT_OFFLINE or HF_HUB_OFFLINE forbids the network"),
         ({"HF_ENDPOINT": "http://hub.example"}, "no token is sent to hub.example over plain http"),
