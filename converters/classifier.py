@@ -113,6 +113,12 @@ def inputs_problem(inputs: Sequence[End]) -> str | None:
     return None
 
 
+def sides_of(image: End) -> tuple[int | str, ...]:
+    """Height and width of an input that `inputs_problem` accepts, as the file has them."""
+    shape = image.shape or ()
+    return tuple(shape[2:] if shape[1] == 3 else shape[1:3])
+
+
 def outputs_problem(outputs: Sequence[End]) -> str | None:
     """Why these are not the outputs of a classifier, which has one, with one size above 1.
 
@@ -188,13 +194,21 @@ def output_kind(
         return LOGIT, "its metadata say so"
     if scores is None:
         return None
-    within = bool((scores >= 0).all() and (scores <= 1 + 1e-3).all())
-    if within and metadata.output == PROBABILITY:
+    if metadata.output == PROBABILITY and _are_within_0_and_1(scores):
         return PROBABILITY, "its metadata say so"
-    if within and bool((abs(scores.sum(axis=1) - 1) < _SUM_TOLERANCE).all()):
-        return PROBABILITY, "the values are from 0 to 1, and their sum is 1"
     name = producer.name if producer is not None else "not known"
-    return LOGIT, f"the last operator is {name}"
+    return kind_of_scores(scores) or (LOGIT, f"the last operator is {name}")
+
+
+def kind_of_scores(scores: npt.NDArray[np.float32]) -> tuple[str, str] | None:
+    """`PROBABILITY`, and the reason, where answers [n, classes] show that they are such."""
+    if _are_within_0_and_1(scores) and bool((abs(scores.sum(axis=1) - 1) < _SUM_TOLERANCE).all()):
+        return PROBABILITY, "the values are from 0 to 1, and their sum is 1"
+    return None
+
+
+def _are_within_0_and_1(scores: npt.NDArray[np.float32]) -> bool:
+    return bool((scores >= 0).all() and (scores <= 1 + 1e-3).all())
 
 
 def last_operator(model: TFLiteModel) -> Operator | None:

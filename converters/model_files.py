@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgekit.converters.classifier import End
 from edgekit.converters.file_task import FileTask, onnx_task, openvino_task, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite import scheme as tflite_scheme
@@ -22,12 +23,16 @@ class About:
         scheme: its quantization in a word.
         size_bytes: of all files that belong to it.
         task: what it is for.
+        labels: names of its classes; empty where it has none.
+        image: its first input; None where it has none.
     """
 
     preprocessing: Preprocessing | None
     scheme: str
     size_bytes: int
     task: FileTask
+    labels: tuple[str, ...]
+    image: End | None
 
     @property
     def not_a_classifier(self) -> str | None:
@@ -40,7 +45,8 @@ def about_openvino(path: StrPath) -> About:
     from edgekit.converters.openvino import file as openvino_file
 
     ir = openvino_file.read(path)
-    return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_task(ir))
+    image = ir.inputs[0] if ir.inputs else None
+    return About(ir.preprocessing, ir.scheme, ir.size_bytes, openvino_task(ir), ir.labels, image)
 
 
 def about_onnx(path: StrPath) -> About:
@@ -48,7 +54,8 @@ def about_onnx(path: StrPath) -> About:
     from edgekit.converters.onnx import file as onnx_file
 
     onnx = onnx_file.read(path)
-    return About(_record(onnx.preprocessing), onnx.scheme, onnx.size_bytes, onnx_task(onnx))
+    how, image = _record(onnx.preprocessing), onnx.inputs[0] if onnx.inputs else None
+    return About(how, onnx.scheme, onnx.size_bytes, onnx_task(onnx), onnx.labels, image)
 
 
 def about_tflite(path: StrPath) -> About:
@@ -57,7 +64,9 @@ def about_tflite(path: StrPath) -> About:
     model, metadata = tflite_file.parse(data, name=str(path)), read_metadata(data)
     task = tflite_task(model, metadata)
     scheme = tflite_scheme.scheme(model)
-    return About(_record(metadata.preprocessing), scheme, model.size_bytes, task)
+    image = model.tensors[model.inputs[0]] if model.inputs else None
+    how = _record(metadata.preprocessing)
+    return About(how, scheme, model.size_bytes, task, metadata.labels, image)
 
 
 def _record(said: dict[str, Any] | None) -> Preprocessing | None:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.converters.classifier import SCORE_TYPES, End, inputs_problem, photo_problem
+from edgekit.converters.classifier import (
+    SCORE_TYPES,
+    End,
+    inputs_problem,
+    photo_problem,
+    sides_of,
+)
 
 if TYPE_CHECKING:
     from edgekit.converters.onnx.file import OnnxModel
@@ -104,9 +110,7 @@ def _map(
 ) -> MapEnd | None:
     if inputs_problem(inputs) or len(outputs) != 1 or not _segments(_said(task, word)):
         return None
-    shape = inputs[0].shape or ()
-    first = shape[1] == 3
-    sides = tuple(size for size in (shape[2:] if first else shape[1:3]) if isinstance(size, int))
+    sides = tuple(size for size in sides_of(inputs[0]) if isinstance(size, int))
     found = map_of(outputs[0], channels_first=True)
     return found if found and _is_like(found, sides) else None
 

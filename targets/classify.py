@@ -1,8 +1,7 @@
-"""Classifies photos with a .tflite file on this host, as `edgekit run` shows it."""
+"""Classifies photos with a model file on this host, as `edgekit run` shows it."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -11,18 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.classifier import LOGIT, PROBABILITY, output_kind, softmax
-from edgekit.converters.tflite.metadata import Metadata
+from edgekit.converters.classifier import PROBABILITY, refuse, softmax
 from edgekit.data.images import decode_photo
 from edgekit.data.label_files import fit_labels
 from edgekit.data.normalization import Normalization
-from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.errors import UsageError
-from edgekit.runtimes.litert import check_normalization
 from edgekit.system.paths import StrPath
-from edgekit.targets.measure import isolated as runner
 from edgekit.targets.measure.isolated import Delegate, Effort
+from edgekit.targets.photo_model import open_photo_model
 
 SCHEMA_VERSION = 1
 
@@ -40,10 +36,10 @@ def classify(
     """Runs a model once on each photo, and then measures it on the first.
 
     Args:
-        path: the .tflite file; its metadata says how a photo is prepared, else the centre square
-            is taken.
+        path: a .tflite, .onnx or .xml file; its metadata says how a photo is prepared, else the
+            centre square is taken.
         photos: JPEG, PNG, WebP or BMP files; without any, a picture that is drawn.
-        delegate: XNNPACK unless given.
+        delegate: of a .tflite file; XNNPACK unless given.
         top: how many classes are named for a photo.
         effort: threads, runs and seconds; see `Effort`.
         normalization: of a float input, where the file does not state it or states it wrongly.
@@ -54,33 +50,27 @@ def classify(
         ``runtime``, ``threads``, ``output`` ("logit" or "probability") and ``output_reason`` (what
         shows it), ``labels_note`` (how the file's labels differ from its output, or None),
         ``photos`` (photo, and top: index, label or None, score as the file gives it, probability;
-        what is no finite number is None) and ``latency_ms`` as `runner.Answer` has it.
+        what is no finite number is None) and ``latency_ms`` as
+        `edgekit.targets.measure.isolated.Answer` has it.
 
     Raises:
         UsageError: the file is no image classifier, or a photo or an argument cannot be used.
-        EdgekitError: as `runner.run`.
+        MissingToolError: the runtime of the file is not installed.
+        EdgekitError: as `edgekit.targets.measure.isolated.run`.
     """
     if top < 1:
         raise UsageError(f"the best {top} classes are none", hint="give 1 or more")
     delegate, effort = delegate or Delegate(), effort or Effort()
-    model, metadata = runner.read_classifier(path)
-    image = model.tensors[model.inputs[0]]
-    check_normalization(path, image, normalization)
-    how = preparation(metadata, image.shape[1])
+    model = open_photo_model(path)
+    refuse(path, model.task.problem)
+    delegate, how = model.check(normalization, delegate), model.how
     batch = np.stack(
-        [how.pixels(decode_photo(photo)) for photo in photos] or [draw(image.shape[1])]
+        [how.pixels(decode_photo(photo)) for photo in photos] or [draw(how.resolution)]
     )
-    answer = runner.run(
-        path,
-        batch,
-        delegate=delegate,
-        preprocessing=normalization,
-        effort=effort,
-        progress=progress,
-    )
-    output, reason = output_kind(model, metadata, answer.scores) or (LOGIT, "")
+    answer = model.answer(batch, delegate, effort, normalization, progress)
+    output, reason = model.kind(answer.scores)
     probabilities = answer.scores if output == PROBABILITY else softmax(answer.scores)
-    labels = fit_labels(metadata.labels, answer.scores.shape[1])
+    labels = fit_labels(model.labels, answer.scores.shape[1])
     names = [str(photo) for photo in photos] or [TEST_PICTURE]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -90,26 +80,13 @@ def classify(
         "threads": effort.threads,
         "output": output,
         "output_reason": reason,
-        "labels_note": labels.note or metadata.labels_problem,
+        "labels_note": labels.note or model.labels_problem,
         "photos": [
             {"photo": name, "top": _best(scores, shares, labels.names, top)}
             for name, scores, shares in zip(names, answer.scores, probabilities, strict=True)
         ],
         "latency_ms": answer.latency,
     }
-
-
-def preparation(metadata: Metadata, size: int, task: str = DEFAULT_TASK) -> Preprocessing:
-    """The file's own record; without one the whole centre square, or all of the photo.
-
-    Readers of segmenters and detectors, such as the Task Library, stretch what they are not told to
-    crop.
-    """
-    if metadata.preprocessing is None:
-        fit = "crop" if task == DEFAULT_TASK else "stretch"
-        none, one = (0.0,) * 3, (1.0,) * 3
-        return Preprocessing(size, none, one, (), 1.0, "bilinear", task=task, fit=fit)
-    return dataclasses.replace(Preprocessing.from_dict(metadata.preprocessing), resolution=size)
 
 
 def _best(

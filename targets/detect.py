@@ -1,4 +1,4 @@
-"""Draws the boxes of photos with a .tflite detector on this host, as `edgekit run` does."""
+"""Draws the boxes of photos with a detector on this host, as `edgekit run` does."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.errors import UsageError
-from edgekit.runtimes.litert import check_normalization
 from edgekit.system.paths import StrPath
-from edgekit.targets.classify import preparation
-from edgekit.targets.measure import isolated as runner
 from edgekit.targets.measure.isolated import Delegate, Effort
+from edgekit.targets.photo_model import open_photo_model
 from edgekit.targets.pictures import ANY, beside, choose_places, write_picture
 from edgekit.tasks.detection.kept import detections_of, keep
 from edgekit.tasks.detection.overlay import draw_boxes
@@ -48,11 +46,12 @@ def detect(
     """Runs a detector once on each photo, draws, and then measures it on the first.
 
     Args:
-        path: the .tflite file; its metadata says how a photo is prepared, else it is stretched.
+        path: a .tflite, .onnx or .xml file; its metadata says how a photo is prepared, else it is
+            stretched.
         photos: of any size; without any, a picture that is drawn.
         out: of the drawing, or a folder for several; by default PHOTO-boxes.png where one is.
         threshold: the lowest score of a box that is drawn and listed.
-        delegate: XNNPACK unless given.
+        delegate: of a .tflite file; XNNPACK unless given.
         effort: threads, runs and seconds; see `Effort`.
         normalization: of a float input, where the file does not state it or states it wrongly.
         progress: is called with the runs done and in all.
@@ -62,32 +61,27 @@ def detect(
         ``runtime``, ``threads``, ``output`` ("boxes", or "raw" where they were decoded here),
         ``threshold``, ``labels_note`` (how the file's labels differ from its output, or None),
         ``photos`` (photo, drawn, and boxes, the best first: index, label or None, score, and top,
-        left, bottom and right in pixels of the photo) and ``latency_ms`` as `runner.Answer` has it.
+        left, bottom and right in pixels of the photo) and ``latency_ms`` as `isolated.Answer` has
+        it.
 
     Raises:
         UsageError: the file is no detector or its anchors are not known, a photo or an argument
             cannot be used, or a drawing would overwrite a photo.
-        EdgekitError: as `runner.run`.
+        MissingToolError: the runtime of the file is not installed.
+        EdgekitError: as `edgekit.targets.measure.isolated.run`.
     """
     delegate, effort = delegate or Delegate(), effort or Effort()
-    model, metadata, task = runner.read_answering(path)
+    model = open_photo_model(path)
+    task = model.task
     classes = classes_in(task)
     if classes is None:
         raise UsageError(f"{path} is no detector", hint=f"edgekit inspect {path}")
-    image = model.tensors[model.inputs[0]]
-    check_normalization(path, image, normalization)
-    how = preparation(metadata, image.shape[1], task.name)
+    delegate, how = model.check(normalization, delegate), model.how
     places = choose_places(photos, out or beside(photos), ENDING, ANY)
-    shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(image.shape[1])]
-    answer = runner.run(
-        path,
-        np.stack([how.pixels(Image.fromarray(pixels)) for pixels in shown]),
-        delegate=delegate,
-        preprocessing=normalization,
-        effort=effort,
-        progress=progress,
-    )
-    labels = fit_labels(metadata.labels, classes)
+    shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(how.resolution)]
+    batch = np.stack([how.pixels(Image.fromarray(pixels)) for pixels in shown])
+    answer = model.answer(batch, delegate, effort, normalization, progress)
+    labels = fit_labels(model.labels, classes)
     found = find_boxes(answer.scores, task, how)
     names = [str(photo) for photo in photos] or [TEST_PICTURE]
     return {
@@ -99,7 +93,7 @@ def detect(
         "threads": effort.threads,
         "output": "boxes" if task.boxes else "raw",
         "threshold": threshold,
-        "labels_note": labels.note or metadata.labels_problem,
+        "labels_note": labels.note or model.labels_problem,
         "photos": [
             _drawn(name, pixels, on_photo(rows, pixels, how, threshold), place, labels.names)
             for name, pixels, rows, place in zip(names, shown, found, places, strict=True)

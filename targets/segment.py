@@ -1,4 +1,4 @@
-"""Draws the classes of photos' pixels with a .tflite file on this host, as `edgekit run` does."""
+"""Draws the classes of photos' pixels with a model file on this host, as `edgekit run` does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.converters.segmenter import MapEnd
-from edgekit.converters.tflite.metadata import Metadata
 from edgekit.data.images import Pixels, decode_photo, to_rgb
 from edgekit.data.label_files import FittedLabels, fit_labels
 from edgekit.data.normalization import Normalization
@@ -22,11 +21,9 @@ from edgekit.data.placement import IGNORED
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.test_image import TEST_PICTURE, draw
 from edgekit.errors import UsageError
-from edgekit.runtimes.litert import check_normalization
 from edgekit.system.paths import StrPath
-from edgekit.targets.classify import preparation
-from edgekit.targets.measure import isolated as runner
 from edgekit.targets.measure.isolated import Delegate, Effort
+from edgekit.targets.photo_model import open_photo_model
 from edgekit.targets.pictures import beside, choose_places, write_picture
 from edgekit.tasks.segmentation import overlay
 from edgekit.tasks.segmentation.kept import classes_of, keep, resize
@@ -49,12 +46,13 @@ def segment(
     """Runs a segmenter once on each photo, draws, and then measures it on the first.
 
     Args:
-        path: the .tflite file; its metadata says how a photo is prepared, else it is stretched.
+        path: a .tflite, .onnx or .xml file; its metadata says how a photo is prepared, else it is
+            stretched.
         photos: of any size; without any, a picture that is drawn.
         out: of the drawing, or a folder for several; by default PHOTO-classes.png where one is.
         mask: of the classes as a PNG of indices with a palette, or a folder for several; nothing
             unless given.
-        delegate: XNNPACK unless given.
+        delegate: of a .tflite file; XNNPACK unless given.
         effort: threads, runs and seconds; see `Effort`.
         normalization: of a float input, where the file does not state it or states it wrongly.
         progress: is called with the runs done and in all.
@@ -63,33 +61,27 @@ def segment(
         JSON values: ``schema_version``, ``task``, ``path``, ``delegate`` (name, library, device),
         ``runtime``, ``threads``, ``output`` ("logits" or "classes"), ``labels_note`` (how the
         file's labels differ from its output, or None), ``photos`` (photo, drawn, mask, and
-        classes: index, label or None, share of the pixels) and ``latency_ms`` as `runner.Answer`
+        classes: index, label or None, share of the pixels) and ``latency_ms`` as `isolated.Answer`
         has it.
 
     Raises:
         UsageError: the file is no segmenter, a photo or an argument cannot be used, or a drawing
             would overwrite a photo.
-        EdgekitError: as `runner.run`.
+        MissingToolError: the runtime of the file is not installed.
+        EdgekitError: as `edgekit.targets.measure.isolated.run`.
     """
     delegate, effort = delegate or Delegate(), effort or Effort()
-    model, metadata, task = runner.read_answering(path)
+    model = open_photo_model(path)
+    task = model.task
     if task.map is None:
         raise UsageError(f"{path} is no segmenter", hint=f"edgekit inspect {path}")
-    image = model.tensors[model.inputs[0]]
-    check_normalization(path, image, normalization)
-    how = preparation(metadata, image.shape[1], task.name)
+    delegate, how = model.check(normalization, delegate), model.how
     targets = (out or beside(photos), mask)
     places = [choose_places(photos, target, ENDING) for target in targets]
-    shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(image.shape[1])]
-    answer = runner.run(
-        path,
-        np.stack([how.pixels(Image.fromarray(pixels)) for pixels in shown]),
-        delegate=delegate,
-        preprocessing=normalization,
-        effort=effort,
-        progress=progress,
-    )
-    labels = labels_of(metadata, task.map)
+    shown = [np.array(to_rgb(decode_photo(photo))) for photo in photos] or [draw(how.resolution)]
+    batch = np.stack([how.pixels(Image.fromarray(pixels)) for pixels in shown])
+    answer = model.answer(batch, delegate, effort, normalization, progress)
+    labels = labels_of(model.labels, task.map)
     maps = [on_photo(one, pixels, how) for one, pixels in zip(answer.scores, shown, strict=True)]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -99,7 +91,7 @@ def segment(
         "runtime": answer.runtime,
         "threads": effort.threads,
         "output": task.map.kind,
-        "labels_note": labels.note or metadata.labels_problem,
+        "labels_note": labels.note or model.labels_problem,
         "photos": [
             _drawn(name, pixels, found, drawing, masked, labels.names)
             for name, pixels, found, drawing, masked in zip(
@@ -131,11 +123,11 @@ def _drawn(
     }
 
 
-def labels_of(metadata: Metadata, found: MapEnd) -> FittedLabels:
+def labels_of(labels: tuple[str, ...], found: MapEnd) -> FittedLabels:
     """The names of a map's classes; all that the file has where a pixel has its class."""
     if found.classes is None:
-        return FittedLabels(metadata.labels)
-    return fit_labels(metadata.labels, found.classes)
+        return FittedLabels(labels)
+    return fit_labels(labels, found.classes)
 
 
 def on_photo(answer: NDArray[Any], pixels: Pixels, how: Preprocessing) -> NDArray[np.uint8]:

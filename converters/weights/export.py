@@ -1,4 +1,4 @@
-"""A network's float weights as the original libraries take them.
+"""A network's float weights as the original libraries take them, or as a file that any run.
 
 What they name and lay out otherwise is that of the sources that edgekit reads. A batch
 normalization whose epsilon is another there is given the scale that makes both the same: the
@@ -24,10 +24,13 @@ from edgekit.networks.efficientnet.origin import spec_of
 from edgekit.networks.efficientnet.spec import SPECS, ModelSpec
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array
+from edgekit.networks.passes import prepare
+from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
 
 EDGEKIT = "edgekit"
 MODEL, CONFIG = "model.safetensors", "config.json"
+ONNX = "model.onnx"
 SAME, SYMMETRIC = "same", "symmetric"
 
 
@@ -54,23 +57,26 @@ def export_weights(
     """Writes a network's weights into a folder.
 
     Args:
-        graph: of a classifier, float, as training leaves it.
+        graph: float, as training leaves it; for a library, of a classifier.
         preprocessing: how its photos are prepared.
-        library: a key of `LIBRARIES`.
+        library: a key of `LIBRARIES`, or of `FORMS`, which take a network of any task.
         folder: for the files; it is made.
 
     Raises:
         UsageError: the library is not known, or has no such network.
         MissingToolError: what writes its files is not installed.
     """
-    if library not in LIBRARIES:
-        raise UsageError(f"unknown library '{library}'", hint=did_you_mean(library, LIBRARIES))
+    known = (*LIBRARIES, *FORMS)
+    if library not in known:
+        raise UsageError(f"unknown library '{library}'", hint=did_you_mean(library, known))
+    if library in FORMS:
+        return FORMS[library](graph, preprocessing, Path(folder))
     spec = spec_of(graph)
     if spec is None or spec.decoder is not None:
         raise UsageError(
             f"{graph.name} is not exported to {library}",
             cause="only classifiers have an original there",
-            hint="--to edgekit, or a file of `edgekit build --target onnx`",
+            hint="--to onnx, or --to savedmodel",
         )
     if library != EDGEKIT and not _is_published(spec):
         raise _no_network(spec, library)
@@ -181,8 +187,28 @@ def _no_network(spec: ModelSpec, library: str) -> UsageError:
     return UsageError(
         f"{library} has no {spec.name}",
         cause="a scaled or found network has no original",
-        hint="--to edgekit, or a file of `edgekit build --target onnx`",
+        hint="--to edgekit, --to onnx, or --to savedmodel",
     )
+
+
+def _onnx(graph: Graph, how: Preprocessing, folder: Path) -> Exported:
+    from edgekit.converters.onnx.package import package_onnx
+
+    contents = package_onnx(prepare(graph), preprocessing=how, scheme="fp32", batch=None)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ONNX
+    write_bytes(path, contents)
+    note = "it takes normalised photos, NCHW, as its metadata say: (pixel - mean) / std"
+    return Exported((path,), graph.name, f'onnxruntime.InferenceSession("{path}")', (note,))
+
+
+def _savedmodel(graph: Graph, how: Preprocessing, folder: Path) -> Exported:
+    from edgekit.converters.savedmodel.write import SIGNATURE, write_savedmodel
+
+    write_savedmodel(graph, how, folder)
+    note = "it takes pixels from 0 to 255, NHWC, and normalises them itself"
+    loading = f'tf.saved_model.load("{folder}").signatures["{SIGNATURE}"]'
+    return Exported((folder,), graph.name, loading, (note,))
 
 
 #: By the name of a library: writes a network for it.
@@ -191,4 +217,9 @@ LIBRARIES: dict[str, Callable[[Graph, ModelSpec, Preprocessing, Path], Exported]
     "torchvision": _torchvision,
     "keras": _keras,
     EDGEKIT: _edgekit,
+}
+#: By the name of a form of file: writes any network as one.
+FORMS: dict[str, Callable[[Graph, Preprocessing, Path], Exported]] = {
+    "onnx": _onnx,
+    "savedmodel": _savedmodel,
 }

@@ -24,11 +24,11 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.open import find_runtime
 from edgekit.runtimes.predict import predict_file
 from edgekit.system.paths import StrPath
-from edgekit.targets.classify import preparation
 from edgekit.targets.deploy.model import find_source
 from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.masked import in_order_of, masked_set
 from edgekit.targets.measure.photos import UNNAMED, refuse_photos, spread
+from edgekit.targets.photo_model import preparation
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
 

@@ -30,6 +30,7 @@ from edgekit.cli import (
     models,
     parity,
     pretrained,
+    push,
     report,
     run_model,
     runs,
@@ -76,6 +77,7 @@ app.command("init")(init.command)
 app.command("inspect")(inspect.inspect)
 app.command("latency-table")(latency_table.command)
 app.command("parity")(parity.parity)
+app.command("push")(push.command)
 app.command("report")(report.command)
 app.command("run")(run_model.command)
 app.command("scale")(scale.command)

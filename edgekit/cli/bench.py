@@ -38,7 +38,7 @@ def command(
         typer.Option(help="Measure there too: ssh://[user@]host, adb://SERIAL.", metavar="URL"),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="With --device: photos that it answers.", metavar="FOLDER")
+        str | None, typer.Option(help="With --device: photos that it answers.", metavar="FOLDER")
     ] = None,
     photos: Annotated[
         Path | None,
@@ -158,7 +158,7 @@ def _on_devices(
     files: Sequence[Path],
     urls: Sequence[str],
     *,
-    data: Path | None,
+    data: str | None,
     boxed: Path | None,
     limit: int | None,
     delegates: Sequence[str],

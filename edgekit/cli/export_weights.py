@@ -12,7 +12,12 @@ from edgekit.cli.options import Json
 
 def export_weights(
     run: Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")],
-    to: Annotated[str, typer.Option(help="timm, torchvision, keras or edgekit.", metavar="NAME")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="timm, torchvision, keras or edgekit; onnx or savedmodel.", metavar="NAME"
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder. [RUN/to-NAME]", show_default=False),
@@ -21,7 +26,8 @@ def export_weights(
 ) -> None:
     """Write a trained network's float weights as another library loads them.
 
-    Names, layouts and epsilons are that library's: it gives the same logits.
+    Names, layouts and epsilons are that library's: it gives the same logits. A file of ONNX or a
+    SavedModel of TensorFlow is the whole network, of any task.
     """
     from edgekit.converters.weights.export import export_weights as write
     from edgekit.errors import UsageError

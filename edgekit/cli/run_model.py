@@ -1,4 +1,4 @@
-"""``edgekit run MODEL.tflite PHOTO...``: what a file answers on this host, and how fast.
+"""``edgekit run MODEL PHOTO...``: what a file answers on this host, and how fast.
 
 Not named after its command, because `edgekit.cli.run` is the function that runs the command line.
 """
@@ -18,12 +18,17 @@ from edgekit.targets import registry
 _LIBRARY = registry.find(registry.DEFAULT).delegate
 _MEAN = "Of a float input; one number or three, of 0 to 255. [as the file says]"
 _STD = "A photo is fed as (pixel - mean) / std. [as the file says]"
-_DELEGATE = f"none, xnnpack, or {registry.DEFAULT}{_LIBRARY.help if _LIBRARY else ''}."
+_DELEGATE = (
+    f"Of a .tflite file: none, xnnpack, or {registry.DEFAULT}{_LIBRARY.help if _LIBRARY else ''}."
+)
 
 
 def command(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A .tflite, .onnx or .xml file, or the folder of a run."
+        ),
     ],
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO...", help="[a drawn test picture]")
@@ -66,10 +71,12 @@ def command(
         ),
     ] = None,
     repeat: Annotated[int, typer.Option("--repeat", help="Runs measured, first photo.")] = 10,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for each step.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds for each step of a .tflite file.")
+    ] = 60.0,
     json: Json = False,
 ) -> None:
-    """Answer for photos with a .tflite file on this host, and measure it.
+    """Answer for photos with a model file on this host, and measure it.
 
     A classifier's best classes are printed; a segmenter's are drawn over the photo, and so are a
     detector's boxes.
@@ -77,10 +84,12 @@ def command(
     from edgekit.data.normalization import parse_normalization
     from edgekit.system.console import CONTROLS, Console
     from edgekit.targets.deploy.model import find_source
-    from edgekit.targets.measure.isolated import Delegate, Effort, read_answering
+    from edgekit.targets.measure.isolated import Delegate, Effort
+    from edgekit.targets.photo_model import open_photo_model
 
     path = find_source(model).path
-    _, _, task = read_answering(path)
+    opened = open_photo_model(path)
+    task = opened.task
     answer: Callable[..., dict[str, Any]]
     lines: Callable[[dict[str, Any]], Iterator[str]] = _lines
     if task.rows is not None or task.boxes is not None:
@@ -99,7 +108,7 @@ def command(
 
         answer, lines = partial(segment, out=out, mask=mask), _drawn_lines
     console = Console()
-    with console.stage(1, 1, f"run {delegate}") as stage:
+    with console.stage(1, 1, f"run {opened.runtime_name or delegate}") as stage:
         found = answer(
             path,
             photos or [],

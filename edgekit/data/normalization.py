@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError
+from edgekit.system.paths import StrPath
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,16 @@ class Normalization:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+
+def not_stated(path: StrPath) -> UsageError:
+    """The error for a file with a float input that does not say how its photos are normalised."""
+    return UsageError(
+        f"{path} does not say how a photo is normalised",
+        cause="its input is float32 and it has no metadata",
+        hint="say what it was trained with, of pixels from 0 to 255: "
+        "`edgekit run --mean R,G,B --std R,G,B`",
+    )
 
 
 def parse_normalization(mean: str | None, std: str | None) -> Normalization | None:

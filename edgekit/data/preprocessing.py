@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgekit.data.boxes.anchors import Anchors
 from edgekit.data.images import to_rgb
+from edgekit.data.normalization import Normalization
 from edgekit.data.placement import FITS, Placement, place
 from edgekit.errors import UsageError
 
@@ -189,6 +190,15 @@ class Preprocessing:
                     cause=f"{type(error).__name__}: {error}",
                 ) from error
         return cls(**values)
+
+
+def with_normalization(
+    preprocessing: Preprocessing | None, given: Normalization | None
+) -> Preprocessing | None:
+    """Returns a record with the mean and the standard deviation that a user gives, if any."""
+    if preprocessing is None or given is None:
+        return preprocessing
+    return dataclasses.replace(preprocessing, mean=given.mean, std=given.std)
 
 
 def _problem(p: Preprocessing) -> str | None:

@@ -1,4 +1,7 @@
-"""What the user names as photos, as the folders, lists and shards that are read for each set."""
+"""What the user names as photos, as the folders, lists and shards that are read for each set.
+
+A data set on a hub is received first (`edgekit.data.hub.fetch`), and is a folder from then on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from edgekit.data.class_names import clean_labels, with_canonical_labels
 from edgekit.data.folders import Listing, Progress, Source, list_photos
+from edgekit.data.hub.fetch import describe_source, local_source
 from edgekit.data.shard_names import PIPE
 from edgekit.data.shards import find_shards, list_shards
 from edgekit.data.split_folders import (
@@ -34,28 +38,51 @@ class Chosen:
         given: a folder, a list or shards.
         also_in: where the relative paths of a list are looked up, too.
         notes: what was decided about it, a sentence each.
+        named: what the user named, where that is no path.
     """
 
     given: Source
     also_in: Path | None = None
     notes: tuple[str, ...] = ()
+    named: str = ""
 
 
 def find_sources(
-    data: Source | None, val: Source | None, calibration: Source | None
+    data: Source | None,
+    val: Source | None,
+    calibration: Source | None,
+    progress: Progress | None = None,
 ) -> dict[str, Chosen]:
     """Returns what is read for each option; nothing for the built-in dataset.
 
     Of a folder that holds splits, each set takes its own, and the validation set is found in
-    ``data`` where ``val`` is None.
+    ``data`` where ``val`` is None. Data sets on a hub are received.
 
     Raises:
         UsageError: ``data`` is missing, or the roles of its splits are ambiguous.
+        EdgekitError: a data set on a hub cannot be received.
     """
     options = {DATA: data, VAL: val, CALIBRATION: calibration}
     given = {option: source for option, source in options.items() if source is not None}
     if not given:
         return {}
+    local = {
+        option: local_source(source, option, progress) if data is not None else source
+        for option, source in given.items()
+    }
+    found = _find_local(local)
+    for option, one in found.items():
+        # The validation photos may be those of a split of --data.
+        said = describe_source(given.get(option, given[DATA]), option) if data else None
+        if said is not None:
+            notes = (*one.notes, said[1]) if option in given else one.notes
+            found[option] = replace(one, named=said[0], notes=notes)
+    return found
+
+
+def _find_local(given: Mapping[str, Source]) -> dict[str, Chosen]:
+    """The same of folders, lists and shards."""
+    data, val, calibration = (given.get(option) for option in (DATA, VAL, CALIBRATION))
     if data is None:
         option, source = next(iter(given.items()))
         raise UsageError(
@@ -96,6 +123,7 @@ def list_source(
     Raises:
         UsageError: there are none, or a class has a name that cannot be used.
     """
+    source = local_source(source, option, progress)
     shards = find_shards(source, option, spool, progress)
     if shards is not None:
         listing = list_shards(shards, source, option, classes=classes, progress=progress)
@@ -120,6 +148,7 @@ def list_to_measure(source: Source, option: str = DATA, *, classes: bool = True)
     Raises:
         UsageError: as `list_source`.
     """
+    source = local_source(source, option)
     try:
         folder = _is_folder_of_photos(source)
         part = _part(Path(source), VAL, option) if folder else source

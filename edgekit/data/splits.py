@@ -27,6 +27,7 @@ from edgekit.data.folders import (
     list_photos,
     printable,
 )
+from edgekit.data.hub.fetch import local_source
 from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
 from edgekit.data.masks.photos import MaskedPhotos
 from edgekit.data.masks.shapes import MaskedShapes
@@ -180,7 +181,7 @@ def load_splits(
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
-    sources = find_sources(data, val, calibration)
+    sources = find_sources(data, val, calibration, progress)
     if not sources:
         return _builtin(calibration_count, seed, builtin_resolution)
     listings = {
@@ -224,11 +225,17 @@ def load_splits(
         val=val_set,
         calibration=chosen,
         labels=labels,
-        source=printable(", ".join(f"{option} {e.source}" for option, e in listings.items())),
+        source=_say_sources(sources, listings),
         builtin=False,
         unreadable=_unreadable(listings.values(), scanned),
         warnings=tuple(map(printable, warnings)),
     )
+
+
+def _say_sources(sources: Mapping[str, Chosen], listings: Mapping[str, Listing]) -> str:
+    """Where the photos are from, in words."""
+    pairs = ((option, sources[option].named or one.source) for option, one in listings.items())
+    return printable(", ".join(f"{option} {source}" for option, source in pairs))
 
 
 def _unreadable(
@@ -258,8 +265,10 @@ def fingerprint(
         UsageError: as `load_splits`, where a folder, list or shard is missing or holds no photo.
     """
     digest = hashlib.sha256(f"{_VERSION} {synthetic.VERSION}\n".encode())
-    plain = {DATA: Chosen(data)} if data is not None else {}
-    sources = find_sources(data, val, calibration) if classes else plain
+    if classes:
+        sources = find_sources(data, val, calibration, progress)
+    else:
+        sources = {DATA: Chosen(local_source(data, DATA))} if data is not None else {}
     for option, source in sources.items():
         shards = find_shards(source.given, option, spool, progress)
         if shards is not None:

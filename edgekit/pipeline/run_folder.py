@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from edgekit.data.hub.reference import is_on_hub
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.options.build import BuildOptions
 from edgekit.runs import RECORD, STAGES
@@ -62,7 +63,7 @@ def _wanted(options: BuildOptions) -> dict[str, str | None]:
 
 def _whole(photos: str | None) -> str | None:
     """A path from the root, so that it names the same photos from every folder."""
-    if photos is None or photos.startswith("pipe:"):
+    if photos is None or photos.startswith("pipe:") or is_on_hub(photos):
         return photos
     return str(Path(photos).resolve())
 

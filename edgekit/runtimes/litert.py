@@ -16,7 +16,7 @@ from edgekit.converters.tflite.detections import loses_a_class
 from edgekit.converters.tflite.file import Tensor
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.images import Pixels
-from edgekit.data.normalization import Normalization
+from edgekit.data.normalization import Normalization, not_stated
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.runtimes.answer import TFLiteAnswer
@@ -201,12 +201,7 @@ def feed_table(
         raise UsageError(f"{path} cannot be fed with photos", cause=f"it takes {image.dtype}")
     normalization = own or stored
     if normalization is None:
-        raise UsageError(
-            f"{path} does not say how a photo is normalised",
-            cause="its input is float32 and it has no metadata",
-            hint="say what it was trained with, of pixels from 0 to 255: "
-            "`edgekit run --mean R,G,B --std R,G,B`",
-        )
+        raise not_stated(path)
     mean, std = (np.array(values, np.float32) for values in normalization)
     return np.broadcast_to((levels.astype(np.float32) - mean) / std, (256, 3)).copy()
 

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.converters.answer import answers_of
-from edgekit.converters.classifier import inputs_problem, refuse
+from edgekit.converters.classifier import inputs_problem, refuse, sides_of
 from edgekit.converters.onnx import file as onnx_file
 from edgekit.converters.onnx.file import End, OnnxModel
 from edgekit.converters.onnx.maps import CLASS_TYPES
 from edgekit.converters.resizes import class_dtype
 from edgekit.data.images import Pixels
-from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing, with_normalization
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.runtimes.base import Trace, answer_of, check_pixels, join_rows
@@ -41,6 +42,7 @@ class OnnxRuntime:
             class or a map, or all of them are where they are rows.
         preprocessing: how float values are normalised where the file does not say it; its
             resolution is that of a model that takes any.
+        normalization: of a float input, instead of what the file says.
         threads: of ONNX Runtime's kernels.
 
     Raises:
@@ -61,6 +63,7 @@ class OnnxRuntime:
         path: StrPath,
         *,
         preprocessing: Preprocessing | None = None,
+        normalization: Normalization | None = None,
         threads: int = 1,
     ) -> None:
         if threads < 1:
@@ -71,7 +74,7 @@ class OnnxRuntime:
         if findings := onnx_file.check(model):
             raise UsageError(f"{path} is not run: {findings[0].message}", cause=str(findings[0]))
         record = Preprocessing.from_dict(model.preprocessing) if model.preprocessing else None
-        self._preprocessing = record or preprocessing
+        self._preprocessing = with_normalization(record or preprocessing, normalization)
         self.input, self._channels = _image(model, path)
         self.side = self.width = self._side()
         if self.input.dtype == "float32" and self._preprocessing is None:
@@ -144,12 +147,7 @@ class OnnxRuntime:
 
     def _side(self) -> int:
         """Height and width of the input, which the preprocessing says where the file does not."""
-        sides = {
-            size
-            for axis, size in enumerate(self.input.shape or ())
-            if axis not in (0, self._channels)
-        }
-        fixed = {size for size in sides if isinstance(size, int)}
+        fixed = {size for size in sides_of(self.input) if isinstance(size, int)}
         if not fixed and self._preprocessing is not None:
             fixed = {self._preprocessing.resolution}
         if len(fixed) != 1:

@@ -15,6 +15,7 @@ from edgekit.system.extras import missing
 
 if TYPE_CHECKING:
     from edgekit.converters.model_files import About
+    from edgekit.data.normalization import Normalization
     from edgekit.data.preprocessing import Preprocessing
     from edgekit.networks.graph import Graph
     from edgekit.runtimes.base import Classifier, Runnable, Trace
@@ -111,7 +112,7 @@ RUNTIMES = {
             extra="openvino",
             imports=("openvino",),
             load=f"{_OPENVINO}:load_kernels",
-            takes=("device", "cache"),
+            takes=("device", "cache", "normalization"),
         ),
         Runtime(
             ending=".onnx",
@@ -124,6 +125,7 @@ RUNTIMES = {
             describe=f"{_DESCRIBE}:describe_onnx",
             extra="onnx",
             imports=("onnxruntime", "onnx"),
+            takes=("normalization",),
             slow_int8="because its weights are uint8, which ONNX Runtime multiplies exactly on "
             "every CPU, but more slowly than int8 where there are int8 dot-product instructions",
         ),
@@ -150,6 +152,7 @@ def open_classifier(
     *,
     threads: int = 1,
     preprocessing: Preprocessing | None = None,
+    normalization: Normalization | None = None,
     device: str = "CPU",
     cache: StrPath | None = None,
 ) -> Classifier:
@@ -159,6 +162,7 @@ def open_classifier(
         path: of the file.
         threads: of the runtime's kernels.
         preprocessing: how float values are normalised where the file does not say it.
+        normalization: of a float input, instead of what a .onnx or .xml file says.
         device: of an .xml file: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; others run on the CPU.
         cache: folder for what OpenVINO compiles of an .xml file, so that it loads faster again.
 
@@ -168,7 +172,11 @@ def open_classifier(
         EdgekitError: the runtime cannot load it.
     """
     runtime = find_runtime(path)
-    more = {"device": device, "cache": Path(cache) if cache is not None else None}
+    more = {
+        "device": device,
+        "cache": Path(cache) if cache is not None else None,
+        "normalization": normalization,
+    }
     own = {name: more[name] for name in runtime.takes}
     opened: Classifier = runtime.use(runtime.classifier)(
         path, threads=threads, preprocessing=preprocessing, **own

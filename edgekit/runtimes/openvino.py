@@ -16,7 +16,8 @@ from edgekit.converters.openvino import checks as openvino_checks
 from edgekit.converters.openvino import file as openvino_file
 from edgekit.converters.openvino.write import openvino
 from edgekit.data.images import Pixels
-from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.normalization import Normalization
+from edgekit.data.preprocessing import Preprocessing, with_normalization
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.runtimes.base import Trace, answer_of, check_pixels, join_rows
@@ -35,6 +36,7 @@ class OpenVINO:
         path: the model's .xml: one input; its first output is the answer, a score per class or a
             map, or all of them are where they are rows.
         preprocessing: how float values are normalised where the file does not say it.
+        normalization: of a float input, instead of what the file says.
         threads: of the CPU's kernels.
         device: "CPU", "GPU", "NPU" or "AUTO"; a choice of this run, not of the file.
         cache: folder for the compiled model, which makes the next load faster; None: nothing is
@@ -57,6 +59,7 @@ class OpenVINO:
         path: StrPath,
         *,
         preprocessing: Preprocessing | None = None,
+        normalization: Normalization | None = None,
         threads: int = 1,
         device: str = "CPU",
         cache: StrPath | None = None,
@@ -71,7 +74,9 @@ class OpenVINO:
         (self.input,) = model.inputs
         self.outputs = answers_of(model.outputs)
         self.side = self.width = self.input.shape[2]
-        self._preprocessing = model.preprocessing or preprocessing
+        self._preprocessing = with_normalization(
+            model.preprocessing or preprocessing, normalization
+        )
         self._takes_bytes = openvino_checks.is_bytes(self.input)
         if not self._takes_bytes and self._preprocessing is None:
             raise UsageError(

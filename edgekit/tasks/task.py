@@ -222,6 +222,13 @@ class Page(ABC):
         """Images that only the reference answers rightly: the first ones, and how many."""
 
 
+class HubWords(NamedTuple):
+    """What a model hub calls things: ``pipeline_tag`` of a model, and the type of a metric."""
+
+    pipeline_tag: str
+    metric: str
+
+
 class Task(ABC):
     """A task; it has no state, so that one object serves every run.
 
@@ -231,6 +238,7 @@ class Task(ABC):
         head: its layers.
         page: its part of the report.
         model_type: the word of OpenVINO's Model API for it; empty where it has none.
+        hub_words: its own and its metric's on a model hub.
         device_program: a file that runs on a device, alone, with a model beside it.
         outputs: what files of the task may end with, the default first.
         recipes: how its networks are trained where nothing else is asked for.
@@ -248,6 +256,7 @@ class Task(ABC):
     head: Head
     page: Page
     model_type: str
+    hub_words: HubWords
     device_program: Path
     outputs: tuple[str, ...] = ("logits",)
     recipes: Recipes = Recipes()

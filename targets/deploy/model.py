@@ -31,10 +31,10 @@ from edgekit.system.hashing import hash_file
 from edgekit.system.paths import StrPath
 from edgekit.targets import registry
 from edgekit.targets.base import Target
-from edgekit.targets.classify import preparation
 from edgekit.targets.deploy.boxes import of_detector
 from edgekit.targets.detect import classes_in, find_boxes
 from edgekit.targets.measure import isolated as runner
+from edgekit.targets.photo_model import preparation
 
 FORMAT = "edgekit-deploy"
 SCHEMA_VERSION = 1

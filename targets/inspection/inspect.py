@@ -25,7 +25,7 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.open import RUNTIMES
 from edgekit.system.paths import StrPath
 from edgekit.targets import registry
-from edgekit.targets.classify import preparation
+from edgekit.targets.photo_model import preparation
 from edgekit.targets.schemes import scheme_of
 
 SCHEMA_VERSION = 1

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.classifier import photo_problem, refuse, tflite_problem
+from edgekit.converters.classifier import photo_problem, refuse
 from edgekit.converters.file_task import FileTask, refuse_unknown, tflite_task
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.converters.tflite.file import TFLiteModel
@@ -151,18 +151,6 @@ def read_image_model(path: StrPath) -> TFLiteModel:
     model = tflite_file.read(path)
     refuse(path, photo_problem(model))
     return model
-
-
-def read_classifier(path: StrPath) -> tuple[TFLiteModel, Metadata]:
-    """Reads an image classifier and what it says of itself.
-
-    Raises:
-        UsageError: the file cannot be read, or is no classifier of square photos.
-    """
-    model, metadata = read_image_model(path), read_metadata(path)
-    refuse(path, tflite_problem(model, metadata))
-    _refuse_oblong(path, model)
-    return model, metadata
 
 
 def read_answering(path: StrPath) -> tuple[TFLiteModel, Metadata, FileTask]:

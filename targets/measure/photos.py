@@ -31,11 +31,11 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.litert import check_normalization, feed_table
 from edgekit.system.paths import StrPath
 from edgekit.system.threads import ordered_map
-from edgekit.targets.classify import preparation
 from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.device import Job, Progress
 from edgekit.targets.measure.isolated import read_image_model
 from edgekit.targets.measure.masked import in_order_of, masked_set
+from edgekit.targets.photo_model import preparation
 from edgekit.tasks.registry import find_task
 
 #: Of a file for which `loses_a_class` holds.
@@ -131,7 +131,7 @@ def _load(
         if layout is not None:
             return _boxed(layout, data, limit, how, labels, progress)
         note = "photos in folders have no boxes: answers are compared with the host's alone"
-    found = _in_folders(path, Path(data), limit, how, model, metadata, note, progress)
+    found = _in_folders(path, data, limit, how, model, metadata, note, progress)
     return found if classes is None else replace(found, task=task.name)
 
 
@@ -196,7 +196,7 @@ def _read(
 
 def _in_folders(
     path: Path,
-    data: Path,
+    data: StrPath,
     limit: int | None,
     how: Preprocessing,
     model: TFLiteModel,

@@ -21,6 +21,7 @@ OF_OTHERS = {
     ("edgekit.tasks.classification.device_program", "--top"),
     ("edgekit.tasks.classification.device_program", "--log"),
     ("edgekit.cli.drift", "--log"),
+    ("edgekit.pipeline.push.card", "--local-dir"),  # hf download
     ("edgekit.report.answer_log", "--log"),
     ("edgekit.tasks.classification.device_program", "--delegate"),
     ("edgekit.tasks.classification.device_program", "--threads"),
@@ -57,6 +58,8 @@ OWNERS_OF_ONE = {
 #: Who can come to say what a module says, where others import it for what says nothing. The
 #: longest name that a module's begins with counts; else all that import it, directly or not.
 OWNERS = {
+    "edgekit.converters.weights.export": ("weights export",),
+    "edgekit.converters.weights.keras_export": ("weights export",),
     "edgekit.data.splits": ("build", "train"),
     "edgekit.options": ("build",),  # what training does not take cannot be wrong there
     "edgekit.options.recipes": ("build", "train"),
@@ -67,6 +70,7 @@ OWNERS = {
     "edgekit.pipeline": ("build", "train"),
     "edgekit.bench.devices": ("bench", "build"),
     "edgekit.pipeline.build": ("build",),
+    "edgekit.pipeline.push": ("push",),
     "edgekit.pipeline.report_data": ("build",),
     "edgekit.data.normalization": ("bench", "deploy", "run"),
     "edgekit.data.selection": ("build", "train"),
@@ -77,6 +81,7 @@ OWNERS = {
     "edgekit.data.unlabelled": ("build", "train"),
     "edgekit.targets.edgetpu.options": ("compile",),
     "edgekit.targets.deploy": ("deploy",),
+    "edgekit.targets.photo_model": ("run",),
     "edgekit.targets.ethosu": ("check", "choose", "compile"),
     "edgekit.targets.base": ("compile",),
     "edgekit.targets.imx500": ("check", "choose", "compile"),

@@ -3,6 +3,7 @@
 from edgekit.calibration import equalize, pair_sums, simulate, statistics
 from edgekit.converters.onnx import write as onnx
 from edgekit.converters.openvino import write as openvino
+from edgekit.converters.savedmodel import operators as savedmodel
 from edgekit.converters.tflite import op_versions, rows
 from edgekit.converters.torch import plan as plain
 from edgekit.converters.weights import keras_applications, naming
@@ -32,6 +33,7 @@ WALKERS = {  # tables by node, or by TFLite operator; why some nodes are not in 
     "ONNX layouts": (onnx.LAYOUTS, nodes.WITHOUT_KERNEL),
     "plain torch": (plain.OPERATORS, nodes.WRITTEN_OUT | nodes.ENDS_TFLITE),
     "plain torch layouts": (plain.LAYOUTS, nodes.WITHOUT_KERNEL),
+    "SavedModel": (savedmodel.OPERATORS, nodes.WRITTEN_OUT | nodes.ENDS_TFLITE),
     "OpenVINO": (openvino.OPERATORS, nodes.WRITTEN_OUT | nodes.ENDS_TFLITE),
 }
 
@@ -47,5 +49,6 @@ def test_every_walker_takes_every_activation():
     known = torch_network.ACTIVATIONS.keys()
     assert torch_network.IN_PLACE.keys() == known
     assert statistics.ACTIVATIONS.keys() == known
+    assert savedmodel.ACTIVATIONS.keys() == known
     assert plain.ACTIVATIONS.keys() | {"linear"} == known
     assert passes.EXPANSIONS.keys() | passes.FUSED_ACTIVATIONS == known

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+import hub_uploads
 from prerequisites import is_installed, skip_without
 from safetensors.numpy import save
 from state_dicts import to_torch
@@ -22,7 +23,8 @@ from state_dicts import to_torch
 from edgekit.converters.weights.timm import NAMES
 
 #: Files of that ending are large ones: a pointer in the repository, the file elsewhere.
-LARGE = (".safetensors", ".bin")
+LARGE = (".safetensors", ".bin", ".parquet", ".png")
+_NAME = r"(?:datasets/)?[^/]+/[^/]+"
 
 
 @dataclass
@@ -33,7 +35,9 @@ class Repo:
     revisions: dict[str, str] = field(default_factory=dict)
     licence: str | None = "apache-2.0"
     gated: bool = False
+    private: bool = False
     lists_hashes: bool = True
+    messages: list[str] = field(default_factory=list)
 
     def files(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
         commit = self.revisions.get(revision, revision)
@@ -45,12 +49,13 @@ class HubServer:
 
     The names of headers are in lower case. `cut` are numbers of bytes after which the next answers
     with a large file break off; where it is `broken`, large files are sent as zeros. `info` is what
-    it says of every repository instead of the truth.
+    it says of every repository instead of the truth. `writers` are the tokens that may write, each
+    with the organisations that it may write to; what is written is in `hub_uploads`.
     """
 
     def __init__(self):
         self.requests, self.repos, self.blobs = [], {}, {}
-        self.cut, self.broken, self.info = [], False, None
+        self.cut, self.broken, self.info, self.writers = [], False, None, {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +65,12 @@ class HubServer:
                 outer.answer(self)
 
             def do_HEAD(self):
+                outer.answer(self)
+
+            def do_POST(self):
+                outer.answer(self)
+
+            def do_PUT(self):
                 outer.answer(self)
 
             def log_message(self, *args):
@@ -93,9 +104,16 @@ class HubServer:
         path = unquote(address.path)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         self.requests.append((handler.command, path, headers))
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        if handler.command in ("POST", "PUT"):
+            body = handler.rfile.read(int(headers.get("content-length", 0)))
+            if headers.get("transfer-encoding") == "chunked":
+                body = read_chunks(handler.rfile)
+            return hub_uploads.answer(self, handler, path, headers, body)
+        # A data set is a repository whose name begins with datasets/.
+        path = path.replace("/api/datasets/", "/api/models/datasets/")
+        if match := re.fullmatch(rf"/api/models/({_NAME})(?:/revision/(.+))?", path):
             return self._info(handler, match[1], match[2] or "main", "blobs" in address.query)
-        if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        if match := re.fullmatch(rf"/({_NAME})/resolve/([^/]+)/(.+)", path):
             return self._resolve(handler, *match.groups())
         if match := re.fullmatch(r"/cdn/(\w+)", path):
             return self._send_large(handler, self.blobs[match[1]])
@@ -104,12 +122,19 @@ class HubServer:
     def _found(self, handler, name, revision):
         """The repository and its files; None where an error was sent instead."""
         repo = self.repos.get(name)
+        if repo is not None and repo.private and not self.may_write(handler, name):
+            repo = None
         if repo is None:  # so does the hub, as it may be a private one
             return send(handler, 401, b"", {"X-Error-Code": "RepoNotFound"})
         found = repo.files(revision)
         if found is None:
             return send(handler, 404, b"", {"X-Error-Code": "RevisionNotFound"})
         return repo, *found
+
+    def may_write(self, handler, name):
+        """Whether the token of a request may write to a repository."""
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        return name.partition("/")[0] in self.writers.get(token, ())
 
     def _info(self, handler, name, revision, with_blobs):
         if self.info is not None:
@@ -128,7 +153,13 @@ class HubServer:
                     one["lfs"] = {"sha256": sha256, "size": len(body), "pointerSize": 133}
             siblings.append(one)
         card = {"license": repo.licence} if repo.licence else {}
-        info = {"_id": "1", "id": name, "modelId": name, "sha": commit, "private": False}
+        info = {
+            "_id": "1",
+            "id": name.removeprefix("datasets/"),
+            "modelId": name,
+            "sha": commit,
+            "private": repo.private,
+        }
         info |= {"gated": repo.gated and "auto", "tags": [], "siblings": siblings, "cardData": card}
         return send(handler, 200, json.dumps(info).encode(), {"Content-Type": "application/json"})
 
@@ -220,6 +251,16 @@ def send(handler, code, body, headers, stop=None):
         with suppress(OSError):  # the client went away
             handler.wfile.write(body[:stop])
             handler.wfile.flush()
+
+
+def read_chunks(stream):
+    """The body of a request that says no length."""
+    body = b""
+    while size := int(stream.readline().strip() or b"0", 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return body
 
 
 def _git_hash(body):

@@ -68,6 +68,7 @@ NEEDS = {
     **_package("openvino", "openvino", "nncf"),
     **_package("onnx", "onnx", "onnxruntime"),
     **_package("hub", "huggingface_hub"),
+    **_package("datasets", "pyarrow"),
     **_package("docs", "zensical"),
     **_package("dev", "build", "xdist", "yaml"),
     **{

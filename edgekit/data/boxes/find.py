@@ -12,6 +12,7 @@ from edgekit.data.boxes.tables.layout import find_table_boxes, read_table
 from edgekit.data.boxes.voc.layout import find_voc_boxes
 from edgekit.data.boxes.yolo.layout import find_yolo_boxes, read_yolo
 from edgekit.data.folders import Source, printable
+from edgekit.data.hub.reference import refuse_hub
 from edgekit.data.split_folders import sub_folders
 from edgekit.errors import UsageError
 
@@ -60,6 +61,7 @@ def find_box_layout(source: Source, option: str, photos: Source | None = None) -
 
 def seek_box_layout(source: Source, option: str, photos: Source | None = None) -> BoxLayout | None:
     """As `find_box_layout`, and None where it is of no known layout."""
+    refuse_hub(source, option, "a detector's")
     path = Path(os.path.abspath(source))
     folder = None if photos is None else Path(os.path.abspath(photos))
     if not path.exists():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.data.folders import Progress, Source, printable
+from edgekit.data.hub.reference import refuse_hub
 from edgekit.data.masks.ade20k import find_ade20k
 from edgekit.data.masks.cityscapes import find_cityscapes
 from edgekit.data.masks.coco import find_coco
@@ -69,6 +70,7 @@ def find_layout(source: Source, option: str, progress: Progress | None = None) -
     Raises:
         UsageError: it is none, or is of no known layout.
     """
+    refuse_hub(source, option, "a segmenter's")
     root = Path(os.path.abspath(source))
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"

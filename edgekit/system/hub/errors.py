@@ -100,7 +100,8 @@ _MEANINGS: dict[str, Callable[[str, str, str, str], EdgekitError]] = {
 def _reason(error: BaseException) -> str:
     """What lies at the bottom of an error, in one line."""
     inner = error.__cause__
-    if inner is not None and type(error).__name__ == "LocalEntryNotFoundError":
+    # The library puts one around what its threads raise.
+    if inner is not None and type(error).__name__ in ("LocalEntryNotFoundError", "RuntimeError"):
         return _reason(inner)
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -27,9 +27,12 @@ from edgekit.system.text import size as readable_size
 from edgekit.version import __version__
 
 EXTRA, PACKAGE = "hub", "huggingface_hub"
+#: What a repository may hold.
+MODEL, DATASET = "model", "dataset"
 #: What a branch is called that nobody has named.
 MAIN = "main"
-_LIBRARY = {"library_name": "edgekit", "library_version": __version__}
+#: What is said of us to the hub.
+LIBRARY = {"library_name": "edgekit", "library_version": __version__}
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class Repository:
         commit: 40 hexadecimal digits.
         files: by their names.
         licence: as its card says, or None.
+        kind: `MODEL` or `DATASET`.
     """
 
     name: str
     commit: str
     files: dict[str, RepositoryFile]
     licence: str | None
+    kind: str = MODEL
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Hub:
         Raises:
             MissingToolError: huggingface_hub is not installed.
         """
-        constants = _library("constants")
+        constants = library("constants")
         own = os.environ.get("EDGEKIT_CACHE")
         cache = cache_folder() / "hub" if own else Path(constants.HF_HUB_CACHE)
         endpoint = mirror or os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -94,21 +99,21 @@ class Hub:
     @property
     def offline(self) -> bool:
         """Whether the network is forbidden, by our variable or by the library's."""
-        return is_offline() or bool(_library("constants").HF_HUB_OFFLINE)
+        return is_offline() or bool(library("constants").HF_HUB_OFFLINE)
 
     @property
     def _token(self) -> bool | None:
         return None if self.log_in else False
 
-    def list_files(self, name: str, revision: str | None) -> Repository:
+    def list_files(self, name: str, revision: str | None, kind: str = MODEL) -> Repository:
         """Asks which files a repository has, at the newest commit or at a revision.
 
         Raises:
             EdgekitError: there is no such repository or revision, or it cannot be reached.
         """
         with explained(self.endpoint, name, revision):
-            api = _library().HfApi(endpoint=self.endpoint, token=self._token, **_LIBRARY)
-            info = api.model_info(name, revision=revision, files_metadata=True)
+            api = library().HfApi(endpoint=self.endpoint, token=self._token, **LIBRARY)
+            info = api.repo_info(name, repo_type=kind, revision=revision, files_metadata=True)
         files = {}
         for one in info.siblings or []:
             sha256 = one.lfs.sha256 if one.lfs else None
@@ -120,12 +125,12 @@ class Hub:
                 f"{host_of(self.endpoint)} does not say which commit of {name} it has",
                 hint="a mirror that speaks the hub's protocol, or a folder",
             )
-        return Repository(name, str(info.sha), files, str(licence) if licence else None)
+        return Repository(name, str(info.sha), files, str(licence) if licence else None, kind)
 
     def cached(self, name: str, revision: str, file: str) -> Path | None:
         """A file in the cache, or None: of a commit, or of a branch as it was last received."""
         with explained(self.endpoint, name, revision):
-            found = _library().try_to_load_from_cache(
+            found = library().try_to_load_from_cache(
                 name, file, cache_dir=self.cache, revision=revision
             )
         return Path(found) if isinstance(found, str) else None  # or a mark that there is none
@@ -157,15 +162,16 @@ class Hub:
         self._check_disk(listed or 0)
         refuse = _too_large(repository.name, file, limit_bytes)
         with writing(self.cache), explained(self.endpoint, repository.name, repository.commit):
-            path = _library().hf_hub_download(
+            path = library().hf_hub_download(
                 repository.name,
                 file,
+                repo_type=repository.kind,
                 revision=repository.commit,
                 cache_dir=self.cache,
                 endpoint=self.endpoint,
                 token=self._token,
                 tqdm_class=_bar(progress, limit_bytes, refuse),
-                **_LIBRARY,
+                **LIBRARY,
             )
         return Path(path)
 
@@ -193,7 +199,12 @@ def drop(path: StrPath) -> None:
     path.unlink(missing_ok=True)
 
 
-def _library(module: str = "") -> Any:
+def library(module: str = "") -> Any:
+    """Imports huggingface_hub, or a module of it.
+
+    Raises:
+        MissingToolError: it is not installed.
+    """
     what = "a model hub"
     # Else it asks the public hub for a list of programs that may be calling, whatever the endpoint.
     import_optional(f"{PACKAGE}.constants", EXTRA, what).HF_HUB_DISABLE_TELEMETRY = True

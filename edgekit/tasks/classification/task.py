@@ -17,7 +17,7 @@ from edgekit.tasks.classification import metrics
 from edgekit.tasks.classification.page import ClassificationPage
 from edgekit.tasks.classification.rows import measure
 from edgekit.tasks.learning import Learning
-from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Task
+from edgekit.tasks.task import Closeness, Description, Head, HubWords, Metric, Output, Task
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -57,6 +57,7 @@ class Classification(Task):
     head = Classifier()
     page = ClassificationPage()
     model_type = "Classification"
+    hub_words = HubWords("image-classification", "accuracy")
     device_program = Path(__file__).with_name("device_program.py")
     lacking = MappingProxyType({"--photos": "photos are in the folders of their classes"})
 

@@ -28,7 +28,16 @@ from edgekit.tasks.detection.precision import (
 from edgekit.tasks.detection.rows import measure
 from edgekit.tasks.detection.truth import class_weights, read_truths
 from edgekit.tasks.learning import Learning
-from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Recipes, Task
+from edgekit.tasks.task import (
+    Closeness,
+    Description,
+    Head,
+    HubWords,
+    Metric,
+    Output,
+    Recipes,
+    Task,
+)
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -76,6 +85,7 @@ class Detection(Task):
     head = Predictors()
     page = DetectionPage()
     model_type = ""
+    hub_words = HubWords("object-detection", "map")
     device_program = Path(__file__).with_name("device_program.py")
     outputs = ENDS
     recipes = Recipes("detect-scratch", "detect", "detect-shapes")

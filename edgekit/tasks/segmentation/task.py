@@ -23,7 +23,16 @@ from edgekit.tasks.segmentation.kept import classes_of, keep
 from edgekit.tasks.segmentation.masks import median_frequencies
 from edgekit.tasks.segmentation.page import SegmentationPage
 from edgekit.tasks.segmentation.rows import measure
-from edgekit.tasks.task import Closeness, Description, Head, Metric, Output, Recipes, Task
+from edgekit.tasks.task import (
+    Closeness,
+    Description,
+    Head,
+    HubWords,
+    Metric,
+    Output,
+    Recipes,
+    Task,
+)
 
 if TYPE_CHECKING:
     from edgekit.data.image_set import PhotoSet
@@ -66,6 +75,7 @@ class Segmentation(Task):
     head = PixelClassifier()
     page = SegmentationPage()
     model_type = "Segmentation"
+    hub_words = HubWords("image-segmentation", "mean_iou")
     device_program = Path(__file__).with_name("device_program.py")
     outputs = OUTPUTS
     recipes = Recipes("segment-scratch", "segment", "segment-shapes")

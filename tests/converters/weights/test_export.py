@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from peers import library
-from prerequisites import NEEDS
+from prerequisites import NEEDS, needs
 
 from edgekit.cli import run
 from edgekit.converters.weights.export import LIBRARIES, export_weights
@@ -24,6 +24,7 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Conv2D, DepthwiseConv2D, FullyConnected
 from edgekit.networks.torch_network import Network
 from edgekit.runs import open_run
+from edgekit.runtimes.open import read_about
 
 SIDE, CLASSES = 64, 7
 LABELS = tuple("abcdefg")
@@ -135,6 +136,28 @@ def test_edgekit_reads_what_it_wrote(tmp_path, library_, source):
     again = load_weights(done.files[0], spec, resolution=SIDE, source=source)
     assert again.graph.classes == CLASSES
     assert_same(ours(again.graph, how)[1], ours(graph, how)[1])
+
+
+@needs("onnxruntime")
+def test_onnx_runtime_answers_alike(tmp_path):
+    import onnxruntime
+
+    _, graph, how = trained("b0")
+    done = export_weights(graph, how, "onnx", tmp_path)
+    session = onnxruntime.InferenceSession(done.files[0])
+    fed, wanted = ours(graph, how)
+    (image,) = session.get_inputs()
+    found = session.run(None, {image.name: fed.float().numpy()})[0]
+    assert_same(found, wanted, 2e-3)
+
+
+def test_a_segmenter_goes_out_as_a_file_though_no_library_has_it(tmp_path):
+    pytest.importorskip("onnx", reason=NEEDS["onnx"].reason)
+    unet = find_spec("unet-lite0")
+    graph = build_graph(unet, classes=3, resolution=32, seed=1)
+    how = replace(preprocessing_of(unet, 32, ("a", "b", "c")), task="segmentation")
+    (path,) = export_weights(graph, how, "onnx", tmp_path).files
+    assert read_about(path).task.map.classes == 3
 
 
 def test_what_no_library_has_is_said(tmp_path):

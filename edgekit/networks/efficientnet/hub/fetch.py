@@ -34,8 +34,6 @@ from edgekit.networks.efficientnet.hub.source import (
     CONFIG,
     WEIGHTS,
     check_network,
-    find_folder,
-    find_mirror,
 )
 from edgekit.networks.efficientnet.spec import ModelSpec
 from edgekit.system.console import Progress
@@ -43,6 +41,7 @@ from edgekit.system.download import locked
 from edgekit.system.extras import require
 from edgekit.system.hashing import file_hash
 from edgekit.system.http import host_of
+from edgekit.system.hub.mirror import find_folder, find_mirror
 from edgekit.system.hub.server import EXTRA, MAIN, PACKAGE, Hub, Repository, drop
 
 CONFIG_BYTES = 1 << 20
