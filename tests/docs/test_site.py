@@ -17,7 +17,9 @@ def build():
     """The script that builds it, as a module."""
     spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs/build.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
     return module
 
 
