@@ -100,9 +100,9 @@ def execute(line: str) -> None:
     assert run(expanded) == wanted
 
 
-RUN = [
-    (line, name) for (line, _), name in zip(LINES, IDS, strict=True) if not NOT_HERE.search(line)
-]
+#: A line that several pages have is run once.
+ONCE = {line: name for (line, _), name in reversed(list(zip(LINES, IDS, strict=True)))}
+RUN = [(line, name) for line, name in reversed(ONCE.items()) if not NOT_HERE.search(line)]
 SHORT = [row for row in RUN if not LONG.search(row[0])]
 
 
