@@ -11,6 +11,8 @@ from command_line import commands, options
 from places import ROOT
 from prerequisites import needs
 
+QUICK_START = ROOT / "docs/quick-start.ipynb"
+
 
 @pytest.fixture(scope="module")
 def build():
@@ -60,4 +62,8 @@ def test_the_site_builds_without_a_warning():
     assert done.returncode == 0, done.stdout + done.stderr
     site = ROOT / "build/site"
     assert "edgekit.build" in (site / "api/index.html").read_text("utf-8")
-    assert "(search/)" in (site / "llms.txt").read_text("utf-8")
+    overview = (site / "llms.txt").read_text("utf-8")
+    assert all(f"({name}/)" in overview for name in ("search", "tutorials/own-photos"))
+    assert "rows[].kl" in (site / "report/index.html").read_text("utf-8")
+    assert (site / "quick-start.ipynb").read_bytes() == QUICK_START.read_bytes()
+    assert "open_classifier" in (site / "quick-start/index.html").read_text("utf-8")
