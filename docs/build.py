@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,20 +13,33 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from notebook import page as notebook_page
+from report_fields import MARK, tables
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PAGES, SITE = BUILD / "docs", BUILD / "site"
+SOURCES = (".md", ".png", ".ipynb", ".css")
+#: The notebook, of which the page with its name is made.
+NOTEBOOK = "quick-start"
 
 
 def main() -> None:
     """Copies the pages, adds those that are made of the program, and builds and checks the site."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    PAGES.mkdir(parents=True)
-    for path in (ROOT / "docs").iterdir():
-        if path.suffix in (".md", ".png"):
-            shutil.copy(path, PAGES / path.name)
+    for path in (ROOT / "docs").rglob("*"):
+        if path.suffix in SOURCES:
+            copy = PAGES / path.relative_to(ROOT / "docs")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    for path in PAGES.rglob("*.md"):
+        text = path.read_text("utf-8").replace(f"{NOTEBOOK}.ipynb)", f"{NOTEBOOK}.md)")
+        path.write_text(text.replace(MARK, "\n".join(tables())) if MARK in text else text, "utf-8")
     (PAGES / "commands.md").write_text("\n".join(commands()), "utf-8")
+    notebook = json.loads((PAGES / f"{NOTEBOOK}.ipynb").read_text("utf-8"))
+    shown = "\n".join(notebook_page(notebook, f"{NOTEBOOK}.ipynb"))
+    (PAGES / f"{NOTEBOOK}.md").write_text(shown, "utf-8")
     zensical = Path(sys.executable).with_name("zensical")
     done = subprocess.run(  # noqa: S603 - a list, no shell
         [zensical, "build", "--clean", "--strict"],
@@ -79,9 +93,9 @@ def overview() -> str:
     """``llms.txt``: the pages with what each is about, for programs that read."""
     about = "> From images to a verified model on an edge device."
     lines = ["# edgekit", "", about, "", "## Pages", ""]
-    for path in sorted(PAGES.glob("*.md")):
+    for path in sorted(PAGES.rglob("*.md")):
         title = path.read_text("utf-8").partition("\n")[0].lstrip("# ")
-        lines.append(f"- [{title}]({path.stem}/)")
+        lines.append(f"- [{title}]({path.relative_to(PAGES).with_suffix('').as_posix()}/)")
     return "\n".join(lines) + "\n"
 
 

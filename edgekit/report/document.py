@@ -36,13 +36,13 @@ REFERENCE = "fp32-torch"  # the stage that every other one is compared with
 class Latency(TypedDict):
     """Milliseconds: loading, the first run, and the n warm runs after it."""
 
-    init: float
-    first: float
-    median: float
-    p5: float
-    p95: float
-    n: int
-    threads: int
+    init: float  # loading the file
+    first: float  # of the first run
+    median: float  # of the warm runs
+    p5: float  # their 5th percentile
+    p95: float  # their 95th percentile
+    n: int  # how many warm runs
+    threads: int  # of the runtime
 
 
 class Row(TypedDict):
@@ -52,44 +52,44 @@ class Row(TypedDict):
     """
 
     stage: str  # fp32-torch, fp32-tflite, further schemes, w8a8-sim, w8a8-tflite
-    runtime: str
-    n: int
+    runtime: str  # what ran it, and its version
+    n: int  # photos
     agreement: float | None  # fraction of photos with the answer of fp32-torch
     kl: float | None  # mean divergence of the probabilities from those of fp32-torch, nats
     drop_pp: float | None  # percentage points of the metric below fp32-torch; positive is worse
     drop_se_pp: float | None  # standard error of drop_pp, paired on the same photos
-    size_bytes: int | None
-    latency_ms: Latency | None
+    size_bytes: int | None  # of its files; None where it has none
+    latency_ms: Latency | None  # on this host; None where it was not measured
 
 
 class StageTime(TypedDict):
     """One stage of the build."""
 
-    name: str
-    seconds: float
-    cached: bool
-    detail: str
+    name: str  # as progress shows it
+    seconds: float  # that it took, when it ran
+    cached: bool  # whether an earlier build had done it
+    detail: str  # its result in a few words
 
 
 class Data(TypedDict):
     """Where the photos came from."""
 
-    source: str
-    builtin: bool
-    labels: list[str]
-    n_train: int
-    n_val: int
-    n_calibration: int
-    unreadable: int
+    source: str  # the folder, list or shards, with their layout
+    builtin: bool  # whether photos were drawn
+    labels: list[str]  # names of the classes, in order
+    n_train: int  # photos to learn from
+    n_val: int  # photos that every row is measured on
+    n_calibration: int  # photos that ranges were read from
+    unreadable: int  # files that could not be read, and were left out
 
 
 class Epoch(TypedDict):
     """One pass over the training photos; the task's metric has the name ``val_`` and its key."""
 
-    epoch: int
-    train_loss: float
-    learning_rate: float
-    seconds: float
+    epoch: int  # from 1
+    train_loss: float  # mean over the epoch
+    learning_rate: float  # at its end
+    seconds: float  # that it took
     images_per_s: NotRequired[float | None]  # over the training steps, without validation
     waiting: NotRequired[float | None]  # share of that time in which it waited for data
     resolution: NotRequired[int | None]  # side of the input, pixels
@@ -99,18 +99,18 @@ class Training(TypedDict):
     """The training run, oldest epoch first."""
 
     name: NotRequired[str]  # where there are several: teacher, student 1
-    history: list[Epoch]
+    history: list[Epoch]  # an entry for each epoch
     recipe: NotRequired[dict[str, Any]]  # all of its fields, as they were resolved
 
 
 class RangeChoice(TypedDict):
     """The range of one activation tensor, and why it is that."""
 
-    name: str
-    low: float
-    high: float
-    method: str
-    why: str
+    name: str  # of the tensor, as the network calls it
+    low: float  # the least real that 8 bits stand for
+    high: float  # the largest
+    method: str  # that gave the range, or fixed
+    why: str  # in words
     sqnr_db: float | None  # expected signal to quantization noise; None where it is fixed
     clipped: float | None  # share of the calibration's values outside the range
 
@@ -138,21 +138,21 @@ class Outlier(TypedDict):
     """
 
     stage: str  # its row
-    kl: float
+    kl: float  # of its row
     others_kl: float  # the median of the other forms' KL
     tensor: str | None  # the output of the operator, as the network calls it
-    operator: str | None
+    operator: str | None  # as the file calls its kind
     steps: float | None  # mean difference of that output, in steps of its integers
-    first: bool | None
+    first: bool | None  # whether it is the first operator beyond what rounding explains
 
 
 class Inversion(TypedDict):
     """A scheme that is further from fp32 than a coarser one of the same build."""
 
-    scheme: str
-    kl: float
-    coarser: str
-    coarser_kl: float
+    scheme: str  # the finer one
+    kl: float  # of its row
+    coarser: str  # the other scheme
+    coarser_kl: float  # of that one's row
 
 
 class Quantization(RangeSummary):
@@ -168,19 +168,19 @@ class Quantization(RangeSummary):
     noise_floor: NoiseFloor  # a smaller difference between two int8 models says nothing
     outliers: NotRequired[list[Outlier]]  # files beyond the noise of the other forms
     inversions: NotRequired[list[Inversion]]  # schemes worse than a coarser one
-    calibration_digest: str
+    calibration_digest: str  # SHA-256 of the list of calibration photos
     tensors: int  # how many tensors carry a scale
     input_mean: float  # what a float input of the int8 file takes: (pixel - mean) / std
-    input_std: float
+    input_std: float  # likewise
 
 
 class Target(TypedDict):
     """What became of one target; backticks in the message mark commands."""
 
-    name: str
-    status: str
-    message: str
-    files: list[str]
+    name: str  # as --target has it
+    status: str  # ready, compiled, not compiled, rejected, failed; with ", incomplete" behind it
+    message: str  # one or two sentences
+    files: list[str]  # those for it, relative to the report
 
 
 class Chip(TypedDict):
@@ -190,10 +190,10 @@ class Chip(TypedDict):
     same ones.
     """
 
-    target: str
+    target: str  # as --target has it
     runtime: str | None  # what ran it and its version; None where nothing did
     kind: str | None  # simulator, emulator, reference model, interpreter, runtime
-    row: Row | None
+    row: Row | None  # as the rows above; None where nothing ran
     same: (
         float | None
     )  # share of photos whose outputs equal LiteRT's reference kernels' in all bits
@@ -205,34 +205,34 @@ class Chip(TypedDict):
 class OutputFile(TypedDict):
     """One file that the build left behind, its path relative to the report."""
 
-    path: str
-    sha256: str
-    bytes: int
+    path: str  # relative to the report
+    sha256: str  # of its contents, in hex
+    bytes: int  # its size
 
 
 class Document(TypedDict):
     """Everything that ``report.json`` holds."""
 
-    schema_version: int
-    edgekit_version: str
-    model: str
+    schema_version: int  # of this layout: 1
+    edgekit_version: str  # that built it
+    model: str  # the variant, with what was changed of it
     output: str  # of the files: logits or embedding
-    command: str
+    command: str  # that asks for the same
     created: str  # ISO 8601
-    rows: list[Row]
-    stages: list[StageTime]
-    warnings: list[str]
-    data: Data
-    preprocessing: dict[str, Any]
-    training: Training | None
+    rows: list[Row]  # one for each form of the model
+    stages: list[StageTime]  # in the order in which they ran
+    warnings: list[str]  # what a reader should know
+    data: Data  # the photos
+    preprocessing: dict[str, Any]  # as `edgekit.data.preprocessing.Preprocessing`
+    training: Training | None  # None where nothing was trained
     earlier: NotRequired[list[Training]]  # of a student: its teacher, and the students before it
     evaluation: NotRequired[Mapping[str, Any] | None]  # as `edgekit.tasks.task.Page.evaluate`
-    quantization: Quantization | None
-    targets: list[Target]
-    chips: NotRequired[list[Chip]]
+    quantization: Quantization | None  # None of a run that only trains
+    targets: list[Target]  # one for each --target
+    chips: NotRequired[list[Chip]]  # of targets whose makers' arithmetic ran
     devices: list[Device]  # the int8 file there, and on the host first; empty without --device
-    files: list[OutputFile]
-    host: Host
+    files: list[OutputFile]  # those of the run
+    host: Host  # what built and measured
 
 
 def task_of(document: Document) -> Task:
@@ -332,24 +332,24 @@ def write_text(path: StrPath, text: str) -> None:
 class Timing(TypedDict):
     """A model's speed on a device with so many threads; times in milliseconds."""
 
-    delegate: str
-    threads: int
-    load: float | None
-    first: float | None
-    median: float | None
-    p5: float | None
-    p95: float | None
-    n: int
+    delegate: str  # xnnpack, or that of an accelerator
+    threads: int  # of the runtime
+    load: float | None  # loading the file
+    first: float | None  # of the first run
+    median: float | None  # of the warm runs
+    p5: float | None  # their 5th percentile
+    p95: float | None  # their 95th percentile
+    n: int  # how many warm runs
     memory_bytes: int | None  # largest resident set of the process, its runtime included
     runtime_memory_bytes: int | None  # the same before the model was loaded
-    sensors: dict[str, Any]  # before, during, after
+    sensors: dict[str, Any]  # before, during (a list) and after: temperature, clocks, governor
     throttled: list[str]  # by what it is known that the device slowed down
 
 
 class Accuracy(TypedDict):
     """A model's answers on a device; with the task's metric, None where photos have no label."""
 
-    delegate: str
+    delegate: str  # as that of the timing
     n: int  # photos
     agreement: float | None  # share of photos with the host's answer
     differing: int | None  # photos whose outputs are not the host's
@@ -361,7 +361,7 @@ class Device(TypedDict):
 
     device: str  # its URL
     how: str  # the runtime there
-    facts: dict[str, Any]
-    timings: list[Timing]
-    accuracy: list[Accuracy]
+    facts: dict[str, Any]  # as `edgekit doctor` shows them
+    timings: list[Timing]  # one for each number of threads and delegate
+    accuracy: list[Accuracy]  # one for each delegate; empty where photos were not asked for
     error: str | None  # why something, or everything, is missing

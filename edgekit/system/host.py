@@ -81,9 +81,9 @@ def installed(package: str) -> str | None:
 class Host(TypedDict):
     """The machine that built and measured."""
 
-    machine: str
-    cpu: str
-    cores: int
+    machine: str  # as in `uname -m`
+    cpu: str  # the processor's name
+    cores: int  # that the process may use
     int8_dot_product: bool | None  # instructions for bytes (VNNI, dotprod); None: not known
-    python: str
-    versions: dict[str, str]
+    python: str  # its version
+    versions: dict[str, str]  # of the packages that decide results

@@ -26,10 +26,13 @@ IDS = [f"{where} {line[:60]}" for line, where in LINES]
 NOT_HERE = re.compile(
     r"ssh://|adb:|…|torchrun|^make |^pip |^python|--compile-host|larch|toolchain (install|remove)"
     r"|^edgekit (choose|drift)|_vela|--tflm|--target (ethosu|tflm|qnn|rknn|executorch|imx500)"
-    r"|hf://|_in1k|--macs 800M"  # which narrow networks are too far from
+    r"|hf://|[._]in1k|--macs 800M"  # which narrow networks are too far from
 )
 #: What ends with another code than 0 where its tool is missing.
-WITHOUT_TOOL = {r"^edgekit (compile|build .*--target edgetpu)": 3, r"--delegate edgetpu": 3}
+WITHOUT_TOOL = {
+    r"^edgekit (compile|build (?!.*--no-compile).*--target edgetpu)": 3,
+    r"--delegate edgetpu": 3,
+}
 #: What trains, searches or measures: in the fast tests it is only parsed.
 LONG = re.compile(r"^edgekit (bench|build|train|search|sensitivity|scale|latency-table)\b")
 
@@ -100,9 +103,9 @@ def execute(line: str) -> None:
     assert run(expanded) == wanted
 
 
-RUN = [
-    (line, name) for (line, _), name in zip(LINES, IDS, strict=True) if not NOT_HERE.search(line)
-]
+#: A line that several pages have is run once.
+ONCE = {line: name for (line, _), name in reversed(list(zip(LINES, IDS, strict=True)))}
+RUN = [(line, name) for line, name in reversed(ONCE.items()) if not NOT_HERE.search(line)]
 SHORT = [row for row in RUN if not LONG.search(row[0])]
 
 

@@ -11,13 +11,17 @@ from command_line import commands, options
 from places import ROOT
 from prerequisites import needs
 
+QUICK_START = ROOT / "docs/quick-start.ipynb"
+
 
 @pytest.fixture(scope="module")
 def build():
     """The script that builds it, as a module."""
     spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs/build.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
     return module
 
 
@@ -58,4 +62,8 @@ def test_the_site_builds_without_a_warning():
     assert done.returncode == 0, done.stdout + done.stderr
     site = ROOT / "build/site"
     assert "edgekit.build" in (site / "api/index.html").read_text("utf-8")
-    assert "(search/)" in (site / "llms.txt").read_text("utf-8")
+    overview = (site / "llms.txt").read_text("utf-8")
+    assert all(f"({name}/)" in overview for name in ("search", "tutorials/own-photos"))
+    assert "rows[].kl" in (site / "report/index.html").read_text("utf-8")
+    assert (site / "quick-start.ipynb").read_bytes() == QUICK_START.read_bytes()
+    assert "open_classifier" in (site / "quick-start/index.html").read_text("utf-8")

@@ -17,6 +17,7 @@ import pytest
 from narrow import make_narrow
 from PIL import Image
 from prerequisites import needs
+from report_page import check_page
 
 import edgekit
 from edgekit.converters.tflite.file import read
@@ -96,6 +97,10 @@ def test_the_report_has_every_row_with_every_field(run):
     reference, control = report["rows"][:2]
     assert reference["drop_pp"] == 0
     assert control["agreement"] == 1.0
+
+
+def test_every_field_of_the_report_is_on_its_page(run):
+    check_page(json.loads((run.folder / "report.json").read_text()))
 
 
 def test_the_command_of_the_report_asks_for_the_same(run, photos):
@@ -309,7 +314,9 @@ def test_devices_stand_in_the_report_and_one_that_is_gone_ends_with_4(
         **SMALL,
     )
     assert again.problem.exit_code == 4
-    host, gone = json.loads((out / "report.json").read_text())["devices"]
+    report = json.loads((out / "report.json").read_text())
+    check_page(report, has=("devices[].",))
+    host, gone = report["devices"]
     assert (host["device"], host["accuracy"][0]["n"]) == ("local:", 7)
     assert host["timings"][0]["median"] > 0
     assert "cannot be reached" in gone["error"]

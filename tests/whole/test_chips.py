@@ -3,6 +3,7 @@
 import pytest
 from chip_target import ChipTarget
 from narrow import make_narrow
+from report_page import check_page
 
 import edgekit
 from edgekit.errors import CompileError, EdgekitError, MissingToolError, UsageError
@@ -49,6 +50,7 @@ def right(folder):
 
 def test_a_chip_that_computes_alike_has_the_same_bits(right):
     (chip,) = right.document["chips"]
+    check_page(right.document, has=("chips",), lacks=("training.",))  # no epoch
     assert right.problem is None
     assert (chip["same"], chip["agreement_int8"], chip["row"]["n"]) == (1.0, 1.0, 20)
     assert chip["figures"]["memory"] == {"file": right.files["w8a8-static"].stat().st_size}

@@ -9,6 +9,7 @@ import pytest
 from box_folders import things, write_voc
 from narrow import make_narrow
 from PIL import Image
+from report_page import check_page
 
 import edgekit
 from edgekit.cli import run as command
@@ -58,6 +59,11 @@ def boxes(photos, tmp_path_factory):
     """A build whose .tflite files end with boxes."""
     out = tmp_path_factory.mktemp("boxes") / "out"
     return edgekit.build("det-lite0", output="detections", out=out, **photos, **SMALL)
+
+
+def test_every_field_of_the_report_is_on_its_page(raw):
+    report = json.loads((raw.folder / "report.json").read_text())
+    check_page(report, has=("preprocessing.anchors", "preprocessing.task"))
 
 
 def test_every_form_is_a_row_with_ap_and_its_intervals(raw):
@@ -126,6 +132,7 @@ def test_parity_is_of_all_operators_and_refuses_boxes(raw, boxes, capsys):
 )
 def test_quantization_as_for_classification(photos, options, tmp_path):
     run = edgekit.build("det-lite0", out=tmp_path / "out", **photos, **{**SMALL, **options})
+    check_page(run.document, has=("quantization.search.",) if "max_drop" in options else ())
     rows = {row["stage"]: row for row in run.rows}
     int8 = [row for stage, row in rows.items() if stage.startswith("w8a8") and "sim" not in stage]
     assert int8

@@ -16,15 +16,15 @@ MOST = 20  # pairs that are confused most often, and the worst classes of more t
 class Confused(TypedDict):
     """How often one class was taken for another."""
 
-    truth: str
-    answer: str
-    count: int
+    truth: str  # the class of the photos
+    answer: str  # the class that was answered
+    count: int  # photos
 
 
 class ClassScore(TypedDict):
     """How well one class is told from the others."""
 
-    label: str
+    label: str  # of the class
     n: int  # photos of the class
     recall: float | None  # share of these that were answered with it; None without a photo
     precision: float | None  # share of right ones among its answers; None where it was none
@@ -34,8 +34,8 @@ class Evaluation(TypedDict):
     """The answers of one stage on the validation photos, by class."""
 
     of: str  # the stage, for example fp32-torch
-    n: int
-    labels: list[str]
+    n: int  # photos
+    labels: list[str]  # of the classes, in order
     confusion: list[list[int]] | None  # rows: truth, columns: answer; None of more than 50 classes
     confused: list[Confused]  # the 20 pairs confused most often, the commonest first
     per_class: list[ClassScore]  # all in order; of more than 50 classes the 20 of lowest recall

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Figures(TypedDict):
     """How right a form of the model is on n images, and how it differs from the float network."""
 
-    top1: float
+    top1: float  # share of the photos that are answered rightly
     top5: float  # of min(5, classes) answers: always 1 where there are at most 5 classes
     top1_ci95: list[float]  # [low, high], Wilson
     agreement: float | None  # fraction of photos with the answer of fp32-torch

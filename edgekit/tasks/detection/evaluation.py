@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 class ClassFigures(TypedDict):
     """How well one class is found, by form of the network; None where it has no box."""
 
-    label: str
+    label: str  # of the class
     color: str  # as the photos are drawn, #rrggbb
-    boxes: int
+    boxes: int  # of the class, without crowds
     ap: list[float | None]  # in the order of `Evaluation.forms`
-    ap50: list[float | None]
+    ap50: list[float | None]  # likewise, at the IoU threshold 0.50
     drop_pp: float | None  # points of AP that the last form is below the first
 
 
 class Curve(TypedDict):
     """Precision over recall, the mean over the classes with boxes."""
 
-    form: str
+    form: str  # the stage
     iou: float  # the threshold
     precision: list[float]  # at 101 recalls from 0 to 1
 
@@ -32,13 +32,13 @@ class Evaluation(TypedDict):
     """The detections of the forms on the validation photos, by class."""
 
     of: str  # the first form, for example fp32-torch
-    forms: list[str]
-    n: int
-    labels: list[str]
+    forms: list[str]  # the stages: that of the float network, and of the int8 file
+    n: int  # photos
+    labels: list[str]  # of the classes, in order
     boxes: int  # without crowds
     present: int  # classes that have a box
-    per_class: list[ClassFigures]
-    curves: list[Curve]
+    per_class: list[ClassFigures]  # all, in order
+    curves: list[Curve]  # of each form, at 0.50 and 0.75
 
 
 def evaluate_detections(

@@ -21,9 +21,9 @@ class Figures(TypedDict):
     ap: float  # COCO AP: the mean over classes, and over IoU thresholds from 0.50 to 0.95
     ap_ci95: list[float]  # [low, high], bootstrap over photos
     ap50: float  # at the IoU threshold 0.50
-    ap50_ci95: list[float]
+    ap50_ci95: list[float]  # likewise
     ap75: float  # at 0.75
-    ap75_ci95: list[float]
+    ap75_ci95: list[float]  # likewise
     ap_small: float | None  # of things below 32² pixels of the photo; None where there is none
     ap_medium: float | None  # to 96²
     ap_large: float | None  # above

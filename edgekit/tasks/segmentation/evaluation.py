@@ -16,19 +16,19 @@ MOST = 10  # pairs of classes that are confused most often
 class Confused(TypedDict):
     """How many pixels of one class were answered with another."""
 
-    truth: str
-    answer: str
+    truth: str  # the class in the mask
+    answer: str  # the class that was answered
     share: float  # of the pixels of the true class
 
 
 class ClassFigures(TypedDict):
     """How well one class is found, by form of the network; None where it is in no mask."""
 
-    label: str
+    label: str  # of the class
     color: str  # as the photos are drawn, #rrggbb
     share: float  # of the pixels with a class
     iou: list[float | None]  # in the order of `Evaluation.forms`
-    dice: list[float | None]
+    dice: list[float | None]  # likewise
     drop_pp: float | None  # points of IoU that the last form is below the first
 
 
@@ -36,11 +36,11 @@ class Evaluation(TypedDict):
     """The maps of the forms on the validation photos, by class."""
 
     of: str  # the first form, for example fp32-torch
-    forms: list[str]
-    n: int
-    labels: list[str]
+    forms: list[str]  # the stages: that of the float network, and of the int8 file
+    n: int  # photos
+    labels: list[str]  # of the classes, in order
     present: int  # classes that are in the masks
-    per_class: list[ClassFigures]
+    per_class: list[ClassFigures]  # all, in order
     confused: list[Confused]  # by the first form, the largest share first
 
 
