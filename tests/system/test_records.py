@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -69,9 +70,8 @@ def test_the_place_of_a_wrong_field_is_named(text, place):
     ],
 )
 def test_what_is_no_json_is_a_value_error(data, cause):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(cause)):
         decode_record(data, Table)
-    assert cause in str(caught.value)
 
 
 def test_a_file_that_cannot_be_used_has_three_parts(tmp_path):
