@@ -27,9 +27,10 @@ PYTHON38 ?= python3.8
 test-legacy: $(VENV)/dev .venv-legacy/ready
 	EDGEKIT_PY38=$(CURDIR)/.venv-legacy/bin/python $(BIN)/python -m pytest -m legacy
 
-# An arm64 Debian 12 under qemu, as on a Raspberry Pi: needs root, debootstrap and qemu-user-static.
+# Debian 12 and 13 for arm64 under qemu, as on a Raspberry Pi: needs root, debootstrap and
+# qemu-user-static. An emulated half hour each, once.
 test-arm64: $(VENV)/dev
-	PYTHON=$(BIN)/python tests/arm64/make_userland.sh .arm64
+	for suite in bookworm trixie; do PYTHON=$(BIN)/python tests/arm64/make_userland.sh $$suite .arm64/$$suite || exit; done
 	$(BIN)/python -m pytest -m arm64 tests/arm64
 
 # Makers' compilers and simulators, each in an environment of its own: some GB from PyPI.
@@ -56,7 +57,7 @@ bench: $(VENV)/dev .timm/ready .smp/ready .effdet/ready
 	for script in $$(grep -l __main__ benchmarks/*.py | grep -v _worker); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .timm .smp .effdet .venv-legacy .venv-device .android .arm64 .arm64.new .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .timm .smp .effdet .venv-legacy .venv-device .android .arm64 .toolchains build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -55,7 +55,7 @@ RUNS = 20
 #: Ours may take this share of TensorFlow's time.
 GATE = 1 / 3
 VERSIONS = (
-    *("torch", "tensorflow-cpu", "ai-edge-litert", "ai-edge-quantizer"),
+    *("torch", "tensorflow-cpu", "ai-edge-litert", "litert-quantizer"),
     *("openvino", "nncf", "onnx", "onnxruntime"),
 )
 

@@ -69,13 +69,13 @@ def tensorflow(subject: Subject, folder: Path) -> Work:
     return work
 
 
-def ai_edge_quantizer(subject: Subject, folder: Path) -> Work:
+def litert_quantizer(subject: Subject, folder: Path) -> Work:
     """Google's quantizer of TFLite files; the float file that it needs is part of the work."""
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from litert_quantizer import quantizer, recipe
 
     converter_of, preprocessing, source = _tensorflow_network(subject)
-    path, float_path = folder / "ai-edge-quantizer.tflite", folder / "ai-edge-float.tflite"
+    path, float_path = folder / "litert-quantizer.tflite", folder / "litert-float.tflite"
 
     def work() -> Emitted:
         inputs = preprocessing.normalize(subject.calibration)
@@ -217,7 +217,7 @@ class Peer(NamedTuple):
 
 PEERS = {
     "tensorflow": Peer(tensorflow, '-e ".[tensorflow]"'),
-    "ai-edge-quantizer": Peer(ai_edge_quantizer, '-e ".[bench]"'),
+    "litert-quantizer": Peer(litert_quantizer, '-e ".[bench]"'),
     "nncf": Peer(nncf, "nncf openvino"),
     "onnxruntime": Peer(onnxruntime, "onnx onnxruntime"),
 }

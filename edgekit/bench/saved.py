@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated
 
-from edgekit.bench.side_by_side import SCHEMA_VERSION, Document, File
-from edgekit.errors import GateError, UsageError
+from msgspec import Meta, Struct, convert
+
+from edgekit.bench.side_by_side import SCHEMA_VERSION, Document
+from edgekit.errors import GateError
 from edgekit.system.paths import StrPath
+from edgekit.system.records import load_record
 from edgekit.system.text import milliseconds
+
+
+class SavedHost(Struct, frozen=True):
+    """What two results of one machine have in common."""
+
+    cpu: str
+    cores: int
+
+
+class SavedFile(Struct, frozen=True):
+    """What is compared of a file."""
+
+    path: str
+    runtime: str
+    median_ms: Annotated[float, Meta(gt=0)]
+
+
+class Saved(Struct, frozen=True):
+    """What is compared of a `edgekit.bench.side_by_side.Document`, of the version that it has."""
+
+    schema_version: Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    host: SavedHost
+    threads: int
+    files: tuple[SavedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -64,110 +90,78 @@ class Comparison:
             )
 
 
-def read(path: StrPath) -> Document:
+def read(path: StrPath) -> Saved:
     """Reads what `edgekit.bench.side_by_side` saved.
 
     Raises:
         UsageError: the file cannot be read, or is something else.
     """
-    path = Path(path)
-    hint = "give what edgekit bench --out has written"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}", cause=error.strerror or str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no saved measurement", cause=str(error), hint=hint) from error
-    problem = _problem(document)
-    if problem:
-        raise UsageError(f"{path} is no saved measurement", cause=problem, hint=hint)
-    return cast(Document, document)
+    return load_record(
+        path, Saved, "is no saved measurement", "give what edgekit bench --out has written"
+    )
 
 
-def compare(now: Document, saved: Document, tolerance: float) -> Comparison:
+def compare(document: Document, saved: Saved, tolerance: float) -> Comparison:
     """Compares medians, file by file.
 
     Files belong together that have the same name; where a side has a name more than once, those
     of the same path.
 
     Args:
-        now: what has been measured.
+        document: what has been measured.
         saved: what it is compared with.
         tolerance: percent by which a median may be larger than the saved one.
     """
+    now = convert(document, Saved)
     unclear = {
         name
-        for document in (now, saved)
-        for name, count in Counter(Path(file["path"]).name for file in document["files"]).items()
+        for side in (now, saved)
+        for name, count in Counter(Path(file.path).name for file in side.files).items()
         if count > 1
     }
 
-    def key(file: File) -> str:
-        name = Path(file["path"]).name
-        return file["path"] if name in unclear else name
+    def key(file: SavedFile) -> str:
+        name = Path(file.path).name
+        return file.path if name in unclear else name
 
-    before = {key(file): file for file in saved["files"]}
-    pairs = [(file, before.get(key(file))) for file in now["files"]]
-    gone = before.keys() - {key(file) for file in now["files"]}
+    before = {key(file): file for file in saved.files}
+    pairs = [(file, before.get(key(file))) for file in now.files]
+    gone = before.keys() - {key(file) for file in now.files}
     warnings = [
         *_other_machine(now, saved),
         *_other_runtimes([(file, old) for file, old in pairs if old]),
-        *(f"{file['path']} is not in the saved result" for file, old in pairs if not old),
-        *(f"{before[name]['path']} is only in the saved result" for name in sorted(gone)),
+        *(f"{file.path} is not in the saved result" for file, old in pairs if not old),
+        *(f"{before[name].path} is only in the saved result" for name in sorted(gone)),
     ]
     return Comparison([_change(file, old, tolerance) for file, old in pairs], warnings)
 
 
-def _change(now: File, saved: File | None, tolerance: float) -> Change | None:
+def _change(now: SavedFile, saved: SavedFile | None, tolerance: float) -> Change | None:
     if saved is None:
         return None
-    fraction = now["median_ms"] / saved["median_ms"] - 1
+    fraction = now.median_ms / saved.median_ms - 1
     slower = fraction > tolerance / 100
-    return Change(now["path"], now["median_ms"], saved["median_ms"], fraction, slower)
+    return Change(now.path, now.median_ms, saved.median_ms, fraction, slower)
 
 
-def _other_machine(now: Document, saved: Document) -> Iterator[str]:
+def _other_machine(now: Saved, saved: Saved) -> Iterator[str]:
     for what, here, there in (
-        ("CPU", now["host"]["cpu"], saved["host"]["cpu"]),
-        ("number of cores", now["host"]["cores"], saved["host"]["cores"]),
+        ("CPU", now.host.cpu, saved.host.cpu),
+        ("number of cores", now.host.cores, saved.host.cores),
     ):
         if here != there:
             yield (
                 f"the saved result is of another {what} ({there}, here {here}): "
                 "a saved result of another machine is no evidence"
             )
-    if now["threads"] != saved["threads"]:
-        yield f"the saved result is of {saved['threads']} threads, this one of {now['threads']}"
+    if now.threads != saved.threads:
+        yield f"the saved result is of {saved.threads} threads, this one of {now.threads}"
 
 
-def _other_runtimes(pairs: list[tuple[File, File]]) -> list[str]:
-    changed = {(old["runtime"], new["runtime"]) for new, old in pairs}
+def _other_runtimes(pairs: list[tuple[SavedFile, SavedFile]]) -> list[str]:
+    changed = {(old.runtime, new.runtime) for new, old in pairs}
     return [
         f"the saved result is of {before}, this one of {after}"
         for before, after in sorted(changed)
         if before != after
     ]
-
-
-def _problem(document: object) -> str | None:
-    """What is missing of what `compare` reads."""
-    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        return f"it is not of schema version {SCHEMA_VERSION}"
-    host, files = document.get("host"), document.get("files")
-    if not isinstance(host, dict) or not {"cpu", "cores"} <= host.keys():
-        return "it does not say which machine it is of"
-    if not isinstance(document.get("threads"), int):
-        return "it does not say of how many threads it is"
-    if not isinstance(files, list) or not all(map(_is_file, files)):
-        return "its files are not as they should be"
-    return None
-
-
-def _is_file(file: object) -> bool:
-    return (
-        isinstance(file, dict)
-        and isinstance(file.get("path"), str)
-        and isinstance(file.get("runtime"), str)
-        and isinstance(file.get("median_ms"), int | float)
-        and file["median_ms"] > 0
-    )

@@ -1,10 +1,13 @@
-"""COCO's layout: JSON files of annotations, and the folders in which their photos are."""
+"""COCO's layout: JSON files of annotations, what boxes and masks read of them, and the photos."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from edgekit.data.folders import printable
 from edgekit.data.split_folders import ALL, SPLITS, folders_by_role, role_of, sub_folders
@@ -14,6 +17,33 @@ from edgekit.errors import UsageError
 KINDS = ("panoptic", "stuff", "instances")
 #: Those of its files that have neither masks nor the boxes of all things.
 _OTHERS = ("captions", "person_keypoints", "image_info")
+
+
+class CocoCategory(Struct, frozen=True):
+    """A class; the ids may have gaps."""
+
+    id: int
+    name: str
+
+
+class CocoPhoto(Struct, frozen=True):
+    """A photo: its file's name in a folder that the file does not say, and its size in pixels."""
+
+    id: int | str
+    file_name: str
+    width: float | None = None
+    height: float | None = None
+
+
+Element = TypeVar("Element")
+
+
+class CocoRecord(Struct, Generic[Element], frozen=True):
+    """A whole file, of any kind of annotations."""
+
+    images: tuple[CocoPhoto, ...]
+    annotations: tuple[Element, ...]
+    categories: tuple[CocoCategory, ...]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import ValidationError, convert
+
 from edgekit.errors import UsageError
 
 MOST_LITERAL_BYTES = 1 << 20  # names of 21,000 ImageNet classes are half of that
@@ -112,17 +114,15 @@ def names_of(table: Mapping[Any, Any]) -> tuple[str, ...] | None:
     inner = table.get("names", table)
     if isinstance(inner, str):
         inner = parse_literal(inner)
-    if isinstance(inner, dict):
-        try:
-            numbered = {int(key): value for key, value in inner.items()}
-        except (ValueError, TypeError):
-            return None
-        if sorted(numbered) != list(range(len(inner))):
-            return None
-        inner = [numbered[index] for index in range(len(numbered))]
-    if not isinstance(inner, list) or not all(isinstance(name, str) for name in inner):
+    try:
+        names = convert(inner, list[str] | dict[int, str], strict=False, str_keys=True)
+    except ValidationError:
         return None
-    return tuple(inner)
+    if isinstance(names, list):
+        return tuple(names)
+    if sorted(names) != list(range(len(names))):
+        return None
+    return tuple(names[index] for index in range(len(names)))
 
 
 def _names(found: list[Any] | dict[Any, Any]) -> tuple[str, ...]:

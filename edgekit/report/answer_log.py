@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct, ValidationError, convert
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
 from edgekit.runs import LOGITS, open_run
 from edgekit.system.paths import StrPath
+from edgekit.system.records import decode_record
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
 
@@ -25,6 +26,23 @@ PROBABILITY = "probability"
 LEAST_PROBABILITY = 1e-4
 #: The stages whose answers a deployed file's are compared with, the likeliest first.
 STAGES = ("evaluate w8a8-tflite", "evaluate w8a8-sim", "evaluate fp32-tflite")
+
+
+class _Header(Struct, frozen=True):
+    """What a log begins with, and each start of the program adds."""
+
+    log: int
+    model: str = ""
+    kind: str = ""
+    labels: tuple[str, ...] = ()
+
+
+class _Answer(Struct, frozen=True):
+    """A line of a log."""
+
+    time: Annotated[datetime, Meta(tz=True)]
+    scores: tuple[float, ...]
+    ms: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,36 +73,31 @@ def read_log(path: StrPath, since: str | None = None) -> AnswerLog:
         UsageError: it cannot be read, holds no answers, or those of several models.
     """
     path, start = Path(path), _time(since)
-    header: dict[str, Any] = {}
-    headers: list[dict[str, Any]] = []  # of the answers
-    rows: list[tuple[list[float], float]] = []
+    header = _Header(0)  # of no version
+    headers: list[_Header] = []  # of the answers
+    rows: list[_Answer] = []
     older = path.with_name(f"{path.name}.1")
     for part in [*([older] if older.is_file() else []), path]:
-        for line, record in _lines(part):
-            if "log" in record:
+        for record in _lines(part):
+            if isinstance(record, _Header):
                 header = record
-                continue
-            try:
-                when = datetime.fromisoformat(record["time"])
-                if start is None or when >= start:
-                    rows.append((list(map(float, record["scores"])), float(record["ms"])))
-                    headers.append(header)
-            except (KeyError, TypeError, ValueError) as error:
-                raise UsageError(f"{part}, line {line}: no answer", cause=repr(error)) from error
-    if header.get("log") != VERSION or any(one.get("log") != VERSION for one in headers):
+            elif start is None or record.time >= start:
+                rows.append(record)
+                headers.append(header)
+    if any(one.log != VERSION for one in (header, *headers)):
         raise UsageError(f"{path} is no log of a deployed program", hint="classify.py --log FILE")
-    if len({(one["model"], tuple(one["labels"])) for one in headers}) > 1:
+    if len({(one.model, one.labels) for one in headers}) > 1:
         raise UsageError(
             f"{path} holds answers of several models", hint="--since the last was deployed"
         )
-    if not rows or len({len(scores) for scores, _ in rows}) != 1:
+    if not rows or len({len(row.scores) for row in rows}) != 1:
         raise UsageError(f"{path} holds no answers", hint="an earlier --since" if since else None)
-    scores = np.array([scores for scores, _ in rows])
-    if headers[0]["kind"] == PROBABILITY:
+    scores = np.array([row.scores for row in rows])
+    if headers[0].kind == PROBABILITY:
         scores = np.log(scores + LEAST_PROBABILITY)
-    median, p95 = np.percentile([ms for _, ms in rows], [50, 95])
+    median, p95 = np.percentile([row.ms for row in rows], [50, 95])
     latency = {"median": round(float(median), 3), "p95": round(float(p95), 3)}
-    return AnswerLog(scores, tuple(headers[0]["labels"]), headers[0]["model"], latency)
+    return AnswerLog(scores, headers[0].labels, headers[0].model, latency)
 
 
 def read_validation(folder: StrPath, log: AnswerLog) -> tuple[Task, NDArray[Any]]:
@@ -117,7 +130,7 @@ def _time(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[_Header | _Answer]:
     """The lines of a log; one that was being written when the power went is left out."""
     try:
         texts = path.read_text("utf-8", errors="replace").splitlines()
@@ -125,11 +138,10 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UsageError(f"cannot read {path}", cause=error.strerror) from error
     for number, text in enumerate(texts, 1):
         try:
-            record = json.loads(text)
+            record = decode_record(text, dict[str, Any])
+            yield convert(record, _Header) if "log" in record else convert(record, _Answer)
+        except ValidationError as error:
+            raise UsageError(f"{path}, line {number}: no answer", cause=str(error)) from error
         except ValueError:
-            if number == len(texts):
-                continue
-            raise UsageError(f"{path}, line {number}: no JSON") from None
-        if not isinstance(record, dict):
-            raise UsageError(f"{path}, line {number}: no answer")
-        yield number, record
+            if number < len(texts):
+                raise UsageError(f"{path}, line {number}: no JSON") from None

@@ -6,7 +6,6 @@ It speaks JSON lines on its stdout.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from edgekit.errors import EdgekitError
+from edgekit.system.records import decode_record
 
 GRACE_S = 5.0  # what the process gets to close the device after its answer
 
@@ -39,9 +39,7 @@ def messages(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[dic
     limit_s = min(timeout_s, threading.TIMEOUT_MAX)
     while (line := lines.get(timeout=limit_s)) is not None:
         with contextlib.suppress(ValueError):  # what a shell may say on login
-            message = json.loads(line)
-            if isinstance(message, dict):
-                yield message
+            yield decode_record(line, dict[str, Any])
 
 
 def let_end(process: subprocess.Popen[bytes]) -> None:

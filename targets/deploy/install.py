@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import secrets
 import tempfile
@@ -10,7 +9,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct
+
 from edgekit.errors import DeviceError, UsageError
+from edgekit.system.records import decode_record
 from edgekit.targets.deploy.model import FORMAT, RECORD
 from edgekit.targets.devices.hosts import Host, Ran
 
@@ -26,6 +28,13 @@ _REAL_FOLDER = '[ -d "$1" ] && [ ! -L "$1" ]'
 _COUNT = 'find "$1" ! -type d -exec printf "x\\n" \\;'
 
 Files = Mapping[str, Path | bytes]
+
+
+class _Record(Struct, frozen=True):
+    """What is read of a folder of ours."""
+
+    format: str
+    files: tuple[str, ...]
 
 
 class Installer:
@@ -120,12 +129,10 @@ class Installer:
             copy = Path(here) / RECORD
             if not self.host.get(f"{target}/{RECORD}", copy):
                 return None
-            try:
-                record = json.loads(copy.read_bytes())
-                ours = record["format"] == FORMAT
-                return list(record["files"]) if ours else None
-            except (ValueError, KeyError, TypeError):
-                return None
+            with suppress(ValueError):
+                record = decode_record(copy.read_bytes(), _Record)
+                return list(record.files) if record.format == FORMAT else None
+            return None
 
     def _must(self, message: str, script: str, *arguments: str) -> None:
         ran = self._shell(script, *arguments)

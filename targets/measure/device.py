@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta, Struct, convert
 from platformdirs import user_cache_path
 
 from edgekit.converters.tflite.file import TFLiteModel
@@ -21,6 +21,7 @@ from edgekit.errors import DeviceError, EdgekitError
 from edgekit.system import processes as child
 from edgekit.system.hashing import file_hash
 from edgekit.system.paths import StrPath
+from edgekit.system.records import decode_record
 from edgekit.targets.devices.hosts import Host
 from edgekit.targets.devices.send import send
 from edgekit.targets.doctor import examine as doctor
@@ -213,6 +214,17 @@ def problem(path: StrPath, step: Step, message: dict[str, Any]) -> EdgekitError:
     return failure(path, step.delegate, kind, cause)
 
 
+class _Message(Struct, frozen=True):
+    """What the agent says of a step: that it goes on, the output of a photo, or how it ended."""
+
+    step: Annotated[int, Meta(ge=0)]
+    done: int = 0
+    photo: int = 0
+    output: bytes | None = None
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
 class _Run:
     """One conversation with the agent."""
 
@@ -333,19 +345,20 @@ class _Run:
 
     def _hear(self, steps: Sequence[Step], text: str) -> None:
         try:
-            message = json.loads(text)
-            step = steps[message["step"]]
-        except (ValueError, KeyError, IndexError, TypeError):
+            raw = decode_record(text, dict[str, Any])
+            message = convert(raw, _Message)
+            step = steps[message.step]
+        except (ValueError, IndexError):
             return  # what a shell may say on login
-        if "result" in message or "error" in message:
-            self.journal.result(step.name, message)
+        if message.result is not None or message.error is not None:
+            self.journal.result(step.name, raw)
         elif step.kind == LATENCY:
-            self._done = (int(message.get("done", 0)), self.job.runs + 1)
-        elif "output" in message:
-            photo = self.first[step] + int(message["photo"])
-            self.journal.output(step.name, photo, base64.b64decode(message["output"]))
+            self._done = (message.done, self.job.runs + 1)
+        elif message.output is not None:
+            photo = self.first[step] + message.photo
+            self.journal.output(step.name, photo, message.output)
             self._done = (photo + 1, len(self.job.pixels))
         else:
-            self._done = (self.first[step] + int(message.get("done", 0)), len(self.job.pixels))
+            self._done = (self.first[step] + message.done, len(self.job.pixels))
         self.task = step.name
         self.progress(self.task, *self._done)

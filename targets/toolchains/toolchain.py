@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import MissingToolError
-from edgekit.system.files import read_json
 from edgekit.system.host import installed
+from edgekit.system.records import decode_record
 from edgekit.targets.toolchains.requirements import canonical, read_requirements
 
 #: In an environment that is complete: what it was made from.
@@ -103,11 +104,9 @@ class Toolchain:
     @property
     def marker(self) -> dict[str, Any] | None:
         """What its own environment was made from; None where it is not complete."""
-        try:
-            found = read_json(self.folder / MARKER)
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
+        with suppress(OSError, ValueError):
+            return decode_record((self.folder / MARKER).read_bytes(), dict[str, Any])
+        return None
 
     @property
     def outdated(self) -> str | None:

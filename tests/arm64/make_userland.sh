@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Makes an arm64 Debian 12 userland in a folder, as on a Raspberry Pi: Python 3.11 with numpy 1.24,
-# a user "pi" with tflite-runtime in ~/edgekit, and an sshd. Where it is there already, only sees to
-# it that this machine runs arm64 programs. Usage: make_userland.sh FOLDER
-# PYTHON names the Python of this machine whose pip downloads the wheel.
+# Makes an arm64 Debian userland in a folder, as on a Raspberry Pi: its Python with its numpy, a user
+# "pi" with a TFLite runtime in ~/edgekit, and an sshd. Where it is there already, only sees to it
+# that this machine runs arm64 programs. Usage: make_userland.sh SUITE FOLDER
+# PYTHON names the Python of this machine whose pip downloads the wheels.
 set -euo pipefail
 
-SUITE=bookworm
+# What Raspberry Pi OS is made of, and the runtime for its Python. tflite-runtime ends with 3.11.
+declare -A PYTHONS=([bookworm]=311 [trixie]=313)
+declare -A RUNTIMES=([bookworm]=tflite-runtime==2.14.0 [trixie]=ai-edge-litert)
+CONSTRAINTS=$(dirname "${BASH_SOURCE[0]}")/../../constraints.txt
 PACKAGES=python3,python3-numpy,python3-venv,openssh-server,ca-certificates
-RUNTIME=tflite-runtime==2.14.0
 BINFMT=/proc/sys/fs/binfmt_misc
 QEMU=qemu-aarch64-static
 VENV=/home/pi/edgekit
@@ -41,12 +43,13 @@ register() {
         fail "arm64 programs are registered, but not enabled" "echo 1 > $BINFMT/qemu-aarch64"
 }
 
-# Where this machine's own apt gets Debian from; nothing leaves the choice to debootstrap.
+# Where this machine's own apt gets Debian from, which has all suites; nothing leaves the choice to
+# debootstrap.
 mirror() {
     command -v apt-get >/dev/null || return 0
     # shellcheck disable=SC2016  # $(REPO_URI) is apt's
     apt-get indextargets --format '$(REPO_URI)' \
-        "Codename: $SUITE" "Component: main" "Label: Debian" "Identifier: Packages" 2>/dev/null |
+        "Component: main" "Label: Debian" "Identifier: Packages" 2>/dev/null |
         sed -n '1s|/*$||p'
 }
 
@@ -58,36 +61,40 @@ inside() {
 
 # The second half; runs where its mounts are seen by nobody else and end with it.
 complete() {
-    new=$1
+    new=$1 runtime=$2
     mount -t proc proc "$new/proc"
     inside /debootstrap/debootstrap --second-stage
     inside mkdir -p /run/sshd
     # A password of * can never be typed; with the usual ! sshd would take the account for locked.
     inside useradd --create-home --shell /bin/bash --password '*' pi
     inside su pi -c "python3 -m venv --system-site-packages $VENV"
-    inside su pi -c "$VENV/bin/pip install --no-index --find-links /wheels $RUNTIME"
+    inside su pi -c "$VENV/bin/pip install --no-index --find-links /wheels $runtime"
     rm -rf "$new/wheels" "$new"/var/cache/apt/archives/*.deb "$new"/etc/ssh/ssh_host_*
     inside su pi -c "$VENV/bin/python -" <<'PYTHON'
 import platform
+from importlib import import_module, util
 from importlib.metadata import version
 
 import numpy
-import tflite_runtime.interpreter
 
-names = platform.machine(), platform.python_version(), numpy.__version__, version("tflite-runtime")
-print("{}: python {}, numpy {}, tflite-runtime {}".format(*names))
+(runtime,) = filter(util.find_spec, ("ai_edge_litert", "tflite_runtime"))
+import_module(f"{runtime}.interpreter")
+names = platform.machine(), platform.python_version(), numpy.__version__, runtime, version(runtime)
+print("{}: python {}, numpy {}, {} {}".format(*names))
 PYTHON
 }
 
 if [ "${1-}" = --complete ]; then
-    complete "$2"
+    complete "$2" "$3"
     exit
 fi
-[ $# = 1 ] || fail "the folder of the userland is not given" "$0 .arm64"
+[ $# = 2 ] || fail "the suite and the folder of the userland are not given" "$0 trixie .arm64/trixie"
+suite=$1 python=${PYTHONS[$1]-} runtime=${RUNTIMES[$1]-}
+[ -n "$python" ] || fail "there is no TFLite runtime for the suite $1" "one of ${!PYTHONS[*]}"
 [ "$(id -u)" = 0 ] || fail "only root can make and run the userland" "sudo make test-arm64"
 need debootstrap debootstrap
 need "$QEMU" qemu-user-static
-target=$(realpath -m -- "$1")
+target=$(realpath -m -- "$2")
 new=$target.new
 [[ $target != *[[:space:]]* ]] || fail "debootstrap takes no folder with a space" "another one"
 folder=$(dirname "$target")
@@ -100,12 +107,15 @@ register
 trap 'rm -rf --one-file-system -- "$new"' EXIT
 rm -rf --one-file-system -- "$new"
 from=$(mirror)
-debootstrap --arch=arm64 --foreign --variant=minbase --include=$PACKAGES $SUITE "$new" \
+debootstrap --arch=arm64 --foreign --variant=minbase --include=$PACKAGES "$suite" "$new" \
     ${from:+"$from"}
 mkdir "$new/wheels"
-"${PYTHON:-python3}" -m pip download --quiet --no-deps --only-binary=:all: --implementation cp \
-    --python-version 311 --platform manylinux_2_34_aarch64 --dest "$new/wheels" "$RUNTIME"
+"${PYTHON:-python3}" -m pip download --quiet -c "$CONSTRAINTS" --only-binary=:all: \
+    --implementation cp --python-version "$python" \
+    --platform manylinux_2_34_aarch64 --platform manylinux_2_28_aarch64 \
+    --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
+    --dest "$new/wheels" "$runtime"
 chmod -R a+rX "$new/wheels"
-unshare --mount --propagation private bash "${BASH_SOURCE[0]}" --complete "$new"
+unshare --mount --propagation private bash "${BASH_SOURCE[0]}" --complete "$new" "$runtime"
 mv -T -- "$new" "$target"
-echo "$1 is ready"
+echo "$2 is ready"

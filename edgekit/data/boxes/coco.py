@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from edgekit.data.boxes.annotations import (
     MOST_PIXELS,
@@ -19,10 +20,17 @@ from edgekit.data.boxes.annotations import (
 )
 from edgekit.data.boxes.faults import Fault
 from edgekit.data.class_names import check_names
-from edgekit.data.coco_files import by_role, find_coco_files, find_photo_folder
+from edgekit.data.coco_files import (
+    CocoPhoto,
+    CocoRecord,
+    by_role,
+    find_coco_files,
+    find_photo_folder,
+)
 from edgekit.data.folders import printable
 from edgekit.data.split_folders import ALL
 from edgekit.errors import UsageError
+from edgekit.system.records import load_record
 
 _NAME = "COCO"
 _ELEMENT = "annotations[{}]"
@@ -30,6 +38,17 @@ _HINT = (
     "it has the lists images, annotations and categories; an annotation has an image_id, a "
     "category_id, and a bbox of left, top, width and height in pixels"
 )
+_Pixels = Annotated[float, Meta(gt=-MOST_PIXELS, lt=MOST_PIXELS)]
+
+
+class _Annotation(Struct, frozen=True):
+    """An object in a photo: left, top, width and height in pixels."""
+
+    image_id: int | str
+    category_id: int
+    bbox: tuple[_Pixels, _Pixels, _Pixels, _Pixels]
+    iscrowd: bool | float | None = None
+    area: float | None = None
 
 
 def find_coco_boxes(root: Path) -> BoxLayout | None:
@@ -73,25 +92,15 @@ def read_coco(path: Path, root: Path, photos: Path | None = None) -> BoxLayout:
     Raises:
         UsageError: it is not COCO's, or none of its photos is there.
     """
-    record = _load(path)
-    categories = sorted(
-        (
-            _fields(path, f"categories[{i}]", one, id=int, name=str)
-            for i, one in enumerate(record["categories"])
-        ),
-        key=lambda one: int(one["id"]),
-    )
-    labels = check_names([one["name"] for one in categories], str(path))
-    classes = {one["id"]: number for number, one in enumerate(categories)}
-    images = [
-        _fields(path, f"images[{i}]", one, id=(int, str), file_name=str)
-        for i, one in enumerate(record["images"])
-    ]
-    rows, unlisted = _rows(path, record["annotations"], classes, {one["id"] for one in images})
-    folder = find_photo_folder(root, path, [one["file_name"] for one in images], photos)
-    by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for image in images:
-        by_name[image["file_name"]].append(image)
+    record = load_record(path, CocoRecord[_Annotation], "cannot be read as COCO's JSON", _HINT)
+    categories = sorted(record.categories, key=lambda one: one.id)
+    labels = check_names([one.name for one in categories], str(path))
+    classes = {one.id: number for number, one in enumerate(categories)}
+    rows, unlisted = _rows(record.annotations, classes, {one.id for one in record.images})
+    folder = find_photo_folder(root, path, [one.file_name for one in record.images], photos)
+    by_name: dict[str, list[CocoPhoto]] = defaultdict(list)
+    for image in record.images:
+        by_name[image.file_name].append(image)
     faults = [*unlisted]
     faults += [Fault("listed", printable(name)) for name, ones in by_name.items() if len(ones) > 1]
     found = []
@@ -99,84 +108,36 @@ def read_coco(path: Path, root: Path, photos: Path | None = None) -> BoxLayout:
         if not (folder / name).is_file():
             faults.append(Fault("missing", printable(name)))
             continue
-        own = [row for one in ones for row in rows.get(one["id"], ())]
+        own = [row for one in ones for row in rows.get(one.id, ())]
         found.append(AnnotatedPhoto.of(folder / name, printable(name), own, _size(ones[0])))
     part = AnnotatedPart(tuple(found), _ELEMENT, tuple(faults))
     return BoxLayout(_NAME, {ALL: part}, labels, str(path))
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read", cause=str(error)) from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(f"{path} is no JSON", cause=f"{where}: {error.msg}", hint=_HINT) from error
-    except (ValueError, RecursionError) as error:  # text of no encoding, a million brackets
-        raise UsageError(f"{path} is no JSON", cause=str(error)[:200], hint=_HINT) from error
-    if not isinstance(record, dict):
-        raise _broken(path, "its top", "it is no table of fields")
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(record.get(name), list):
-            raise _broken(path, "its top", f"it has no list '{name}'")
-    return record
-
-
-def _fields(path: Path, where: str, record: object, **kinds: Any) -> Mapping[str, Any]:
-    """The record, which has these fields of these types."""
-    if not isinstance(record, dict):
-        raise _broken(path, where, "it is no table of fields")
-    for name, kind in kinds.items():
-        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
-            what = f"is {str(record[name])[:50]}" if name in record else "is missing"
-            raise _broken(path, where, f"its {name} {what}")
-    return record
-
-
 def _rows(
-    path: Path, annotations: Iterable[object], classes: Mapping[int, int], images: set[Any]
-) -> tuple[dict[Any, list[Row]], list[Fault]]:
+    annotations: Sequence[_Annotation], classes: Mapping[int, int], images: Collection[int | str]
+) -> tuple[dict[int | str, list[Row]], list[Fault]]:
     """The boxes by the ids of their photos, and those whose photo is not listed."""
-    rows: dict[Any, list[Row]] = defaultdict(list)
+    rows: dict[int | str, list[Row]] = defaultdict(list)
     unlisted = []
     for number, one in enumerate(annotations):
-        where = _ELEMENT.format(number)
-        record = _fields(path, where, one, image_id=(int, str), category_id=int)
-        box = record.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-            what = str(box)[:50] if "bbox" in record else "missing"
-            raise _broken(path, where, f"its bbox is {what}, not four numbers")
-        left, top, width, height = map(float, box)
-        if record["image_id"] not in images:
-            unlisted.append(Fault("unlisted", where))
+        if one.image_id not in images:
+            unlisted.append(Fault("unlisted", _ELEMENT.format(number)))
             continue
-        area: Any = record.get("area")
-        rows[record["image_id"]].append(
+        left, top, width, height = one.bbox
+        rows[one.image_id].append(
             Row(
                 number,
-                classes.get(record["category_id"], UNKNOWN),
+                classes.get(one.category_id, UNKNOWN),
                 (top, left, top + height, left + width),
-                bool(record.get("iscrowd")),
-                float(area) if _is_number(area) and area > 0 else math.nan,
+                bool(one.iscrowd),
+                one.area if one.area and 0 < one.area < MOST_PIXELS else math.nan,
             )
         )
     return rows, unlisted
 
 
-def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        return width, height
+def _size(image: CocoPhoto) -> tuple[int, int] | None:
+    if image.width and image.height and min(image.width, image.height) > 0:
+        return int(image.width), int(image.height)
     return None
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) < MOST_PIXELS
-
-
-def _broken(path: Path, where: str, cause: str) -> UsageError:
-    return UsageError(
-        f"{path} cannot be read as COCO's JSON", cause=f"{where}: {cause}", hint=_HINT
-    )

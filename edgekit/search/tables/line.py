@@ -6,9 +6,8 @@ through a few measured networks takes most of it off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -73,17 +72,6 @@ class Check:
     table: Errors
     plain: Errors
     macs: Errors
-
-    @classmethod
-    def read(cls, record: Mapping[str, Any]) -> Check:
-        """That of JSON values.
-
-        Raises:
-            KeyError or TypeError: they are of something else.
-        """
-        errors = {name: Errors(**record[name]) for name in ("table", "plain", "macs")}
-        low, high = record["range_us"]
-        return cls(int(record["fitted"]), int(record["n"]), (low, high), **errors)
 
     @property
     def holds(self) -> bool:

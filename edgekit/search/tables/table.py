@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from msgspec import Struct
 
 from edgekit.errors import UsageError
 from edgekit.search.tables.line import PLAIN, Check, Line
-from edgekit.system.files import read_json, write_json
+from edgekit.system.files import write_json
 from edgekit.system.paths import StrPath
+from edgekit.system.records import load_record
 from edgekit.targets.doctor.facts import Facts, Python
 from edgekit.targets.measure.device import describe
 from edgekit.targets.measure.rounds import Rounds
@@ -159,32 +161,31 @@ class LatencyTable:
         return both
 
 
+_REFUSAL = "holds no table of latencies"
+_HINT = "edgekit latency-table --out FILE"
+
+
+class _Version(Struct):
+    schema_version: int
+
+
+class _Contents(Struct):
+    """What `LatencyTable.to_dict` gives."""
+
+    identity: Identity
+    line: Line
+    check: Check | None
+    blocks: dict[str, Entry]
+
+
 def load_table(path: StrPath) -> LatencyTable:
     """Reads a table from its file.
 
     Raises:
         UsageError: there is none, or it is damaged or of another version.
     """
-    path = Path(path)
-    try:
-        record = read_json(path)
-        if record["schema_version"] != SCHEMA_VERSION:
-            raise UsageError(f"{path} is of another version", hint="edgekit latency-table again")
-        check = record["check"]
-        return LatencyTable(
-            Identity(**record["identity"]),
-            {
-                str(key): Entry(str(one["words"]), tuple(map(float, one["microseconds"])))
-                for key, one in record["blocks"].items()
-            },
-            Line(**record["line"]),
-            None if check is None else Check.read(check),
-        )
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the table {path}",
-            cause=error.strerror,
-            hint="edgekit latency-table --out FILE",
-        ) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path} holds no table of latencies", cause=str(error)) from error
+    known = load_record(path, _Version, _REFUSAL, _HINT)
+    if known.schema_version != SCHEMA_VERSION:
+        raise UsageError(f"{path} is of another version", hint="edgekit latency-table again")
+    found = load_record(path, _Contents, _REFUSAL, _HINT)
+    return LatencyTable(found.identity, found.blocks, found.line, found.check)

@@ -16,6 +16,7 @@ from edgekit.data.split_folders import ALL, TRAIN, VAL
 from edgekit.errors import UsageError
 
 PHOTOS = things(3)
+BOX = {"image_id": 100, "category_id": 3, "bbox": [1, 2, 3, 4]}
 
 
 def write(root: Path, **changes: Any) -> Path:
@@ -103,31 +104,25 @@ def test_what_is_missing_and_not_listed_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "cause"),
     [
-        ("images", None, "its top: it has no list 'images'"),
-        ("images", [5], "images[0]: it is no table of fields"),
-        ("images", [{"id": 1}], "images[0]: its file_name is missing"),
-        ("categories", [{"id": "a", "name": "b"}], "categories[0]: its id is a"),
-        ("annotations", [{"image_id": 1}], "annotations[0]: its category_id is missing"),
+        ("images", None, "Expected `array`, got `null` - at `$.images`"),
+        ("images", [5], "Expected `object`, got `int` - at `$.images[0]`"),
+        ("images", [{"id": 1}], "missing required field `file_name` - at `$.images[0]`"),
+        ("categories", [{"id": "a", "name": "b"}], "got `str` - at `$.categories[0].id`"),
+        ("annotations", [{"image_id": 1}], "field `category_id` - at `$.annotations[0]`"),
         (
             "annotations",
-            [{"image_id": 100, "category_id": 3}],
-            "annotations[0]: its bbox is missing, not four numbers",
+            [BOX, {"image_id": 100, "category_id": 3}],
+            "missing required field `bbox` - at `$.annotations[1]`",
         ),
         (
             "annotations",
-            [{"image_id": 100, "category_id": 3, "bbox": [1, 2, 3]}],
-            "annotations[0]: its bbox is [1, 2, 3], not four numbers",
+            [BOX | {"bbox": [1, 2, 3]}],
+            "Expected `array` of length 4 - at `$.annotations[0].bbox`",
         ),
-        (
-            "annotations",
-            [{"image_id": 100, "category_id": 3, "bbox": [1, 2, 3, float("nan")]}],
-            "annotations[0]: its bbox is [1, 2, 3, nan], not four numbers",
-        ),
-        (
-            "annotations",
-            [{"image_id": 100, "category_id": 3, "bbox": [10**400, 2, 3, 4]}],
-            "not four numbers",
-        ),
+        ("annotations", [BOX | {"bbox": [1, 2, 3, float("nan")]}], "$.annotations[0].bbox[3]"),
+        ("annotations", [BOX | {"bbox": [1, 2, 3, float("inf")]}], "$.annotations[0].bbox[3]"),
+        ("annotations", [BOX | {"bbox": [10**400, 2, 3, 4]}], "$.annotations[0].bbox[0]"),
+        ("annotations", [BOX | {"bbox": [True, 2, 3, 4]}], "$.annotations[0].bbox[0]"),
     ],
 )
 def test_a_broken_record_is_named(field: str, value: Any, cause: str, tmp_path: Path) -> None:
@@ -141,15 +136,26 @@ def test_a_broken_record_is_named(field: str, value: Any, cause: str, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ('{"images": [],\n "annotations" []}', "line 2, column 16: Expecting ':' delimiter"),
-        ("", "line 1, column 1: Expecting value"),
-        ("[" * 100_000, ""),
+        ('{"images": [],\n "annotations" []}', "Expecting ':' delimiter: line 2 column 16"),
+        ("", "Expecting value: line 1 column 1"),
+        ('{"more":' + "[" * 100_000, "recursion"),
     ],
 )
 def test_text_that_is_no_json(text: str, cause: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no JSON") as caught:
+    with pytest.raises(UsageError, match="cannot be read as COCO's JSON") as caught:
         read_coco(write_text(tmp_path / "a.json", text), tmp_path)
     assert cause in (caught.value.cause or "")
+
+
+def test_what_exporters_add_and_python_writes_is_taken(tmp_path: Path) -> None:
+    record = coco_record(PHOTOS)
+    record["annotations"][0] |= {"area": float("nan"), "iscrowd": False, "score": float("inf")}
+    record["images"][0] |= {"width": 40.0, "licence": {"id": [1]}}
+    path = write(tmp_path, **record, info={"year": None})
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    (first, _, _) = read_coco(path, tmp_path).parts[ALL].photos
+    assert np.isnan(first.areas).all()
+    assert first.size == (40, 20)
 
 
 def test_files_with_different_categories_are_refused(tmp_path: Path) -> None:

@@ -150,6 +150,29 @@ def test_what_is_none_of_cocos_says_so_and_leaves_nothing(
     assert not list((cache / "masks").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"segmentation": "no"}, "$.annotations[1].segmentation`"),
+        ({"segmentation": {"size": [3], "counts": "1"}}, "$.annotations[1].segmentation.size`"),
+        ({"category_id": "8"}, "Expected `int`, got `str` - at `$.annotations[1].category_id`"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], cause: str) -> None:
+    right = shape(8, box(0, 0, 4, 4), 16)
+    with pytest.raises(UsageError) as caught:
+        render(write(tmp_path, right, right | changes), "other")
+    assert cause in (caught.value.cause or "")
+
+
+def test_a_photo_without_a_size_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, shape(8, box(0, 0, 4, 4), 16))
+    path.write_text(path.read_text().replace('"height"', '"tall"', 1))
+    with pytest.raises(UsageError) as caught:
+        render(path, "other")
+    assert caught.value.cause == "one.jpg has no height and width"
+
+
 def test_a_panoptic_png_that_is_missing_is_named(tmp_path: Path) -> None:
     annotation = {"image_id": 1, "file_name": "one.png", "segments_info": []}
     with pytest.raises(UsageError, match="cannot be read as COCO's JSON") as caught:

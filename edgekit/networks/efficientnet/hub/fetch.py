@@ -10,7 +10,6 @@ protocol, the latter also a folder; EDGEKIT_OFFLINE=1 forbids the network; HF_TO
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from edgekit.system.hashing import file_hash
 from edgekit.system.http import host_of
 from edgekit.system.hub.mirror import find_folder, find_mirror
 from edgekit.system.hub.server import EXTRA, MAIN, PACKAGE, Hub, Repository, drop
+from edgekit.system.records import decode_record
 
 CONFIG_BYTES = 1 << 20
 #: Of weights whose variant is not known: L2, the largest, has 1.9 GB.
@@ -257,10 +257,8 @@ def _check_config(order: _Order, beside: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("it is no JSON object")
-    except (ValueError, RecursionError) as error:
+        config = decode_record(path.read_bytes(), dict[str, Any])
+    except ValueError as error:
         raise UsageError(
             f"the {CONFIG} of {order.reference} cannot be used", cause=str(error)[:300]
         ) from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
+
+from msgspec import Meta
 
 from edgekit.networks.efficientnet.hub.reference import HubReference
 from edgekit.system.download import writing
-from edgekit.system.files import cache_folder, read_json, write_json
+from edgekit.system.files import cache_folder, write_json
 from edgekit.system.hub.server import MAIN
+from edgekit.system.records import decode_record
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Record:
     """
 
     commit: str | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    sha256: Mapping[str, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] = field(
+        default_factory=dict
+    )
     licence: str | None = None
 
 
@@ -38,11 +43,8 @@ def record_path(reference: HubReference) -> Path:
 
 def read_record(reference: HubReference) -> Record:
     """The record of a reference; one that is damaged says nothing, and is an empty one."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = read_json(record_path(reference))
-        sha256 = {str(name): str(value) for name, value in found["sha256"].items()}
-        if all(re.fullmatch("[0-9a-f]{64}", value) for value in sha256.values()):
-            return Record(found["commit"], sha256, found["licence"])
+    with suppress(OSError, ValueError):
+        return decode_record(record_path(reference).read_bytes(), Record)
     return Record()
 
 
