@@ -53,7 +53,7 @@ def missing_of_ours(error: ModuleNotFoundError) -> MissingToolError | None:
         return None
     return MissingToolError(
         f"this needs the package {package}",
-        cause="it is not installed, as where edgekit is installed without what it needs",
+        cause="it is not installed, though a plain installation brings it",
         hint="pip install edgekit",
     )
 

@@ -80,7 +80,7 @@ def test_what_only_looks_at_files_needs_no_torch(tmp_path):
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 3]", done.stderr
     assert done.stderr.splitlines()[-3:] == [
         "error: this needs the package torch",
-        "cause: it is not installed, as where edgekit is installed without what it needs",
+        "cause: it is not installed, though a plain installation brings it",
         "try:   pip install edgekit",
     ]
 
