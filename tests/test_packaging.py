@@ -1,9 +1,13 @@
 """What a user installs: one package, nothing generic beside it."""
 
+from __future__ import annotations
+
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from places import ROOT
@@ -12,8 +16,8 @@ from tiny_tflite import TinyModel
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from a copy of what is under version control, as a release would be."""
+def source(tmp_path_factory):
+    """A copy of what is under version control."""
     pytest.importorskip("build", reason=NEEDS["build"].reason)
     source = tmp_path_factory.mktemp("source")
     listed = subprocess.run(
@@ -33,28 +37,57 @@ def wheel(tmp_path_factory):
         check=True,
     )
     subprocess.run(["tar", "-x"], cwd=source, input=archive.stdout, check=True)
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
-        check=True,
-        capture_output=True,
-    )
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    """The wheel, built from that copy, as a release would be."""
+    return zipfile.ZipFile(build_wheel(source, tmp_path_factory.mktemp("wheel")))
+
+
+def build_wheel(source: Path, out: Path) -> Path:
+    """Builds the wheel of a checkout, without leaving anything there but setuptools' folder."""
+    line = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
+    subprocess.run(line, check=True, capture_output=True)
     (built,) = out.glob("*.whl")
-    return zipfile.ZipFile(built)
+    return built
 
 
-PYTHONS = [f"python3.{minor}" for minor in range(10, 15)]
+def find_python(minor: int) -> str | None:
+    """A Python 3 of this minor version that runs: of PATH, or of pyenv."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [
+        shutil.which(f"python3.{minor}"),
+        *map(str, sorted(versions.glob(f"3.{minor}.*/bin/python"))),
+    ]
+    for python in filter(None, found):
+        # One of pyenv's may be on PATH without being chosen: it ends with an error.
+        if not subprocess.run([python, "--version"], capture_output=True, check=False).returncode:
+            return python
+    return None
+
+
+PYTHONS = range(10, 15)
+TOO_OLD = range(7, 10)
+
+
+def install(
+    python: str, folder: Path, wheel: zipfile.ZipFile, *options: object
+) -> subprocess.CompletedProcess[str]:
+    """Makes an environment and installs the wheel there."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    line = [folder / "bin/python", "-m", "pip", "install", "--quiet", wheel.filename, *options]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("python", PYTHONS)
-def test_a_wheel_works_in_an_environment_of_its_own(wheel, python, tmp_path):
-    if shutil.which(python) is None:
-        skip_without(python)
-    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+@pytest.mark.parametrize("minor", PYTHONS)
+def test_a_wheel_works_in_an_environment_of_its_own(wheel, minor, tmp_path):
+    python = find_python(minor) or skip_without(f"python3.{minor}")
+    done = install(python, tmp_path / "venv", wheel, "-c", ROOT / "constraints.txt")
+    assert done.returncode == 0, done.stderr
     bin_ = tmp_path / "venv/bin"
-    install = [bin_ / "python", "-m", "pip", "install", "--quiet", wheel.filename]
-    subprocess.run([*install, "-c", ROOT / "constraints.txt"], check=True)
     (tmp_path / "empty").mkdir()
     model = tmp_path / "empty/m.tflite"
     model.write_bytes(TinyModel().pack())
@@ -67,6 +100,29 @@ def test_a_wheel_works_in_an_environment_of_its_own(wheel, python, tmp_path):
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("minor", TOO_OLD)
+def test_an_older_python_refuses_the_wheel(wheel, minor, tmp_path):
+    python = find_python(minor)
+    if python is None:
+        pytest.skip(f"needs a Python 3.{minor}")
+    done = install(python, tmp_path / "venv", wheel, "--no-deps")
+    assert done.returncode == 1
+    assert "requires a different Python" in done.stderr
+
+
+@pytest.mark.slow  # builds a second wheel
+def test_a_checkout_without_links_makes_the_same_wheel(source, wheel, tmp_path):
+    plain = tmp_path / "plain"
+    shutil.copytree(source, plain, symlinks=True)
+    for link in (plain / "edgekit").iterdir():
+        if link.is_symlink():  # git writes it as a text file
+            text = os.readlink(link)
+            link.unlink()
+            link.write_text(text)
+    assert zipfile.ZipFile(build_wheel(plain, tmp_path)).namelist() == wheel.namelist()
 
 
 def test_a_wheel_installs_nothing_but_edgekit(wheel):

@@ -48,6 +48,7 @@ from edgekit.errors import INTERRUPTED, EdgekitError, UsageError
 from edgekit.options.fields import option_name
 from edgekit.options.files import OPTIONS_FILE, read_options
 from edgekit.system.console import Console
+from edgekit.system.extras import missing_of_ours
 from edgekit.version import __version__
 
 #: The commands that take options of a file in their folder.
@@ -147,6 +148,8 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         if hasattr(error, "format_message"):  # the parser's; its class moves between releases
             error = UsageError(error.format_message(), hint="edgekit --help")
+        if isinstance(error, ModuleNotFoundError):
+            error = missing_of_ours(error) or error
         console.error(error)
         if not isinstance(error, EdgekitError) and not debug:
             console.note("try:   the same command with --debug, and report what it prints")

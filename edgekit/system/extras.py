@@ -43,6 +43,21 @@ def require(extra: str, *packages: str, what: str = "this") -> None:
             raise missing(extra, package, ModuleNotFoundError(name=package), what)
 
 
+def missing_of_ours(error: ModuleNotFoundError) -> MissingToolError | None:
+    """The error for a package that every installation has; None: the module is one of edgekit.
+
+    Pip passes over what is there, so that the command installs what is missing alone.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "edgekit"):
+        return None
+    return MissingToolError(
+        f"this needs the package {package}",
+        cause="it is not installed, though a plain installation brings it",
+        hint="pip install edgekit",
+    )
+
+
 def missing(extra: str | None, name: str, error: Exception, what: str = "this") -> MissingToolError:
     """The error for a package that cannot be imported, with the command that installs it."""
     if isinstance(error, ModuleNotFoundError):

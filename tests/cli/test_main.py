@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from places import ROOT
+from tiny_tflite import TinyModel
 
 import edgekit
 from edgekit.cli import run
@@ -49,6 +51,38 @@ def test_help_imports_nothing_heavy():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from edgekit.cli import run
+print([run(line.split()) for line in sys.stdin.read().splitlines()])
+"""
+
+
+def test_what_only_looks_at_files_needs_no_torch(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(TinyModel().pack())
+    for k in range(14):
+        path = tmp_path / f"photos/{'cat' if k % 2 else 'dog'}/{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (k, k, k)).save(path)
+    lines = ("inspect m.tflite", "check m.tflite --target edgetpu", "init photos", "build")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        cwd=tmp_path,
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 3]", done.stderr
+    assert done.stderr.splitlines()[-3:] == [
+        "error: this needs the package torch",
+        "cause: it is not installed, though a plain installation brings it",
+        "try:   pip install edgekit",
+    ]
 
 
 def test_build_has_an_option_for_every_field(capsys):

@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from edgekit.errors import MissingToolError
-from edgekit.system.extras import import_optional, require
+from edgekit.system.extras import import_optional, missing_of_ours, require
 
 
 @pytest.fixture
@@ -73,3 +73,11 @@ def test_packages_are_demanded_without_importing_them(package):
     with pytest.raises(MissingToolError, match="no_such_package") as caught:
         require("onnx", name, "no_such_package")
     assert caught.value.hint == 'pip install "edgekit[onnx]"'
+
+
+def test_a_module_of_ours_that_is_missing_is_a_fault_and_no_missing_package():
+    error = missing_of_ours(ModuleNotFoundError("No module named 'PIL.Image'", name="PIL.Image"))
+    assert error is not None
+    assert (error.message, error.exit_code) == ("this needs the package PIL", 3)
+    assert missing_of_ours(ModuleNotFoundError("none", name="edgekit.gone")) is None
+    assert missing_of_ours(ModuleNotFoundError("none")) is None
