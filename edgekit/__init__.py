@@ -90,7 +90,7 @@ if os.path.isfile(os.path.join(os.path.dirname(__file__), "converters")):
     raise ImportError(
         "the folders of this checkout are not linked: git wrote their links as text files. Allow "
         "links (on Windows in the settings for developers), then `git config core.symlinks true` "
-        "and `git checkout -- edgekit`; or install the wheel, which needs none"
+        "and `git checkout -- edgekit`; or `pip install .`, which needs none"
     )
 
 

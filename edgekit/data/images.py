@@ -187,4 +187,5 @@ def decode_photo(photo: StrPath) -> Image.Image:
     try:
         return decode_image(Path(photo))
     except UnreadableImageError as error:
-        raise UsageError(f"{photo} cannot be read", cause=error.reason) from error
+        hint = f"name its files: {photo}/*" if Path(photo).is_dir() else "a JPEG, PNG or WebP file"
+        raise UsageError(f"{photo} cannot be read", cause=error.reason, hint=hint) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,6 +10,10 @@ from typing import Any
 
 from edgekit.errors import MissingToolError
 from edgekit.system.quiet import native_quiet
+
+#: The last Python that an extra's packages are built for, where that is not the newest one: the
+#: extra's marker in pyproject.toml leaves them out on later ones.
+NEWEST_PYTHONS = {"tensorflow": (3, 13)}
 
 
 def import_optional(name: str, extra: str | None = None, what: str = "this") -> Any:
@@ -58,7 +63,13 @@ def missing_of_ours(error: ModuleNotFoundError) -> MissingToolError | None:
     )
 
 
-def missing(extra: str | None, name: str, error: Exception, what: str = "this") -> MissingToolError:
+def missing(
+    extra: str | None,
+    name: str,
+    error: Exception,
+    what: str = "this",
+    python: tuple[int, int] = sys.version_info[:2],
+) -> MissingToolError:
     """The error for a package that cannot be imported, with the command that installs it."""
     if isinstance(error, ModuleNotFoundError):
         # Keras, for example, is installed, and its backend is not.
@@ -67,8 +78,9 @@ def missing(extra: str | None, name: str, error: Exception, what: str = "this") 
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         cause = f"it cannot be imported: {first[:200]}"
     package = name.partition(".")[0]
-    return MissingToolError(
-        f"{what} needs the package {package}",
-        cause=cause,
-        hint=f'pip install "edgekit[{extra}]"' if extra else f"pip install {package}",
-    )
+    command = f'pip install "edgekit[{extra}]"' if extra else f"pip install {package}"
+    newest = NEWEST_PYTHONS.get(extra or "")
+    if newest and python > newest:
+        cause += f", and has no build for Python {python[0]}.{python[1]}"
+        command = f"an environment of Python {newest[0]}.{newest[1]}, and there {command}"
+    return MissingToolError(f"{what} needs the package {package}", cause=cause, hint=command)

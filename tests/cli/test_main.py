@@ -61,6 +61,7 @@ print([run(line.split()) for line in sys.stdin.read().splitlines()])
 """
 
 
+@pytest.mark.slow
 def test_what_only_looks_at_files_needs_no_torch(tmp_path):
     (tmp_path / "m.tflite").write_bytes(TinyModel().pack())
     for k in range(14):

@@ -115,6 +115,7 @@ def refused(arguments, capsys) -> tuple[int, str]:
         (["--repeat", "0"], "must be above 0"),
         (["--timeout", "nan"], "must be above 0"),
         (["nowhere.jpg"], "nowhere.jpg cannot be read"),
+        (["."], "try:   name its files: ./*"),
         (["--photo"], "No such option"),
     ],
 )

@@ -1,12 +1,21 @@
 """Packages that need not be there: quiet when they are imported, named where they are missing."""
 
+import re
 import sys
 import warnings
 
 import pytest
+from places import ROOT
 
 from edgekit.errors import MissingToolError
-from edgekit.system.extras import import_optional, missing_of_ours, require
+from edgekit.system.extras import (
+    NEWEST_PYTHONS,
+    import_optional,
+    missing,
+    missing_of_ours,
+    require,
+)
+from edgekit.system.toml import read_toml
 
 
 @pytest.fixture
@@ -44,6 +53,26 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it():
         "it is not installed",
     )
     assert (error.hint, error.exit_code) == ('pip install "edgekit[tensorflow]"', 3)
+
+
+def test_a_python_that_an_extra_has_no_build_for_is_named():
+    error = missing("tensorflow", "keras", ModuleNotFoundError(), python=(3, 14))
+    assert error.cause == "it is not installed, and has no build for Python 3.14"
+    assert (
+        error.hint == 'an environment of Python 3.13, and there pip install "edgekit[tensorflow]"'
+    )
+    assert "3.14" not in str(missing("onnx", "onnx", ModuleNotFoundError(), python=(3, 14)))
+
+
+def test_the_newest_pythons_are_those_of_the_markers():
+    extras = read_toml(ROOT / "pyproject.toml", "project")["project"]["optional-dependencies"]
+    found = {
+        name: (3, int(minor) - 1)
+        for name, lines in extras.items()
+        for line in lines
+        for minor in re.findall(r"python_version < '3\.(\d+)'", line)
+    }
+    assert found == NEWEST_PYTHONS
 
 
 def test_a_package_of_no_extra_is_installed_by_its_name():
