@@ -3,7 +3,8 @@
     python benchmarks/training.py --model b0 --batch 32 --json FILE
     python benchmarks/training.py --modes step --precision bf16 --compile
 
-Modes: ``forward`` classifies in inference mode, ``step`` is forward, loss, backward and SGD on
+Modes: ``forward`` classifies in inference mode, ours without its batch normalizations as every
+evaluation of a build does, ``step`` is forward, loss, backward and SGD on
 random tensors in memory, ``loop`` the same from JPEG files, decoded, cropped and mirrored.
 
 Each library has a process of its own, in which it idles while others have their turn; turns go

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -177,6 +177,20 @@ class Edgekit(Torch):
         graph = build_graph(find_spec(setup.model), classes=CLASSES, resolution=setup.resolution)
         super().__init__(setup, Network(graph))
         self.macs = cost(graph).macs
+
+    @cached_property
+    def evaluated(self) -> Callable[[Tensor], Tensor]:
+        """The network as an evaluation runs it; made once, as there."""
+        from edgekit.networks.predict import without_normalizations
+        from edgekit.networks.torch_network import Network
+
+        network = cast(Network, self.network)
+        plain = place(without_normalizations(network), self.device).eval()
+        return torch.compile(plain) if self.setup.compile else plain
+
+    def forward(self) -> Tensor:
+        with torch.inference_mode(), autocast(self.device, self.setup.precision):
+            return self.evaluated(self.inputs)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         from edgekit.data.augmentation.augment import Augmentation
