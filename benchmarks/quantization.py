@@ -122,7 +122,7 @@ def post_training(
     quantized = quantize(graph, {**choose_ranges(histograms, ranges), **fixed})
     if repair:
         quantized = repair(subject, graph, quantized, inputs[: photos_for(graph)])
-    return convert(quantized, io="uint8")
+    return convert(quantized, io="int8")  # as the peers: bytes cost a QUANTIZE at each end
 
 
 def _batches(inputs: Floats, size: int) -> list[Floats]:
