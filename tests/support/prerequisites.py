@@ -54,6 +54,9 @@ NEEDS = {
     "git": Need("a git checkout", "git clone"),
     "edgekit": Need("edgekit as a program", "pip install -e ."),
     "docker": Need("docker or podman that runs", "apt-get install podman"),
+    "base image": Need(
+        "the image that ours begins with", "a registry that docker or podman reaches"
+    ),
     **{f"python3.{k}": Need(f"a Python 3.{k}", f"apt-get install python3.{k}") for k in NEWER},
     "ip": Need("the program ip", "apt-get install iproute2"),
     "device": Need("the environment of a device", "make .venv-device/ready"),
