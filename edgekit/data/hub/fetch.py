@@ -10,9 +10,7 @@ also a folder with ``datasets/ORG/NAME``; EDGEKIT_OFFLINE=1 forbids the network.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,18 +25,17 @@ from edgekit.data.hub.metadata import find_classes
 from edgekit.data.hub.origin import Origin, find_origin
 from edgekit.data.hub.parquet import features_of, read_photos
 from edgekit.data.hub.reference import DataReference, find_data_reference
-from edgekit.data.hub.tree import Tree
+from edgekit.data.hub.tree import Tree, photos_of
 from edgekit.errors import UsageError
 from edgekit.system.download import locked, writing
 from edgekit.system.files import cache_folder, read_json, write_json
 from edgekit.system.hashing import hash_file
-from edgekit.system.hub.server import library
+from edgekit.system.hub.server import COMMIT, library
 from edgekit.system.threads import ordered_map
 
 CARD = "README.md"
-#: Behind the name of the split in which photos are, beside the folders of all splits.
+#: What was received, beside the folder of the photos.
 MARK = "dataset.json"
-_COMMIT = re.compile("[0-9a-f]{40}")
 _CARD_BYTES = 16 << 20
 #: Files that are received at once.
 _THREADS = 8
@@ -152,7 +149,7 @@ def _kept(reference: DataReference, commit: str) -> Path | None:
     folder = _folder(reference, commit)
     if not (folder / MARK).is_file():
         return None
-    return folder / "photos" if reference.split is None else folder / "photos" / reference.split
+    return photos_of(folder, reference.split)
 
 
 def _pin_path(reference: DataReference) -> Path:
@@ -163,9 +160,9 @@ def _pin_path(reference: DataReference) -> Path:
 def _pinned(reference: DataReference) -> str | None:
     """The commit of a reference's first use; None before that."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads(_pin_path(reference).read_text("utf-8"))["commit"])
+        return str(read_json(_pin_path(reference))["commit"])
     revision = reference.revision
-    return revision if revision and _COMMIT.fullmatch(revision) else None
+    return revision if revision and COMMIT.fullmatch(revision) else None
 
 
 def _pin(reference: DataReference, commit: str) -> None:

@@ -6,12 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from edgekit.data.hub.reference import DataReference
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.system.hashing import file_hash
-from edgekit.system.http import host_of, is_loopback
 from edgekit.system.hub.mirror import find_folder, find_mirror
 from edgekit.system.hub.server import DATASET, Hub, Repository, drop
 
@@ -61,18 +59,13 @@ def find_origin(reference: DataReference, commit: str | None) -> Origin:
             cause="EDGEKIT_OFFLINE or HF_HUB_OFFLINE forbids the network",
             hint=f"name a folder with datasets/{reference.repository} in EDGEKIT_MIRROR",
         )
-    if urlsplit(hub.endpoint).scheme == "http" and not is_loopback(hub.endpoint):
+    if hub.is_open_to_others:
         raise EdgekitError(
             f"{reference} is not fetched over plain http",
             cause="nothing would show that its photos were changed on the way",
             hint="an https mirror, or a folder",
         )
     repository = hub.list_files(reference.repository, commit or reference.revision, DATASET)
-    if commit is not None and repository.commit != commit:
-        raise EdgekitError(
-            f"{host_of(hub.endpoint)} has another commit of {reference.repository}",
-            cause=f"{repository.commit}, not {commit}",
-        )
     return Origin(
         repository.commit,
         frozenset(repository.files),

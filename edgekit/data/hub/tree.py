@@ -59,11 +59,17 @@ class Tree:
                 f"the classes {other!r} and {label!r} would be one folder",
                 hint="rename one of them in the data set",
             )
-        within = self.root / PHOTOS / _REFUSED.sub("_", split) / folder
+        within = photos_of(self.root, split) / folder
         within.mkdir(parents=True, exist_ok=True)
         self.count += 1
         # In the order of the data set, in which two photos may be alike.
         return within / f"{self.count:08d}-{name}"
+
+
+def photos_of(root: StrPath, split: str | None) -> Path:
+    """The folder of a split's photos, or of all splits."""
+    photos = Path(root) / PHOTOS
+    return photos if split is None else photos / _REFUSED.sub("_", split)
 
 
 def _link(source: Path, target: Path, link: Callable[[Path, Path], None] = os.link) -> None:

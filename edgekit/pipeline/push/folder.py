@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +117,7 @@ def _write_weights(found: FinishedRun, licence: Licence, name: str, folder: Path
         write_json(folder / CONFIG, {"preprocessing": found.preprocessing.to_dict()})
         found.trained().save(folder / MODEL)  # which is a file of that kind, too
         return None
-    config: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
+    config: dict[str, Any] = read_json(folder / CONFIG)
     if licence.is_known:
         config["pretrained_cfg"]["license"] = licence.name
     write_json(folder / CONFIG, config)

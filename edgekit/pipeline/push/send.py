@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.pipeline.push.folder import MARK, Prepared
+from edgekit.system.files import read_json
 from edgekit.system.hub.server import MAIN, Hub
 from edgekit.system.hub.upload import Commit, Remote, check_upload, create, look_up, stale, upload
 
@@ -110,7 +110,7 @@ def _read_mark(hub: Hub, remote: Remote) -> dict[str, Any]:
     repository = hub.list_files(remote.name, remote.commit)
     path = hub.receive(repository, MARK, limit_bytes=_MARK_BYTES)
     try:
-        mark = json.loads(path.read_text("utf-8"))
+        mark = read_json(path)
     except ValueError:
         return {}
     return mark if isinstance(mark, dict) else {}

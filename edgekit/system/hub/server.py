@@ -8,19 +8,21 @@ to whoever calls.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgekit.errors import EdgekitError
 from edgekit.system.console import Progress
 from edgekit.system.download import is_offline, writing
 from edgekit.system.extras import import_optional
 from edgekit.system.files import cache_folder
-from edgekit.system.http import host_of, shown
+from edgekit.system.http import host_of, is_loopback, shown
 from edgekit.system.hub.errors import explained
 from edgekit.system.paths import StrPath
 from edgekit.system.text import size as readable_size
@@ -31,6 +33,8 @@ EXTRA, PACKAGE = "hub", "huggingface_hub"
 MODEL, DATASET = "model", "dataset"
 #: What a branch is called that nobody has named.
 MAIN = "main"
+#: A commit's name.
+COMMIT = re.compile("[0-9a-f]{40}")
 #: What is said of us to the hub.
 LIBRARY = {"library_name": "edgekit", "library_version": __version__}
 
@@ -102,6 +106,11 @@ class Hub:
         return is_offline() or bool(library("constants").HF_HUB_OFFLINE)
 
     @property
+    def is_open_to_others(self) -> bool:
+        """Whether others on the way could change what is received: by plain http over a network."""
+        return urlsplit(self.endpoint).scheme == "http" and not is_loopback(self.endpoint)
+
+    @property
     def _token(self) -> bool | None:
         return None if self.log_in else False
 
@@ -109,7 +118,8 @@ class Hub:
         """Asks which files a repository has, at the newest commit or at a revision.
 
         Raises:
-            EdgekitError: there is no such repository or revision, or it cannot be reached.
+            EdgekitError: there is no such repository or revision, it cannot be reached, or it
+                answers with another commit than the one that was named.
         """
         with explained(self.endpoint, name, revision):
             api = library().HfApi(endpoint=self.endpoint, token=self._token, **LIBRARY)
@@ -124,6 +134,11 @@ class Hub:
             raise EdgekitError(
                 f"{host_of(self.endpoint)} does not say which commit of {name} it has",
                 hint="a mirror that speaks the hub's protocol, or a folder",
+            )
+        if revision and COMMIT.fullmatch(revision) and info.sha != revision:
+            raise EdgekitError(
+                f"{host_of(self.endpoint)} has another commit of {name}",
+                cause=f"{info.sha}, not {revision}",
             )
         return Repository(name, str(info.sha), files, str(licence) if licence else None, kind)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from edgekit.errors import EdgekitError, UsageError
@@ -179,9 +179,9 @@ def _refusals(hub: Hub, name: str) -> Iterator[None]:
             code = getattr(getattr(one, "response", None), "status_code", None)
             # So does the hub answer for what it shows, but not as it was asked for.
             if code in _REFUSALS and not kinds & {"GatedRepoError", "RevisionNotFoundError"}:
-                raise _REFUSALS[code](host_of(hub.endpoint), name, first) from error
+                raise _REFUSALS[code].of(hub, name, first) from error
             if "TransportError" in kinds:
-                raise _unreachable(host_of(hub.endpoint), name, first) from error
+                raise _UNREACHABLE.of(hub, name, first) from error
         raise
 
 
@@ -192,51 +192,44 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _unreachable(host: str, name: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"{name} cannot be sent to {host}",
-        cause=reason,
-        hint="the same command again: large files that have arrived are not sent twice",
-    )
+class _Refusal(NamedTuple):
+    """What is said of a kind of refusal: of ``name`` and ``host``."""
+
+    message: str
+    hint: str | None = None
+    error: type[EdgekitError] = EdgekitError
+
+    def of(self, hub: Hub, name: str, reason: str) -> EdgekitError:
+        """The error."""
+        said = self.message.format(name=name, host=host_of(hub.endpoint))
+        return self.error(said, cause=reason, hint=self.hint)
 
 
-def _not_logged_in(host: str, name: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"{host} does not accept the token",
-        cause=reason,
-        hint="`hf auth login`, or another one in the environment variable HF_TOKEN",
-    )
-
-
-def _forbidden(host: str, name: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"the token may not write to {name} on {host}",
-        cause=reason,
-        hint="a token with the right to write, of a member of that organisation",
-    )
-
-
-def _changed(host: str, name: str, reason: str) -> EdgekitError:
-    return EdgekitError(
-        f"{name} has changed on {host} while it was written to",
-        cause=reason,
-        hint="the same command again",
-    )
-
-
-def _not_taken(host: str, name: str, reason: str) -> EdgekitError:
-    return UsageError(f"{host} does not take this for {name}", cause=reason)
-
-
+_UNREACHABLE = _Refusal(
+    "{name} cannot be sent to {host}",
+    "the same command again: large files that have arrived are not sent twice",
+)
+_FORBIDDEN = _Refusal(
+    "the token may not write to {name} on {host}",
+    "a token with the right to write, of a member of that organisation",
+)
+_CHANGED = _Refusal(
+    "{name} has changed on {host} while it was written to", "the same command again"
+)
+_NOT_TAKEN = _Refusal("{host} does not take this for {name}", error=UsageError)
+#: By the status of HTTP.
 _REFUSALS = {
-    400: _not_taken,
-    401: _not_logged_in,
-    403: _forbidden,
-    404: _forbidden,  # the hub does not show what a token may not see
-    409: _changed,
-    412: _changed,
-    413: _not_taken,
-    422: _not_taken,
+    400: _NOT_TAKEN,
+    401: _Refusal(
+        "{host} does not accept the token",
+        "`hf auth login`, or another one in the environment variable HF_TOKEN",
+    ),
+    403: _FORBIDDEN,
+    404: _FORBIDDEN,  # the hub does not show what a token may not see
+    409: _CHANGED,
+    412: _CHANGED,
+    413: _NOT_TAKEN,
+    422: _NOT_TAKEN,
 }
 
 

@@ -10,7 +10,6 @@ protocol, the latter also a folder; EDGEKIT_OFFLINE=1 forbids the network; HF_TO
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,13 +151,7 @@ def _find_cached(order: _Order, hub: Hub) -> HubFile | None:
 def _receive(order: _Order, hub: Hub) -> HubFile:
     reference, record = order.reference, read_record(order.reference)
     check_network(hub, reference, record)
-    wanted = record.commit or reference.revision
-    repository = hub.list_files(reference.repository, wanted)
-    if wanted and re.fullmatch("[0-9a-f]{40}", wanted) and repository.commit != wanted:
-        raise EdgekitError(
-            f"{host_of(hub.endpoint)} has another commit of {reference.repository}",
-            cause=f"{repository.commit}, not {wanted}",
-        )
+    repository = hub.list_files(reference.repository, record.commit or reference.revision)
     _check_format(repository)
     config: Mapping[str, Any] = {}
     if CONFIG in repository.files:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from edgekit.errors import EdgekitError
 from edgekit.networks.efficientnet.hub.record import Record
 from edgekit.networks.efficientnet.hub.reference import HubReference
-from edgekit.system.http import is_loopback
 from edgekit.system.hub.server import Hub
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -26,11 +23,7 @@ def check_network(hub: Hub, reference: HubReference, record: Record) -> None:
             hint=f"`edgekit weights fetch {reference}` where there is one, and copy {hub.cache}; "
             f"or name a folder with {reference.repository}/{WEIGHTS} in EDGEKIT_MIRROR",
         )
-    if (
-        urlsplit(hub.endpoint).scheme == "http"
-        and not is_loopback(hub.endpoint)
-        and not record.sha256
-    ):
+    if hub.is_open_to_others and not record.sha256:
         raise EdgekitError(
             f"the weights of {reference} are not fetched over plain http",
             cause="their hash is not known, so nothing would show that they were changed on the "
