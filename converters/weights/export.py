@@ -27,6 +27,7 @@ from edgekit.networks.nodes import Array
 from edgekit.networks.passes import prepare
 from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
+from edgekit.system.tensor_files import write_tensors
 
 EDGEKIT = "edgekit"
 MODEL, CONFIG = "model.safetensors", "config.json"
@@ -158,10 +159,8 @@ def _input(how: Preprocessing) -> dict[str, Any]:
 def _write_torch(
     folder: Path, tensors: Mapping[str, Array], record: Mapping[str, Any]
 ) -> tuple[Path, ...]:
-    from safetensors.numpy import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(dict(tensors), str(folder / MODEL), metadata={"format": "pt"})
+    write_tensors(folder / MODEL, tensors, {"format": "pt"})
     text = json.dumps(record, indent=2, ensure_ascii=False)
     (folder / CONFIG).write_text(text, "utf-8")
     return folder / MODEL, folder / CONFIG

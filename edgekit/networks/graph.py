@@ -17,7 +17,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,8 @@ from edgekit.networks.nodes import (
     Shape,
     node_from_json,
 )
-from edgekit.system.files import write_bytes
 from edgekit.system.paths import StrPath
+from edgekit.system.tensor_files import write_tensors
 
 FORMAT = "edgekit-graph/1"
 
@@ -152,8 +151,6 @@ class Graph:
 
     def save(self, path: StrPath) -> None:
         """Writes one safetensors file whose header holds the network as JSON."""
-        from safetensors.numpy import save
-
         header = {
             "format": FORMAT,
             "name": self.name,
@@ -163,8 +160,7 @@ class Graph:
             "quant": {name: asdict(params) for name, params in self.quant.items()},
             "origin": self.origin,
         }
-        contents = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        write_bytes(Path(path), save(contents, metadata={"edgekit": json.dumps(header)}))
+        write_tensors(path, self.weights, {"edgekit": json.dumps(header)})
 
     @classmethod
     def load(cls, path: StrPath) -> Graph:

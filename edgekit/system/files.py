@@ -13,20 +13,26 @@ from edgekit.system.paths import StrPath
 
 
 @contextlib.contextmanager
-def open_whole(path: StrPath) -> Iterator[BinaryIO]:
-    """Opens a temporary name in the same folder, to write and read; renames it at the end.
+def replace_whole(path: StrPath) -> Iterator[Path]:
+    """Gives a temporary name in the same folder, for others to write to; renames it at the end.
 
     Where the block raises, there is no file, or the one that was there before.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w+b") as stream:
-            yield stream
+        yield temporary
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_whole(path: StrPath) -> Iterator[BinaryIO]:
+    """Opens the temporary name of `replace_whole`, to write and read."""
+    with replace_whole(path) as temporary, temporary.open("w+b") as stream:
+        yield stream
 
 
 def write_bytes(path: StrPath, contents: bytes) -> None:
