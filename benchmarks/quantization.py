@@ -33,11 +33,13 @@ from quantization_subject import Pixels, Subject, find_subject, tiny_subject
 from edgekit.calibration import statistics
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.equalize import channel_extremes, equalize, groups
-from edgekit.calibration.importance import weigh
+from edgekit.calibration.importance import batch_for, weigh
 from edgekit.calibration.layerwise import photos_for
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
+from edgekit.calibration.ranges import IMPORTANCE
 from edgekit.calibration.rounding import learn_rounding
 from edgekit.converters.tflite.write import convert
+from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.graph import Graph
 from edgekit.networks.passes import absorb_normalization, prepare
@@ -93,8 +95,7 @@ class Row:
 def post_training(
     subject: Subject,
     *,
-    ranges: str = "mse",
-    weighed: bool = False,
+    ranges: str = IMPORTANCE,
     equalized: bool = False,
     repair: Repair | None = None,
 ) -> bytes:
@@ -103,7 +104,6 @@ def post_training(
     Args:
         subject: the network and the photos.
         ranges: how they are chosen.
-        weighed: whether values count by what an error in them would cost.
         equalized: whether channels are, before anything else.
         repair: what is done after the ranges.
     """
@@ -117,11 +117,13 @@ def post_training(
         graph = equalize(graph, channel_extremes(graph, _batches(inputs, 16), tensors))
     fixed = fixed_ranges(graph, mean, std)
     histograms = collect(graph, _batches(inputs, 16), skip=fixed)
-    if weighed:
-        histograms = weigh(graph, histograms, _batches(inputs[:WEIGHING_PHOTOS], 8))
+    if ranges == IMPORTANCE:
+        some = inputs[evenly(len(inputs), WEIGHING_PHOTOS)]
+        histograms = weigh(graph, histograms, _batches(some, batch_for(graph)))
     quantized = quantize(graph, {**choose_ranges(histograms, ranges), **fixed})
     if repair:
-        quantized = repair(subject, graph, quantized, inputs[: photos_for(graph)])
+        some = inputs[evenly(len(inputs), photos_for(graph))]
+        quantized = repair(subject, graph, quantized, some)
     return convert(quantized, io="int8")  # as the peers: bytes cost a QUANTIZE at each end
 
 
@@ -148,8 +150,8 @@ OURS: dict[str, Callable[[Subject], bytes]] = {
     "ours ranges": post_training,
     "ours ptq": partial(post_training, repair=_biases),
     "ours ptq, statistics": partial(post_training, repair=_statistics),
+    "ours ptq, mse": partial(post_training, ranges="mse", repair=_biases),
     "ours ptq, balanced": partial(post_training, ranges="balanced", repair=_biases),
-    "ours ptq, importance": partial(post_training, weighed=True, repair=_biases),
     "ours ptq, equalized": partial(post_training, equalized=True, repair=_biases),
     "ours ptq, rounding": partial(post_training, repair=_rounding),
 }

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgekit import runs
 from edgekit.data.batches import eval_batches
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.efficientnet.scaling import scale_spec
@@ -79,9 +80,8 @@ def find_subject(options: Namespace, folder: Path) -> Subject:
 
 
 def _some(photos: Any, limit: int | None) -> Any:
-    """At most ``limit`` photos, evenly spaced: a folder's are in the order of their classes."""
-    count = min(limit or len(photos), len(photos))
-    return photos.subset(np.linspace(0, len(photos) - 1, count).astype(int).tolist())
+    """At most ``limit`` photos, evenly spread."""
+    return photos.subset(evenly(len(photos), limit or len(photos)))
 
 
 def _begin(options: Namespace, folder: Path) -> tuple[Path, Path, Path]:

@@ -36,6 +36,8 @@ class Histogram:
         minimum: smallest value seen.
         maximum: largest value seen.
         batches: the extremes of each batch, in order.
+        importance: of the values in each bin, float64 [BINS]: what errors in them would cost
+            (`edgekit.calibration.importance.weigh`); None where that is not known.
     """
 
     low: float
@@ -44,6 +46,7 @@ class Histogram:
     minimum: float = np.inf
     maximum: float = -np.inf
     batches: list[tuple[float, float]] = field(default_factory=list)
+    importance: NDArray[np.float64] | None = None
 
     @classmethod
     def starting(cls, minimum: float, maximum: float) -> Histogram:
@@ -89,7 +92,7 @@ class HistogramTap:
         return tensor
 
     def _add(self, name: str, tensor: Tensor) -> None:
-        photos = _rows(tensor)
+        photos = by_photo(tensor)
         # Flat: over a view in another order of axes, aminmax is 20 times slower.
         minimum, maximum = (float(value) for value in photos.reshape(-1).aminmax())
         if not np.isfinite([minimum, maximum]).all():
@@ -103,8 +106,8 @@ class HistogramTap:
         histogram.counts += counts.double().cpu().numpy()
 
 
-def _rows(tensor: Tensor) -> Tensor:
-    """A row per photo, [n, values]."""
+def by_photo(tensor: Tensor) -> Tensor:
+    """A row per photo, [n, values], of a tensor [n, C, height, width] or [n, …]."""
     if tensor.dim() == 4:
         tensor = tensor.permute(0, 2, 3, 1)  # a view of channels-last memory, not a copy
     return tensor.reshape(len(tensor), -1)

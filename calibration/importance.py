@@ -1,29 +1,45 @@
-"""Histograms that count what matters: every value weighted by what an error in it would cost.
+"""What matters of a tensor's values: each weighted by what an error in it would cost.
 
-An activation's plain mean squared error knows nothing of the layers behind it. The expected
-square of the gradient of the log-likelihood (the diagonal of the Fisher information) does: to
-second order, the divergence that a small error e brings to the answers is ``e² g² / 2``. The class
-is drawn from the network's own answer, so that no labels are needed (Kunstner et al. 2019,
-arXiv 1905.12558, section 2; as Li et al. 2021 (BRECQ, arXiv 2102.05426) weigh reconstruction).
+An activation's plain mean squared error knows nothing of the layers behind it. The diagonal of the
+Fisher information does: to second order, the divergence that a small error e brings to the answers
+is ``e² g² / 2``, where g is the gradient of a random root of the answers' own Fisher information
+(`edgekit.tasks.learning.Learning.direction`), so that no labels are needed. Drawing one answer of
+each photo for it (Kunstner et al. 2019, arXiv 1905.12558, section 2) has the same mean and varies
+far more, as most photos have one answer that is nearly certain. Li et al. 2021 (BRECQ, arXiv
+2102.05426) weigh reconstruction by the same diagonal.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgekit.calibration.histogram import BINS, Histogram
+from edgekit.calibration.histogram import BINS, Histogram, by_photo
 from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
 from edgekit.tasks.registry import find_task
+
+#: Values of a photo that count for a tensor, at random places. EfficientNetV2-B0's divergence from
+#: fp32 with 16,384 of them, 65,536 and all: 0.0104, 0.0088, 0.0088 (by drawn answers).
+SAMPLES = 2**16
+#: Photos at once, and the bytes that their tensors may take beside the gradients.
+BATCH, MEMORY = 8, 2**31
+
+
+def batch_for(graph: Graph) -> int:
+    """How many photos are weighed at once: `BATCH`, or fewer where tensors are very large."""
+    elements = sum(math.prod(shape) for shape in graph.shapes.values())
+    return int(np.clip(MEMORY // (2 * 4 * elements), 1, BATCH))
 
 
 def weigh(
@@ -35,46 +51,66 @@ def weigh(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Histogram]:
-    """Counts anew, each value with its squared gradient.
+    """Counts again, each value with its squared gradient.
 
     Args:
         graph: the float network, prepared (`edgekit.networks.passes.prepare`). What chooses
             classes from its logits does not count.
-        histograms: of its tensors; they give the bins and the extremes.
-        batches: network inputs, float32 NHWC; no labels.
+        histograms: of its tensors; they give the bins.
+        batches: network inputs, float32 NHWC, of `batch_for` photos each; no labels.
         task: what the network is for.
-        seed: of the answers that are drawn.
+        seed: of the random directions and places.
         device: torch device.
 
     Returns:
-        Histograms with the same bins. A tensor that no gradient reaches keeps its counts.
+        The histograms with ``importance``; a tensor that no gradient reaches has none.
     """
     network = place(Network(up_to_logits(graph)), device).eval().requires_grad_(False)
     generator, learning = torch.Generator().manual_seed(seed), find_task(task).learning
-    counts = {name: np.zeros(BINS) for name in histograms}
+    counts: dict[str, NDArray[np.float64]] = {}
     for batch in batches:
-        seen: dict[str, Tensor] = {}
-
-        def tap(name: str, y: Tensor, seen: dict[str, Tensor] = seen) -> Tensor:
-            if name in histograms:
-                y.retain_grad()
-                seen[name] = y
-            return y
-
+        counting = _Counting(histograms, counts, generator)
         x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device).requires_grad_(True)
-        learning.drawn(network.run(x, tap), generator).backward()  # type: ignore[no-untyped-call]
-        for name, y in seen.items():
-            if y.grad is not None:
-                counts[name] += _count(y.detach(), y.grad.square(), histograms[name])
-    return {
-        name: replace(h, counts=counts[name]) if counts[name].any() else h
-        for name, h in histograms.items()
-    }
+        found = network.run(x, counting)
+        torch.autograd.backward(found, learning.direction(found.detach(), generator))
+    return {name: replace(h, importance=counts.get(name)) for name, h in histograms.items()}
 
 
-def _count(values: Tensor, weights: Tensor, histogram: Histogram) -> NDArray[np.float64]:
-    width = (histogram.high - histogram.low) / BINS
-    index = ((values - histogram.low) / width).long().clamp_(0, BINS - 1)
-    counted = torch.bincount(index.flatten(), weights.flatten().double(), BINS)
-    result: NDArray[np.float64] = counted.cpu().numpy()
-    return result
+class _Counting:
+    """Counts a batch's values when their gradients are there; a `Tap` for `Network.run`."""
+
+    def __init__(
+        self,
+        histograms: Mapping[str, Histogram],
+        counts: dict[str, NDArray[np.float64]],
+        generator: torch.Generator,
+    ) -> None:
+        self.histograms, self.counts, self.generator = histograms, counts, generator
+        self.places: dict[int, Tensor] = {}
+
+    def __call__(self, name: str, tensor: Tensor) -> Tensor:
+        """Waits for the gradient of a float tensor [n, …]; returns it unchanged."""
+        if name in self.histograms:
+            hook = partial(self._add, name, self._some(tensor.detach()))
+            tensor.register_hook(hook)  # type: ignore[no-untyped-call]
+        return tensor
+
+    def _some(self, tensor: Tensor) -> Tensor:
+        """At most `SAMPLES` values of each photo: one of each stretch of equal length; [m]."""
+        photos = by_photo(tensor)
+        length = photos.shape[1]
+        if length <= SAMPLES:
+            return photos.flatten()
+        if length not in self.places:
+            place_in = torch.rand(SAMPLES, generator=self.generator, dtype=torch.float64)
+            starts = torch.arange(SAMPLES, dtype=torch.float64)
+            places = ((starts + place_in) * (length / SAMPLES)).long().clamp_(max=length - 1)
+            self.places[length] = places.to(tensor.device)
+        return photos.index_select(1, self.places[length]).flatten()
+
+    def _add(self, name: str, values: Tensor, grad: Tensor) -> None:
+        histogram = self.histograms[name]
+        width = (histogram.high - histogram.low) / BINS
+        index = ((values - histogram.low) / width).long().clamp_(0, BINS - 1)
+        counted = torch.bincount(index, self._some(grad).double().square(), BINS).cpu().numpy()
+        self.counts[name] = self.counts[name] + counted if name in self.counts else counted

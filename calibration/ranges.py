@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,22 @@ def percentile(histogram: Histogram) -> Range:
 def mse(histogram: Histogram) -> Range:
     """The range with the least mean squared error of the quantized values."""
     return _search(histogram, Error(histogram))
+
+
+def important(histogram: Histogram) -> Range:
+    """The range with the least mean squared error of values weighed by their importance.
+
+    Where that is not known, all weigh the same.
+    """
+    return mse(_weighed(histogram))
+
+
+def _weighed(histogram: Histogram) -> Histogram:
+    """The histogram with importance for counts, where that is known."""
+    weights = histogram.importance
+    if weights is None or not weights.any():
+        return histogram
+    return replace(histogram, counts=weights)
 
 
 def balanced(histogram: Histogram) -> Range:
@@ -234,7 +250,11 @@ def clipped_share(histogram: Histogram, low: float, high: float) -> float:
     return float(histogram.counts[outside].sum() / histogram.counts.sum())
 
 
+#: The method whose histograms are weighed first.
+IMPORTANCE = "importance"
+
 METHODS: dict[str, Callable[[Histogram], Range]] = {
+    IMPORTANCE: important,
     "balanced": balanced,
     "mse": mse,
     "percentile": percentile,
@@ -253,7 +273,8 @@ class Choice:
         high: upper end.
         method: of `METHODS`, or ``fixed`` where the scheme prescribes the range.
         why: in a few words.
-        sqnr_db: expected signal to quantization noise in decibels, from the histogram.
+        sqnr_db: expected signal to quantization noise in decibels, from the histogram; values and
+            errors count by their importance where the range was chosen so.
         clipped: share of the values more than half a step outside the range.
     """
 
@@ -288,9 +309,9 @@ def choose(histogram: Histogram, method: str, *, to_maximum: bool = False) -> Ch
         UsageError: no such method.
     """
     check_method(method)
-    error = Error(histogram)
-    tried = METHODS if method == AUTO else {method: METHODS[method]}
-    ranges = {name: function(histogram) for name, function in tried.items()}
+    error = Error(_weighed(histogram) if method == IMPORTANCE else histogram)
+    tried = [name for name in METHODS if name != IMPORTANCE] if method == AUTO else [method]
+    ranges = {name: METHODS[name](histogram) for name in tried}
     if to_maximum:
         ranges = {name: (low, histogram.maximum) for name, (low, _) in ranges.items()}
     ends = np.array(list(ranges.values()), np.float64)

@@ -19,6 +19,7 @@ from edgekit.data.folders import FilePhotos
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.label_files import fit_labels
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.data.sources import list_to_measure
 from edgekit.errors import UsageError
 from edgekit.runtimes.open import find_runtime
@@ -27,7 +28,7 @@ from edgekit.system.paths import StrPath
 from edgekit.targets.deploy.model import find_source
 from edgekit.targets.detect import classes_in
 from edgekit.targets.measure.masked import in_order_of, masked_set
-from edgekit.targets.measure.photos import UNNAMED, refuse_photos, spread
+from edgekit.targets.measure.photos import UNNAMED, refuse_photos
 from edgekit.targets.photo_model import preparation
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
@@ -132,7 +133,7 @@ def find_material(
     """
     found, labels = _FIND[subject.preprocessing.task](subject, data, photos)
     if limit is not None:
-        found = found.subset(spread(len(found), limit))
+        found = found.subset(evenly(len(found), limit))
     known = subject.preprocessing.labels or tuple(labels)
     truth = subject.task.labels(found, replace(subject.preprocessing, labels=known))
     if isinstance(truth, np.ndarray) and truth.dtype == np.uint8:  # masks

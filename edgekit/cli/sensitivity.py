@@ -81,6 +81,7 @@ def read_run(finished: FinishedRun, photos: int) -> tuple[Graph, list[NDArray[np
 
     from edgekit.data.batches import eval_batches
     from edgekit.data.image_set import PhotoSet
+    from edgekit.data.selection import evenly
     from edgekit.runs import CALIBRATION
 
     splits, graph = finished.splits(), finished.graph("quantize")
@@ -91,15 +92,7 @@ def read_run(finished: FinishedRun, photos: int) -> tuple[Graph, list[NDArray[np
         for pixels, _ in eval_batches(chosen, finished.preprocessing, BATCH):
             yield ((pixels - mean) / std).astype(np.float32)
 
-    return graph, list(read(_spread(splits.calibration, photos)))
-
-
-def _spread(photos: Any, count: int) -> Any:
-    """At most ``count`` photos, evenly from the whole list, which may be in order of class."""
-    import numpy as np
-
-    chosen = np.linspace(0, len(photos) - 1, min(count, len(photos))).round().astype(int)
-    return photos.subset(chosen.tolist())
+    return graph, list(read(splits.calibration.subset(evenly(len(splits.calibration), photos))))
 
 
 def make_document(

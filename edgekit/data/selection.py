@@ -74,6 +74,14 @@ def remove_overlap(train: Photos, val: HashedPhotos) -> tuple[Photos, list[str]]
     return train.subset(np.flatnonzero(~dropped).tolist()), notes
 
 
+def evenly(length: int, count: int) -> list[int]:
+    """Numbers of ``count`` of ``length`` photos, or of all: evenly spread over the whole list.
+
+    Lists are often in the order of their classes, and the first photos of such a one are of few.
+    """
+    return [int(k) for k in np.linspace(0, length - 1, min(count, length)).round()]
+
+
 def spread(names: Sequence[str], labels: npt.NDArray[np.int64], count: int, seed: int) -> list[int]:
     """Chooses ``count`` photos (or all, if fewer), as evenly over the classes as they allow.
 

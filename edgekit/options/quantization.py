@@ -8,7 +8,10 @@ from edgekit.networks.schemes import IO_TYPES
 from edgekit.options.fields import check_known, is_given, option
 from edgekit.training.recipe import refuse
 
-RANGE_METHODS = ("balanced", "mse", "percentile", "minmax", "moving-average", "entropy", "auto")
+RANGE_METHODS = (
+    *("importance", "balanced", "mse", "percentile"),
+    *("minmax", "moving-average", "entropy", "auto"),
+)
 QUANTIZE = ("ranges", "ptq", "qat", "auto")
 #: Other files that a build can write beside fp32 and the int8 one.
 SCHEMES = ("fp16", "w8-dynamic", "w8a16-static")
@@ -35,7 +38,7 @@ class QuantizationOptions:
         100, "So many validation photos are for chips' simulators, evenly spread.", least=1
     )
     ranges: str = option(
-        "mse", f"Activation ranges: {', '.join(RANGE_METHODS)}.", known=RANGE_METHODS
+        "importance", f"Activation ranges: {', '.join(RANGE_METHODS)}.", known=RANGE_METHODS
     )
     tensor_ranges: tuple[str, ...] = option(
         (), "Another method for one tensor; may be repeated.", "TENSOR=METHOD"

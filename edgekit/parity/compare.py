@@ -20,6 +20,7 @@ from edgekit.converters.answer import answers_of
 from edgekit.converters.tflite.file import Operator, TFLiteModel, parse, read_bytes
 from edgekit.converters.tflite.matching import Match, find_differences, intended, match
 from edgekit.data.images import Pixels
+from edgekit.data.selection import evenly
 from edgekit.errors import UsageError
 from edgekit.parity.chips import ChipResult, find_executions, run_chips
 from edgekit.parity.executions import (
@@ -192,10 +193,8 @@ def compare_subject(
 
 def _load(subject: Subject, count: int) -> Pixels:
     """Photos spread over the set, uint8 [n, height, width, 3]."""
-    count = min(count, len(subject.photos))
-    chosen = np.linspace(0, len(subject.photos) - 1, count).round().astype(int)
     load, prepare = subject.photos.load, subject.preprocessing.pixels
-    return np.stack([prepare(load(int(index))) for index in chosen])
+    return np.stack([prepare(load(k)) for k in evenly(len(subject.photos), count)])
 
 
 def _check_int8(path: Path, model: TFLiteModel) -> None:

@@ -153,6 +153,7 @@ class SearchWithinBudget(Requantized):
     threads: int = field(metadata=UNHASHED)
 
     title = "search within the budget"
+    record = 2  # as that of `CorrectBiases`
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import runs
+from edgekit.data.selection import evenly
 from edgekit.data.splits import Splits
 from edgekit.errors import EdgekitError
 from edgekit.options.build import BuildOptions
@@ -21,7 +22,6 @@ from edgekit.system.files import read_json
 from edgekit.targets.base import Compiled, Target
 from edgekit.targets.executions import ChipFigures, Execution
 from edgekit.targets.files import Form
-from edgekit.targets.measure.photos import spread
 from edgekit.tasks.registry import find_task
 
 Outcomes = Mapping[str, Outcome]
@@ -157,4 +157,4 @@ def _photos(plan: Plan, role: str, splits: Splits) -> list[int]:
     """The numbers of the validation photos that a stage runs on."""
     stage = plan.stages[role]
     assert isinstance(stage, OnPart)  # noqa: S101 - the plan has made it so
-    return spread(len(splits.val), stage.limit)
+    return evenly(len(splits.val), stage.limit)

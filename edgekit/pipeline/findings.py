@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import runs
+from edgekit.data.selection import evenly
 from edgekit.data.splits import Splits
 from edgekit.networks.graph import Graph
 from edgekit.networks.schemes import FINE_TO_COARSE, MIXED, W8A8
@@ -65,9 +66,8 @@ def find_outliers(
     if not found:
         return []
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
-    count = len(splits.val)
-    chosen = np.linspace(0, count - 1, min(PHOTOS, count)).round().astype(int)
-    photos = np.stack([preprocessing.pixels(splits.val.load(int(index))) for index in chosen])
+    chosen = evenly(len(splits.val), PHOTOS)
+    photos = np.stack([preprocessing.pixels(splits.val.load(index)) for index in chosen])
     graph = quantized_graph(outcomes)
     scheme = MIXED if MIXED in files else W8A8
     rows = {role: (role, files[role]) for role in written}

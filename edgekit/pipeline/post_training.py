@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.selection import evenly
 from edgekit.networks.graph import Graph
 from edgekit.runs import (
     CALIBRATION,
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from edgekit.calibration.histogram import Histogram
     from edgekit.calibration.ranges import Range
 
-#: Photos whose gradients weigh the ranges, and say which tensors cost most.
-WEIGHING_PHOTOS = 64
+#: Photos whose gradients weigh the ranges, and how many where time matters less; the former say
+#: which tensors cost most, too.
+WEIGHING_PHOTOS, MANY_WEIGHING_PHOTOS = 64, 256
 #: Passes over the calibration photos in which the network learns, at least so many steps.
 DISTILLATION_STEPS = 300
 ROUNDING_STEPS = 200
@@ -107,14 +109,14 @@ class Algorithms:
         self.record = read_json(folders.calibration / CALIBRATION)
 
     def inputs(self, count: int) -> NDArray[np.float32]:
-        """The first calibration photos as network inputs, float32 NHWC."""
+        """At most so many calibration photos as network inputs, float32 NHWC."""
         return np.concatenate(list(self.batches(count)))
 
     def batches(self, count: int, size: int = 8) -> Iterator[NDArray[np.float32]]:
-        """Batches of the first calibration photos as network inputs, float32 NHWC."""
+        """Batches of at most so many calibration photos as network inputs, float32 NHWC."""
         from edgekit.data.batches import eval_batches
 
-        some = self.photos.subset(range(min(count, len(self.photos))))
+        some = self.photos.subset(evenly(len(self.photos), count))
         for pixels, _ in eval_batches(some, self.preprocessing, size):
             yield self.preprocessing.normalize(pixels)
 
@@ -155,7 +157,7 @@ class Algorithms:
         return Candidate(best.graph, correct_biases(trained, best.quantized, of_input))
 
     def weigh_ranges(self, best: Candidate) -> Candidate:
-        """Chooses ranges anew, every value weighed by its importance, and corrects biases."""
+        """Chooses ranges by the importance of values on more photos, and corrects biases."""
         from edgekit.calibration.histogram import load_histograms
 
         histograms = load_histograms(self.folders.calibration / HISTOGRAMS)
@@ -275,13 +277,14 @@ class Algorithms:
 
     def _weighed(self, graph: Graph, histograms: dict[str, Histogram]) -> Candidate:
         from edgekit.calibration import quantize as ptq
-        from edgekit.calibration.importance import weigh
+        from edgekit.calibration.importance import batch_for, weigh
+        from edgekit.calibration.ranges import IMPORTANCE
 
-        batches = self.batches(WEIGHING_PHOTOS)
+        batches = self.batches(MANY_WEIGHING_PHOTOS, batch_for(graph))
         task = self.preprocessing.task
         weighed = weigh(graph, histograms, batches, task=task, seed=self.seed, device=self.device)
         ranked = find_task(task).ranked
-        ranges = ptq.choose_ranges(weighed, "mse", ranked) | self._fixed(graph)
+        ranges = ptq.choose_ranges(weighed, IMPORTANCE, ranked) | self._fixed(graph)
         return self.correct_biases(Candidate(graph, ptq.quantize(graph, ranges)))
 
     def _fixed(self, graph: Graph, dtype: str = "int8") -> dict[str, Range]:

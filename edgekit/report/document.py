@@ -161,7 +161,7 @@ class Quantization(RangeSummary):
     scheme: str  # w8a8-static, w8a8-mixed
     risk: str  # of losing accuracy, as far as it was known before: level and reason
     float_layers: list[str]  # operators that mixed precision keeps in float
-    method: str  # mse, percentile, minmax, moving-average, entropy, auto
+    method: str  # importance, balanced, mse, percentile, minmax, moving-average, entropy, auto
     repair: str  # ranges (none), ptq (biases corrected), qat, auto
     search: dict[str, Any] | None  # of auto: what every trial gave on the photos that chose
     qat: Training | None  # of qat: its epochs

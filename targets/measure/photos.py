@@ -25,6 +25,7 @@ from edgekit.data.images import Pixels, decode_photo
 from edgekit.data.label_files import FittedLabels, fit_labels
 from edgekit.data.normalization import Normalization
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.data.sources import list_to_measure
 from edgekit.data.test_image import draw
 from edgekit.errors import UsageError
@@ -63,11 +64,6 @@ class Photos:
     task: str = DEFAULT_TASK
     note: str | None = None
     preprocessing: Preprocessing | None = None
-
-
-def spread(photos: int, limit: int) -> list[int]:
-    """Numbers of so many photos, evenly spread."""
-    return [int(k) for k in np.linspace(0, photos - 1, min(limit, photos))]
 
 
 def load_photos(
@@ -182,7 +178,7 @@ def _read(
 ) -> tuple[PhotoSet, Pixels]:
     """So many of the photos, and what a model is given of them."""
     if limit is not None:
-        photos = photos.subset(spread(len(photos), limit))
+        photos = photos.subset(evenly(len(photos), limit))
     pixels = np.empty((len(photos), how.resolution, how.resolution, 3), np.uint8)
     loaded = ordered_map(
         lambda k: how.pixels(photos.load(k)), range(len(photos)), workers=4, ahead=16
@@ -211,7 +207,7 @@ def _in_folders(
     if task:
         known, note = _classes(path, model, files, metadata)
     if limit is not None and limit < len(files):
-        files = tuple(files[k] for k in spread(len(files), limit))
+        files = tuple(files[k] for k in evenly(len(files), limit))
     pixels = np.empty((len(files), height, width, 3), np.uint8)
 
     def read(file: PhotoFile) -> Pixels:

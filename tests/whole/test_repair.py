@@ -73,7 +73,7 @@ def test_one_tensor_can_have_a_method_of_its_own(tmp_path):
     ranges = next((run.folder / "stages").glob("quantize*")) / "ranges.json"
     methods = {name: t["method"] for name, t in json.loads(ranges.read_text())["tensors"].items()}
     assert methods["stem"] == "minmax"
-    assert methods["head"] == "mse"
+    assert methods["head"] == "importance"
     assert "--tensor-range stem=minmax" in run.document["command"]
     with pytest.raises(UsageError, match="no calibrated tensor 'stam'"):
         edgekit.build("lite0", tensor_ranges=["stam=mse"], out=tmp_path / "out", **SMALL)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.images import Pixels
+from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError
 from edgekit.pipeline.stage import FolderOf, hashed_as
 from edgekit.pipeline.stages.evaluate import OnFile, classify, keep_outputs
@@ -20,7 +21,6 @@ from edgekit.runtimes.predict import predict_file
 from edgekit.system.console import Progress
 from edgekit.system.files import write_json
 from edgekit.targets.executions import Execution
-from edgekit.targets.measure.photos import spread
 from edgekit.tasks.registry import find_task
 
 
@@ -37,7 +37,7 @@ class OnPart(OnFile):
     def photos(self, of: FolderOf) -> PhotoSet:
         """The photos."""
         photos = self.converted.original.splits(of).val
-        return photos.subset(spread(len(photos), self.limit))
+        return photos.subset(evenly(len(photos), self.limit))
 
     def keep(self, folder: Path, outputs: NDArray[Any], of: FolderOf) -> str:
         """Keeps what the file answered for `photos`; returns a few words on it."""

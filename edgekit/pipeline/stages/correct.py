@@ -36,6 +36,7 @@ class CorrectBiases(Requantized):
     device: str = field(metadata=UNHASHED)
 
     title = "correct biases"
+    record = 2  # of photos of all classes, not of the first ones
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""

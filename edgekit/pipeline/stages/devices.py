@@ -9,13 +9,14 @@ import numpy as np
 
 from edgekit.bench import devices as bench_devices
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.data.splits import Splits
 from edgekit.errors import EdgekitError
 from edgekit.options.build import BuildOptions
 from edgekit.report.document import Device
 from edgekit.system.console import Console
 from edgekit.targets.measure.method import choose_method
-from edgekit.targets.measure.photos import Photos, make_job, spread
+from edgekit.targets.measure.photos import Photos, make_job
 from edgekit.tasks.registry import find_task
 
 
@@ -32,7 +33,7 @@ def measure(
         What was measured, the host first, and what went wrong; a device that is gone does not
         stop the others.
     """
-    chosen = spread(len(splits.val), options.device_limit)
+    chosen = evenly(len(splits.val), options.device_limit)
     pixels = np.stack([preprocessing.pixels(splits.val.load(k)) for k in chosen])
     task = find_task(preprocessing.task)
     truth = task.labels(splits.val.subset(chosen), preprocessing)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.networks.graph import Graph
 from edgekit.pipeline.stage import UNHASHED, FolderOf, Stage
 from edgekit.pipeline.stages.convert import ModelFile
@@ -135,6 +136,8 @@ class EvaluateFile(OnFile):
     kernels: str = "xnnpack"
     threads: int = field(metadata=UNHASHED)
 
+    record = 2  # of other photos for the built-in kernels
+
     @property
     def name(self) -> str:
         """As the user sees it."""
@@ -157,9 +160,8 @@ class EvaluateFile(OnFile):
 
 
 def spread_photos(count: int) -> list[int]:
-    """The validation photos that the slow built-in kernels run on: evenly spread."""
-    step = max(1, count // SPREAD_PHOTOS)
-    return list(range(0, count, step))[:SPREAD_PHOTOS]
+    """The validation photos that the slow built-in kernels run on."""
+    return evenly(count, SPREAD_PHOTOS)
 
 
 def classify(features: NDArray[Any], model: Path, task: Task) -> NDArray[Any]:

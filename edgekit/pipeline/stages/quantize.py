@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgekit.data.selection import evenly
 from edgekit.networks.graph import Graph
 from edgekit.networks.passes import InputMethod
 from edgekit.networks.schemes import W8A8
-from edgekit.pipeline.post_training import Folders
+from edgekit.pipeline.post_training import WEIGHING_PHOTOS, Folders
 from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
 from edgekit.pipeline.stages.train import FloatNetwork
-from edgekit.runs import CALIBRATION, HISTOGRAMS, RANGES
+from edgekit.runs import CALIBRATION, HISTOGRAMS, RANGES, with_input_of
 from edgekit.system.console import Progress
 from edgekit.system.files import read_json, write_json
 from edgekit.targets.base import Target
 from edgekit.tasks.registry import find_task
 from edgekit.training.outputs import GRAPH
+
+if TYPE_CHECKING:
+    from edgekit.calibration.histogram import Histogram
 
 #: How a normalization that one input scale cannot hold is absorbed: the answers are the same,
 #: and this way needs no operator of its own (benchmarks/input_normalization.py).
@@ -138,13 +143,15 @@ class Quantize(QuantizedNetwork):
         from edgekit.calibration import quantize as ptq
         from edgekit.calibration.checks import check_tensors
         from edgekit.calibration.histogram import load_histograms
-        from edgekit.calibration.ranges import Choice
+        from edgekit.calibration.ranges import IMPORTANCE, Choice
 
         calibration = of(self.calibration)
         record = read_json(calibration / CALIBRATION)
         graph = Graph.load(calibration / GRAPH)
         histograms = load_histograms(calibration / HISTOGRAMS)
         own = dict(text.split("=", 1) for text in self.named)
+        if IMPORTANCE in {self.method, *own.values()}:
+            histograms = self._weigh(graph, histograms, progress, of)
         task = find_task(self.original.preprocessing(of).task)
         choices = ptq.choose_all(
             histograms,
@@ -161,6 +168,26 @@ class Quantize(QuantizedNetwork):
         tensors = {name: asdict(choice) for name, choice in choices.items()}
         write_json(folder / RANGES, {"warnings": warnings, "tensors": tensors})
         return f"{self.method} ranges, {len(ranges)} tensors"
+
+    def _weigh(
+        self, graph: Graph, histograms: dict[str, Histogram], progress: Progress, of: FolderOf
+    ) -> dict[str, Histogram]:
+        """The histograms with the importance of their values."""
+        from edgekit.calibration.importance import batch_for, weigh
+        from edgekit.data.batches import eval_batches
+
+        preprocessing = with_input_of(of(self.calibration), self.original.preprocessing(of))
+        photos = self.original.splits(of).calibration
+        photos = photos.subset(evenly(len(photos), WEIGHING_PHOTOS))
+
+        def batches() -> Iterator[NDArray[np.float32]]:
+            done = 0
+            for pixels, indices in eval_batches(photos, preprocessing, batch_for(graph)):
+                yield preprocessing.normalize(pixels)
+                done += len(indices)
+                progress("weigh", done, len(photos))
+
+        return weigh(graph, histograms, batches(), task=preprocessing.task)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

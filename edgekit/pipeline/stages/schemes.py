@@ -38,6 +38,7 @@ class MakeScheme(Requantized):
     device: str = field(metadata=UNHASHED)
 
     title = "quantize {0.scheme}"
+    record = 2  # as those of `correct`
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
