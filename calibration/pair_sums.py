@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.selection import evenly
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import WITHOUT_KERNEL, Array, Node
@@ -95,7 +96,7 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
 
     Args:
         graph: quantized, its input too.
-        batches: photos, uint8 [n, height, width, 3]; the first `PHOTOS` are taken.
+        batches: photos, uint8 [n, height, width, 3]; `PHOTOS` of all are taken, evenly spread.
 
     Returns:
         float32 [channels] by tensor.
@@ -107,26 +108,22 @@ def mean_inputs(graph: Graph, batches: Iterable[NDArray[np.uint8]]) -> dict[str,
 
     simulation = Simulation(graph).eval()
     params = graph.quant[graph.input]
-    sums: dict[str, Tensor] = {}
-    count = 0
+    means: dict[str, Tensor] = {}
+    photos = np.concatenate(list(batches))
+    photos = photos[evenly(len(photos), PHOTOS)]
 
     def add(name: str, tensor: Tensor) -> Tensor:
         if name in graph.class_tensors:
             return tensor
         tensor = simulation.round(name, tensor)
-        total = tensor.flatten(2).mean(2).sum(0) if tensor.dim() == 4 else tensor.sum(0)
-        sums[name] = sums.get(name, torch.zeros(())) + total
+        means[name] = tensor.flatten(2).mean((0, 2)) if tensor.dim() == 4 else tensor.mean(0)
         return tensor
 
     with torch.inference_mode():
-        for pixels in batches:
-            steps = pixels.astype(np.float32) + np.float32(INT8_MIN - params.zero_point[0])
-            inputs = torch.from_numpy(steps * np.float32(params.scale[0])).permute(0, 3, 1, 2)
-            simulation.network.run(inputs, add)
-            count += len(pixels)
-            if count >= PHOTOS:
-                break
-    return {name: (total / max(count, 1)).numpy() for name, total in sums.items()}
+        steps = photos.astype(np.float32) + np.float32(INT8_MIN - params.zero_point[0])
+        inputs = torch.from_numpy(steps * np.float32(params.scale[0])).permute(0, 3, 1, 2)
+        simulation.network.run(inputs, add)
+    return {name: mean.numpy() for name, mean in means.items()}
 
 
 def correct_shift(graph: Graph, fitted: Graph, means: Mapping[str, Array]) -> Graph:

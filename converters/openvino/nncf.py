@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.converters.openvino.write import name_operators
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.system.extras import import_optional
 from edgekit.system.quiet import native_quiet
@@ -70,7 +71,7 @@ def quantize_nncf(
             lost; layers go back to float until it holds
             (`nncf.quantize_with_accuracy_control`). None: as it comes.
         validate: labelled photos for ``max_drop``, in batches.
-        subset_size: calibration photos that are used at most.
+        subset_size: calibration photos that are used at most, evenly spread over all.
         preprocessing: of the photos; its task is whose metric it is, classification without it.
 
     Returns:
@@ -81,7 +82,8 @@ def quantize_nncf(
         MissingToolError: NNCF is not installed.
         EdgekitError: NNCF failed.
     """
-    photos = list(_singles(model, batches))[:subset_size]
+    photos = list(_singles(model, batches))
+    photos = [photos[k] for k in evenly(len(photos), subset_size)]
     labelled = [
         (photo, labels[place : place + 1])
         for batch, labels in validate

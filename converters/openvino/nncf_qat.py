@@ -29,6 +29,7 @@ from edgekit.converters.openvino.write import (
     swishes,
 )
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import (
@@ -201,7 +202,8 @@ def _quantize(
         photo
         for pixels in calibration
         for photo in to_input(pixels, preprocessing, "cpu").contiguous().unsqueeze(1)
-    ][:DEFAULT_SUBSET]
+    ]
+    photos = [photos[k] for k in evenly(len(photos), DEFAULT_SUBSET)]
     if not photos:
         raise UsageError("NNCF needs calibration photos", hint="give `calibration`")
     tool = nncf()

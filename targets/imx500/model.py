@@ -11,6 +11,7 @@ import numpy as np
 from edgekit.converters.torch import builder
 from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.data.selection import evenly
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.system.files import write_bytes
@@ -49,7 +50,8 @@ def write_quantized(
         EdgekitError: it failed.
     """
     plan = make_bytes_plan(graph, preprocessing)
-    photos = np.concatenate(list(calibration))[:MOST_PHOTOS]
+    photos = np.concatenate(list(calibration))
+    photos = photos[evenly(len(photos), MOST_PHOTOS)]
     arguments = {
         "builder": str(Path(builder.__file__).resolve()),
         "plan": plan.steps,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from planted import quantized
 
+from edgekit.calibration import pair_sums
 from edgekit.calibration.pair_sums import (
     LARGEST_PAIR,
     correct_shift,
@@ -114,3 +115,12 @@ def test_means_are_those_of_the_simulation(graph):
     found = mean_inputs(graph, [PHOTOS[:3], PHOTOS[3:]])
     np.testing.assert_allclose(found[graph.output], wanted.numpy(), rtol=1e-4, atol=1e-5)
     assert found[graph.input].shape == (3,)
+
+
+def test_means_are_of_photos_of_the_whole_list(graph):
+    """Not of the first ones, which may be of one class."""
+    dark = np.zeros((pair_sums.PHOTOS, *PHOTOS.shape[1:]), np.uint8)
+    alone, both = (
+        mean_inputs(graph, batches)[graph.input] for batches in ([dark], [dark, dark + 255])
+    )
+    assert (both > alone).all()
