@@ -144,6 +144,7 @@ class Error:
         share = counts / counts.sum()
         powers = [share, share * centers, share * (centers**2 + self.width**2 / 12)]
         self.sums = np.concatenate([np.zeros((3, 1)), np.cumsum(powers, axis=1)], axis=1)
+        self.slopes = np.diff(self.sums, axis=1)
 
     @property
     def power(self) -> float:
@@ -169,8 +170,12 @@ class Error:
         at = np.clip((borders - self.low) / self.width, 0, BINS)
         whole = np.minimum(at.astype(np.int64), BINS - 1)
         part = at - whole
-        before, after = self.sums[:, whole], self.sums[:, whole + 1]
-        return levels, np.diff(before + part * (after - before), axis=-1)
+        below = np.empty((3, *at.shape))
+        # Row by row: indexing all three at once takes twice as long.
+        for row, sums, slopes in zip(below, self.sums, self.slopes, strict=True):
+            np.multiply(slopes.take(whole), part, out=row)
+            row += sums.take(whole)
+        return levels, below[..., 1:] - below[..., :-1]
 
 
 class Divergence:
@@ -207,7 +212,7 @@ class Divergence:
         """Divergences of the ranges in nats, float64 [n]."""
         _, borders = _cells(lows, highs)
         at = np.clip(np.rint((borders - self.low) / self.width), 0, BINS).astype(np.int64)
-        mass, filled, p_log_p = np.diff(self.sums[:, at], axis=-1)
+        mass, filled, p_log_p = np.diff(self.sums.take(at, axis=1), axis=-1)
         mean = mass / np.maximum(filled, 1)  # of Q in a cell's bins, before it is normalised
         logs = np.log(mean, where=mean > 0, out=np.zeros(mean.shape))
         inside = np.maximum(self.total[at[:, -1]] - self.total[at[:, 0]], self.least)
