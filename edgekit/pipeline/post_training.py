@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from edgekit.calibration.histogram import Histogram
     from edgekit.calibration.ranges import Range
 
-#: Photos whose gradients weigh the ranges, and how many where time matters less; the former say
-#: which tensors cost most, too.
-WEIGHING_PHOTOS, MANY_WEIGHING_PHOTOS = 64, 256
+#: Photos whose gradients weigh the ranges, and how many where time matters less.
+WEIGHING_PHOTOS, MANY_WEIGHING_PHOTOS = 32, 256
+#: Photos whose gradients say which tensors cost most.
+RANKING_PHOTOS = 64
 #: Passes over the calibration photos in which the network learns, at least so many steps.
 DISTILLATION_STEPS = 300
 ROUNDING_STEPS = 200
@@ -258,7 +259,7 @@ class Algorithms:
         """Activations, the one whose rounding costs most first."""
         from edgekit.calibration.sensitivity import measure
 
-        batches = list(self.batches(WEIGHING_PHOTOS))
+        batches = list(self.batches(RANKING_PHOTOS))
         costs = measure(
             quantized,
             batches,
