@@ -142,7 +142,8 @@ def train_batches(
             except UnreadablePhotoError as error:
                 if step == MOST_IN_A_ROW:
                     raise
-                instead[index] = ((used + 1) % len(photos), error)
+                _, own = instead.get(index, (used, error))  # of those after it others speak
+                instead[index] = ((used + 1) % len(photos), own)
         raise AssertionError  # `count` does not end
 
     rank, world = part.share
