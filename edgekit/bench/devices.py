@@ -6,7 +6,8 @@ The host comes first, as a device like the others: its answers are the reference
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -84,7 +85,20 @@ def measure(
     ):
         problems += error
         devices.append(_device(url, found, error, job, photos, reference))
+    for text in _shared(devices):
+        console.note(text)
     return _document(job, photos, devices), problems
+
+
+def _shared(devices: Sequence[Device]) -> Iterator[str]:
+    """Yields which of the devices are one machine: rows of it differ by chance alone."""
+    urls: dict[str, list[str]] = defaultdict(list)
+    for device in devices:
+        if boot := device["facts"].get("boot"):
+            urls[boot].append(device["device"])
+    for same in urls.values():
+        if len(same) > 1:
+            yield f"one machine, measured one after the other: {', '.join(same)}"
 
 
 def _of_host(delegates: tuple[Delegate, ...]) -> tuple[Delegate, ...]:

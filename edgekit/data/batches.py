@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgekit.data.augmentation.augment import Augmentation
+from edgekit.data.folders import UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.system.threads import ordered_map
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 Batches = Generator[tuple[Pixels, Indices], None, None]
+
+#: Photos in a row that training goes without.
+MOST_IN_A_ROW = 8
 
 # What a random generator is for, so that no two uses share a stream.
 _ORDER, _SAMPLE = 1, 2
@@ -95,11 +99,13 @@ def train_batches(
     augmentation: Augmentation,
     workers: int = 2,
     drop_last: bool = True,
+    skipped: Callable[[UnreadablePhotoError], None] | None = None,
 ) -> Generator[TrainBatch, None, None]:
     """Yields the photos of one epoch, shuffled and varied.
 
     The order depends on (seed, epoch) and the variation of a photo on (seed, epoch, its index)
     alone: a resumed run, any number of workers and any number of processes give the same bytes.
+    In place of a photo that cannot be read, and that nothing had checked before, is the next one.
 
     Args:
         photos: n photos.
@@ -109,19 +115,36 @@ def train_batches(
         augmentation: how photos are varied.
         workers: threads that decode and vary.
         drop_last: leaves a short last batch out, unless it is the only one.
+        skipped: called before a batch with what is wrong with a photo that it goes without.
 
     Yields:
         The batches, at most two of them prepared ahead.
+
+    Raises:
+        UnreadablePhotoError: several photos in a row cannot be read: the disk is gone, say.
     """
     seed, epoch = part.seed, part.epoch
     varied: dict[int, Any] = {}
+    instead: dict[int, tuple[int, UnreadablePhotoError]] = {}
 
-    def prepare(index: int) -> Pixels:
+    def vary(index: int, used: int) -> Pixels:
         rng = np.random.default_rng((_SAMPLE, seed, epoch, index))
         pixels, varied[index] = augmentation.apply(
-            lambda shrink: photos.load(index, shrink), photos.label(index), preprocessing, rng
+            lambda shrink: photos.load(used, shrink), photos.label(used), preprocessing, rng
         )
         return pixels
+
+    def prepare(index: int) -> Pixels:
+        for step in count():
+            used = (index + step) % len(photos)
+            try:
+                return vary(index, used)
+            except UnreadablePhotoError as error:
+                if step == MOST_IN_A_ROW:
+                    raise
+                _, own = instead.get(index, (used, error))  # of those after it others speak
+                instead[index] = ((used + 1) % len(photos), own)
+        raise AssertionError  # `count` does not end
 
     rank, world = part.share
     order = np.random.default_rng((_ORDER, seed, epoch)).permutation(len(photos))
@@ -135,6 +158,11 @@ def train_batches(
         for indices, pixels in zip(groups, prepared, strict=True):
             labels = [varied.pop(index) for index in indices.tolist()]
             none = augmentation.no_labels(preprocessing)
+            for k, index in enumerate(indices.tolist() if instead else ()):
+                if index in instead:
+                    indices[k], error = instead.pop(index)
+                    if skipped:
+                        skipped(error)
             yield TrainBatch(pixels, np.stack(labels) if labels else none, indices)
 
 

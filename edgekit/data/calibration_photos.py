@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgekit.data.folders import HashedPhotos, Listing, PhotoFile, Source, printable
-from edgekit.data.scan import scan
+from edgekit.data.scan import photo_set, readable, scan
 from edgekit.data.selection import spread, without
 from edgekit.data.sources import CALIBRATION
-from edgekit.data.splits import Wanted, photo_set, readable
+from edgekit.data.splits import Wanted
 from edgekit.system.paths import StrPath
 
 

@@ -52,7 +52,7 @@ def clean_labels(listing: Listing, option: str) -> Listing:
 
 def with_canonical_labels(listing: Listing) -> Listing:
     """Gives the photos of a listing canonical labels; none is refused."""
-    known = {file.label: canonical(file.label) for file in listing.files}
+    known = {label: canonical(label) for label in {file.label for file in listing.files}}
     if all(label == plain for label, plain in known.items()):
         return listing
     return replace(

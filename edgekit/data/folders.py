@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -71,7 +71,7 @@ Place = Path | Span
 """Where the bytes of a photo lie; both have `read_bytes`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PhotoFile:
     """What is taken for a photo: where it is, its printable name, its class ('' if none)."""
 
@@ -106,6 +106,10 @@ class Listing:
         return tuple(sorted({file.label for file in self.files}, key=int if self.numbered else str))
 
 
+class UnreadablePhotoError(UsageError):
+    """A photo that nothing had decoded before; training goes on without it."""
+
+
 @dataclass(frozen=True, eq=False)
 class HashedPhotos:
     """Photos on disk that were read once: what every `PhotoSet` of files shares.
@@ -114,13 +118,17 @@ class HashedPhotos:
         places: where each photo lies, absolute.
         names: printable paths relative to what named them.
         labels: int64 [n], the class index, -1 where it is not known.
-        hashes: the SHA-256 of each photo's bytes, in hex.
+        hashes: what tells each photo's contents from others', in hex: the SHA-256 of its bytes,
+            or of a part of them; see `edgekit.data.scan`.
+        checked: whether all of them were decoded once. Of those that were not, one may turn out
+            to be damaged.
     """
 
-    places: tuple[Place, ...]
-    names: tuple[str, ...]
+    places: Sequence[Place]
+    names: Sequence[str]
     labels: npt.NDArray[np.int64]
-    hashes: tuple[str, ...]
+    hashes: Sequence[str]
+    checked: bool = field(default=True, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -129,11 +137,18 @@ class HashedPhotos:
         """Decodes one photo: mode RGB, upright, smaller if ``shrink`` allows it (see `decode`).
 
         Raises:
+            UnreadablePhotoError: it cannot be read, and was not checked.
             UsageError: the file has vanished or was damaged since it was scanned.
         """
         try:
             return decode_image(self.places[index].read_bytes(), shrink)
         except (OSError, UnreadableImageError) as error:
+            if not self.checked:
+                raise UnreadablePhotoError(
+                    f"the photo {self.names[index]} cannot be read",
+                    cause=reason_of(error),
+                    hint="repair or remove it",
+                ) from error
             raise UsageError(
                 f"the photo {self.names[index]} cannot be read any more",
                 cause=reason_of(error),
@@ -167,13 +182,18 @@ class HashedPhotos:
             "names": list(self.names),
             "labels": self.labels.tolist(),
             "sha256": list(self.hashes),
-        }
+        } | self._unchecked()
+
+    def _unchecked(self) -> dict[str, Any]:
+        """What a record has more where photos were not checked."""
+        return {} if self.checked else {"checked": False}
 
     @classmethod
     def from_columns(cls, places: Iterable[Place], record: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote, but for the places."""
-        labels = np.array(record["labels"], np.int64)
-        return cls(tuple(places), tuple(record["names"]), labels, tuple(record["sha256"]))
+        names, hashes = tuple(record["names"]), tuple(record["sha256"])
+        labels, checked = np.array(record["labels"], np.int64), record.get("checked", True)
+        return cls(tuple(places), names, labels, hashes, checked=checked)
 
 
 class FilePhotos(HashedPhotos):

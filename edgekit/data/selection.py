@@ -71,7 +71,7 @@ def remove_overlap(train: Photos, val: HashedPhotos) -> tuple[Photos, list[str]]
             f"{needed.sum()} photos are in both the training and the validation set, as their "
             f"{classes} classes have no others: once trained on them, the accuracy means nothing"
         )
-    return train.subset(np.flatnonzero(~dropped).tolist()), notes
+    return train.subset(np.flatnonzero(~dropped).tolist()) if dropped.any() else train, notes
 
 
 def evenly(length: int, count: int) -> list[int]:
@@ -88,9 +88,11 @@ def spread(names: Sequence[str], labels: npt.NDArray[np.int64], count: int, seed
     Returns:
         The indices, ascending.
     """
-    classes = list(_by_class(names, labels, f"{seed}\0").values())
     # Rounds of one photo a class; within a round, the order is that of the photos' hashes.
-    ranked = [(rank, i) for members in classes for rank, i in enumerate(members)]
+    sizes = np.unique(labels, return_counts=True)[1]
+    rounds = next((n for n in range(1, count + 1) if np.minimum(sizes, n).sum() >= count), count)
+    classes = _by_class(names, labels, f"{seed}\0").values()
+    ranked = [(rank, i) for members in classes for rank, i in enumerate(members[:rounds])]
     ranked.sort(key=lambda entry: (entry[0], _hash(f"{seed}\0{names[entry[1]]}")))
     return sorted(i for _, i in ranked[:count])
 

@@ -13,63 +13,36 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from textwrap import shorten
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-from edgekit.data.folders import (
-    HashedPhotos,
-    Listing,
-    PhotoFile,
-    Progress,
-    Source,
-    Span,
-    printable,
-)
+from edgekit.data.folders import Listing, PhotoFile, Progress, Source, Span, printable
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.shard_names import PIPE, named_shards
+from edgekit.data.tar_entries import read_entries
 from edgekit.errors import UsageError
+from edgekit.system.collection import without_collection
 from edgekit.system.download import writing
 from edgekit.system.files import cache_folder
 from edgekit.system.paths import StrPath
-from edgekit.system.quoting import quote_path, unquote_path
 
 # What compressed files begin with, and the program that unpacks them.
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PHOTOS = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
 _LABEL_KEYS = ("label", "class", "cls")  # of a sample's JSON
 _LABEL_BYTES = 1 << 20  # more is no label
+_BUFFER = 1 << 13  # at once: tiny photos come with their headers, of large ones little is read
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-
-
-class ShardPhotos(HashedPhotos):
-    """Photos in shards; their names are the members'."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as JSON values, in columns."""
-        spans = [place for place in self.places if isinstance(place, Span)]
-        number = {path: i for i, path in enumerate(dict.fromkeys(span.path for span in spans))}
-        return {
-            "kind": "shards",
-            "shards": [quote_path(str(path)) for path in number],
-            "shard": [number[span.path] for span in spans],
-            "offset": [span.offset for span in spans],
-            "size": [span.size for span in spans],
-        } | super().to_dict()
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ShardPhotos:
-        """Reads what `to_dict` wrote; the shards are not looked at."""
-        shards = [Path(unquote_path(text)) for text in record["shards"]]
-        columns = zip(record["shard"], record["offset"], record["size"], strict=True)
-        spans = (Span(shards[shard], offset, size) for shard, offset, size in columns)
-        return cls.from_columns(spans, record)
 
 
 def find_shards(
@@ -139,10 +112,10 @@ def list_shards(
     """
     paths = [Path(path) for path in shards]
     samples = _index(paths, option, progress)
-    told = any(sample.label for sample in samples.values())
+    told = any(sample.label for sample in samples)
     photos = [
         PhotoFile(sample.photo, sample.name, sample.label if told else sample.folder)
-        for sample in samples.values()
+        for sample in samples
         if sample.photo
     ]
     if not photos:
@@ -159,7 +132,7 @@ def list_shards(
             "photos into folders named after the class",
         )
     warnings = [
-        *_left_out("samples", "photo", source, [s.key for s in samples.values() if not s.photo]),
+        *_left_out("samples", "photo", source, [s.key for s in samples if not s.photo]),
         *_left_out("photos", "class", source, [p.name for p in photos if classes and not p.label]),
     ]
     return Listing(
@@ -241,37 +214,41 @@ class _Sample(NamedTuple):
     """The members of a key: the photo and its name, the label that is told, and the folder's."""
 
     key: str
-    shard: Path
     photo: Span | None
     name: str
     label: str
     folder: str
 
 
-def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> dict[str, _Sample]:
-    """Returns the samples of all shards by their keys."""
-    samples: dict[str, _Sample] = {}
-    for done, shard in enumerate(shards, 1):
-        for sample in _samples(shard, option):
-            if sample.key in samples:
-                raise _twice(sample.key, option, samples[sample.key].shard, shard)
-            samples[sample.key] = sample
-        if progress:
-            progress("index", done, len(shards))
+def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> list[_Sample]:
+    """Returns the samples of all shards."""
+    samples: list[_Sample] = []
+    found: dict[str, Path] = {}
+    with without_collection():
+        for done, shard in enumerate(shards, 1):
+            for sample in _samples(shard, option):
+                if sample.key in found:
+                    raise _twice(sample.key, option, found[sample.key], shard)
+                found[sample.key] = shard
+                samples.append(sample)
+            if progress:
+                progress("index", done, len(shards))
     return samples
 
 
 def _samples(shard: Path, option: str) -> Iterator[_Sample]:
-    for key, group in groupby(_members(shard, option), key=attrgetter("key")):
+    for key, group in groupby(_members(shard, option), key=itemgetter(0)):
         members: dict[str, _Member] = {}
+        photo: _Member | None = None
         for member in group:
             if member.extension in members:
                 raise _twice(f"{key}.{member.extension}", option, shard, shard)
             members[member.extension] = member
-        photo = next((m for m in members.values() if f".{m.extension.lower()}" in EXTENSIONS), None)
+            if photo is None and member.extension.lower() in _PHOTOS:
+                photo = member
         name = f"{key}.{photo.extension}" if photo else key
-        folder = key.rpartition("/")[0].rpartition("/")[2]
-        yield _Sample(key, shard, photo.span if photo else None, name, _label(members), folder)
+        folder = sys.intern(key.rpartition("/")[0].rpartition("/")[2]) if "/" in key else ""
+        yield _Sample(key, photo.span if photo else None, name, _label(members), folder)
 
 
 def _members(shard: Path, option: str) -> Iterator[_Member]:
@@ -281,21 +258,21 @@ def _members(shard: Path, option: str) -> Iterator[_Member]:
         UsageError: it is no tar, or ends early.
     """
     try:
-        with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for entry in tar:
-                name = printable(entry.name.removeprefix("./").lstrip("/"))
-                folder, slash, base = name.rpartition("/")
-                stem, dot, extension = base.partition(".")
-                if not (stem and dot and entry.isreg()) or entry.issparse():
-                    continue  # a folder, a link, a hidden file
-                span = Span(shard, entry.offset_data, entry.size)
-                is_label = extension in ("cls", "json") and entry.size <= _LABEL_BYTES
-                content = span.read_bytes() if is_label else b""
-                yield _Member(f"{folder}{slash}{stem}", extension, span, content)
-            # The module takes a header that is cut off or damaged for the end.
-            file.seek(tar.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("it is truncated or damaged: its end is not marked")
+        with shard.open("rb", buffering=_BUFFER) as file:
+            for entry, offset, size in read_entries(file):
+                name = entry.removeprefix("./").lstrip("/")
+                if not name.isascii():
+                    name = printable(name)
+                start = name.rfind("/") + 1
+                dot = name.find(".", start)
+                if dot <= start:
+                    continue  # a hidden file, or one without an ending
+                extension = name[dot + 1 :]
+                content = b""
+                if extension in ("cls", "json") and size <= _LABEL_BYTES:
+                    file.seek(offset)
+                    content = file.read(size)
+                yield _Member(name[:dot], extension, Span(shard, offset, size), content)
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise _unusable(shard, option, error) from error
 
@@ -316,17 +293,26 @@ def _unusable(shard: Path, option: str, error: Exception) -> UsageError:
 
 def _label(members: Mapping[str, _Member]) -> str:
     """Returns the class that a sample tells, an integer as decimal text; '' if it tells none."""
-    text = ""
     if "cls" in members:
-        text = members["cls"].content.decode(errors="backslashreplace").strip()
-    elif "json" in members:
+        return _class_of(members["cls"].content)
+    text = ""
+    if "json" in members:
         with suppress(ValueError, RecursionError):
             record = json.loads(members["json"].content)
             known = record if isinstance(record, dict) else {}
             value = next((known[key] for key in _LABEL_KEYS if key in known), None)
             if isinstance(value, int | str) and not isinstance(value, bool):
                 text = printable(str(value)).strip()
-    return str(int(text)) if _INTEGER.fullmatch(text) else text
+    return _number_or_name(text)
+
+
+@lru_cache(1 << 14)  # a million photos have a thousand classes
+def _class_of(content: bytes) -> str:
+    return _number_or_name(content.decode(errors="backslashreplace").strip())
+
+
+def _number_or_name(text: str) -> str:
+    return sys.intern(str(int(text)) if _INTEGER.fullmatch(text) else text)
 
 
 def _twice(key: str, option: str, first: Path, second: Path) -> UsageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,8 @@ from edgekit.data.folders import (
     HashedPhotos,
     Listing,
     PhotoFile,
-    Place,
     Progress,
     Source,
-    Span,
     list_photos,
     printable,
 )
@@ -31,15 +29,23 @@ from edgekit.data.hub.fetch import local_source
 from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
 from edgekit.data.masks.photos import MaskedPhotos
 from edgekit.data.masks.shapes import MaskedShapes
-from edgekit.data.scan import Scanned, scan
+from edgekit.data.scan import (
+    CHECK_UP_TO,
+    check_all,
+    photo_set,
+    readable,
+    scan,
+    skim,
+    unreadable_of,
+)
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
-from edgekit.data.shards import ShardPhotos, find_shards
+from edgekit.data.shard_photos import ShardPhotos
+from edgekit.data.shards import find_shards
 from edgekit.data.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 
 VAL_FRACTION = 0.2
-UNREADABLE_LIMIT = 0.05
 MIN_TRAIN = 10
 MIN_CALIBRATION = 10
 ADVISED_CALIBRATION = 100
@@ -158,10 +164,13 @@ def load_splits(
     calibration_count: int = 256,
     seed: int = 0,
     progress: Progress | None = None,
-    builtin_resolution: int = 64,
     spool: StrPath | None = None,
+    check_up_to: int = CHECK_UP_TO,
 ) -> Splits:
     """Finds, reads and divides the photos; every file is decoded once.
+
+    Of more training photos than ``check_up_to``, those that are not for calibration are known by
+    their size and end, and what of them cannot be decoded is found as training comes to it.
 
     Args:
         data: the training photos: a folder of class folders, a text file of paths (see
@@ -175,50 +184,47 @@ def load_splits(
         calibration_count: how many training photos calibrate when ``calibration`` is None.
         seed: chooses the calibration photos, and draws the built-in dataset.
         progress: called with ('scan', done, total) as files are read.
-        builtin_resolution: height and width of the photos of the built-in dataset, in pixels.
         spool: the folder for what commands of shards print; None is the user's cache folder.
+        check_up_to: of how many training photos all are decoded.
 
     Raises:
         UsageError: the photos cannot be used; the message says which and why.
     """
     sources = find_sources(data, val, calibration, progress)
     if not sources:
-        return _builtin(calibration_count, seed, builtin_resolution)
+        return builtin_splits(calibration_count, seed)
     listings = {
-        option: list_source(
-            source.given,
-            option,
-            also_in=source.also_in,
-            classes=option != CALIBRATION,
-            spool=spool,
-            progress=progress,
-        )
-        for option, source in sources.items()
+        option: _list_chosen(source, option, spool, progress) for option, source in sources.items()
     }
-    scanned = scan([file for entry in listings.values() for file in entry.files], progress)
+    every = len(listings[DATA].files) <= check_up_to
+    files = [file for entry in listings.values() for file in entry.files]
+    scanned = (scan if every else skim)(files, progress)
     usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
     labels = listings[DATA].classes()
     _check_several(labels, data)
-    warnings = [line for source in sources.values() for line in source.notes]
-    warnings += [line for entry in listings.values() for line in entry.warnings]
-    train = photo_set(usable[DATA], labels, scanned)
+    warnings = [line for given in (sources, listings) for line in _said_of(given)]
+    unreadable = unreadable_of(listings.values(), scanned)
+    train = photo_set(usable[DATA], labels, scanned, checked=every)
     if VAL in usable:
         _check_classes(usable[VAL], labels, sources[VAL].given)
-        val_set = photo_set(usable[VAL], labels, scanned)
+        val_set = photo_set(usable[VAL], labels, scanned, checked=every)
     else:
         train, val_set = split_validation(train, VAL_FRACTION)
+    val_set, bad = check_all(val_set, VAL, progress)
+    unreadable += bad
     train, notes = remove_overlap(train, val_set)
     check_training(len(train))
-    warnings += notes
-    warnings += _missing_classes(train, val_set, len(labels))
+    warnings += [*notes, *_missing_classes(train, val_set, len(labels))]
+    chosen = train
     if CALIBRATION in usable:
-        candidates = photo_set(usable[CALIBRATION], labels, scanned)
-        chosen = without(candidates, val_set.hashes)
-        if shared := len(candidates) - len(chosen):
-            warnings.append(f"{shared} calibration photos are validation photos and are left out")
+        chosen = photo_set(usable[CALIBRATION], labels, scanned, checked=every)
+    count, chosen = len(chosen), without(chosen, val_set.hashes)
+    if CALIBRATION in usable:
+        warnings += _shared(count - len(chosen))
     else:
-        chosen = without(train, val_set.hashes)
         chosen = chosen.subset(spread(chosen.names, chosen.labels, calibration_count, seed))
+    chosen, bad = check_all(chosen, CALIBRATION, progress)
+    unreadable += bad
     warnings += check_calibration(len(chosen))
     return Splits(
         train=train,
@@ -227,23 +233,38 @@ def load_splits(
         labels=labels,
         source=_say_sources(sources, listings),
         builtin=False,
-        unreadable=_unreadable(listings.values(), scanned),
+        unreadable=tuple(dict(unreadable).items()),
         warnings=tuple(map(printable, warnings)),
     )
+
+
+def _list_chosen(
+    source: Chosen, option: str, spool: StrPath | None, progress: Progress | None
+) -> Listing:
+    return list_source(
+        source.given,
+        option,
+        also_in=source.also_in,
+        classes=option != CALIBRATION,
+        spool=spool,
+        progress=progress,
+    )
+
+
+def _said_of(given: Mapping[str, Chosen] | Mapping[str, Listing]) -> Iterator[str]:
+    for one in given.values():
+        yield from one.notes if isinstance(one, Chosen) else one.warnings
+
+
+def _shared(count: int) -> Iterator[str]:
+    if count:
+        yield f"{count} calibration photos are validation photos and are left out"
 
 
 def _say_sources(sources: Mapping[str, Chosen], listings: Mapping[str, Listing]) -> str:
     """Where the photos are from, in words."""
     pairs = ((option, sources[option].named or one.source) for option, one in listings.items())
     return printable(", ".join(f"{option} {source}" for option, source in pairs))
-
-
-def _unreadable(
-    listings: Iterable[Listing], scanned: Mapping[Place, Scanned]
-) -> tuple[tuple[str, str], ...]:
-    """The photos that could not be read, and why."""
-    files = (file for entry in listings for file in entry.files)
-    return tuple({f.name: problem for f in files if (problem := scanned[f.place].problem)}.items())
 
 
 def fingerprint(
@@ -297,7 +318,8 @@ def state_of(path: StrPath) -> str:
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
-def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
+def builtin_splits(calibration_count: int, seed: int, resolution: int = 64) -> Splits:
+    """Draws the built-in dataset, of photos of ``resolution`` pixels a side."""
     train = synthetic.SyntheticPhotos(synthetic.TRAIN_COUNT, seed, "train", resolution)
     calibration = train.subset(spread(train.names, train.labels, calibration_count, seed))
     return Splits(
@@ -309,24 +331,6 @@ def _builtin(calibration_count: int, seed: int, resolution: int) -> Splits:
         builtin=True,
         warnings=tuple(check_calibration(len(calibration))),
     )
-
-
-def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) -> list[PhotoFile]:
-    """Returns the photos of a listing that could be read.
-
-    Raises:
-        UsageError: too many could not.
-    """
-    bad = [file for file in listing.files if scanned[file.place].problem]
-    if len(bad) > UNREADABLE_LIMIT * len(listing.files):
-        named = "; ".join(f"{file.name}: {scanned[file.place].problem}" for file in bad[:3])
-        raise UsageError(
-            f"{len(bad)} of the {len(listing.files)} photos of {option} {listing.source} "
-            f"cannot be read, more than {UNREADABLE_LIMIT:.0%}",
-            cause=named + ("; …" if len(bad) > 3 else ""),
-            hint="repair or remove them",
-        )
-    return [file for file in listing.files if not scanned[file.place].problem]
 
 
 def _check_several(labels: Sequence[str], source: Source | None) -> None:
@@ -356,20 +360,6 @@ def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Sour
             + (", …" if len(labels) > 5 else ""),
             hint="name the class folders of both alike",
         )
-
-
-def photo_set(
-    files: Sequence[PhotoFile], labels: Sequence[str], scanned: Mapping[Place, Scanned]
-) -> HashedPhotos:
-    """Returns the photos as a set; the class of a label that is not in ``labels`` is -1."""
-    index = {label: i for i, label in enumerate(labels)}
-    in_shards = any(isinstance(file.place, Span) for file in files)
-    return (ShardPhotos if in_shards else FilePhotos)(
-        places=tuple(file.place for file in files),
-        names=tuple(file.name for file in files),
-        labels=np.array([index.get(file.label, -1) for file in files], np.int64),
-        hashes=tuple(scanned[file.place].sha256 for file in files),
-    )
 
 
 def _missing_classes(train: HashedPhotos, val: HashedPhotos, count: int) -> Iterator[str]:

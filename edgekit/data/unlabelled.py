@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import chain
 
 from edgekit.data.folders import HashedPhotos, Progress
-from edgekit.data.scan import scan
+from edgekit.data.scan import check_all, photo_set, readable, scan, skim
 from edgekit.data.selection import without
 from edgekit.data.sources import list_source
-from edgekit.data.splits import Splits, fingerprint, photo_set, readable
+from edgekit.data.splits import Splits, fingerprint
 from edgekit.errors import UsageError
 
 OPTION = "--unlabelled"
@@ -26,10 +26,11 @@ def load_unlabelled(source: str, splits: Splits, progress: Progress | None = Non
         UsageError: the photos cannot be used, or none is left.
     """
     listing = list_source(source, OPTION, classes=False, progress=progress)
-    scanned = scan(listing.files, progress)
-    photos = photo_set(readable(OPTION, listing, scanned), (), scanned)
+    every = getattr(splits.train, "checked", True)  # else they are known by their ends alone
+    scanned = (scan if every else skim)(listing.files, progress)
+    photos = photo_set(readable(OPTION, listing, scanned), (), scanned, checked=every)
     known = (getattr(part, "hashes", ()) for part in (splits.val, splits.train))
-    own = without(photos, chain.from_iterable(known))
+    own, _ = check_all(without(photos, chain.from_iterable(known)), OPTION, progress)
     if not len(own):
         raise UsageError(
             f"{OPTION} {source} has no photo of its own",

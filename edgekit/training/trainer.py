@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 
 from edgekit.data.batches import Part, TrainBatch, train_batches
 from edgekit.data.cache import CachedPhotos
+from edgekit.data.folders import UnreadablePhotoError
+from edgekit.data.scan import UNREADABLE_LIMIT
 from edgekit.errors import DivergedError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import FullyConnected
@@ -41,6 +43,9 @@ Advance = Callable[[int, int, str], None]
 #: Steps between two looks at whether another process was asked to stop, on a GPU: a look waits
 #: until the GPU has caught up.
 LOOK_EVERY = 10
+
+#: Photos that cannot be read of which it is said.
+SKIPPED_SHOWN = 20
 
 
 class Trainer:
@@ -101,6 +106,7 @@ class Trainer:
         self.average = Average(self.network, job.recipe.ema_decay)
         self.history: list[Epoch] = []
         self._truth: Any = None
+        self._skipped: set[str] = set()
         self.meter = Meter()
 
     def make_network(self, graph: Graph) -> GraphModule:
@@ -240,7 +246,18 @@ class Trainer:
                 erasing=recipe.erasing,
             ),
             workers=self.engine.workers,
+            skipped=self._skip,
         )
+
+    def _skip(self, error: UnreadablePhotoError) -> None:
+        """Says once of each photo that nothing had checked that training goes without it."""
+        if error.message in self._skipped:
+            return
+        self._skipped.add(error.message)
+        if len(self._skipped) > UNREADABLE_LIMIT * len(self.train):
+            raise error
+        if len(self._skipped) <= SKIPPED_SHOWN:
+            self.warn(f"{error.message} ({error.cause}): training goes on without it")
 
     def _training_mode(self, difficulty: Difficulty) -> None:
         self.network.train()

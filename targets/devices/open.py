@@ -33,7 +33,8 @@ def open_host(url: str | None) -> Iterator[Host]:
         with ADBHost(parse_serial(url)) as phone:
             yield phone
         return
-    from edgekit.targets.devices.ssh import SSHHost, parse_url
+    from edgekit.targets.devices.address import parse_url
+    from edgekit.targets.devices.ssh import SSHHost
 
     with SSHHost(parse_url(url)) as host:
         yield host
@@ -42,7 +43,7 @@ def open_host(url: str | None) -> Iterator[Host]:
 def check_url(url: str) -> None:
     """Raises UsageError unless a URL has the form of a device's."""
     if url.startswith("ssh:"):
-        from edgekit.targets.devices.ssh import parse_url
+        from edgekit.targets.devices.address import parse_url
 
         parse_url(url)
     elif url.startswith("adb:"):

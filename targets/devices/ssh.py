@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import shlex
+import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgekit.errors import DeviceError, UsageError
+from edgekit.errors import DeviceError
 from edgekit.system.hashing import file_hash
+from edgekit.targets.devices.address import Address, parse_url
 from edgekit.targets.devices.hosts import BEAT_S, SAID, Beat, Line, Ran
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ CONNECT_S = 20.0  # for a connection, through all its jump hosts
 SHORT_S = 60.0  # for a small command of ours
 TRANSFER_S = 1800.0  # for a file; a connection that dies is noticed much earlier
 KEEPALIVE_S = 10  # a host that is silent three times is gone
+# Of more than ten connections that have not logged in yet, sshd drops some (MaxStartups 10:30:100):
+# where many devices are behind one jump host, for example.
+_CONNECTING = threading.BoundedSemaphore(8)
 NOT_FOUND = 127  # a shell's exit code where there is no such program
 PID = ".edgekit-pid"
 
@@ -45,61 +48,6 @@ echo "$path"
 """
 
 T = TypeVar("T")
-_URL = re.compile(
-    r"ssh://(?:(?P<user>[^\s@:/?#]+)@)?"
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>\w[\w.-]*))"
-    r"(?::(?P<port>\d+))?/?",
-    re.ASCII,
-)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a host is; what is None is left to ``~/.ssh/config``.
-
-    Attributes:
-        host: its name, its address, or its alias in ``~/.ssh/config``.
-    """
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    def __str__(self) -> str:
-        user = f"{self.user}@" if self.user else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ssh://{user}{host}" + (f":{self.port}" if self.port else "")
-
-    @property
-    def command(self) -> str:
-        """What a user types to log in there."""
-        port = ["-p", str(self.port)] if self.port else []
-        host = f"{self.user}@{self.host}" if self.user else self.host
-        return shlex.join(["ssh", *port, host])
-
-
-def parse_url(url: str) -> Address:
-    """Reads ``ssh://[user@]host[:port]``.
-
-    Raises:
-        UsageError: it has another form, or a password in it.
-    """
-    match = _URL.fullmatch(url)
-    port = int(match["port"]) if match and match["port"] else None
-    if match and (port is None or 0 < port < 65536):
-        return Address(match["ipv6"] or match["host"], match["user"], port)
-    if match:
-        cause = f"there is no port {port}"
-    elif not url.startswith("ssh://"):
-        cause = "it does not begin with ssh://"
-    elif re.match(r"ssh://[^/@]*:[^/]*@", url):
-        cause = "a password has no place in it; log in with a key"
-    else:
-        cause = "host and port are not to be found in it"
-    shown = re.sub(r":[^/@]*@", ":...@", url)  # a password is not repeated
-    raise UsageError(
-        f"'{shown}' is no address of a host", cause=cause, hint="ssh://[user@]host[:port]"
-    )
 
 
 class SSHHost:
@@ -126,7 +74,8 @@ class SSHHost:
         """
         self._loop = asyncio.new_event_loop()
         try:
-            self._wait(self._connect(self.address, ()), CONNECT_S)
+            with _CONNECTING:
+                self._wait(self._reach(), None)
         except BaseException:
             self._close()
             raise
@@ -209,6 +158,13 @@ class SSHHost:
                 cause=f"the copy there differs: {ran.text.strip()}",
                 hint="the same command again",
             )
+
+    async def _reach(self) -> None:
+        """Connects to the host, in time."""
+        try:
+            await asyncio.wait_for(self._connect(self.address, ()), CONNECT_S)
+        except asyncio.TimeoutError as error:
+            raise _unreached(self.address, error) from error
 
     async def _connect(self, address: Address, behind: tuple[str, ...]) -> None:
         """Connects to a host by way of its jump hosts; ``behind`` are the hosts behind it."""

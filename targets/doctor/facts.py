@@ -104,6 +104,7 @@ class Facts:
 
     Attributes:
         machine: as in ``uname -m``.
+        boot: what tells this start of its kernel from any other; containers of a machine share it.
         system: for example ``Debian GNU/Linux 12 (bookworm)``.
         disk_free_bytes: where its temporary files are.
         musl: whether its C library is musl, for which there are no wheels.
@@ -116,6 +117,7 @@ class Facts:
     """
 
     machine: str | None = None
+    boot: str | None = None
     system: str | None = None
     kernel: str | None = None
     board: str | None = None
@@ -194,6 +196,7 @@ def make_facts(said: Said) -> Facts:
     libc = _libc(said)
     return Facts(
         machine=_first(said, "machine"),
+        boot=_first(said, "boot"),
         system=_system(said),
         kernel=_first(said, "kernel"),
         board=_board(said),

@@ -38,6 +38,7 @@ all() { while read -r line; do say "$1" "$line"; done; }
 there() { for file; do [ -e "$file" ] && say "$key" "$file"; done; }
 {
 say machine "$(uname -m)"
+one /proc/sys/kernel/random/boot_id; say boot "$line"
 say kernel "$(uname -s) $(uname -r)"
 for file in /etc/os-release /usr/lib/os-release; do
   [ -r $file ] && all release <$file && break

@@ -30,9 +30,12 @@ from edgekit.targets.measure.isolated import CHILD, Delegate, check_python_has, 
 from edgekit.targets.measure.journal import Journal
 from edgekit.targets.measure.raw import answer_outputs, raw_outputs
 from edgekit.targets.measure.throttling import find_throttling
+from edgekit.targets.measure.turns import turn_of
 
 Progress = Callable[[str, int, int], None]
 LATENCY, PHOTOS = "latency", "photos"
+#: What is shown of a device while another URL of the same machine is measured.
+WAITING = "wait for its machine"
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,10 @@ def measure(host: Host, job: Job, progress: Progress, python: str | None = None)
         raise doctor.runtime_missing(host.name, facts)
     steps = plan(job, facts)
     key = job.key(host.name, str(facts.machine), chosen.path, file_hash(CHILD))
-    with Journal(journal_path(key)) as journal:
+    with (
+        turn_of(facts.boot, lambda: progress(WAITING, 0, 0)),
+        Journal(journal_path(key)) as journal,
+    ):
         _Run(host, job, facts, chosen, steps, journal, progress).go(f"bench-{key[:12]}")
         measured = collect(job, facts, describe(chosen), steps, journal)
         journal.forget()

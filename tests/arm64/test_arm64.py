@@ -17,8 +17,9 @@ from tiny_tflite import CLASSES, SIZE, TinyModel
 from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.targets.deploy.deploy import deploy
+from edgekit.targets.devices.address import parse_url
 from edgekit.targets.devices.hosts import LocalHost
-from edgekit.targets.devices.ssh import SSHHost, parse_url
+from edgekit.targets.devices.ssh import SSHHost
 from edgekit.targets.doctor.examine import choose_python, examine
 from edgekit.targets.measure import device as measuring
 from edgekit.targets.measure.device import Job, measure

@@ -18,6 +18,7 @@ from PIL import Image
 
 from edgekit.data.folders import HashedPhotos, Listing
 from edgekit.data.shard_names import expand_braces
+from edgekit.data.shard_photos import ShardPhotos
 from edgekit.data.shards import find_shards, list_shards
 from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
@@ -394,3 +395,24 @@ def test_splits_in_a_tar_are_said_to_be_used_alike(tmp_path: Path) -> None:
     }
     warnings = load_splits(write_tar(tmp_path / "x.tar", members), None, None).warnings
     assert any("has photos of train and val, which are used alike" in line for line in warnings)
+
+
+def test_records_of_earlier_runs_are_read(shards: Path) -> None:
+    """Their columns were lists."""
+    splits = load_splits(shards, None, None, calibration_count=20)
+    assert isinstance(splits.train, ShardPhotos)
+    record = splits.to_dict()
+    for name in ("train", "val", "calibration"):
+        photos = getattr(splits, name)
+        paths = list(dict.fromkeys(str(place.path) for place in photos.places))
+        record[name] = {
+            "kind": "shards",
+            "shards": paths,
+            "shard": [paths.index(str(place.path)) for place in photos.places],
+            "offset": [place.offset for place in photos.places],
+            "size": [place.size for place in photos.places],
+            "names": list(photos.names),
+            "labels": photos.labels.tolist(),
+            "sha256": list(photos.hashes),
+        }
+    assert_equal(splits, Splits.from_dict(json.loads(json.dumps(record))))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.data.splits import Splits, fingerprint, load_splits
+from edgekit.data.splits import Splits, builtin_splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 
 SHARED = places.SHARED / "data"
@@ -323,7 +323,7 @@ def test_fingerprint_sees_what_changes(photos: Path, tmp_path: Path) -> None:
 
 
 def test_builtin_dataset() -> None:
-    splits = load_splits(None, None, None, seed=3, builtin_resolution=16)
+    splits = builtin_splits(256, 3, 16)
     assert splits.builtin
     assert splits.source == "built-in shapes (seed 3)"
     assert (len(splits.train), len(splits.val), len(splits.calibration)) == (2000, 1000, 256)

@@ -21,7 +21,7 @@ SSHD = shutil.which("sshd", path=f"/usr/sbin:{os.environ.get('PATH', '')}")
 
 CONFIG = """\
 ListenAddress {address}
-Port {port}
+{ports}
 HostKey {folder}/host_key
 PidFile none
 AuthorizedKeysFile {folder}/authorized_keys
@@ -45,6 +45,7 @@ class SSHServer:
         tmp: where `mktemp` makes its folders there.
         pid: of the process that listens.
         address: where it listens.
+        more: other ports on which it listens, too.
     """
 
     pid: int
@@ -53,11 +54,18 @@ class SSHServer:
     home: Path
     bin: Path
     tmp: Path
+    more: tuple[int, ...] = ()
 
     @property
     def url(self) -> str:
         """With everything in it that a client needs."""
-        return f"ssh://{getuser()}@{self.address}:{self.port}"
+        return self.urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """The same by each port."""
+        where = f"ssh://{getuser()}@{self.address}"
+        return [f"{where}:{port}" for port in (self.port, *self.more)]
 
     def install(self, name: str, body: str) -> Path:
         """Puts a Python script on the server's PATH."""
@@ -88,7 +96,7 @@ class SSHServer:
 
 @contextmanager
 def serve(
-    folder: Path, address: str = "127.0.0.1", inside: Sequence[str] = ()
+    folder: Path, address: str = "127.0.0.1", inside: Sequence[str] = (), ports: int = 1
 ) -> Iterator[SSHServer]:
     """Runs a server whose keys, configuration and files are all in ``folder``.
 
@@ -96,6 +104,7 @@ def serve(
         folder: an empty one.
         address: where it listens.
         inside: a command that runs another one, in a network of its own.
+        ports: on how many it listens.
     """
     home, known = folder / "home", folder / "home/.ssh"
     for path in (known, folder / "bin", folder / "tmp"):
@@ -106,15 +115,19 @@ def serve(
     shutil.copy(known / "id_ed25519.pub", folder / "authorized_keys")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd separates its privileges there
-    port = free_port()
-    (folder / "config").write_text(CONFIG.format(address=address, port=port, folder=folder))
+    port, *more = dict.fromkeys(free_port() for _ in range(ports))
+    lines = "\n".join(f"Port {number}" for number in (port, *more))
+    (folder / "config").write_text(CONFIG.format(address=address, ports=lines, folder=folder))
     public = (folder / "host_key.pub").read_text()
-    (known / "known_hosts").write_text(f"[{address}]:{port} {public}")
+    hosts = [f"[{address}]:{number} {public}" for number in (port, *more)]
+    (known / "known_hosts").write_text("".join(hosts))
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([*inside, SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
     try:
         _wait_for((address, port), server, folder / "log")
-        yield SSHServer(server.pid, address, port, home, folder / "bin", folder / "tmp")
+        yield SSHServer(
+            server.pid, address, port, home, folder / "bin", folder / "tmp", tuple(more)
+        )
     finally:
         server.terminate()
         server.wait(10)

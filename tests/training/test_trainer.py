@@ -7,6 +7,7 @@ import pytest
 import torch
 from narrow import narrow
 
+from edgekit.data.folders import UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import EdgekitError
@@ -260,3 +261,26 @@ def test_a_checkpoint_holds_no_code(tmp_path):
 )
 def test_short_runs_move_their_statistics_faster(steps, momentum):
     assert bn_momentum(steps) == pytest.approx(momentum)
+
+
+def test_damaged_photos_that_nothing_had_checked_are_named_once_and_may_not_be_many(tmp_path):
+    class Damaged(SyntheticPhotos):
+        bad = 2
+
+        def load(self, index, shrink=None):
+            if index < self.bad:
+                raise UnreadablePhotoError(f"the photo {index} cannot be read", cause="truncated")
+            return super().load(index, shrink)
+
+    said = []
+    run = trainer(tmp_path / "a", epochs=2)
+    run.train, run.warn = Damaged(48, 0, "train", SIZE), said.append
+    run.run()
+    assert sorted(said) == [
+        f"the photo {k} cannot be read (truncated): training goes on without it" for k in (0, 1)
+    ]
+    run = trainer(tmp_path / "b", epochs=1)
+    run.train = Damaged(48, 0, "train", SIZE)
+    run.train.bad = 4  # of 48, a twelfth
+    with pytest.raises(UnreadablePhotoError):
+        run.run()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data.splits import fingerprint, load_splits
+from edgekit.data.splits import builtin_splits, fingerprint, load_splits
 from edgekit.networks.edit import replace_head, without_classifier
 from edgekit.networks.nodes import FullyConnected
 from edgekit.tasks.classification import metrics
@@ -68,6 +68,8 @@ class Classification(Task):
         return LEARNING
 
     def find_splits(self, wanted: Wanted) -> Splits:
+        if wanted.data is wanted.val is wanted.calibration is None:
+            return builtin_splits(wanted.calibration_count, wanted.seed, wanted.builtin_resolution)
         return load_splits(
             wanted.data,
             wanted.val,
@@ -75,7 +77,6 @@ class Classification(Task):
             calibration_count=wanted.calibration_count,
             seed=wanted.seed,
             progress=wanted.progress,
-            builtin_resolution=wanted.builtin_resolution,
         )
 
     def fingerprint(self, wanted: Wanted) -> str:

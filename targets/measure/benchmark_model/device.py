@@ -20,6 +20,7 @@ from edgekit.targets.measure.benchmark_model.run import Benchmark, check_binary
 from edgekit.targets.measure.benchmark_model.sensors import Sensors
 from edgekit.targets.measure.device import (
     LATENCY,
+    WAITING,
     Job,
     Measured,
     Progress,
@@ -30,6 +31,7 @@ from edgekit.targets.measure.device import (
 from edgekit.targets.measure.journal import Journal
 from edgekit.targets.measure.raw import raw_outputs
 from edgekit.targets.measure.throttling import find_throttling
+from edgekit.targets.measure.turns import turn_of
 
 SENSE_S = 2.0  # between two looks at the sensors, each a program that is started there
 
@@ -56,7 +58,10 @@ def measure(host: Host, job: Job, progress: Progress, binary: StrPath) -> Measur
     digest = hash_file(binary)
     key = job.key(host.name, str(facts.machine), digest)
     measured = Measured(facts, f"benchmark_model {digest[:8]}")
-    with Journal(journal_path(key)) as journal:
+    with (
+        turn_of(facts.boot, lambda: progress(WAITING, 0, 0)),
+        Journal(journal_path(key)) as journal,
+    ):
         with host.folder(f"bench-{key[:12]}") as folder:
             tool = _send(host, job, folder, binary, progress)
             for step in steps:

@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prerequisites import needs
 from ssh_server import SSHD, make_key, serve
 
 from edgekit.errors import DeviceError, UsageError
+from edgekit.targets.devices.address import Address, parse_url
 from edgekit.targets.devices.hosts import LocalHost, Ran
 from edgekit.targets.devices.open import open_host
-from edgekit.targets.devices.ssh import Address, SSHHost, parse_url
+from edgekit.targets.devices.ssh import SSHHost
 
 NASTY = "a 'b' \"c\" $(touch never) `d`; e\\f.tflite"
 needs_sshd = needs("sshd", SSHD is not None)
@@ -272,6 +274,19 @@ def test_a_jump_host_for_all_does_not_jump_through_itself(server):
         assert len(host._connections) == 1
 
 
+@pytest.mark.slow
+@needs_sshd
+def test_forty_connections_at_once_to_one_server(server):
+    """Beyond ten at a time that have not logged in, the server drops some: a jump host, say."""
+
+    def connect(_):
+        with SSHHost(parse_url(server.url)) as host:
+            return host.name
+
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(connect, range(40))) == {server.url}
+
+
 @needs_sshd
 def test_a_connection_that_dies_is_a_device_error(server):
     server.install(
@@ -298,7 +313,8 @@ def test_ctrl_c_ends_what_runs_there(server, tmp_path):
     # A shell starts what runs in the background with Ctrl-C ignored: a terminal does not.
     program = f"""
 import signal
-from edgekit.targets.devices.ssh import SSHHost, parse_url
+from edgekit.targets.devices.address import parse_url
+from edgekit.targets.devices.ssh import SSHHost
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with SSHHost(parse_url({server.url!r})) as host, host.folder() as folder:
     host.run(["sh", "-c", {loop!r}], folder, 20)

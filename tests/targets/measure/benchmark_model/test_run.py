@@ -19,8 +19,9 @@ from edgekit.converters.tflite import file as tflite_file
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.runtimes.litert import feed_table
+from edgekit.targets.devices.address import parse_url
 from edgekit.targets.devices.hosts import LocalHost, Ran
-from edgekit.targets.devices.ssh import SSHHost, parse_url
+from edgekit.targets.devices.ssh import SSHHost
 from edgekit.targets.measure.benchmark_model import run as benchmark_model
 from edgekit.targets.measure.benchmark_model import sensors as benchmark_sensors
 from edgekit.targets.measure.benchmark_model.output import failure, parse_latency, signal_name
