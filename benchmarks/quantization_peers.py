@@ -6,8 +6,11 @@ and returns the work that is timed, which in turn returns the file.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from tensorflow_converter import make_module
 
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.runtimes.litert import LiteRT, measure_latency
+from edgekit.system.quiet import native_quiet
 
 Floats = npt.NDArray[np.float32]
 
@@ -202,6 +206,14 @@ def onnxruntime(subject: Subject, folder: Path) -> Work:
         return Emitted(path, subject.preprocessing)
 
     return work
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the tools' own lines off a table."""
+    with native_quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _channels_first(subject: Subject) -> Floats:
