@@ -9,8 +9,8 @@ photos, and compares with them. What is not installed is left out, and said.
 
 A pair's two files run in turn, round by round, each runtime in a process of its own
 (`edgekit.bench.side_by_side`). The ratio is theirs to ours within a round, so above 1 ours is
-faster. .tflite files take and give int8, ours too, which is written again for it; .onnx and .xml
-files are compared as users have them: ours take bytes, NHWC, theirs normalised reals, NCHW.
+faster. .tflite files take and give int8, ours too, which is written again for it; other files are
+compared as users have them: ours take bytes, NHWC, theirs normalised reals, NCHW.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from edgekit.system.files import write_json
 from edgekit.system.host import describe_host, int8_dot_product, usable_cores
 
 SCHEMA_VERSION = 2
+#: Runs .pte files, too.
+WORKER = (sys.executable, str(Path(__file__).with_name("executorch_runtime.py")))
 PHOTOS = 50  # that the peers calibrate on; more change the ranges, and not the time
 
 
@@ -66,12 +68,12 @@ def compare(
     """
     return {
         "schema_version": SCHEMA_VERSION,
-        "host": describe_host(PACKAGES),
+        "host": describe_host((*PACKAGES, "executorch")),
         "int8_dot_product": int8_dot_product(),
         "rounds": rounds,
         "seconds": seconds,
         "pairs": [
-            _measured(pair, Settings(rounds, seconds, count))
+            _measured(pair, Settings(rounds, seconds, count, worker=WORKER))
             for pair in pairs
             for count in threads or (usable_cores(),)
         ],
@@ -140,6 +142,7 @@ PEERS = (
     ("ONNX Runtime's own", ".onnx", "onnxruntime"),
     ("TensorFlow's converter", ".tflite", "tensorflow"),
     ("litert-quantizer", ".tflite", "litert-quantizer"),
+    ("ExecuTorch's XNNPACK", ".tflite", "executorch"),
 )
 #: By ending, what makes two files comparable.
 ALIKE: dict[str, Callable[[Path, Path, Path], tuple[Path, Path]]] = {

@@ -50,7 +50,7 @@ def run(tmp_path, monkeypatch, main):
 def test_peers_that_are_missing_are_left_out(run, monkeypatch, capsys):
     import latency
 
-    for package in ("nncf", "onnxruntime", "tensorflow", "litert_quantizer"):
+    for package in ("nncf", "onnxruntime", "tensorflow", "litert_quantizer", "executorch"):
         monkeypatch.setitem(sys.modules, package, None)
     assert list(latency.pairs_of(run, run)) == []
     said = capsys.readouterr().err
