@@ -80,12 +80,13 @@ def compare(
     }
 
 
-def pairs_of(run: Path, folder: Path) -> Iterator[Pair]:
+def pairs_of(run: Path, folder: Path, only: Sequence[str] = ()) -> Iterator[Pair]:
     """A build's int8 files, each with the files that peers make of the same float network.
 
     Args:
         run: a finished build for tflite, openvino and onnx.
         folder: for the files of the peers, and for ours that are written again.
+        only: names of peers; all of them where there are none.
 
     Raises:
         UsageError: there is no such build.
@@ -96,6 +97,8 @@ def pairs_of(run: Path, folder: Path) -> Iterator[Pair]:
     subject = find_subject(argparse.Namespace(run=run, limit=PHOTOS), folder)
     stem, network = f"{subject.graph.name}-w8a8-static", run.name
     for name, suffix, peer in PEERS:
+        if only and peer not in only:
+            continue
         own = run / f"{stem}{suffix}"
         if not own.exists():
             raise UsageError(f"{run} has no {own.name}", hint="build it for that target too")
@@ -183,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--run", type=Path, action="append", default=[], help="a finished build; may be repeated")
     add("--pair", nargs=3, action="append", default=[], metavar=("NAME", "OURS", "THEIRS"))
+    add("--only", nargs="+", default=[], choices=[peer for *_, peer in PEERS], help="these peers")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=1.0, help="of each turn")
     add("--threads", type=int, action="append", default=[], help="of each runtime [all cores]")
@@ -194,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for number, run in enumerate(given.run):
                 folder = Path(name) / str(number)
                 folder.mkdir()
-                pairs += pairs_of(run, folder)
+                pairs += pairs_of(run, folder, given.only)
             document = compare(pairs, given.rounds, given.seconds, given.threads)
     except EdgekitError as error:
         print(error, file=sys.stderr)
