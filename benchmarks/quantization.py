@@ -13,13 +13,10 @@ are optional: `pip install -c constraints.txt -e ".[bench]"`.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, install, runtime_of
+from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, install, quiet, runtime_of
 from quantization_subject import Pixels, Subject, find_subject, tiny_subject
 
 from edgekit.calibration import statistics
@@ -49,7 +46,6 @@ from edgekit.pipeline.stages.quantize import INPUT_METHOD
 from edgekit.system import text as fmt
 from edgekit.system.files import write_json
 from edgekit.system.host import describe_host, usable_cores
-from edgekit.system.quiet import native_quiet
 from edgekit.tasks.classification.metrics import agreement, kl_divergence, paired_drop, top_k
 
 #: Warm runs per file and round.
@@ -218,7 +214,7 @@ def measure(
     for name in names:
         _say(f"{name} …")
         try:
-            with _quiet():
+            with quiet():
                 emitted, seconds = _timed(name, subject, tiny, folder)
                 logits = runtime_of(emitted, options.threads).logits(subject.photos)
         except Exception as error:  # one tool's fault must not lose the others' figures
@@ -309,14 +305,6 @@ def _latency(
         for _ in range(options.rounds)
     ]
     return np.median(rounds, axis=0)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the tools' own lines off the table."""
-    with native_quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _say(text: str) -> None:

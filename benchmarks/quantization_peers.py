@@ -6,8 +6,11 @@ and returns the work that is timed, which in turn returns the file.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from tensorflow_converter import make_module
 
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.runtimes.litert import LiteRT, measure_latency
+from edgekit.system.quiet import native_quiet
 
 Floats = npt.NDArray[np.float32]
 
@@ -204,6 +208,45 @@ def onnxruntime(subject: Subject, folder: Path) -> Work:
     return work
 
 
+def executorch(subject: Subject, folder: Path) -> Work:
+    """ExecuTorch with XNNPACK's quantizer: symmetric, weights per channel."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
+    from executorch.exir import to_edge_transform_and_lower
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from edgekit.converters.torch.builder import build
+    from edgekit.converters.torch.plan import make_plan
+    from edgekit.networks.passes import prepare
+
+    # Plain layers: XNNPACK takes them as one part.
+    plan, path = make_plan(prepare(subject.graph)), folder / "executorch.pte"
+
+    def work() -> Emitted:
+        photos = torch.from_numpy(_channels_first(subject))
+        how = xnnpack.get_symmetric_quantization_config(is_per_channel=True)
+        with torch.no_grad():
+            exported = torch.export.export(build(plan.steps, plan.arrays), (photos[:1],)).module()
+            observed = prepare_pt2e(exported, xnnpack.XNNPACKQuantizer().set_global(how))
+            for photo in photos:
+                observed(photo[None])
+            quantized = torch.export.export(convert_pt2e(observed), (photos[:1],))
+            edge = to_edge_transform_and_lower(quantized, partitioner=[XnnpackPartitioner()])
+        path.write_bytes(edge.to_executorch().buffer)
+        return Emitted(path, subject.preprocessing)
+
+    return work
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the tools' own lines off a table."""
+    with native_quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _channels_first(subject: Subject) -> Floats:
     """The calibration photos as torch's networks take them, float32 [n, 3, height, width]."""
     photos = subject.preprocessing.normalize(subject.calibration)
@@ -222,6 +265,8 @@ PEERS = {
     "litert-quantizer": Peer(litert_quantizer, '-e ".[bench]"'),
     "nncf": Peer(nncf, "nncf openvino"),
     "onnxruntime": Peer(onnxruntime, "onnx onnxruntime"),
+    # Its other dependencies serve other backends.
+    "executorch": Peer(executorch, "--no-deps executorch torchao pyyaml ruamel.yaml tabulate"),
 }
 
 
@@ -315,7 +360,24 @@ class OnONNXRuntime(Runtime):
         self.run_once = lambda fed: session.run(None, {"photo": fed})[0]
 
 
-RUNTIMES = {".tflite": OnLiteRT, ".xml": OnOpenVINO, ".onnx": OnONNXRuntime}
+class OnExecuTorch(Runtime):
+    """ExecuTorch's XNNPACK kernels."""
+
+    name = "ExecuTorch"
+
+    def __init__(self, emitted: Emitted, threads: int) -> None:
+        from executorch_runtime import ExecuTorch
+
+        super().__init__(emitted, threads)
+        self.run_once = ExecuTorch(emitted.path, threads=threads).answer
+
+
+RUNTIMES = {
+    ".tflite": OnLiteRT,
+    ".xml": OnOpenVINO,
+    ".onnx": OnONNXRuntime,
+    ".pte": OnExecuTorch,
+}
 
 
 def runtime_of(emitted: Emitted, threads: int) -> Runtime:

@@ -36,11 +36,32 @@ SMALLEST_RAISE = 1.002
 PHOTOS = 16
 
 
-def fit_pairs(graph: Graph) -> Graph:
+def fit_kernels(
+    graph: Graph,
+    calibration: Callable[[], Iterable[NDArray[np.uint8]]],
+    *,
+    across_taps: bool = False,
+) -> Graph:
+    """The network with kernels that every processor computes alike, and biases to go with them.
+
+    Args:
+        graph: quantized, or mixed; a float one stays as it is.
+        calibration: photos, uint8 batches [n, height, width, 3].
+        across_taps: as for `fit_pairs`.
+    """
+    fitted = fit_pairs(graph, across_taps=across_taps)
+    if fitted.quant == graph.quant or graph.input not in graph.quant:
+        return fitted
+    return correct_shift(graph, fitted, mean_inputs(graph, calibration()))
+
+
+def fit_pairs(graph: Graph, *, across_taps: bool = False) -> Graph:
     """Raises the scales of the kernels whose pairs of products might not fit in 16 bits.
 
     Args:
         graph: quantized, or mixed; a float one stays as it is.
+        across_taps: where a tap has an odd number of channels, its last one is added to the first
+            of the next tap, as ONNX Runtime does it, and not to a zero, as OpenVINO does.
 
     Returns:
         The same weights with other `QuantParams`. What fits already is not changed.
@@ -51,20 +72,22 @@ def fit_pairs(graph: Graph) -> Graph:
         fit = FITS.get(type(node))
         if fit is None or kernel not in quant:
             continue
-        fitted = fit(graph.weights[kernel], quant[kernel])
+        fitted = fit(graph.weights[kernel], quant[kernel], across_taps)
         if fitted != quant[kernel]:
             quant[kernel] = fitted
             quant[bias] = bias_params(quant[node.inputs[0]].scale[0], fitted)
     return replace(graph, quant=quant)
 
 
-def largest_pairs(steps: NDArray[np.int32]) -> NDArray[np.int64]:
+def largest_pairs(steps: NDArray[np.int32], across_taps: bool = False) -> NDArray[np.int64]:
     """The largest sum of two neighbouring weights of one sign, by output channel.
 
     Args:
         steps: a kernel's integers; the last axes are input and output channels.
+        across_taps: as for `fit_pairs`.
     """
-    rows = steps.reshape(-1, *steps.shape[-2:])
+    inputs, outputs = steps.shape[-2:]
+    rows = steps.reshape(-1, steps[..., 0].size if across_taps else inputs, outputs)
     if rows.shape[1] % 2:  # the last channel is next to a zero
         rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))
     signs = np.stack([rows.clip(min=0), -rows.clip(max=0)])
@@ -72,19 +95,21 @@ def largest_pairs(steps: NDArray[np.int32]) -> NDArray[np.int64]:
     return sums
 
 
-def _fitted(kernel: Array, params: QuantParams) -> QuantParams:
+def _fitted(kernel: Array, params: QuantParams, across_taps: bool) -> QuantParams:
     filters = kernel.shape[-1]
     scale = np.broadcast_to(np.array(params.scale, np.float64), filters).copy()
     fitted = params
-    while (beyond := (sums := largest_pairs(integers(kernel, fitted))) > LARGEST_PAIR).any():
+    while True:
+        sums = largest_pairs(integers(kernel, fitted), across_taps)
+        if not (beyond := sums > LARGEST_PAIR).any():
+            return fitted
         raised = np.maximum(sums / LARGEST_PAIR, SMALLEST_RAISE)
         scale[beyond] *= raised[beyond]
         scales = tuple(float(value) for value in scale.astype(np.float32))
         fitted = QuantParams(scales, (0,) * filters, axis=kernel.ndim - 1)
-    return fitted
 
 
-FITS: dict[type[Node], Callable[[Array, QuantParams], QuantParams]] = {
+FITS: dict[type[Node], Callable[[Array, QuantParams, bool], QuantParams]] = {
     nodes.Conv2D: _fitted,
     nodes.FullyConnected: _fitted,
 }

@@ -11,7 +11,6 @@ from edgekit.converters.findings import ERROR
 from edgekit.converters.openvino import checks as openvino_checks
 from edgekit.converters.openvino import file as openvino_file
 from edgekit.data.images import Pixels
-from edgekit.networks.graph import Graph
 from edgekit.options.build import BuildOptions
 from edgekit.system.extras import require
 from edgekit.system.host import installed
@@ -131,20 +130,11 @@ def _trained_form(options: BuildOptions) -> Form:
 
 
 def _convert(source: Source) -> Any:
+    from edgekit.calibration.pair_sums import fit_kernels
     from edgekit.converters.openvino.write import convert
 
-    return convert(_fitted(source), io=source.io, preprocessing=source.preprocessing)
-
-
-def _fitted(source: Source) -> Graph:
-    """The network with kernels that every processor computes alike, and biases to go with them."""
-    from edgekit.calibration.pair_sums import correct_shift, fit_pairs, mean_inputs
-
-    graph = source.graph
-    fitted = fit_pairs(graph)
-    if fitted.quant == graph.quant or graph.input not in graph.quant:
-        return fitted
-    return correct_shift(graph, fitted, mean_inputs(graph, source.calibration()))
+    graph = fit_kernels(source.graph, source.calibration)
+    return convert(graph, io=source.io, preprocessing=source.preprocessing)
 
 
 def _fed(pixels: Pixels, normalize: Callable[[Pixels], Any] | None) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from edgekit.converters.findings import ERROR, Finding
 from edgekit.converters.onnx.operators import Operator
-from edgekit.converters.onnx.package import LABELS_KEY, RECORD_KEY
+from edgekit.converters.onnx.package import KERNELS_KEY, LABELS_KEY, PAIR_SUMS, RECORD_KEY
 from edgekit.converters.onnx.scheme import scheme_of
 from edgekit.converters.tflite.file import read_bytes
 from edgekit.data.label_files import names_of
@@ -88,6 +88,11 @@ class OnnxModel:
     def scheme(self) -> str:
         """Names the quantization, as the file itself shows it; see `onnx_scheme.scheme_of`."""
         return scheme_of(self.nodes, self.constants)
+
+    @property
+    def fits_pairs(self) -> bool:
+        """Whether the file says that int8 kernels are exact without VNNI, too."""
+        return self.metadata.get(KERNELS_KEY) == PAIR_SUMS
 
 
 def read(path: StrPath) -> OnnxModel:

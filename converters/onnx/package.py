@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.input_record import own_normalization
 from edgekit.converters.onnx.write import WEIGHT_TYPES, convert
 from edgekit.data.palette import class_colors
@@ -17,6 +18,8 @@ AUTHOR = "edgekit"
 #: `Preprocessing.to_dict` gives it, the class names in the order of the output, and the colours,
 #: [red, green, blue], in which a segmenter's classes are drawn.
 RECORD_KEY, LABELS_KEY, COLORS_KEY = "edgekit", "labels", "colors"
+#: What ``metadata_props`` say of int8 kernels that x86-64 without VNNI computes exactly.
+KERNELS_KEY, PAIR_SUMS = "kernels", "pair sums"
 
 
 def package_onnx(
@@ -67,6 +70,8 @@ def package_onnx(
     }
     if labels and len(graph.outputs) == 1 and len(graph.shapes[graph.output]) > 1:
         metadata[COLORS_KEY] = json.dumps(class_colors(len(labels)).tolist())
+    if weights == "int8" and fit_pairs(graph, across_taps=True).quant == graph.quant:
+        metadata[KERNELS_KEY] = PAIR_SUMS
     return convert(
         graph, io=io, preprocessing=preprocessing, batch=batch, metadata=metadata, weights=weights
     )

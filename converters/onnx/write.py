@@ -30,8 +30,9 @@ OPSET, IR_VERSION = 17, 8
 INPUT_TYPES = ("float32", "uint8")
 #: How int8 weights are stored, the default first. Where an x86-64 processor has no VNNI, ONNX
 #: Runtime multiplies uint8 by int8 with an instruction whose 16-bit sums saturate: V2-B0 lost 4.5
-#: points of accuracy. Its kernels for two uint8 are exact on every processor, but slower where the
-#: others are right: 1.8 times, with VNNI
+#: points of accuracy, unless kernels fit such sums (`edgekit.calibration.pair_sums`, across taps).
+#: Its kernels for two uint8 are exact on every processor with any weights, but slower than those:
+#: 1.8 times, with VNNI
 #: (onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 WEIGHT_TYPES = ("uint8", "int8")
 #: From an int8 to the uint8 that is stored for it.
@@ -61,8 +62,9 @@ def convert(
         batch: photos per run; None lets each run decide.
         metadata: entries of the model's ``metadata_props``.
         weights: how the kernels of a quantized network are stored: ``uint8``, which every
-            processor multiplies exactly, or ``int8``, which is faster with VNNI and wrong on
-            x86-64 without it, unless the session sets ``session.x64quantprecision`` to ``1``.
+            processor multiplies exactly, or ``int8``, which is faster, and wrong on x86-64 without
+            VNNI, unless `edgekit.calibration.pair_sums.fit_kernels` made them fit (across taps) or
+            the session sets ``session.x64quantprecision`` to ``1``.
 
     Returns:
         The file's contents; its output is float32 logits, [batch, classes] or of maps

@@ -101,6 +101,8 @@ class Settings:
         timeout_s: how long a process may give no answer, beyond the turn itself.
         device: of .xml files: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``.
         cache: folder for what OpenVINO compiles of them.
+        worker: command of the processes that load and run them; `edgekit.bench.worker` unless
+            given.
 
     Raises:
         UsageError: nothing can be measured so.
@@ -113,6 +115,7 @@ class Settings:
     timeout_s: float = TIMEOUT_S
     device: str = "CPU"
     cache: Path | None = None
+    worker: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         given = (self.rounds, self.seconds, self.timeout_s, self.threads)
@@ -294,7 +297,9 @@ class Race:
         path, photo = self.paths[file], self._settings.photo
         kind = path.suffix.lower()
         if kind not in self._children:
-            self._children[kind] = Child(self._settings.timeout_s + self._settings.seconds)
+            self._children[kind] = Child(
+                self._settings.timeout_s + self._settings.seconds, self._settings.worker or CHILD
+            )
         request = {
             "file": file,
             "path": str(path),
@@ -318,13 +323,14 @@ class Child:
 
     Args:
         timeout_s: how long it may give no answer.
+        command: that starts it.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, command: Sequence[str]) -> None:
         self._timeout_s = timeout_s
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
-            CHILD,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

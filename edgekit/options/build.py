@@ -21,6 +21,7 @@ from edgekit.options.training import (
     TrainingOptions,
 )
 from edgekit.system.field_types import wrong_fields
+from edgekit.system.host import CPUS
 from edgekit.training.recipe import refuse
 from edgekit.training.recipe_files import read_recipe
 
@@ -118,6 +119,7 @@ class BuildOptions(  # the fields of the last group come first
                 or self.head == "classifier",
                 "--dynamic-batch needs --target onnx": not self.dynamic_batch
                 or "onnx" in self.targets,
+                "--cpu needs --target onnx": self.cpu == CPUS[0] or "onnx" in self.targets,
             }
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgekit.networks.schemes import IO_TYPES
 from edgekit.options.fields import check_known, is_given, option
+from edgekit.system.host import CPUS
 from edgekit.training.recipe import refuse
 
 RANGE_METHODS = (
@@ -15,6 +16,8 @@ RANGE_METHODS = (
 QUANTIZE = ("ranges", "ptq", "qat", "auto")
 #: Other files that a build can write beside fp32 and the int8 one.
 SCHEMES = ("fp16", "w8-dynamic", "w8a16-static")
+#: The processor that builds.
+AUTO = "auto"
 #: Who makes the int8 files of OpenVINO: only the network's own integers, or beside them NNCF's
 #: with its fast bias correction, or with its full one.
 QUANTIZERS = ("ours", "nncf", "nncf-full")
@@ -126,6 +129,12 @@ class FileOptions:
     """The files, and what compiles them."""
 
     dynamic_batch: bool = option(False, "Let ONNX files take any number of photos at once.")
+    cpu: str = option(
+        CPUS[0],
+        "Processor that the int8 ONNX file is for: any; avx2 or vnni: x86-64 without or with VNNI, "
+        "faster there; auto: this one.",
+        known=(*CPUS, AUTO),
+    )
     io: str = option(
         "uint8", "Input and output of the int8 file: uint8, int8, float32.", known=IO_TYPES
     )

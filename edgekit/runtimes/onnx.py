@@ -23,11 +23,11 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.graph import Graph
 from edgekit.runtimes.base import Trace, answer_of, check_pixels, join_rows
 from edgekit.system.extras import import_optional
+from edgekit.system.host import this_cpu
 from edgekit.system.paths import StrPath
 from edgekit.system.quiet import native_quiet
 
 _ERRORS_ONLY = 3  # onnxruntime's ORT_LOGGING_LEVEL_ERROR
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 class OnnxRuntime:
@@ -85,7 +85,9 @@ class OnnxRuntime:
             )
         # The very bytes that were checked, unless the runtime has to find weights beside the file.
         source = str(path) if model.external else data
-        self._session, self.load_seconds = open_session(source, path, threads)
+        self._session, self.load_seconds = open_session(
+            source, path, threads, fits_pairs=model.fits_pairs
+        )
         self.runtime = f"ONNX Runtime {version('onnxruntime')}"
         self._outputs = [output.name for output in answers_of(model.outputs)]
         self._fed: npt.NDArray[Any] | None = None
@@ -170,13 +172,16 @@ def _image(model: OnnxModel, path: StrPath) -> tuple[End, int]:
     return image, channels[0]
 
 
-def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any, float]:
+def open_session(
+    source: str | bytes, path: StrPath, threads: int, *, fits_pairs: bool
+) -> tuple[Any, float]:
     """Returns a session that is exact on this processor, and how many seconds making it took.
 
     Args:
         source: the model's bytes, or the path that the runtime opens.
         path: the file's name for messages.
         threads: of its kernels.
+        fits_pairs: as `edgekit.converters.onnx.file.OnnxModel` has it.
 
     Raises:
         MissingToolError: onnxruntime is not installed.
@@ -186,9 +191,10 @@ def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any,
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = _ERRORS_ONLY
-    # Else int8 weights give wrong answers where there is no VNNI. Where there is, it would only
-    # cost time (edgekit.converters.onnx.write.WEIGHT_TYPES).
-    options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
+    # Else int8 weights give wrong answers where there is no VNNI, unless they fit. Where there is,
+    # it would only cost time (edgekit.converters.onnx.write.WEIGHT_TYPES).
+    is_exact = fits_pairs or this_cpu() == "vnni"
+    options.add_session_config_entry("session.x64quantprecision", "0" if is_exact else "1")
     began = time.perf_counter()
     try:
         with native_quiet():
@@ -200,20 +206,12 @@ def open_session(source: str | bytes, path: StrPath, threads: int) -> tuple[Any,
     return session, time.perf_counter() - began
 
 
-def has_vnni() -> bool:
-    """Whether this processor is known to have x86-64's VNNI (AVX-512 or AVX)."""
-    try:
-        return "vnni" in _CPU_INFO.read_text()
-    except OSError:
-        return False
-
-
 def trace_graph(path: StrPath, graph: Graph) -> Trace:
     """Runs a .onnx file with every tensor of the network among its outputs."""
     import onnx
 
     classifier = OnnxRuntime(path)
-    model = onnx.load(path)
+    model, fits_pairs = onnx.load(path), onnx_file.read(path).fits_pairs
     ends = {output.name for output in model.graph.output}
     written = {name for node in model.graph.node for name in node.output}
     names = [node.name for node in graph.nodes if node.name in written]
@@ -224,7 +222,7 @@ def trace_graph(path: StrPath, graph: Graph) -> Trace:
             kind = getattr(onnx.TensorProto, dtype.upper())
             value = onnx.helper.make_tensor_value_info(name, kind, None)
             model.graph.output.append(value)
-    session, _ = open_session(model.SerializeToString(), path, threads=1)
+    session, _ = open_session(model.SerializeToString(), path, threads=1, fits_pairs=fits_pairs)
     (image,) = session.get_inputs()
 
     def trace(photo: Pixels) -> dict[str, npt.NDArray[Any]]:

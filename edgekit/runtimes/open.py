@@ -127,7 +127,7 @@ RUNTIMES = {
             imports=("onnxruntime", "onnx"),
             takes=("normalization",),
             slow_int8="because its weights are uint8, which ONNX Runtime multiplies exactly on "
-            "every CPU, but more slowly than int8 where there are int8 dot-product instructions",
+            "every CPU, but more slowly than int8, which a build with --cpu stores",
         ),
     )
 }

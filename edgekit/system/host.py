@@ -61,6 +61,23 @@ def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
     return None
 
 
+#: Kinds of processors that an int8 file can be written for: any; x86-64 that multiplies bytes by
+#: AVX2 alone; and x86-64 that has VNNI.
+CPUS = ("any", "avx2", "vnni")
+
+
+def this_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns which of `CPUS` this processor is; ``any`` where the system does not say."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "any"
+    flags = text.split()
+    if any(word in flags for word in ("avx512_vnni", "avx_vnni")):
+        return "vnni"
+    return "avx2" if "avx2" in flags else "any"
+
+
 def usable_cores() -> int:
     """Returns how many cores this process may use, which a container may limit."""
     if hasattr(os, "sched_getaffinity"):

@@ -70,6 +70,19 @@ def test_a_pair_is_two_neighbouring_inputs(channels, expected):
     )
 
 
+def test_a_pair_may_reach_into_the_next_tap():
+    steps = np.array([[1, 2, 100], [29, 3, 4]], np.int32)[None, ..., None]  # two taps of three
+    assert largest_pairs(steps).tolist() == [100]
+    assert largest_pairs(steps, across_taps=True).tolist() == [129]
+
+
+def test_kernels_of_an_odd_number_of_channels_fit_across_taps_too(graph):
+    stem = f"{graph.nodes[0].name}/kernel"
+    fitted = fit_pairs(graph, across_taps=True)
+    assert largest_pairs(kernels(fitted)[stem], across_taps=True).max() <= LARGEST_PAIR
+    assert largest_pairs(kernels(graph)[stem], across_taps=True).max() > LARGEST_PAIR
+
+
 def test_what_fits_is_left_as_it_is(graph):
     fitted = fit_pairs(graph)
     assert fit_pairs(fitted).quant == fitted.quant

@@ -49,6 +49,8 @@ OWNERS_OF_ONE = {
     ("edgekit.search.choose", "--target-option"): ("build",),
     ("edgekit.search.limits", "--size"): ("choose",),
     ("edgekit.targets.registry", "--target-option"): ("build",),
+    ("edgekit.runtimes.open", "--cpu"): ("build",),
+    ("edgekit.targets.onnx", "--cpu"): ("build",),
     ("edgekit.cli.weights", "--classes"): ("weights import",),
     ("edgekit.cli", "--quiet"): ("build", "train"),
     ("edgekit.cli.runs", "--yes"): ("runs prune",),

@@ -10,7 +10,7 @@ from pooled import MEAN, STD, plain, quantized
 from pooled import pixels as photos
 from tiny_onnx import SIZE, WEIGHTS, conditional, outside, scores, tiny
 
-from edgekit.converters.onnx.package import package_onnx
+from edgekit.converters.onnx.package import KERNELS_KEY, PAIR_SUMS, package_onnx
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, MissingToolError, UsageError
 from edgekit.runtimes import onnx as runtime_onnx
@@ -164,14 +164,11 @@ def test_no_threads_are_refused(save):
 
 
 @pytest.mark.parametrize(
-    ("flags", "exact"),
-    [("avx2 avx512_vnni", "0"), ("avx2 avx_vnni", "0"), ("avx2 avx512f", "1"), (None, "1")],
+    ("cpu", "fits", "exact"),
+    [("vnni", False, "0"), ("avx2", False, "1"), ("any", False, "1"), ("avx2", True, "0")],
 )
-def test_int8_weights_are_exact_where_there_is_no_vnni(save, tmp_path, monkeypatch, flags, exact):
-    info = tmp_path / "cpuinfo"
-    if flags:
-        info.write_text(f"flags : {flags}\n")
-    monkeypatch.setattr(runtime_onnx, "_CPU_INFO", info)
+def test_int8_weights_are_exact_where_there_is_no_vnni(save, monkeypatch, cpu, fits, exact):
+    monkeypatch.setattr(runtime_onnx, "this_cpu", lambda: cpu)
     made = onnxruntime.InferenceSession
     seen = []
 
@@ -180,7 +177,10 @@ def test_int8_weights_are_exact_where_there_is_no_vnni(save, tmp_path, monkeypat
         return made(source, options, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    OnnxRuntime(save(tiny()), preprocessing=RECORD, threads=2)
+    model = tiny()
+    if fits:
+        helper.set_model_props(model, {KERNELS_KEY: PAIR_SUMS})
+    OnnxRuntime(save(model), preprocessing=RECORD, threads=2)
     assert seen[0].get_session_config_entry("session.x64quantprecision") == exact
     assert (seen[0].intra_op_num_threads, seen[0].inter_op_num_threads) == (2, 1)
 
