@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,5 +37,14 @@ def write_tensors(
         try:
             save_file(contents, temporary, metadata=dict(metadata))
         except SafetensorError as error:
-            raise OSError(f"cannot write {path}: {error}") from None
+            raise _of_system(error, path) from None
         temporary.chmod(mode)  # safetensors' own temporary file is its owner's alone
+
+
+def _of_system(error: Exception, path: StrPath) -> OSError:
+    """The system's error that safetensors has put into words, as Python has it."""
+    number = re.search(r"os error ([0-9]+)", str(error))
+    if number is None:
+        return OSError(f"cannot write {path}: {error}")
+    code = int(number[1])
+    return OSError(code, os.strerror(code), str(path))

@@ -30,3 +30,10 @@ def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path):
         write_tensors(tmp_path / "a", {"a": np.array(["text"])}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     np.testing.assert_array_equal(load_file(tmp_path / "a")["a"], np.zeros(2))
+
+
+def test_the_systems_error_keeps_its_number(tmp_path):
+    """By which a full disk is known."""
+    (tmp_path / "a.tmp").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_tensors(tmp_path / "a", {"a": np.zeros(2)}, {})
