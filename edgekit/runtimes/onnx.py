@@ -85,8 +85,9 @@ class OnnxRuntime:
             )
         # The very bytes that were checked, unless the runtime has to find weights beside the file.
         source = str(path) if model.external else data
+        self.fits_pairs = model.fits_pairs
         self._session, self.load_seconds = open_session(
-            source, path, threads, fits_pairs=model.fits_pairs
+            source, path, threads, fits_pairs=self.fits_pairs
         )
         self.runtime = f"ONNX Runtime {version('onnxruntime')}"
         self._outputs = [output.name for output in answers_of(model.outputs)]
@@ -211,7 +212,7 @@ def trace_graph(path: StrPath, graph: Graph) -> Trace:
     import onnx
 
     classifier = OnnxRuntime(path)
-    model, fits_pairs = onnx.load(path), onnx_file.read(path).fits_pairs
+    model = onnx.load(path)
     ends = {output.name for output in model.graph.output}
     written = {name for node in model.graph.node for name in node.output}
     names = [node.name for node in graph.nodes if node.name in written]
@@ -222,7 +223,8 @@ def trace_graph(path: StrPath, graph: Graph) -> Trace:
             kind = getattr(onnx.TensorProto, dtype.upper())
             value = onnx.helper.make_tensor_value_info(name, kind, None)
             model.graph.output.append(value)
-    session, _ = open_session(model.SerializeToString(), path, threads=1, fits_pairs=fits_pairs)
+    source, fits_pairs = model.SerializeToString(), classifier.fits_pairs
+    session, _ = open_session(source, path, threads=1, fits_pairs=fits_pairs)
     (image,) = session.get_inputs()
 
     def trace(photo: Pixels) -> dict[str, npt.NDArray[Any]]:

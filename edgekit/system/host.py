@@ -50,15 +50,8 @@ INT8_DOT_PRODUCT = {
 
 def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
     """Says whether this CPU multiplies and adds bytes in one instruction; None: not known."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return bool(INT8_DOT_PRODUCT.intersection(value.split()))
-    return None
+    flags = _flags(cpuinfo)
+    return None if flags is None else not INT8_DOT_PRODUCT.isdisjoint(flags)
 
 
 #: Kinds of processors that an int8 file can be written for: any; x86-64 that multiplies bytes by
@@ -68,14 +61,23 @@ CPUS = ("any", "avx2", "vnni")
 
 def this_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Returns which of `CPUS` this processor is; ``any`` where the system does not say."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "any"
-    flags = text.split()
-    if any(word in flags for word in ("avx512_vnni", "avx_vnni")):
+    flags = _flags(cpuinfo) or set()
+    if flags & {"avx512_vnni", "avx_vnni"}:
         return "vnni"
     return "avx2" if "avx2" in flags else "any"
+
+
+def _flags(cpuinfo: Path) -> set[str] | None:
+    """What the first processor has; None where the system does not say."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return {*value.split()}
+    return None
 
 
 def usable_cores() -> int:

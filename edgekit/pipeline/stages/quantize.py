@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data.selection import evenly
 from edgekit.networks.graph import Graph
 from edgekit.networks.passes import InputMethod
 from edgekit.networks.schemes import W8A8
-from edgekit.pipeline.post_training import WEIGHING_PHOTOS, Folders
+from edgekit.pipeline.post_training import WEIGHING_PHOTOS, Folders, inputs_of
 from edgekit.pipeline.stage import FolderOf, Stage, hashed_as
 from edgekit.pipeline.stages.train import FloatNetwork
 from edgekit.runs import CALIBRATION, HISTOGRAMS, RANGES, with_input_of
@@ -174,18 +173,17 @@ class Quantize(QuantizedNetwork):
     ) -> dict[str, Histogram]:
         """The histograms with the importance of their values."""
         from edgekit.calibration.importance import batch_for, weigh
-        from edgekit.data.batches import eval_batches
 
         preprocessing = with_input_of(of(self.calibration), self.original.preprocessing(of))
         photos = self.original.splits(of).calibration
-        photos = photos.subset(evenly(len(photos), WEIGHING_PHOTOS))
+        total = min(WEIGHING_PHOTOS, len(photos))
 
         def batches() -> Iterator[NDArray[np.float32]]:
             done = 0
-            for pixels, indices in eval_batches(photos, preprocessing, batch_for(graph)):
-                yield preprocessing.normalize(pixels)
-                done += len(indices)
-                progress("weigh", done, len(photos))
+            for inputs in inputs_of(photos, preprocessing, WEIGHING_PHOTOS, batch_for(graph)):
+                yield inputs
+                done += len(inputs)
+                progress("weigh", done, total)
 
         return weigh(graph, histograms, batches(), task=preprocessing.task)
 
