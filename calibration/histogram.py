@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgekit.calibration.sampling import Sampler, by_photo, count
 from edgekit.system.paths import StrPath
 
 #: Bins over the range seen. At int8 a full-range quantum is 32 to 64 bins wide, so the search
@@ -83,6 +83,7 @@ class HistogramTap:
 
     def __init__(self, skip: frozenset[str] = frozenset()) -> None:
         self.skip = skip
+        self.sample = Sampler(SAMPLES_PER_PHOTO, torch.Generator().manual_seed(0))
         self.histograms: dict[str, Histogram] = {}
 
     def __call__(self, name: str, tensor: Tensor) -> Tensor:
@@ -102,30 +103,7 @@ class HistogramTap:
         histogram.batches.append((minimum, maximum))
         histogram.minimum = min(histogram.minimum, minimum)
         histogram.maximum = max(histogram.maximum, maximum)
-        counts = torch.histc(_sample(photos), BINS, histogram.low, histogram.high)
-        histogram.counts += counts.double().cpu().numpy()
-
-
-def by_photo(tensor: Tensor) -> Tensor:
-    """A row per photo, [n, values], of a tensor [n, C, height, width] or [n, …]."""
-    if tensor.dim() == 4:
-        tensor = tensor.permute(0, 2, 3, 1)  # a view of channels-last memory, not a copy
-    return tensor.reshape(len(tensor), -1)
-
-
-def _sample(photos: Tensor) -> Tensor:
-    """The same random positions of each row, at most `SAMPLES_PER_PHOTO` of them."""
-    length = photos.shape[1]
-    if length > SAMPLES_PER_PHOTO:
-        photos = photos.index_select(1, _positions(length).to(photos.device))
-    return photos.float()
-
-
-@lru_cache
-def _positions(length: int) -> Tensor:
-    """Random positions, in order: the same values at twice the speed."""
-    generator = torch.Generator().manual_seed(length)
-    return torch.randint(length, (SAMPLES_PER_PHOTO,), generator=generator).sort().values
+        histogram.counts += count(self.sample(photos), histogram.low, histogram.high, BINS)
 
 
 def save_histograms(histograms: Mapping[str, Histogram], path: StrPath) -> None:

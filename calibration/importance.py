@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgekit.calibration.histogram import BINS, Histogram, by_photo
+from edgekit.calibration.histogram import BINS, Histogram
+from edgekit.calibration.sampling import Sampler, by_photo, count
 from edgekit.data.preprocessing import DEFAULT_TASK
 from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph
+from edgekit.networks.passes import join_swishes
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
 from edgekit.tasks.registry import find_task
@@ -65,7 +67,8 @@ def weigh(
     Returns:
         The histograms with ``importance``; a tensor that no gradient reaches has none.
     """
-    network = place(Network(up_to_logits(graph)), device).eval().requires_grad_(False)
+    run = join_swishes(up_to_logits(graph), histograms)
+    network = place(Network(run), device).eval().requires_grad_(False)
     generator, learning = torch.Generator().manual_seed(seed), find_task(task).learning
     counts: dict[str, NDArray[np.float64]] = {}
     for batch in batches:
@@ -85,32 +88,18 @@ class _Counting:
         counts: dict[str, NDArray[np.float64]],
         generator: torch.Generator,
     ) -> None:
-        self.histograms, self.counts, self.generator = histograms, counts, generator
-        self.places: dict[int, Tensor] = {}
+        self.histograms, self.counts = histograms, counts
+        self.sample = Sampler(SAMPLES, generator)
 
     def __call__(self, name: str, tensor: Tensor) -> Tensor:
         """Waits for the gradient of a float tensor [n, …]; returns it unchanged."""
         if name in self.histograms:
-            hook = partial(self._add, name, self._some(tensor.detach()))
+            hook = partial(self._add, name, self.sample(by_photo(tensor.detach())))
             tensor.register_hook(hook)  # type: ignore[no-untyped-call]
         return tensor
 
-    def _some(self, tensor: Tensor) -> Tensor:
-        """At most `SAMPLES` values of each photo: one of each stretch of equal length; [m]."""
-        photos = by_photo(tensor)
-        length = photos.shape[1]
-        if length <= SAMPLES:
-            return photos.flatten()
-        if length not in self.places:
-            place_in = torch.rand(SAMPLES, generator=self.generator, dtype=torch.float64)
-            starts = torch.arange(SAMPLES, dtype=torch.float64)
-            places = ((starts + place_in) * (length / SAMPLES)).long().clamp_(max=length - 1)
-            self.places[length] = places.to(tensor.device)
-        return photos.index_select(1, self.places[length]).flatten()
-
     def _add(self, name: str, values: Tensor, grad: Tensor) -> None:
         histogram = self.histograms[name]
-        width = (histogram.high - histogram.low) / BINS
-        index = ((values - histogram.low) / width).long().clamp_(0, BINS - 1)
-        counted = torch.bincount(index, self._some(grad).double().square(), BINS).cpu().numpy()
+        weights = self.sample(by_photo(grad)).double().square_()
+        counted = count(values, histogram.low, histogram.high, BINS, weights)
         self.counts[name] = self.counts[name] + counted if name in self.counts else counted

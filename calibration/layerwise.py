@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +21,8 @@ from torch import Tensor
 from edgekit.calibration.simulate import Simulation
 from edgekit.networks.cost import peak_activation
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Activation, Array, Mul, Node, SpatialNode, WeightedNode
+from edgekit.networks.nodes import Activation, Array, Node, SpatialNode, WeightedNode
+from edgekit.networks.passes import join_swishes, swishes
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import ACTIVATIONS, Network
 
@@ -100,7 +100,8 @@ def repair_layers(
         The quantized network with other weights; its `QuantParams` are the same.
     """
     # Activations that are fused into a layer are applied here: weights act before them.
-    exact = place(Network(_bare(graph)), device).eval()
+    exact = place(Network(join_swishes(_bare(graph))), device).eval()
+    exact_nodes = {node.name: node for node in exact.graph.nodes}
     rounded = place(Simulation(_bare(quantized)), device).eval()
     readers = _Readers(graph)
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).permute(0, 3, 1, 2).to(device)
@@ -110,8 +111,11 @@ def repair_layers(
     weights = dict(quantized.weights)
     for done, node in enumerate(graph.nodes, 1):
         with torch.no_grad():
-            y = _run(exact, node, wanted)
             z = _run(rounded.network, node, found)
+            if node.name not in exact_nodes:  # the gate of a swish
+                found[node.name] = rounded.round_(node.name, z)
+                continue
+            y = _run(exact, exact_nodes[node.name], wanted)
         if isinstance(node, WeightedNode):
             module = rounded.network.layers[node.name]
             slope = partial(readers.slope, node)
@@ -122,7 +126,8 @@ def repair_layers(
             y, z = ACTIVATIONS[node.activation](y), ACTIVATIONS[node.activation](z)
         wanted[node.name], found[node.name] = y, rounded.round_(node.name, z)
         for name in {name for name in node.inputs if last[name] == node.name}:
-            del wanted[name], found[name]
+            wanted.pop(name, None)
+            del found[name]
         if advance:
             advance(done, len(graph.nodes))
     return replace(quantized, weights=weights)
@@ -147,13 +152,9 @@ class _Readers:
     """Knows which activation reads each layer, fused or written out."""
 
     def __init__(self, graph: Graph) -> None:
-        self.sigmoids = {n.inputs[0]: n.name for n in graph.nodes if isinstance(n, Activation)}
-        products = (n.inputs for n in graph.nodes if isinstance(n, Mul))
-        self.swishes = {
-            name
-            for name, gate in chain(products)
-            if name in self.sigmoids and gate == self.sigmoids[name]
-        }
+        sigmoids = {n.name: n.inputs[0] for n in graph.nodes if isinstance(n, Activation)}
+        self.sigmoids = set(sigmoids.values())
+        self.swishes = {sigmoids[gate] for gate in swishes(graph).values()}
 
     def slope(self, node: WeightedNode, y: Tensor) -> Tensor | None:
         """The derivative of the activation at what the layer gives it; None without one."""

@@ -14,6 +14,7 @@ from edgekit.calibration.ranges import Choice, Range, check_method, choose
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
+from edgekit.networks.passes import join_swishes
 from edgekit.networks.quantization import (
     BIASES,
     SIGMOID_RANGES,
@@ -65,8 +66,10 @@ def collect(
                 f"the weight '{name}' holds NaN or infinity",
                 cause="the file that it came from is damaged, or its training diverged",
             )
-    network = place(Network(graph), device).eval()
-    tap = HistogramTap(frozenset(skip) | scale_owners(graph).keys() | graph.class_tensors)
+    skipped = frozenset(skip) | scale_owners(graph).keys() | graph.class_tensors
+    seen = {node.name for node in graph.nodes} - skipped
+    network = place(Network(join_swishes(graph, seen)), device).eval()
+    tap = HistogramTap(skipped)
     with torch.inference_mode():
         for batch in batches:
             photos = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)

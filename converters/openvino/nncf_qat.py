@@ -26,7 +26,6 @@ from edgekit.converters.openvino.write import (
     name_operators,
     normalize_inside,
     openvino,
-    swishes,
 )
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.selection import evenly
@@ -40,6 +39,7 @@ from edgekit.networks.nodes import (
     Rows,
     SpatialNode,
 )
+from edgekit.networks.passes import swishes
 from edgekit.networks.predict import to_input
 from edgekit.networks.torch_network import ACTIVATIONS, GraphModule, Network, join
 from edgekit.system.paths import StrPath

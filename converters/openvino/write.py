@@ -16,7 +16,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, activation_of, row_of
+from edgekit.networks.passes import swishes
 from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
@@ -330,27 +331,6 @@ OPERATORS: dict[type[Node], Callable[[_Walk, Any, list[Any]], Any]] = {
     nodes.Tile: maps.tile,
     nodes.ArgMax: maps.arg_max,
 }
-
-
-def swishes(graph: Graph) -> Mapping[str, str]:
-    """The products that `passes.expand_activations` wrote a swish out as, to their gates.
-
-    OpenVINO's own Swish runs inside of the convolution before it.
-    """
-    readers: dict[str, int] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers[name] = readers.get(name, 0) + 1
-    gates = {
-        node.name: node.inputs[0]
-        for node in graph.nodes
-        if isinstance(node, nodes.Activation) and readers.get(node.name) == 1
-    }
-    return {
-        node.name: node.inputs[1]
-        for node in graph.nodes
-        if isinstance(node, nodes.Mul) and gates.get(node.inputs[1]) == node.inputs[0]
-    }
 
 
 def _oihw(kernel: Array) -> Array:

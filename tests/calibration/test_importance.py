@@ -63,7 +63,7 @@ def test_a_channel_that_nobody_reads_has_no_weight():
 
 
 def test_of_large_tensors_some_values_count_for_all():
-    """A stretch of a photo gives one value, wherever in it."""
+    """A stretch of a photo gives a few neighbours, wherever in it."""
     nodes = (
         Mean(name="pool", inputs=("input",), keep_dims=False),
         FullyConnected(name="logits", inputs=("pool",), units=2),

@@ -1,5 +1,7 @@
 """Rewrites keep what the network computes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,9 @@ from edgekit.networks.passes import (
     absorb_normalization,
     expand_activations,
     fold_batch_norm,
+    join_swishes,
     prepare,
+    swishes,
 )
 from edgekit.networks.torch_network import Network
 
@@ -94,6 +98,32 @@ def test_activations_of_a_sum_are_written_out_as_well(kind):
     written = expand_activations(graph)
     assert {activation_of(node) for node in written.nodes} <= {"linear", "relu6"}
     np.testing.assert_allclose(logits(written, inputs), logits(graph, inputs), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["b0", "v2-b0"])
+def test_a_swish_that_was_written_out_is_joined_again(name):
+    ready = prepare(lively(name))
+    products = swishes(ready)
+    joined = join_swishes(ready)
+    assert len(products) > 10
+    assert len(joined.nodes) == len(ready.nodes) - len(products)
+    swish = {n.name for n in joined.nodes if isinstance(n, Activation) and n.kind == "swish"}
+    assert swish == products.keys()
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(Network(joined).eval()(x), Network(ready).eval()(x))
+
+
+def test_gates_that_somebody_reads_are_not_joined():
+    ready = prepare(lively("b0"))
+    gates = swishes(ready)
+    product, gate = next(iter(gates.items()))
+    assert gate in {node.name for node in join_swishes(ready, [gate]).nodes}
+    reader = Activation(name="reader", inputs=(gate,), kind="sigmoid")
+    shapes = {**ready.shapes, "reader": ready.shapes[gate]}
+    assert product not in swishes(replace(ready, nodes=(*ready.nodes, reader), shapes=shapes))
+    # Squeeze-excite's sigmoids gate another tensor than their own input.
+    sigmoids = {n.name for n in ready.nodes if isinstance(n, Activation)}
+    assert sigmoids - set(gates.values())
 
 
 def test_lite_keeps_its_fused_activations():

@@ -51,7 +51,7 @@ class Calibrate(Stage):
     method: InputMethod = INPUT_METHOD
 
     title = "calibrate"
-    record = 2  # of the histograms and warnings
+    record = 3  # of samples that are runs of neighbours
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
