@@ -13,11 +13,12 @@ from edgekit.calibration.histogram import Histogram, HistogramTap
 from edgekit.calibration.ranges import Choice, Range, check_method, choose
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.graph import Graph, QuantParams
-from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
+from edgekit.networks.nodes import Activation, Add, FullyConnected, WeightedNode
 from edgekit.networks.passes import join_swishes
 from edgekit.networks.quantization import (
     BIASES,
     SIGMOID_RANGES,
+    SUM_SHARES,
     activation_params,
     bias_params,
     scale_owners,
@@ -146,7 +147,8 @@ def quantize(
     if missing:
         raise ValueError(f"no range for {sorted(missing)[:3]}")
     quant: dict[str, QuantParams] = {
-        name: activation_params(low, high, dtype) for name, (low, high) in ranges.items()
+        name: activation_params(low, high, dtype)
+        for name, (low, high) in _wide_enough(graph, ranges, owners).items()
     }
     quant |= {name: quant[owner] for name, owner in owners.items()}
     quant |= kernels or {}
@@ -157,6 +159,31 @@ def quantize(
                 quant[kernel] = kernel_params(graph, node, input_scale, BIASES[dtype])
             quant[f"{node.name}/bias"] = bias_params(input_scale, quant[kernel], BIASES[dtype])
     return replace(graph, quant=quant)
+
+
+def _wide_enough(
+    graph: Graph, ranges: Mapping[str, Range], owners: Mapping[str, str]
+) -> dict[str, Range]:
+    """Widens the ranges of a sum's terms to a share of the sum's own that XNNPACK takes.
+
+    The branch of a block that has learned nothing is zero, or next to it. XNNPACK leaves the sum to
+    a slower kernel then, and with it the whole network falls into parts. A term's steps that are
+    far below the sum's are lost in its rounding, whatever they are.
+    """
+    wide = dict(ranges)
+    for node in reversed(graph.nodes):  # a sum may be a term of a later one
+        if not isinstance(node, Add) or node.name not in wide:
+            continue
+        least = 2 * SUM_SHARES[0] * _span(wide[node.name])
+        for name in {owners.get(name, name) for name in node.inputs} & wide.keys():
+            low, high = wide[name]
+            if (more := least - _span(wide[name])) > 0:
+                wide[name] = (min(low, 0.0) - more / 2, max(high, 0.0) + more / 2)
+    return wide
+
+
+def _span(values: Range) -> float:
+    return max(values[1], 0.0) - min(values[0], 0.0)
 
 
 def kernel_params(

@@ -19,6 +19,7 @@ from edgekit.converters.tflite.detections import find_post_process, loses_a_clas
 from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.converters.tflite.op_versions import OP_VERSIONS_TF_2_5
 from edgekit.errors import UsageError
+from edgekit.networks.quantization import SUM_SHARES
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ _SAME_SCALE = (
     *("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "CONCATENATION", "SQUEEZE", "PAD"),
     *("PADV2", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"),
 )
+_SUMS = ("ADD", "SUB")
 #: What hands on numbers of classes as they are.
 _OF_CLASSES = ("RESHAPE", "SQUEEZE", "CAST", "RESIZE_NEAREST_NEIGHBOR")
 _LEFT_OVER = ("PADV2", "MIRROR_PAD", "TRANSPOSE")
@@ -241,6 +243,19 @@ def _same_scale(model: TFLiteModel) -> Iterator[tuple[str, str]]:
                 yield at(op), f"its output's scale differs from that of {at(tensor)}"
 
 
+def _sum_scales(model: TFLiteModel) -> Iterator[tuple[str, str]]:
+    least, beyond = SUM_SHARES
+    for op in model.operators:
+        if op.name not in _SUMS:
+            continue
+        output = model.tensors[op.outputs[0]]
+        for tensor in (model.tensors[i] for i in op.inputs if i >= 0):
+            if tensor.dtype == output.dtype == "int8" and tensor.scale and output.scale:
+                share = tensor.scale / output.scale
+                if not least <= share < beyond:
+                    yield at(op), f"the scale of {at(tensor)} is {share:.2g} times its output's"
+
+
 def _weights(model: TFLiteModel) -> Iterator[tuple[str, str]]:
     for op, _, weights, _ in _weighted(model):
         if weights.dtype != "int8":
@@ -326,6 +341,13 @@ INT8_RULES = (
     Rule("activation-scale", _activation_scale, "one positive scale and zero point per tensor"),
     Rule("fixed-scale", fixed_scale, "give a sigmoid the range 0 to 255/256"),
     Rule("same-scale", _same_scale, "give both sides of the operator one range"),
+    Rule(
+        "sum-scales",
+        _sum_scales,
+        "XNNPACK leaves the sum to a slower kernel; give its terms scales of 1/1024 to 256 times "
+        "the sum's",
+        WARNING,
+    ),
     Rule("weights", _weights, "symmetric int8 weights, -127 to 127, per output channel"),
     Rule("bias", _bias, "int32 bias with scale = input scale x weight scale"),
 )

@@ -38,6 +38,9 @@ BIAS_MAX = {dtype: float((LIMITS[dtype][1] + 1) // 2) for dtype in BIASES.values
 BLOCK = 2**16
 #: The smallest scale: keeps a constant zero tensor's arithmetic finite in float32.
 SMALLEST_SCALE = 1e-9
+#: What XNNPACK takes of an int8 sum: scales of its terms from this share of the sum's own, below
+#: that multiple of it (``VisitAddNode`` in tensorflow/lite/delegates/xnnpack/xnnpack_delegate.cc).
+SUM_SHARES = (2.0**-10, 2.0**8)
 
 #: Whether the output of an operator has the scale and the zero point of its input.
 KEEPS_SCALE: dict[type[Node], bool] = {

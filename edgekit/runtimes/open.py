@@ -126,8 +126,8 @@ RUNTIMES = {
             extra="onnx",
             imports=("onnxruntime", "onnx"),
             takes=("normalization",),
-            slow_int8="because its weights are uint8, which ONNX Runtime multiplies exactly on "
-            "every CPU, but more slowly than int8, which a build with --cpu stores",
+            slow_int8="because ONNX Runtime's int8 kernels of sigmoids and products, and those of "
+            "convolutions with uint8 weights (--cpu any), may be slower than its float ones",
         ),
     )
 }

@@ -112,7 +112,7 @@ def test_slow_int8(document: Document, known: bool, reason: str) -> None:
     [
         ("w8a8-openvino", "fp32-openvino", "the runtime's int8 kernels are at fault"),
         ("w8a8-openvino-nncf", "fp32-openvino", "the runtime's int8 kernels are at fault"),
-        ("w8a8-onnx", "fp32-onnx", "its weights are uint8"),
+        ("w8a8-onnx", "fp32-onnx", "of convolutions with uint8 weights"),
     ],
 )
 def test_slow_int8_of_another_runtime(
