@@ -96,15 +96,11 @@ class Learning(ABC):
         """The same in float64, summed over the images."""
 
     @abstractmethod
-    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Log-probability of answers drawn from outputs' own probabilities, summed; a scalar.
-
-        Its squared gradients are, in the mean, the diagonal of the Fisher information.
-        """
-
-    @abstractmethod
     def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """A root of the Fisher information of outputs, times random signs; of their shape."""
+        """A root of the Fisher information of outputs, times random signs; of their shape.
+
+        Its squares are, in the mean, the diagonal.
+        """
 
     @abstractmethod
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

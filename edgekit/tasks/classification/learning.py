@@ -56,11 +56,6 @@ class ClassificationLearning(Learning):
         log_p, log_q = (logits.double().log_softmax(1) for logits in (wanted, outputs))
         return float((log_p.exp() * (log_p - log_q)).sum())
 
-    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        log_p = outputs.log_softmax(1)
-        drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator)
-        return log_p.gather(1, drawn.to(outputs.device)).sum()
-
     def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Of diag(p) - p pᵀ, float [n, classes]."""
         p = outputs.softmax(1)

@@ -102,22 +102,6 @@ class DetectionLearning(Learning):
             for one, other in zip(wanted, outputs, strict=True)
         )
 
-    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Of each class of each anchor whether it is there, and offsets beside the network's.
-
-        Each anchor's log-probability is weighed by the root of its weight, as `direction`.
-        """
-        weight = _weights(outputs.detach())
-        offsets, logits = outputs[..., :4], outputs[..., 4:]
-        even = torch.rand(logits.shape, generator=generator).to(logits)
-        signs = torch.where(even < logits.detach().sigmoid(), 1.0, -1.0)
-        noise = torch.randn(offsets.shape, generator=generator).to(offsets)
-        own = offsets.detach() + DEVIATION * noise
-        log_p = F.logsigmoid(signs * logits).sum(-1)
-        log_p = log_p - ((own - offsets) / DEVIATION).square().sum(-1) / 2
-        summed: Tensor = (weight.sqrt() * log_p).sum()
-        return summed
-
     def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Of p (1 - p) at each logit and 1 / 0.1² at each offset, times the anchor's weight."""
         p = outputs[..., 4:].sigmoid()

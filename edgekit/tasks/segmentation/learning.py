@@ -102,16 +102,6 @@ class SegmentationLearning(Learning):
             found += float((log_p.exp() * (log_p - log_q)).sum(0).mean())
         return found
 
-    def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """A class is drawn for each pixel; divided by the root of their number, as `direction`."""
-        log_p = outputs.log_softmax(1)
-        p = log_p.detach().exp().movedim(1, -1).flatten(0, -2).cpu()
-        drawn = torch.multinomial(p, 1, generator=generator).to(outputs.device)
-        pixels = outputs[0, 0].numel()
-        log_p = log_p.movedim(1, -1).flatten(0, -2)
-        summed: Tensor = log_p.gather(1, drawn).sum() / math.sqrt(pixels)
-        return summed
-
     def direction(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Of diag(p) - p pᵀ at each pixel, over their number: divergence is a mean over them."""
         p = outputs.softmax(1)

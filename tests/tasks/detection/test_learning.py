@@ -97,17 +97,6 @@ def test_directions_find_the_divergence_of_a_small_change(part):
     assert np.mean(shares) / 2 == pytest.approx(wanted, rel=0.1)
 
 
-def test_gradients_of_drawn_answers_are_those_of_directions_in_the_mean_square():
-    base = outputs()[:1, :40].double().requires_grad_(True)
-    chance, squares = generator(), 0.0
-    for _ in range(2000):
-        (gradient,) = torch.autograd.grad(LEARNING.drawn(base, chance), base)
-        squares = squares + gradient**2
-    wanted = LEARNING.direction(base.detach(), generator()) ** 2
-    ratio = (squares / 2000).sum((0, 1)) / wanted.sum((0, 1))
-    assert ratio.numpy() == pytest.approx(np.ones(6), rel=0.1)
-
-
 def test_a_photo_without_boxes_is_varied_for_a_teacher():
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))
     augmentation = LEARNING.augmentation(crop_area=(1.0, 1.0), flip=False)

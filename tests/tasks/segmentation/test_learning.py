@@ -62,9 +62,6 @@ def test_probes_have_the_fisher_information_of_the_divergence():
     generator = torch.Generator().manual_seed(1)
     directions = LEARNING.direction(logits, generator)
     torch.testing.assert_close(directions.square().mean(0)[None], wanted, rtol=0.15, atol=1e-4)
-    logits.requires_grad_(True)
-    LEARNING.drawn(logits, generator).backward()
-    torch.testing.assert_close(logits.grad.square().mean(0)[None], wanted, rtol=0.15, atol=1e-4)
 
 
 def test_cutmix_pastes_a_photo_with_its_mask():
