@@ -65,4 +65,4 @@ def count(
         Float64 [bins].
     """
     places = (values - low).mul_(bins / (high - low)).clamp_(0, bins - 1).int()
-    return torch.bincount(places, weights, bins).double().cpu().numpy()
+    return torch.bincount(places, weights, bins).cpu().double().numpy()
