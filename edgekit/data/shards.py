@@ -23,13 +23,9 @@ import numpy.typing as npt
 
 from edgekit.data.columns import Digests, Texts
 from edgekit.data.folders import Progress, Source, printable
-from edgekit.data.shard_index import (
-    INTEGER,
-    DuplicateMemberError,
-    ShardIndex,
-    concatenate_indexes,
-    index_shard,
-)
+from edgekit.data.shard_headers import index_shard
+from edgekit.data.shard_index import ShardIndex, concatenate_indexes
+from edgekit.data.shard_members import INTEGER, DuplicateMemberError
 from edgekit.data.shard_names import PIPE, named_shards
 from edgekit.data.shard_photos import ShardFiles, ShardListing, Spans
 from edgekit.data.tar_entries import BlockReader, read_entries

@@ -21,6 +21,7 @@ _FOLDER, _EXTENDED = b"5", b"x"
 _PLAIN = (b"0", b"\0", _FOLDER, _EXTENDED)
 #: Name, size, checksum, kind and the folder before the name.
 _FIELDS = struct.Struct("100s24x12s12x8s1s188x155s12x")
+_SIZE, _KIND = slice(124, 136), slice(156, 157)
 _BLANKS, _ENDS = 8 * ord(" "), b" \0"
 _EXTENDED_BYTES = 1 << 16  # one of dates alone has a hundred
 # What a pax header may change of the entry after it; the dates that writers put there are not read.
@@ -65,38 +66,115 @@ class BlockReader:
         return self._block[first : first + size]
 
 
-def read_entries(reader: BlockReader) -> Iterator[Entry]:
+class Headers(NamedTuple):
+    """The headers of regular files that follow each other in a tar, none of them checked.
+
+    Attributes:
+        blocks: the headers.
+        begins: where each begins, or the other headers before it that belong to it.
+        offsets: where the contents of each file begin.
+        sizes: their lengths in bytes.
+        ends: their last bytes.
+        is_last: whether the tar's end follows.
+    """
+
+    blocks: list[bytes]
+    begins: list[int]
+    offsets: list[int]
+    sizes: list[int]
+    ends: list[bytes]
+    is_last: bool
+
+
+def read_headers(reader: BlockReader, at: int, most: int, end_bytes: int) -> Headers:
+    """Goes from header to header as their sizes say, up to one that says more than name and size.
+
+    It checks the headers of folders and dates, which are left out, but no header of a file: that is
+    ten times as fast for many at once. Until then, nothing of what it returns can be relied on.
+
+    Args:
+        reader: of the tar.
+        at: where the first header begins.
+        most: of how many files.
+        end_bytes: how much of the end of each file is read, at most.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found = Headers([], [], [], [], [], is_last=False)
+    blocks, begins, offsets, sizes, ends, _ = found
+    read, begin = reader.read, at
+    while len(blocks) < most:
+        header = read(at, _BLOCK)
+        if header == _ZEROS:
+            return found._replace(is_last=True)
+        kind = header[_KIND]
+        if kind in (_FOLDER, _EXTENDED):
+            if (offset := _behind(reader, header, at)) is None:
+                break
+            at = offset
+            continue
+        try:
+            size = _octal(header[_SIZE])
+        except ValueError:
+            break
+        if kind not in _PLAIN or size < 0 or len(header) < _BLOCK:
+            break
+        at += _BLOCK
+        count = min(size, end_bytes)
+        blocks.append(header)
+        begins.append(begin)
+        offsets.append(at)
+        sizes.append(size)
+        ends.append(read(at + size - count, count))
+        at += -(-size // _BLOCK) * _BLOCK
+        begin = at
+    return found
+
+
+def read_entries(reader: BlockReader, at: int = 0) -> Iterator[Entry]:
     """Yields the regular files of a tar, in order; sparse ones are left out.
 
     Args:
         reader: of the tar. Between entries, the caller may read at any other place.
+        at: where the first header begins, in bytes.
 
     Raises:
         tarfile.TarError: it is no tar, is damaged, or has no end.
         OSError: it cannot be read.
         ValueError: a header makes no sense.
     """
-    at, read = 0, reader.read  # looked up once, for millions
+    read = reader.read
     while True:
         header = read(at, _BLOCK)
         if header == _ZEROS:
             return
+        if header[_KIND] in (_FOLDER, _EXTENDED):
+            if (offset := _behind(reader, header, at)) is None:
+                break
+            at = offset
+            continue
         plain = _plain(header)
         if plain is None:
             break
-        name, size, kind = plain
-        at += _BLOCK
-        if kind == _EXTENDED:
-            if size > _EXTENDED_BYTES or _CHANGES.search(read(at, size)):
-                at -= _BLOCK
-                break
-        elif kind == _FOLDER:
-            continue
-        else:
-            yield Entry(name, at, size)
-        at += -(-size // _BLOCK) * _BLOCK
+        name, size, _ = plain
+        yield Entry(name, at + _BLOCK, size)
+        at += _BLOCK - (-size // _BLOCK) * _BLOCK
     reader.file.seek(at)
     yield from _read_others(reader.file)
+
+
+def _behind(reader: BlockReader, header: bytes, at: int) -> int | None:
+    """Where the header after one of a folder or of dates is; None where it says more than that."""
+    if (plain := _plain(header)) is None:
+        return None
+    _, size, kind = plain
+    at += _BLOCK
+    if kind == _FOLDER:
+        return at
+    if size > _EXTENDED_BYTES or _CHANGES.search(reader.read(at, size)):
+        return None
+    return at - (-size // _BLOCK) * _BLOCK
 
 
 def _plain(header: bytes) -> tuple[str, int, bytes] | None:
