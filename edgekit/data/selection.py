@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data.columns import Texts
 from edgekit.data.folders import HashedPhotos
 from edgekit.errors import UsageError
 
@@ -114,8 +115,13 @@ def _ranks_in_class(
 
 def _places_by_hash(names: Sequence[str], salt: str = "") -> npt.NDArray[np.int64]:
     """Returns the place of each name in the order of their salted SHA-256, int64 [n]."""
-    hashes = b"".join([hashlib.sha256(f"{salt}{name}".encode()).digest() for name in names])
+    before = salt.encode()
+    encoded = names.encoded() if isinstance(names, Texts) else (name.encode() for name in names)
+    hashes = b"".join([hashlib.sha256(before + name).digest() for name in encoded])
     words = np.frombuffer(hashes, ">u8").astype(np.uint64).reshape(-1, 4)
-    places = np.empty(len(words), np.int64)
-    places[np.lexsort(words.T[::-1])] = np.arange(len(words))
+    order = np.argsort(words[:, 0])
+    if (np.diff(words[order, 0]) == 0).any():  # two begin alike
+        order = np.lexsort(words.T[::-1])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
     return places

@@ -28,6 +28,7 @@ from edgekit.data.shard_index import ShardIndex, concatenate_indexes
 from edgekit.data.shard_members import INTEGER, DuplicateMemberError
 from edgekit.data.shard_names import PIPE, named_shards
 from edgekit.data.shard_photos import ShardFiles, ShardListing, Spans
+from edgekit.data.shard_pool import index_shards
 from edgekit.data.tar_entries import BlockReader, read_entries
 from edgekit.errors import UsageError
 from edgekit.system.download import writing
@@ -204,9 +205,9 @@ def _failed(command: str, option: str, cause: str) -> UsageError:
 def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> list[ShardIndex]:
     """Returns what each shard holds, where no key stands twice."""
     found = []
-    for done, shard in enumerate(shards, 1):
+    for done, (shard, part) in enumerate(zip(shards, index_shards(shards), strict=True), 1):
         with _reading(shard, option):
-            found.append(index_shard(shard))
+            found.append(index_shard(shard) if part is None else part)
         if progress:
             progress("index", done, len(shards))
     _refuse_twice(shards, found, option)
