@@ -69,21 +69,15 @@ class Texts(Column[str]):
         return self.contents[start : int(self.ends[index])].decode()
 
     def __iter__(self) -> Iterator[str]:
-        return (value.decode() for value in self.encoded())
+        return map(bytes.decode, self.encoded())
 
     def encoded(self, lengths: npt.NDArray[np.int64] | None = None) -> Iterator[bytes]:
         """Yields the bytes of each, or the first ``lengths`` bytes of each, int64 [n]."""
-        ends = self.ends if lengths is None else self._starts() + lengths
-        contents = self.contents
-        return (
-            contents[start:end]
-            for first in range(0, len(ends), _AT_ONCE)
-            for start, end in zip(
-                self._starts()[first : first + _AT_ONCE].tolist(),
-                ends[first : first + _AT_ONCE].tolist(),
-                strict=True,
-            )
-        )
+        starts, contents = self._starts(), self.contents
+        ends = self.ends if lengths is None else starts + lengths
+        for first in range(0, len(ends), _AT_ONCE):
+            places = (column[first : first + _AT_ONCE].tolist() for column in (starts, ends))
+            yield from [contents[start:end] for start, end in zip(*places, strict=True)]
 
     def take(self, indices: npt.NDArray[np.int64]) -> Texts:
         """See `Column`."""

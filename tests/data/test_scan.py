@@ -99,6 +99,27 @@ def test_the_same_end_of_another_length_is_another_photo(tmp_path: Path) -> None
     assert e.problem == "the file is empty"
 
 
+def test_empty_photos_of_huge_sets_are_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", 60)
+    (folder / "a" / "000.png").write_bytes(b"")
+    val = write_folder(tmp_path / "val", 10)
+    for data in (folder, in_shard(folder)):
+        splits = load_splits(data, in_shard(val), None, check_up_to=10)
+        assert splits.unreadable == (("a/000.png", "the file is empty"),)
+        assert "a/000.png" not in splits.train.names
+        assert len(splits.train) == 59 - 9
+
+
+def test_a_photo_in_two_listings_is_read_once(tmp_path: Path) -> None:
+    listing = list_photos(write_folder(tmp_path / "x", 20), "--data")
+    done: list[int] = []
+    read = read_listings(
+        {"--data": listing, "--val": listing}, lambda what, count, total: done.append(total)
+    )
+    assert set(done) == {20}
+    assert read["--data"].hashes == read["--val"].hashes
+
+
 def skimmed(root: Path) -> HashedPhotos:
     listings = {"--data": list_photos(root, "--data")}
     return read_listings(listings, in_full=False)["--data"].photo_set(("a", "b"))
