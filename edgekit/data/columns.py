@@ -105,7 +105,7 @@ class Texts(Column[str]):
 
     def to_json(self) -> str:
         """Returns all of them as one text."""
-        return _SEPARATOR.join(self)
+        return _SEPARATOR.encode().join(self.encoded()).decode()
 
     @classmethod
     def from_json(cls, value: Any) -> Texts:

@@ -214,7 +214,7 @@ class Listing:
         """Returns how many photos have each label, in the order in which labels come first."""
         return Counter(file.label for file in self.files)
 
-    def labels_by_split(self) -> dict[str, set[str]]:
+    def labels_by_upper_folder(self) -> dict[str, set[str]]:
         """Returns the labels of photos by the folder above that of their class, where one is."""
         labels: dict[str, set[str]] = defaultdict(set)
         for file in self.files:

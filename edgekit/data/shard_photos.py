@@ -108,7 +108,7 @@ class ShardListing(Listing):
         pairs = zip(found[order].tolist(), counts[order].tolist(), strict=True)
         return Counter({self.files.labels[number]: count for number, count in pairs})
 
-    def labels_by_split(self) -> dict[str, set[str]]:
+    def labels_by_upper_folder(self) -> dict[str, set[str]]:
         """See `Listing`."""
         labels: dict[str, set[str]] = defaultdict(set)
         if b"/" not in self.files.names.contents:

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import IO
@@ -205,11 +205,12 @@ def _failed(command: str, option: str, cause: str) -> UsageError:
 def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> list[ShardIndex]:
     """Returns what each shard holds, where no key stands twice."""
     found = []
-    for done, (shard, part) in enumerate(zip(shards, index_shards(shards), strict=True), 1):
-        with _reading(shard, option):
-            found.append(index_shard(shard) if part is None else part)
-        if progress:
-            progress("index", done, len(shards))
+    with closing(index_shards(shards)) as parts:
+        for shard, part in zip(shards, parts, strict=True):
+            with _reading(shard, option):
+                found.append(index_shard(shard) if part is None else part)
+            if progress:
+                progress("index", len(found), len(shards))
     _refuse_twice(shards, found, option)
     return found
 

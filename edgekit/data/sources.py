@@ -234,7 +234,7 @@ def _part(root: Path, wanted: str, option: str | None = None) -> Path:
 
 def _mixed_splits(listing: Listing) -> Iterator[str]:
     """Yields a note where the folders above the classes of a list or a tar are splits."""
-    found = listing.labels_by_split()
+    found = listing.labels_by_upper_folder()
     labels = {folder: each for folder, each in found.items() if role_of(folder) in SPLITS}
     if len(labels) > 1 and set.intersection(*labels.values()):
         yield (

@@ -89,8 +89,8 @@ class Headers(NamedTuple):
 def read_headers(reader: BlockReader, at: int, most: int, end_bytes: int) -> Headers:
     """Goes from header to header as their sizes say, up to one that says more than name and size.
 
-    It checks the headers of folders and dates, which are left out, but no header of a file: that is
-    ten times as fast for many at once. Until then, nothing of what it returns can be relied on.
+    It checks the headers of folders and dates, which are left out, but no header of a file: the
+    caller does, for many at once. Until then, nothing of what it returns can be relied on.
 
     Args:
         reader: of the tar.
