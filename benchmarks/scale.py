@@ -105,7 +105,7 @@ def usage_of(session: int) -> tuple[float, float]:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) != session:
                 continue
-            ticks += int(fields[11]) + int(fields[12])
+            ticks += sum(map(int, fields[11:15]))  # its own, and those of children that ended
             lines = (folder / "smaps_rollup").read_text().splitlines()
             kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         except OSError:  # it has ended

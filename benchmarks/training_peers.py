@@ -195,7 +195,7 @@ class Edgekit(Torch):
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         from edgekit.data.augmentation.augment import Augmentation
         from edgekit.data.batches import Part, train_batches
-        from edgekit.data.folders import list_photos
+        from edgekit.data.folder_listing import list_photos
         from edgekit.data.preprocessing import Preprocessing
         from edgekit.data.scan import scan
         from edgekit.data.splits import photo_set

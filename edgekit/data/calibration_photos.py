@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgekit.data.folders import HashedPhotos, Listing, PhotoFile, Source, printable
-from edgekit.data.scan import photo_set, readable, scan
+from edgekit.data.scan import read_listings
 from edgekit.data.selection import spread, without
 from edgekit.data.sources import CALIBRATION
 from edgekit.data.splits import Wanted
@@ -39,8 +39,8 @@ def choose_calibration(
         chosen = spread(rest.names, rest.labels, wanted.calibration_count, wanted.seed)
         return rest.subset(chosen), []
     listing = list_photos(wanted.calibration)
-    scanned = scan(listing.files, wanted.progress)
-    candidates = photo_set(readable(CALIBRATION, listing, scanned), (), scanned)
+    read = read_listings({CALIBRATION: listing}, wanted.progress)[CALIBRATION]
+    candidates = read.photo_set(())
     chosen_ones = without(candidates, val.hashes)
     notes = list(listing.warnings)
     if shared := len(candidates) - len(chosen_ones):

@@ -43,7 +43,7 @@ def clean_labels(listing: Listing, option: str) -> Listing:
     Raises:
         UsageError: a label cannot be written to the files that hold labels.
     """
-    labels = Counter(file.label for file in listing.files)
+    labels = listing.label_counts()
     bad = {label: problem for label in labels if (problem := problem_of(label))}
     if bad:
         raise _unusable(listing, option, bad)
@@ -52,12 +52,10 @@ def clean_labels(listing: Listing, option: str) -> Listing:
 
 def with_canonical_labels(listing: Listing) -> Listing:
     """Gives the photos of a listing canonical labels; none is refused."""
-    known = {label: canonical(label) for label in {file.label for file in listing.files}}
+    known = {label: canonical(label) for label in listing.label_counts()}
     if all(label == plain for label, plain in known.items()):
         return listing
-    return replace(
-        listing, files=tuple(replace(file, label=known[file.label]) for file in listing.files)
-    )
+    return listing.relabelled(known)
 
 
 def problem_of(label: str) -> str | None:

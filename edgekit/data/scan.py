@@ -6,15 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
+from edgekit.data.columns import Digests
 from edgekit.data.folders import (
-    FilePhotos,
     HashedPhotos,
     Listing,
     PhotoFile,
@@ -24,7 +24,7 @@ from edgekit.data.folders import (
     reason_of,
 )
 from edgekit.data.images import UnreadableImageError, check
-from edgekit.data.shard_photos import ShardPhotos
+from edgekit.data.shard_index import END_BYTES, hash_end
 from edgekit.errors import UsageError
 from edgekit.system.collection import without_collection
 from edgekit.system.threads import ordered_map
@@ -38,10 +38,10 @@ UNREADABLE_LIMIT = 0.05
 #: ImageNet's 1.3 million take most of an hour on two cores.
 CHECK_UP_TO = 100_000
 
-_END = 4096  # bytes of a photo that are read of it
 _PART = 256  # photos that a thread skims at once
 _HANDED_OVER, _PARTS = 32, 256  # photos that a thread decodes at once at most, of so many parts
 _BUFFER = 1 << 13
+_EMPTY = "the file is empty"
 
 
 class Scanned(NamedTuple):
@@ -54,6 +54,71 @@ class Scanned(NamedTuple):
 
     sha256: str = ""
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class ReadListing:
+    """The photos of a listing that could be read.
+
+    Attributes:
+        listing: with these photos alone.
+        hashes: what tells each photo's contents from others'; see `HashedPhotos`.
+        unreadable: names of the others, and why.
+        checked: whether photos were decoded.
+    """
+
+    listing: Listing
+    hashes: Sequence[str]
+    unreadable: tuple[tuple[str, str], ...]
+    checked: bool
+
+    def photo_set(self, labels: Sequence[str]) -> HashedPhotos:
+        """Returns the photos as a set; the class of a label that is not in ``labels`` is -1."""
+        return self.listing.photo_set(labels, self.hashes, checked=self.checked)
+
+
+def read_listings(
+    listings: Mapping[str, Listing], progress: Progress | None = None, *, in_full: bool = True
+) -> dict[str, ReadListing]:
+    """Reads the photos of listings once, a photo that is in several of them too.
+
+    Args:
+        listings: by the option of each ('--data').
+        progress: called with ('scan' or 'skim', done, total).
+        in_full: whether photos are decoded; else as by `skim`.
+
+    Raises:
+        UsageError: too many photos of one cannot be read.
+    """
+    skimmed = {} if in_full else {option: entry.ends() for option, entry in listings.items()}
+    rest = [entry for option, entry in listings.items() if skimmed.get(option) is None]
+    scanned = (scan if in_full else skim)((file for one in rest for file in one.files), progress)
+    found = {}
+    for option, listing in listings.items():
+        if ends := skimmed.get(option):
+            hashes, problems = ends[0], dict.fromkeys(ends[1].tolist(), _EMPTY)
+        else:
+            ones = [scanned[file.place] for file in listing.files]
+            hashes = [one.sha256 for one in ones]
+            problems = {i: one.problem for i, one in enumerate(ones) if one.problem}
+        found[option] = _readable(option, listing, hashes, problems, in_full)
+    return found
+
+
+def _readable(
+    option: str,
+    listing: Listing,
+    hashes: Sequence[str],
+    problems: Mapping[int, str],
+    checked: bool,
+) -> ReadListing:
+    if not problems:
+        return ReadListing(listing, hashes, (), checked)
+    bad = tuple((listing.files[i].name, problem) for i, problem in problems.items())
+    refuse_many(bad, len(listing.files), f"{option} {listing.source}")
+    kept = np.setdiff1d(np.arange(len(listing.files)), list(problems))
+    taken = hashes.take(kept) if isinstance(hashes, Digests) else [hashes[i] for i in kept]
+    return ReadListing(listing.take(kept), taken, bad, checked)
 
 
 def scan(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[Place, Scanned]:
@@ -124,48 +189,6 @@ def refuse_many(bad: Sequence[tuple[str, str]], count: int, what: str) -> None:
         )
 
 
-def readable(option: str, listing: Listing, scanned: Mapping[Place, Scanned]) -> list[PhotoFile]:
-    """Returns the photos of a listing that could be read.
-
-    Raises:
-        UsageError: too many could not.
-    """
-    bad = unreadable_of([listing], scanned)
-    if not bad:
-        return list(listing.files)
-    refuse_many(bad, len(listing.files), f"{option} {listing.source}")
-    return [file for file in listing.files if not scanned[file.place].problem]
-
-
-def unreadable_of(
-    listings: Iterable[Listing], scanned: Mapping[Place, Scanned]
-) -> list[tuple[str, str]]:
-    """Returns the names of the photos that could not be read, and why."""
-    if not any(one.problem for one in scanned.values()):  # sooner than looking each up
-        return []
-    files = (file for entry in listings for file in entry.files)
-    return [(f.name, problem) for f in files if (problem := scanned[f.place].problem)]
-
-
-def photo_set(
-    files: Sequence[PhotoFile],
-    labels: Sequence[str],
-    scanned: Mapping[Place, Scanned],
-    *,
-    checked: bool = True,
-) -> HashedPhotos:
-    """Returns the photos as a set; the class of a label that is not in ``labels`` is -1."""
-    index = {label: i for i, label in enumerate(labels)}
-    numbers = np.array([index.get(file.label, -1) for file in files], np.int64)
-    names = (file.name for file in files)
-    hashes = (scanned[file.place].sha256 for file in files)
-    spans = [file.place for file in files if isinstance(file.place, Span)]
-    if spans:
-        return ShardPhotos.pack(spans, names, numbers, hashes, checked=checked)
-    places = tuple(file.place for file in files)
-    return FilePhotos(places, tuple(names), numbers, tuple(hashes), checked=checked)
-
-
 def read_each(
     function: Callable[[T], R], items: Sequence[T], progress: Progress | None = None
 ) -> list[R]:
@@ -231,9 +254,9 @@ def _path_of(place: Place) -> Path:
 def _skim_one(file: BinaryIO, place: Place) -> Scanned:
     start, size = (place.offset, place.size) if isinstance(place, Span) else (0, file.seek(0, 2))
     if not size:
-        return Scanned(problem="the file is empty")
-    file.seek(start + max(0, size - _END))
-    end = file.read(min(size, _END))
-    if len(end) < min(size, _END):
+        return Scanned(problem=_EMPTY)
+    file.seek(start + max(0, size - END_BYTES))
+    end = file.read(min(size, END_BYTES))
+    if len(end) < min(size, END_BYTES):
         return Scanned(problem="the file has become shorter")
-    return Scanned(hashlib.sha256(b"%d\0%b" % (size, end)).hexdigest())
+    return Scanned(hash_end(size, end).hex())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.data.columns import Texts
 from edgekit.data.folders import HashedPhotos
 from edgekit.errors import UsageError
 
@@ -28,23 +28,24 @@ def split_validation(photos: Photos, fraction: float) -> tuple[Photos, Photos]:
     Raises:
         UsageError: no class has a photo to spare.
     """
-    held: list[int] = []
-    for members in _by_class(photos.names, photos.labels).values():
-        held += members[: 0 if len(members) < 2 else max(1, round(fraction * len(members)))]
-    if not held:
+    ranks = _ranks_in_class(_places_by_hash(photos.names), photos.labels)
+    _, which, sizes = np.unique(photos.labels, return_inverse=True, return_counts=True)
+    counts = [0 if n < 2 else max(1, round(fraction * n)) for n in sizes.tolist()]
+    held = np.flatnonzero(ranks < np.array(counts)[which])
+    if not len(held):
         raise UsageError(
             "there are too few photos to hold some back for validation",
             cause="no class has more than one photo",
             hint="give --val",
         )
     rest = np.setdiff1d(np.arange(len(photos)), held)
-    return photos.subset(rest.tolist()), photos.subset(sorted(held))
+    return photos.subset(rest.tolist()), photos.subset(held.tolist())
 
 
-def without(photos: Photos, hashes: Iterable[str]) -> Photos:
+def without(photos: Photos, hashes: Sequence[str]) -> Photos:
     """Leaves out the photos whose contents have one of these hashes."""
-    known = set(hashes)
-    return photos.subset([i for i, content in enumerate(photos.hashes) if content not in known])
+    known = photos.has_hash(hashes)
+    return photos.subset(np.flatnonzero(~known).tolist()) if known.any() else photos
 
 
 def remove_overlap(train: Photos, val: HashedPhotos) -> tuple[Photos, list[str]]:
@@ -55,8 +56,7 @@ def remove_overlap(train: Photos, val: HashedPhotos) -> tuple[Photos, list[str]]
     Returns:
         The training photos, and what the user should know about it.
     """
-    held = set(val.hashes)
-    shared = np.array([content in held for content in train.hashes], bool)
+    shared = train.has_hash(val.hashes)
     needed = shared & ~np.isin(train.labels, train.labels[~shared])
     dropped = shared & ~needed
     notes = []
@@ -91,21 +91,37 @@ def spread(names: Sequence[str], labels: npt.NDArray[np.int64], count: int, seed
     # Rounds of one photo a class; within a round, the order is that of the photos' hashes.
     sizes = np.unique(labels, return_counts=True)[1]
     rounds = next((n for n in range(1, count + 1) if np.minimum(sizes, n).sum() >= count), count)
-    classes = _by_class(names, labels, f"{seed}\0").values()
-    ranked = [(rank, i) for members in classes for rank, i in enumerate(members[:rounds])]
-    ranked.sort(key=lambda entry: (entry[0], _hash(f"{seed}\0{names[entry[1]]}")))
-    return sorted(i for _, i in ranked[:count])
+    places = _places_by_hash(names, f"{seed}\0")
+    ranks = _ranks_in_class(places, labels)
+    first = np.flatnonzero(ranks < rounds)
+    return sorted(first[np.lexsort((places[first], ranks[first]))][:count].tolist())
 
 
-def _by_class(
-    names: Sequence[str], labels: npt.NDArray[np.int64], salt: str = ""
-) -> dict[int, list[int]]:
-    """Groups indices by class, each group in the order of the names' salted hashes."""
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index in sorted(range(len(names)), key=lambda i: _hash(salt + names[i])):
-        groups[int(labels[index])].append(index)
-    return groups
+def _ranks_in_class(
+    places: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Returns how many of each photo's class come before it, int64 [n].
+
+    Args:
+        places: of each photo in the order of all, int64 [n].
+        labels: the class indices, int64 [n].
+    """
+    order = np.lexsort((places, labels))
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return ranks
 
 
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _places_by_hash(names: Sequence[str], salt: str = "") -> npt.NDArray[np.int64]:
+    """Returns the place of each name in the order of their salted SHA-256, int64 [n]."""
+    before = salt.encode()
+    encoded = names.encoded() if isinstance(names, Texts) else (name.encode() for name in names)
+    hashes = b"".join([hashlib.sha256(before + name).digest() for name in encoded])
+    words = np.frombuffer(hashes, ">u8").astype(np.uint64).reshape(-1, 4)
+    order = np.argsort(words[:, 0])
+    if (np.diff(words[order, 0]) == 0).any():  # two begin alike
+        order = np.lexsort(words.T[::-1])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 
-from edgekit.data.folders import Source, entries_of, printable
+from edgekit.data.folder_listing import entries_of
+from edgekit.data.folders import Source, printable
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.split_folders import SPLITS, role_of
 from edgekit.errors import UsageError

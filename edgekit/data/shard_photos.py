@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from edgekit.data.columns import (
     integers_from_json,
     integers_to_json,
 )
-from edgekit.data.folders import HashedPhotos, Place, Span
+from edgekit.data.folders import HashedPhotos, Listing, PhotoFile, Place, Span
 from edgekit.system.quoting import quote_path, unquote_path
 
 if TYPE_CHECKING:
@@ -43,14 +44,6 @@ class Spans(Column[Place]):
     ) -> None:
         self.shards, self.shard, self.offset, self.size = tuple(shards), shard, offset, size
 
-    @classmethod
-    def pack(cls, spans: Iterable[Span]) -> Spans:
-        """Packs parts."""
-        paths, offset, size = zip(*spans, strict=True) if (spans := list(spans)) else ((), (), ())
-        number = {path: i for i, path in enumerate(dict.fromkeys(paths))}
-        shard = np.fromiter((number[path] for path in paths), np.int64, len(paths))
-        return cls(tuple(number), shard, np.array(offset, np.int64), np.array(size, np.int64))
-
     def __len__(self) -> int:
         return len(self.shard)
 
@@ -64,22 +57,106 @@ class Spans(Column[Place]):
         return Spans(self.shards, self.shard[indices], self.offset[indices], self.size[indices])
 
 
+class ShardFiles(Column[PhotoFile]):
+    """What is taken for photos in shards.
+
+    Args:
+        places: where they are.
+        names: their names.
+        labels: texts that are labels, each once.
+        label: which of these each photo has, int64 [n].
+    """
+
+    def __init__(
+        self, places: Spans, names: Texts, labels: Sequence[str], label: npt.NDArray[np.int64]
+    ) -> None:
+        self.places, self.names, self.labels, self.label = places, names, tuple(labels), label
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def at(self, index: int) -> PhotoFile:
+        """See `Column`."""
+        label = self.labels[self.label[index]]
+        return PhotoFile(self.places.at(index), self.names.at(index), label)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> ShardFiles:
+        """See `Column`."""
+        places, names = self.places.take(indices), self.names.take(indices)
+        return ShardFiles(places, names, self.labels, self.label[indices])
+
+    def label_names(self) -> Iterable[str]:
+        """Returns the label of each photo."""
+        return map(self.labels.__getitem__, self.label.tolist())
+
+
+@dataclass(frozen=True)
+class ShardListing(Listing):
+    """The photos in shards, in packed columns.
+
+    Attributes:
+        ends_read: what tells each photo from others by its size and end.
+    """
+
+    files: ShardFiles
+    ends_read: Digests = field(kw_only=True)
+
+    def label_counts(self) -> Counter[str]:
+        """See `Listing`."""
+        found, first, counts = np.unique(self.files.label, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        pairs = zip(found[order].tolist(), counts[order].tolist(), strict=True)
+        return Counter({self.files.labels[number]: count for number, count in pairs})
+
+    def labels_by_upper_folder(self) -> dict[str, set[str]]:
+        """See `Listing`."""
+        labels: dict[str, set[str]] = defaultdict(set)
+        if b"/" not in self.files.names.contents:
+            return labels
+        for name, label in zip(self.files.names, self.files.label_names(), strict=True):
+            if name.count("/") > 1:
+                labels[name.rsplit("/", 3)[-3]].add(label)
+        return labels
+
+    def relabelled(self, known: Mapping[str, str]) -> Self:
+        """See `Listing`."""
+        given = self.files
+        texts = [known.get(label, label) for label in given.labels]  # some are not in use
+        number = {label: i for i, label in enumerate(dict.fromkeys(texts))}
+        label = np.array([number[text] for text in texts], np.int64)[given.label]
+        return replace(self, files=ShardFiles(given.places, given.names, tuple(number), label))
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Self:
+        """See `Listing`."""
+        ends = self.ends_read.take(indices)
+        return replace(self, files=self.files.take(indices), ends_read=ends)
+
+    def ends(self) -> tuple[Digests, npt.NDArray[np.int64]]:
+        """See `Listing`."""
+        return self.ends_read, np.flatnonzero(self.files.places.size == 0)
+
+    def photo_set(
+        self, labels: Sequence[str], hashes: Sequence[str], *, checked: bool = True
+    ) -> ShardPhotos:
+        """See `Listing`."""
+        index = {label: i for i, label in enumerate(labels)}
+        numbers = np.array([index.get(label, -1) for label in self.files.labels], np.int64)
+        digests = hashes if isinstance(hashes, Digests) else Digests.from_json(hashes)
+        return ShardPhotos(
+            self.files.places, self.files.names, numbers[self.files.label], digests, checked=checked
+        )
+
+
 class ShardPhotos(HashedPhotos):
     """Photos in shards; their names are the members'."""
 
-    @classmethod
-    def pack(
-        cls,
-        spans: Iterable[Span],
-        names: Iterable[str],
-        labels: npt.NDArray[np.int64],
-        hashes: Iterable[str],
-        *,
-        checked: bool = True,
-    ) -> Self:
-        """Packs what `HashedPhotos` holds."""
-        digests = Digests.from_json("".join(hashes))
-        return cls(Spans.pack(spans), Texts.pack(names), labels, digests, checked=checked)
+    def has_hash(self, known: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """See `HashedPhotos`."""
+        mine: Any = self.hashes
+        found: npt.NDArray[np.bool_] = mine.is_among(
+            known if isinstance(known, Digests) else Digests.from_json(known)
+        )
+        return found
 
     def subset(self, indices: Sequence[int]) -> Self:
         """Returns the photos at these indices, in this order."""

@@ -1,48 +1,42 @@
 """WebDataset shards: photos that lie in tar files, found once and then read by offset.
 
-In a shard, members that follow each other and have the same key are a sample; the key is the path
-up to the first dot of its last part. A sample ``flower/0001`` may consist of ``flower/0001.jpg``
-and ``flower/0001.cls``, say (https://github.com/webdataset/webdataset).
+What is in one shard is in `edgekit.data.shard_index`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shlex
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import lru_cache
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from textwrap import shorten
-from typing import IO, NamedTuple
+from typing import IO
 
-from edgekit.data.folders import Listing, PhotoFile, Progress, Source, Span, printable
-from edgekit.data.images import EXTENSIONS
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.data.columns import Digests, Texts
+from edgekit.data.folders import Progress, Source, printable
+from edgekit.data.shard_headers import index_shard
+from edgekit.data.shard_index import ShardIndex, concatenate_indexes
+from edgekit.data.shard_members import INTEGER, DuplicateMemberError
 from edgekit.data.shard_names import PIPE, named_shards
-from edgekit.data.tar_entries import read_entries
+from edgekit.data.shard_photos import ShardFiles, ShardListing, Spans
+from edgekit.data.shard_pool import index_shards
+from edgekit.data.tar_entries import BlockReader, read_entries
 from edgekit.errors import UsageError
-from edgekit.system.collection import without_collection
 from edgekit.system.download import writing
 from edgekit.system.files import cache_folder
 from edgekit.system.paths import StrPath
 
 # What compressed files begin with, and the program that unpacks them.
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_PHOTOS = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
-_LABEL_KEYS = ("label", "class", "cls")  # of a sample's JSON
-_LABEL_BYTES = 1 << 20  # more is no label
-_BUFFER = 1 << 13  # at once: tiny photos come with their headers, of large ones little is read
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def find_shards(
@@ -93,7 +87,7 @@ def list_shards(
     *,
     classes: bool = True,
     progress: Progress | None = None,
-) -> Listing:
+) -> ShardListing:
     """Finds the photos in shards; each tar is gone through once.
 
     The class of a sample is in its ``cls`` member, an integer or a name, or in its ``json`` as
@@ -111,35 +105,41 @@ def list_shards(
         UsageError: a shard cannot be used, a key stands twice, or no photo can be used.
     """
     paths = [Path(path) for path in shards]
-    samples = _index(paths, option, progress)
-    told = any(sample.label for sample in samples)
-    photos = [
-        PhotoFile(sample.photo, sample.name, sample.label if told else sample.folder)
-        for sample in samples
-        if sample.photo
-    ]
-    if not photos:
+    parts = _index(paths, option, progress)
+    found = concatenate_indexes(parts)
+    labels, label = found.labels, found.label
+    told = any(labels)
+    if not told:
+        labels, label = found.folders, found.folder
+    is_photo = found.offset >= 0
+    if not is_photo.any():
         raise UsageError(
             f"{option} {source} holds no photo",
-            cause=f"none of its {len(samples)} samples has a jpg, jpeg, png, webp or bmp",
+            cause=f"none of its {len(found)} samples has a jpg, jpeg, png, webp or bmp",
             hint="give shards in which each sample has a photo and a class",
         )
-    usable = [photo for photo in photos if photo.label or not classes]
-    if not usable:
+    has_label = np.array([bool(text) for text in labels])[label]
+    usable = np.flatnonzero(is_photo & has_label if classes else is_photo)
+    if not len(usable):
         raise UsageError(
-            f"{option} {source} holds {len(photos)} photos, but no classes",
+            f"{option} {source} holds {is_photo.sum()} photos, but no classes",
             hint="give each sample a 'cls' member, or a 'json' member with a 'label', or put the "
             "photos into folders named after the class",
         )
-    warnings = [
-        *_left_out("samples", "photo", source, [s.key for s in samples if not s.photo]),
-        *_left_out("photos", "class", source, [p.name for p in photos if classes and not p.label]),
-    ]
-    return Listing(
+    names = list(found.names)
+    order = np.array(sorted(usable.tolist(), key=names.__getitem__), np.int64)
+    shard = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    places = Spans(paths, shard, found.offset, found.size)
+    files = ShardFiles(places, found.names, tuple(labels), label)
+    return ShardListing(
         source=str(source),
-        files=tuple(sorted(usable, key=attrgetter("name"))),
-        warnings=tuple(warnings),
-        numbered=told and all(_INTEGER.fullmatch(photo.label) for photo in usable),
+        files=files.take(order),
+        warnings=(
+            *_left_out("samples", "photo", source, found.names, ~is_photo),
+            *_left_out("photos", "class", source, found.names, is_photo & ~has_label & classes),
+        ),
+        numbered=told and all(INTEGER.fullmatch(labels[i]) for i in np.unique(label[usable])),
+        ends_read=Digests(found.ends[order]),
     )
 
 
@@ -168,7 +168,8 @@ def _spooled(command: str, option: str, spool: Path | None) -> Path:
         with open(handle, "wb") as file:
             _run(command, option, file)
         try:
-            deque(_members(part, option), maxlen=0)  # goes through it
+            with _reading(part, option), part.open("rb") as tar:
+                deque(read_entries(BlockReader(tar)), maxlen=0)  # goes through it
         except UsageError as error:
             raise _failed(command, option, f"it prints no whole tar: {error.cause}") from error
         with writing(folder):
@@ -201,78 +202,41 @@ def _failed(command: str, option: str, cause: str) -> UsageError:
     )
 
 
-class _Member(NamedTuple):
-    """A file in a shard: its printable name in parts, and its bytes where they may be a label."""
-
-    key: str
-    extension: str
-    span: Span
-    content: bytes
-
-
-class _Sample(NamedTuple):
-    """The members of a key: the photo and its name, the label that is told, and the folder's."""
-
-    key: str
-    photo: Span | None
-    name: str
-    label: str
-    folder: str
-
-
-def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> list[_Sample]:
-    """Returns the samples of all shards."""
-    samples: list[_Sample] = []
-    found: dict[str, Path] = {}
-    with without_collection():
-        for done, shard in enumerate(shards, 1):
-            for sample in _samples(shard, option):
-                if sample.key in found:
-                    raise _twice(sample.key, option, found[sample.key], shard)
-                found[sample.key] = shard
-                samples.append(sample)
+def _index(shards: Sequence[Path], option: str, progress: Progress | None) -> list[ShardIndex]:
+    """Returns what each shard holds, where no key stands twice."""
+    found = []
+    with closing(index_shards(shards)) as parts:
+        for shard, part in zip(shards, parts, strict=True):
+            with _reading(shard, option):
+                found.append(index_shard(shard) if part is None else part)
             if progress:
-                progress("index", done, len(shards))
-    return samples
+                progress("index", len(found), len(shards))
+    _refuse_twice(shards, found, option)
+    return found
 
 
-def _samples(shard: Path, option: str) -> Iterator[_Sample]:
-    for key, group in groupby(_members(shard, option), key=itemgetter(0)):
-        members: dict[str, _Member] = {}
-        photo: _Member | None = None
-        for member in group:
-            if member.extension in members:
-                raise _twice(f"{key}.{member.extension}", option, shard, shard)
-            members[member.extension] = member
-            if photo is None and member.extension.lower() in _PHOTOS:
-                photo = member
-        name = f"{key}.{photo.extension}" if photo else key
-        folder = sys.intern(key.rpartition("/")[0].rpartition("/")[2]) if "/" in key else ""
-        yield _Sample(key, photo.span if photo else None, name, _label(members), folder)
+def _refuse_twice(shards: Sequence[Path], parts: Sequence[ShardIndex], option: str) -> None:
+    keys = (key for part in parts for key in part.names.encoded(part.keys))
+    count = sum(map(len, parts))
+    # Of a million keys, the hashes take ten megabytes, and the keys themselves a hundred.
+    hashes = np.sort(np.fromiter(map(hash, keys), np.int64, count))
+    if (hashes[1:] != hashes[:-1]).all():
+        return
+    found: dict[bytes, Path] = {}
+    for shard, part in zip(shards, parts, strict=True):
+        for key in part.names.encoded(part.keys):
+            if key in found:
+                raise _twice(key.decode(), option, found[key], shard)
+            found[key] = shard
 
 
-def _members(shard: Path, option: str) -> Iterator[_Member]:
-    """Yields the files of a tar that are part of a sample.
-
-    Raises:
-        UsageError: it is no tar, or ends early.
-    """
+@contextmanager
+def _reading(shard: Path, option: str) -> Iterator[None]:
+    """Says of what fails within the block that the shard cannot be used."""
     try:
-        with shard.open("rb", buffering=_BUFFER) as file:
-            for entry, offset, size in read_entries(file):
-                name = entry.removeprefix("./").lstrip("/")
-                if not name.isascii():
-                    name = printable(name)
-                start = name.rfind("/") + 1
-                dot = name.find(".", start)
-                if dot <= start:
-                    continue  # a hidden file, or one without an ending
-                extension = name[dot + 1 :]
-                content = b""
-                if extension in ("cls", "json") and size <= _LABEL_BYTES:
-                    file.seek(offset)
-                    content = file.read(size)
-                yield _Member(name[:dot], extension, Span(shard, offset, size), content)
+        yield
+    except DuplicateMemberError as error:
+        raise _twice(error.member, option, shard, shard) from error
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise _unusable(shard, option, error) from error
 
@@ -291,30 +255,6 @@ def _unusable(shard: Path, option: str, error: Exception) -> UsageError:
     )
 
 
-def _label(members: Mapping[str, _Member]) -> str:
-    """Returns the class that a sample tells, an integer as decimal text; '' if it tells none."""
-    if "cls" in members:
-        return _class_of(members["cls"].content)
-    text = ""
-    if "json" in members:
-        with suppress(ValueError, RecursionError):
-            record = json.loads(members["json"].content)
-            known = record if isinstance(record, dict) else {}
-            value = next((known[key] for key in _LABEL_KEYS if key in known), None)
-            if isinstance(value, int | str) and not isinstance(value, bool):
-                text = printable(str(value)).strip()
-    return _number_or_name(text)
-
-
-@lru_cache(1 << 14)  # a million photos have a thousand classes
-def _class_of(content: bytes) -> str:
-    return _number_or_name(content.decode(errors="backslashreplace").strip())
-
-
-def _number_or_name(text: str) -> str:
-    return sys.intern(str(int(text)) if _INTEGER.fullmatch(text) else text)
-
-
 def _twice(key: str, option: str, first: Path, second: Path) -> UsageError:
     return UsageError(
         f"{option} has the sample {key} twice",
@@ -323,6 +263,9 @@ def _twice(key: str, option: str, first: Path, second: Path) -> UsageError:
     )
 
 
-def _left_out(what: str, lacks: str, source: Source, names: Sequence[str]) -> Iterator[str]:
-    if names:
-        yield f"{len(names)} {what} of {source} have no {lacks}, the first is {names[0]}"
+def _left_out(
+    what: str, lacks: str, source: Source, names: Texts, which: npt.NDArray[np.bool_]
+) -> Iterator[str]:
+    if which.any():
+        first = names[int(which.argmax())]
+        yield f"{which.sum()} {what} of {source} have no {lacks}, the first is {first}"

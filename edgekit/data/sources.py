@@ -6,13 +6,13 @@ A data set on a hub is received first (`edgekit.data.hub.fetch`), and is a folde
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.data.class_names import clean_labels, with_canonical_labels
-from edgekit.data.folders import Listing, Progress, Source, list_photos
+from edgekit.data.folder_listing import list_photos
+from edgekit.data.folders import Listing, Progress, Source
 from edgekit.data.hub.fetch import describe_source, local_source
 from edgekit.data.shard_names import PIPE
 from edgekit.data.shards import find_shards, list_shards
@@ -125,6 +125,7 @@ def list_source(
     """
     source = local_source(source, option, progress)
     shards = find_shards(source, option, spool, progress)
+    listing: Listing
     if shards is not None:
         listing = list_shards(shards, source, option, classes=classes, progress=progress)
     else:
@@ -233,11 +234,8 @@ def _part(root: Path, wanted: str, option: str | None = None) -> Path:
 
 def _mixed_splits(listing: Listing) -> Iterator[str]:
     """Yields a note where the folders above the classes of a list or a tar are splits."""
-    labels: dict[str, set[str]] = defaultdict(set)
-    for file in listing.files:
-        above = file.name.split("/")[:-2]
-        if above and role_of(above[-1]) in SPLITS:
-            labels[above[-1]].add(file.label)
+    found = listing.labels_by_upper_folder()
+    labels = {folder: each for folder, each in found.items() if role_of(folder) in SPLITS}
     if len(labels) > 1 and set.intersection(*labels.values()):
         yield (
             f"{listing.source} has photos of {' and '.join(sorted(labels))}, which are used alike: "

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.class_names import canonical
-from edgekit.data.folders import printable, walk
+from edgekit.data.folder_listing import walk
+from edgekit.data.folders import printable
 from edgekit.data.images import EXTENSIONS
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath

@@ -15,29 +15,20 @@ from edgekit.data import synthetic
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.shapes import BoxedShapes
 from edgekit.data.class_names import clean_labels
+from edgekit.data.folder_listing import list_photos
 from edgekit.data.folders import (
     FilePhotos,
     HashedPhotos,
     Listing,
-    PhotoFile,
     Progress,
     Source,
-    list_photos,
     printable,
 )
 from edgekit.data.hub.fetch import local_source
 from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
 from edgekit.data.masks.photos import MaskedPhotos
 from edgekit.data.masks.shapes import MaskedShapes
-from edgekit.data.scan import (
-    CHECK_UP_TO,
-    check_all,
-    photo_set,
-    readable,
-    scan,
-    skim,
-    unreadable_of,
-)
+from edgekit.data.scan import CHECK_UP_TO, check_all, read_listings
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
 from edgekit.data.shard_photos import ShardPhotos
 from edgekit.data.shards import find_shards
@@ -197,17 +188,15 @@ def load_splits(
         option: _list_chosen(source, option, spool, progress) for option, source in sources.items()
     }
     every = len(listings[DATA].files) <= check_up_to
-    files = [file for entry in listings.values() for file in entry.files]
-    scanned = (scan if every else skim)(files, progress)
-    usable = {option: readable(option, entry, scanned) for option, entry in listings.items()}
+    usable = read_listings(listings, progress, in_full=every)
     labels = listings[DATA].classes()
     _check_several(labels, data)
     warnings = [line for given in (sources, listings) for line in _said_of(given)]
-    unreadable = unreadable_of(listings.values(), scanned)
-    train = photo_set(usable[DATA], labels, scanned, checked=every)
+    unreadable = [bad for one in usable.values() for bad in one.unreadable]
+    train = usable[DATA].photo_set(labels)
     if VAL in usable:
-        _check_classes(usable[VAL], labels, sources[VAL].given)
-        val_set = photo_set(usable[VAL], labels, scanned, checked=every)
+        _check_classes(usable[VAL].listing, labels, sources[VAL].given)
+        val_set = usable[VAL].photo_set(labels)
     else:
         train, val_set = split_validation(train, VAL_FRACTION)
     val_set, bad = check_all(val_set, VAL, progress)
@@ -217,7 +206,7 @@ def load_splits(
     warnings += [*notes, *_missing_classes(train, val_set, len(labels))]
     chosen = train
     if CALIBRATION in usable:
-        chosen = photo_set(usable[CALIBRATION], labels, scanned, checked=every)
+        chosen = usable[CALIBRATION].photo_set(labels)
     count, chosen = len(chosen), without(chosen, val_set.hashes)
     if CALIBRATION in usable:
         warnings += _shared(count - len(chosen))
@@ -350,8 +339,8 @@ def check_training(count: int) -> None:
         )
 
 
-def _check_classes(val: Sequence[PhotoFile], labels: Sequence[str], source: Source) -> None:
-    unknown = sorted({file.label for file in val} - set(labels))
+def _check_classes(val: Listing, labels: Sequence[str], source: Source) -> None:
+    unknown = sorted(val.label_counts().keys() - set(labels))
     if unknown:
         raise UsageError(
             f"--val has {len(unknown)} classes that --data has not: {', '.join(unknown[:5])}, in "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 from edgekit.data.folders import HashedPhotos, Progress
-from edgekit.data.scan import check_all, photo_set, readable, scan, skim
+from edgekit.data.scan import check_all, read_listings
 from edgekit.data.selection import without
 from edgekit.data.sources import list_source
 from edgekit.data.splits import Splits, fingerprint
@@ -27,10 +25,10 @@ def load_unlabelled(source: str, splits: Splits, progress: Progress | None = Non
     """
     listing = list_source(source, OPTION, classes=False, progress=progress)
     every = getattr(splits.train, "checked", True)  # else they are known by their ends alone
-    scanned = (scan if every else skim)(listing.files, progress)
-    photos = photo_set(readable(OPTION, listing, scanned), (), scanned, checked=every)
-    known = (getattr(part, "hashes", ()) for part in (splits.val, splits.train))
-    own, _ = check_all(without(photos, chain.from_iterable(known)), OPTION, progress)
+    own = read_listings({OPTION: listing}, progress, in_full=every)[OPTION].photo_set(())
+    for part in (splits.val, splits.train):
+        own = without(own, getattr(part, "hashes", ()))
+    own, _ = check_all(own, OPTION, progress)
     if not len(own):
         raise UsageError(
             f"{OPTION} {source} has no photo of its own",

@@ -46,3 +46,34 @@ def test_integers_are_read_as_they_were_written() -> None:
     numbers = np.array([0, -1, 1 << 40])
     assert integers_from_json(integers_to_json(numbers)).tolist() == numbers.tolist()
     assert integers_from_json(numbers.tolist()).tolist() == numbers.tolist()
+
+
+def test_texts_of_several_parts_and_their_beginnings() -> None:
+    parts = [Texts.pack(TEXTS), Texts.pack(()), Texts.pack(("z",))]
+    assert Texts.concatenate(parts) == (*TEXTS, "z")
+    assert Texts.concatenate([]) == ()
+    lengths = np.array([1, 0, 2, 1])
+    assert list(parts[0].encoded(lengths)) == [b"a", b"", "é".encode(), b"b"]
+    assert list(parts[0].encoded()) == [text.encode() for text in TEXTS]
+
+
+def test_more_texts_than_are_unpacked_at_once() -> None:
+    many = [str(number) for number in range(70_000)]
+    column = Texts.pack(many)
+    assert list(column) == many
+    backwards = np.arange(70_000)[::-1]
+    assert list(column.take(backwards)) == many[::-1]
+    digests = Digests(np.arange(70_000 * 32, dtype=np.int64).astype(np.uint8).reshape(-1, 32))
+    assert list(digests) == [digests.at(number) for number in range(70_000)]
+
+
+def test_digests_are_found_among_others() -> None:
+    alike = [HASHES[0][:16] + "0" * 48, HASHES[0][:62] + "00"]  # they begin as the first does
+    mine = Digests.from_json([*HASHES, alike[0]])
+    assert mine.is_among(Digests.from_json([HASHES[2], HASHES[0]])).tolist() == [
+        *(True, False, True, False),
+        False,
+    ]
+    assert mine.is_among(Digests.from_json(alike)).tolist() == [False] * 4 + [True]
+    assert not mine.is_among(Digests.from_json(())).any()
+    assert Digests.from_json(()).is_among(mine).tolist() == []

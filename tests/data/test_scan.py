@@ -15,9 +15,10 @@ from PIL import Image
 
 from edgekit.data.augmentation.augment import Augmentation
 from edgekit.data.batches import MOST_IN_A_ROW, Part, train_batches
-from edgekit.data.folders import HashedPhotos, UnreadablePhotoError, list_photos
+from edgekit.data.folder_listing import list_photos
+from edgekit.data.folders import HashedPhotos, UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
-from edgekit.data.scan import check_all, photo_set, scan, skim
+from edgekit.data.scan import check_all, read_listings, skim
 from edgekit.data.splits import Splits, load_splits
 from edgekit.errors import UsageError
 
@@ -98,9 +99,30 @@ def test_the_same_end_of_another_length_is_another_photo(tmp_path: Path) -> None
     assert e.problem == "the file is empty"
 
 
+def test_empty_photos_of_huge_sets_are_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", 60)
+    (folder / "a" / "000.png").write_bytes(b"")
+    val = write_folder(tmp_path / "val", 10)
+    for data in (folder, in_shard(folder)):
+        splits = load_splits(data, in_shard(val), None, check_up_to=10)
+        assert splits.unreadable == (("a/000.png", "the file is empty"),)
+        assert "a/000.png" not in splits.train.names
+        assert len(splits.train) == 59 - 9
+
+
+def test_a_photo_in_two_listings_is_read_once(tmp_path: Path) -> None:
+    listing = list_photos(write_folder(tmp_path / "x", 20), "--data")
+    done: list[int] = []
+    read = read_listings(
+        {"--data": listing, "--val": listing}, lambda what, count, total: done.append(total)
+    )
+    assert set(done) == {20}
+    assert read["--data"].hashes == read["--val"].hashes
+
+
 def skimmed(root: Path) -> HashedPhotos:
-    files = list_photos(root, "--data").files
-    return photo_set(files, ("a", "b"), skim(files), checked=False)
+    listings = {"--data": list_photos(root, "--data")}
+    return read_listings(listings, in_full=False)["--data"].photo_set(("a", "b"))
 
 
 def batches(photos: HashedPhotos, skipped: list[str] | None = None, **given: int) -> list[bytes]:
@@ -142,6 +164,6 @@ def test_a_disk_that_is_gone_ends_training(tmp_path: Path) -> None:
 
 
 def test_checking_all_keeps_what_was_checked(tmp_path: Path) -> None:
-    files = list_photos(write_folder(tmp_path / "x", 20), "--data").files
-    photos = photo_set(files, ("a", "b"), scan(files))
+    listings = {"--data": list_photos(write_folder(tmp_path / "x", 20), "--data")}
+    photos = read_listings(listings)["--data"].photo_set(("a", "b"))
     assert check_all(photos, "--val") == (photos, [])

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -385,6 +386,27 @@ def test_folders_of_shards_are_named_where_photos_are_missing(tmp_path: Path) ->
         load_splits(tmp_path, None, None)
     assert caught.value.hint == f"--data {tmp_path / 'train'}"
     assert len(load_splits(tmp_path / "train", None, None).labels) == 2
+
+
+def test_forms_of_a_class_are_one_in_shards_too(tmp_path: Path) -> None:
+    members = samples(("caf\u00e9", "bee"), 8) | samples(("cafe\u0301 ",), 8, first=100)
+    splits = load_splits(write_tar(tmp_path / "x.tar", members), None, None)
+    assert splits.labels == ("bee", "caf\u00e9")
+    assert any("taken for one class" in line for line in splits.warnings)
+    counts = np.bincount([*splits.train.labels, *splits.val.labels])
+    assert counts.tolist() == [8, 16]
+
+
+def test_classes_are_counted_in_the_order_of_the_photos(tmp_path: Path) -> None:
+    members = samples("ba", 2, first=10) | samples("c", 2)
+    listing = index(write_tar(tmp_path / "x.tar", members))
+    assert list(listing.label_counts().items()) == [("c", 2), ("b", 2), ("a", 2)]
+    chosen = listing.take(np.array([5, 0]))
+    assert [(file.name, file.label) for file in chosen.files] == [
+        ("000013.png", "a"),
+        ("000000.png", "c"),
+    ]
+    assert list(chosen.label_counts()) == ["a", "c"]
 
 
 def test_splits_in_a_tar_are_said_to_be_used_alike(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.data import tar_entries
-from edgekit.data.tar_entries import Entry, read_entries
+from edgekit.data.tar_entries import BlockReader, Entry, read_entries
 
 LONG = "folder/" * 40 + "é.jpg"
 
@@ -54,7 +54,7 @@ def expected(path: Path) -> list[Entry]:
 def found(path: Path) -> list[Entry]:
     with path.open("rb") as file:
         entries = []
-        for entry in read_entries(file):
+        for entry in read_entries(BlockReader(file)):
             entries.append(entry)
             file.seek(7)  # a caller reads elsewhere
         return entries
@@ -106,3 +106,37 @@ def test_what_is_damaged_is_refused(tmp_path: Path, damage: Callable[[bytes], by
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(tarfile.TarError):
         found(path)
+
+
+class CountingFile(io.BytesIO):
+    """Remembers how much was read of it, in bytes each time."""
+
+    def __init__(self, contents: bytes) -> None:
+        super().__init__(contents)
+        self.counts: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.counts.append(len(data))
+        return data
+
+
+def test_a_block_holds_many_small_parts() -> None:
+    contents = bytes(range(256)) * 4096
+    file = CountingFile(contents)
+    reader = BlockReader(file)
+    for start in range(0, len(contents), 700):
+        assert reader.read(start, 700) == contents[start : start + 700]
+    assert len(file.counts) < 20
+    assert reader.read(5, 9) == contents[5:14]  # backwards
+    assert reader.read(len(contents) - 3, 9) == contents[-3:]
+    assert reader.read(len(contents) + 9, 9) == b""
+
+
+def test_what_is_skipped_is_not_read() -> None:
+    file = CountingFile(bytes(1 << 22))
+    reader = BlockReader(file)
+    for start in range(0, 1 << 22, 1 << 17):
+        reader.read(start, 4096)
+        reader.read(start + 4096, 512)
+    assert sum(file.counts) <= (1 << 5) * (1 << 13)

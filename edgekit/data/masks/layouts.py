@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.folders import printable, walk
+from edgekit.data.folder_listing import walk
+from edgekit.data.folders import printable
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.reading import PLAIN, MaskFormat
 from edgekit.errors import UsageError
