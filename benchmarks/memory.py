@@ -14,7 +14,8 @@ import sys
 CHILD = """
 import sys, time, torch
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.torch_device import keep_freed_memory, place
+from edgekit.networks.torch_device import place
+from edgekit.system.memory import keep_freed_memory
 from edgekit.networks.torch_network import Network
 from edgekit.networks.efficientnet.find import find_spec
 

@@ -40,12 +40,12 @@ from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks.graph import Graph
 from edgekit.networks.passes import absorb_normalization, prepare
-from edgekit.networks.torch_device import keep_freed_memory
 from edgekit.pipeline.post_training import WEIGHING_PHOTOS
 from edgekit.pipeline.stages.quantize import INPUT_METHOD
 from edgekit.system import text as fmt
 from edgekit.system.files import write_json
 from edgekit.system.host import describe_host, usable_cores
+from edgekit.system.memory import keep_freed_memory
 from edgekit.tasks.classification.metrics import agreement, kl_divergence, paired_drop, top_k
 
 #: Warm runs per file and round.

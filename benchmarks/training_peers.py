@@ -33,7 +33,8 @@ from edgekit.errors import UsageError
 from edgekit.networks.cost import cost
 from edgekit.networks.efficientnet.architecture import build_graph
 from edgekit.networks.efficientnet.find import find_spec
-from edgekit.networks.torch_device import autocast, keep_freed_memory, pick_device, place
+from edgekit.networks.torch_device import autocast, pick_device, place
+from edgekit.system.memory import keep_freed_memory
 
 CLASSES = 1000
 RATE, MOMENTUM = 0.01, 0.9
@@ -195,7 +196,7 @@ class Edgekit(Torch):
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         from edgekit.data.augmentation.augment import Augmentation
         from edgekit.data.batches import Part, train_batches
-        from edgekit.data.folder_listing import list_photos
+        from edgekit.data.folders import list_photos
         from edgekit.data.preprocessing import Preprocessing
         from edgekit.data.scan import scan
         from edgekit.data.splits import photo_set

@@ -15,9 +15,9 @@ from edgekit.converters.model_files import About
 from edgekit.converters.tflite.metadata import read_metadata
 from edgekit.data.boxes.measured import boxes_to_measure, layout_to_measure
 from edgekit.data.class_names import canonical, some_names
-from edgekit.data.folders import FilePhotos
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.label_files import fit_labels
+from edgekit.data.photo_files import FilePhotos
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.selection import evenly
 from edgekit.data.sources import list_to_measure

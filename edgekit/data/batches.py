@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.data.augmentation.augment import Augmentation
-from edgekit.data.folders import UnreadablePhotoError
+from edgekit.data.photo_files import UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.system.threads import ordered_map
 

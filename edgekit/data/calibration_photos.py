@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from edgekit.data.folders import HashedPhotos, Listing, PhotoFile, Source, printable
+from edgekit.data.photo_files import HashedPhotos, Listing, PhotoFile, Source, printable
 from edgekit.data.scan import read_listings
 from edgekit.data.selection import spread, without
 from edgekit.data.sources import CALIBRATION

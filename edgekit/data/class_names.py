@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from edgekit.data.folders import Listing
+from edgekit.data.photo_files import Listing
 from edgekit.errors import UsageError
 
 SHOWN = 3

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from edgekit.data.folders import printable
+from edgekit.data.photo_files import printable
 from edgekit.data.split_folders import ALL, SPLITS, folders_by_role, role_of, sub_folders
 from edgekit.errors import UsageError
 

@@ -14,7 +14,8 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import numpy as np
 
 from edgekit.data.columns import Digests
-from edgekit.data.folders import (
+from edgekit.data.images import UnreadableImageError, check
+from edgekit.data.photo_files import (
     HashedPhotos,
     Listing,
     PhotoFile,
@@ -23,8 +24,7 @@ from edgekit.data.folders import (
     Span,
     reason_of,
 )
-from edgekit.data.images import UnreadableImageError, check
-from edgekit.data.shard_index import END_BYTES, hash_end
+from edgekit.data.shards.index import END_BYTES, hash_end
 from edgekit.errors import UsageError
 from edgekit.system.collection import without_collection
 from edgekit.system.threads import ordered_map

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.data.columns import Texts
-from edgekit.data.folders import HashedPhotos
+from edgekit.data.photo_files import HashedPhotos
 from edgekit.errors import UsageError
 
 Photos = TypeVar("Photos", bound=HashedPhotos)

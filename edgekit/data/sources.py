@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.data.class_names import clean_labels, with_canonical_labels
-from edgekit.data.folder_listing import list_photos
-from edgekit.data.folders import Listing, Progress, Source
+from edgekit.data.folders import list_photos
 from edgekit.data.hub.fetch import describe_source, local_source
-from edgekit.data.shard_names import PIPE
-from edgekit.data.shards import find_shards, list_shards
+from edgekit.data.photo_files import Listing, Progress, Source
+from edgekit.data.shards.listing import find_shards, list_shards
+from edgekit.data.shards.names import PIPE
 from edgekit.data.split_folders import (
     SPLITS,
     SplitFolders,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.class_names import canonical
-from edgekit.data.folder_listing import walk
-from edgekit.data.folders import printable
+from edgekit.data.folders import walk
 from edgekit.data.images import EXTENSIONS
+from edgekit.data.photo_files import printable
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
 

@@ -15,8 +15,12 @@ from edgekit.data import synthetic
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.shapes import BoxedShapes
 from edgekit.data.class_names import clean_labels
-from edgekit.data.folder_listing import list_photos
-from edgekit.data.folders import (
+from edgekit.data.folders import list_photos
+from edgekit.data.hub.fetch import local_source
+from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
+from edgekit.data.masks.photos import MaskedPhotos
+from edgekit.data.masks.shapes import MaskedShapes
+from edgekit.data.photo_files import (
     FilePhotos,
     HashedPhotos,
     Listing,
@@ -24,14 +28,10 @@ from edgekit.data.folders import (
     Source,
     printable,
 )
-from edgekit.data.hub.fetch import local_source
-from edgekit.data.image_set import ConcatenatedPhotos, PhotoSet
-from edgekit.data.masks.photos import MaskedPhotos
-from edgekit.data.masks.shapes import MaskedShapes
 from edgekit.data.scan import CHECK_UP_TO, check_all, read_listings
 from edgekit.data.selection import remove_overlap, split_validation, spread, without
-from edgekit.data.shard_photos import ShardPhotos
-from edgekit.data.shards import find_shards
+from edgekit.data.shards.listing import find_shards
+from edgekit.data.shards.photos import ShardPhotos
 from edgekit.data.sources import CALIBRATION, DATA, VAL, Chosen, find_sources, list_source
 from edgekit.errors import UsageError
 from edgekit.system.paths import StrPath
@@ -165,8 +165,8 @@ def load_splits(
 
     Args:
         data: the training photos: a folder of class folders, a text file of paths (see
-            `edgekit.data.folders.list_photos`), or shards (see
-            `edgekit.data.shards.find_shards`). None stands for the built-in dataset.
+            `edgekit.data.photo_files.list_photos`), or shards (see
+            `edgekit.data.shards.listing.find_shards`). None stands for the built-in dataset.
         val: the validation photos, likewise; what they share with ``data`` is taken out of the
             training set. None takes a fifth of each class of ``data``, by the hash of the name, so
             that added photos move few others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.data.folders import HashedPhotos, Progress
+from edgekit.data.photo_files import HashedPhotos, Progress
 from edgekit.data.scan import check_all, read_listings
 from edgekit.data.selection import without
 from edgekit.data.sources import list_source

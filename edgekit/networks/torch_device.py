@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import sys
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from edgekit.errors import UsageError, did_you_mean
-
-#: Parameters of glibc's mallopt (malloc.h).
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("auto", "fp32", *HALVES)
@@ -80,19 +75,6 @@ def _fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
-
-
-def keep_freed_memory() -> None:
-    """Lets the C library keep up to 1 GiB that was freed, for this process.
-
-    A network on a CPU takes and frees large tensors at every layer. glibc gives each back to
-    the system and gets it again as fresh pages, which more than halves the speed of
-    inference (benchmarks/memory.py). Elsewhere than on glibc nothing is changed.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            mallopt(parameter, 1 << 30)
 
 
 def make_deterministic(seed: int) -> None:

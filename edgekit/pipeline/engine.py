@@ -28,7 +28,7 @@ def occupy(threads: int) -> None:
     """Gives torch its threads and lets it keep its memory, in this process."""
     import torch
 
-    from edgekit.networks.torch_device import keep_freed_memory
+    from edgekit.system.memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     keep_freed_memory()

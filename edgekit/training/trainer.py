@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from edgekit.data.batches import Part, TrainBatch, train_batches
 from edgekit.data.cache import CachedPhotos
-from edgekit.data.folders import UnreadablePhotoError
+from edgekit.data.photo_files import UnreadablePhotoError
 from edgekit.data.scan import UNREADABLE_LIMIT
 from edgekit.errors import DivergedError, UsageError
 from edgekit.networks.graph import Graph

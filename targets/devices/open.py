@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgekit.data.folders import printable
+from edgekit.data.photo_files import printable
 from edgekit.errors import UsageError
 from edgekit.targets.devices.hosts import Host, LocalHost
 

@@ -19,11 +19,11 @@ from edgekit.converters.tflite.metadata import Metadata, read_metadata
 from edgekit.data.boxes.annotations import BoxLayout
 from edgekit.data.boxes.measured import boxes_to_measure, layout_to_measure
 from edgekit.data.class_names import canonical
-from edgekit.data.folders import PhotoFile
 from edgekit.data.image_set import PhotoSet
 from edgekit.data.images import Pixels, decode_photo
 from edgekit.data.label_files import FittedLabels, fit_labels
 from edgekit.data.normalization import Normalization
+from edgekit.data.photo_files import PhotoFile
 from edgekit.data.preprocessing import DEFAULT_TASK, Preprocessing
 from edgekit.data.selection import evenly
 from edgekit.data.sources import list_to_measure

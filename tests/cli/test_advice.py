@@ -67,7 +67,7 @@ OWNERS = {
     "edgekit.options.recipes": ("build", "train"),
     "edgekit.data.boxes": ("bench", "build", "train"),
     "edgekit.data.boxes.splits": ("build", "train"),
-    "edgekit.data.folders": ("build", "train"),
+    "edgekit.data.photo_files": ("build", "train"),
     "edgekit.targets.measure.photos": ("bench",),  # deploy gives it no photos
     "edgekit.pipeline": ("build", "train"),
     "edgekit.bench.devices": ("bench", "build"),
@@ -76,7 +76,7 @@ OWNERS = {
     "edgekit.pipeline.report_data": ("build",),
     "edgekit.data.normalization": ("bench", "deploy", "run"),
     "edgekit.data.selection": ("build", "train"),
-    "edgekit.data.shard_names": ("build", "train"),
+    "edgekit.data.shards.names": ("build", "train"),
     "edgekit.data.sources": ("build", "train"),
     "edgekit.data.split_folders": ("build", "train"),
     "edgekit.training": ("build", "train"),

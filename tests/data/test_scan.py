@@ -15,8 +15,8 @@ from PIL import Image
 
 from edgekit.data.augmentation.augment import Augmentation
 from edgekit.data.batches import MOST_IN_A_ROW, Part, train_batches
-from edgekit.data.folder_listing import list_photos
-from edgekit.data.folders import HashedPhotos, UnreadablePhotoError
+from edgekit.data.folders import list_photos
+from edgekit.data.photo_files import HashedPhotos, UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.scan import check_all, read_listings, skim
 from edgekit.data.splits import Splits, load_splits

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from prerequisites import needs
 
-from edgekit.data.folders import HashedPhotos
+from edgekit.data.photo_files import HashedPhotos
 from edgekit.data.sources import list_to_measure
 from edgekit.data.split_folders import EXTRA, TEST, TRAIN, VAL, find_split_folders, role_of
 from edgekit.data.splits import Splits, fingerprint, load_splits

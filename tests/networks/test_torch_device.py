@@ -6,7 +6,6 @@ import torch
 from edgekit.errors import UsageError
 from edgekit.networks.torch_device import (
     autocast,
-    keep_freed_memory,
     make_deterministic,
     pick_device,
     place,
@@ -62,9 +61,3 @@ def test_a_seed_repeats():
     first = torch.rand(4)
     make_deterministic(3)
     assert torch.equal(torch.rand(4), first)
-
-
-def test_keeping_memory_is_harmless_to_repeat():
-    keep_freed_memory()
-    keep_freed_memory()
-    assert torch.zeros(1 << 20).sum() == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from narrow import narrow
 
-from edgekit.data.folders import UnreadablePhotoError
+from edgekit.data.photo_files import UnreadablePhotoError
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.synthetic import SyntheticPhotos
 from edgekit.errors import EdgekitError

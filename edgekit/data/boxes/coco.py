@@ -27,7 +27,7 @@ from edgekit.data.coco_files import (
     find_coco_files,
     find_photo_folder,
 )
-from edgekit.data.folders import printable
+from edgekit.data.photo_files import printable
 from edgekit.data.split_folders import ALL
 from edgekit.errors import UsageError
 from edgekit.system.records import load_record

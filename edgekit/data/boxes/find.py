@@ -11,8 +11,8 @@ from edgekit.data.boxes.coco import find_coco_boxes, read_coco
 from edgekit.data.boxes.tables.layout import find_table_boxes, read_table
 from edgekit.data.boxes.voc.layout import find_voc_boxes
 from edgekit.data.boxes.yolo.layout import find_yolo_boxes, read_yolo
-from edgekit.data.folders import Source, printable
 from edgekit.data.hub.reference import refuse_hub
+from edgekit.data.photo_files import Source, printable
 from edgekit.data.split_folders import sub_folders
 from edgekit.errors import UsageError
 

@@ -10,7 +10,7 @@ from edgekit.data.boxes.find import seek_box_layout, takes_photos
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.scan import scan_boxes
 from edgekit.data.class_names import canonical, some_names
-from edgekit.data.folders import Progress, Source
+from edgekit.data.photo_files import Progress, Source
 from edgekit.data.sources import DATA
 from edgekit.data.split_folders import ALL, TEST, TRAIN, VAL, first_role
 from edgekit.errors import UsageError

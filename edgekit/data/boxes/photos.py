@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.data.boxes.boxes import Boxes, make_boxes
-from edgekit.data.folders import FilePhotos
+from edgekit.data.photo_files import FilePhotos
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -15,8 +15,8 @@ from edgekit.data.boxes.check import check_boxes
 from edgekit.data.boxes.faults import Fault, some, tell_faults
 from edgekit.data.boxes.photos import BoxedPhotos
 from edgekit.data.boxes.targets import MOST
-from edgekit.data.folders import Progress, reason_of
 from edgekit.data.images import UnreadableImageError, check
+from edgekit.data.photo_files import Progress, reason_of
 from edgekit.data.scan import read_each
 from edgekit.errors import UsageError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgekit.data.boxes.annotations import AnnotatedPart, BoxLayout
 from edgekit.data.boxes.find import find_box_layout, takes_photos
 from edgekit.data.class_names import some_names
-from edgekit.data.folders import Source
+from edgekit.data.photo_files import Source
 from edgekit.data.sources import DATA, VAL
 from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role
 from edgekit.data.split_folders import VAL as VALIDATION

@@ -16,7 +16,7 @@ from edgekit.data.boxes.scan import scan_boxes
 from edgekit.data.boxes.sources import choose_boxes
 from edgekit.data.calibration_photos import choose_calibration, listing_of
 from edgekit.data.class_names import some_names
-from edgekit.data.folders import Listing, Source, printable
+from edgekit.data.photo_files import Listing, Source, printable
 from edgekit.data.selection import remove_overlap, split_validation, spread
 from edgekit.data.sources import CALIBRATION, DATA, VAL, find_sources, list_source
 from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role

@@ -19,13 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from edgekit.data.folders import Progress, Source
 from edgekit.data.hub.layout import DataLayout, find_data_layout
 from edgekit.data.hub.metadata import find_classes
 from edgekit.data.hub.origin import Origin, find_origin
 from edgekit.data.hub.parquet import features_of, read_photos
 from edgekit.data.hub.reference import DataReference, find_data_reference
 from edgekit.data.hub.tree import Tree, photos_of
+from edgekit.data.photo_files import Progress, Source
 from edgekit.errors import UsageError
 from edgekit.system.download import locked, writing
 from edgekit.system.files import cache_folder, read_json, write_json

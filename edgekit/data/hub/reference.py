@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from edgekit.data.folders import Source
+from edgekit.data.photo_files import Source
 from edgekit.errors import UsageError, did_you_mean
 
 PREFIX = "hf://datasets/"

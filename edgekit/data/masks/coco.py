@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from edgekit.data.coco_files import KINDS, by_role, find_coco_files, find_photo_folder
-from edgekit.data.folders import Progress, printable
 from edgekit.data.masks.coco_masks import Rendered, render
 from edgekit.data.masks.layouts import Classes, Layout, Part
+from edgekit.data.photo_files import Progress, printable
 from edgekit.errors import UsageError
 
 

@@ -23,8 +23,8 @@ from msgspec import Struct, to_builtins
 from PIL import Image
 
 from edgekit.data.coco_files import CocoPhoto, CocoRecord
-from edgekit.data.folders import Progress
 from edgekit.data.masks.reading import MOST_CLASSES
+from edgekit.data.photo_files import Progress
 from edgekit.data.placement import IGNORED
 from edgekit.errors import UsageError
 from edgekit.system.download import writing

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from edgekit.data.folders import Progress, Source, printable
 from edgekit.data.hub.reference import refuse_hub
 from edgekit.data.masks.ade20k import find_ade20k
 from edgekit.data.masks.cityscapes import find_cityscapes
@@ -18,6 +17,7 @@ from edgekit.data.masks.folders import (
 )
 from edgekit.data.masks.layouts import Layout
 from edgekit.data.masks.voc import find_voc
+from edgekit.data.photo_files import Progress, Source, printable
 from edgekit.data.split_folders import sub_folders
 from edgekit.errors import UsageError
 

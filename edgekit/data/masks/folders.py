@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit.data.folder_listing import walk
+from edgekit.data.folders import walk
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.class_file import find_classes
 from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.folder_listing import walk
-from edgekit.data.folders import printable
+from edgekit.data.folders import walk
 from edgekit.data.images import EXTENSIONS
 from edgekit.data.masks.reading import PLAIN, MaskFormat
+from edgekit.data.photo_files import printable
 from edgekit.errors import UsageError
 
 

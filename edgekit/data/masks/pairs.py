@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.folders import printable
 from edgekit.data.masks.layouts import Part
+from edgekit.data.photo_files import printable
 from edgekit.errors import UsageError
 
 #: Of photos and masks that have no counterpart, and of pairs that cannot be used.

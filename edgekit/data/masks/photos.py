@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from edgekit.data.folders import FilePhotos, reason_of
 from edgekit.data.images import UnreadableImageError
 from edgekit.data.masks.reading import MaskError, MaskFormat, decode_mask
+from edgekit.data.photo_files import FilePhotos, reason_of
 from edgekit.errors import UsageError
 from edgekit.system.quoting import quote_path, unquote_path
 

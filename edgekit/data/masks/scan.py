@@ -10,11 +10,11 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from edgekit.data.folders import Progress, reason_of
 from edgekit.data.images import Stored, UnreadableImageError, check
 from edgekit.data.masks.pairs import BAD_LIMIT, SHOWN, Pair, Pairs
 from edgekit.data.masks.photos import MaskedPhotos, MaskFile
 from edgekit.data.masks.reading import MaskError, MaskFormat, decode_mask
+from edgekit.data.photo_files import Progress, reason_of
 from edgekit.data.placement import IGNORED
 from edgekit.data.scan import read_each
 from edgekit.errors import UsageError

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.data.class_names import some_names
-from edgekit.data.folders import Progress, Source
 from edgekit.data.masks.find import find_layout
 from edgekit.data.masks.layouts import Classes, Layout
 from edgekit.data.masks.pairs import Pairs, pair_up
 from edgekit.data.masks.reading import MaskFormat
+from edgekit.data.photo_files import Progress, Source
 from edgekit.data.sources import DATA, VAL
 from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role
 from edgekit.data.split_folders import VAL as VALIDATION

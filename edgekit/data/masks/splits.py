@@ -9,12 +9,12 @@ from pathlib import Path
 
 from edgekit.data.calibration_photos import choose_calibration, listing_of
 from edgekit.data.class_names import check_names, some_names
-from edgekit.data.folders import HashedPhotos, Listing, Place, Source, printable
 from edgekit.data.masks import shapes
 from edgekit.data.masks.find import match_layout
 from edgekit.data.masks.layouts import Classes
 from edgekit.data.masks.scan import ScannedPair, ScannedPairs, scan_pairs
 from edgekit.data.masks.sources import ChosenPairs, choose_pairs, classes_of, form_of
+from edgekit.data.photo_files import HashedPhotos, Listing, Place, Source, printable
 from edgekit.data.selection import remove_overlap, split_validation, spread
 from edgekit.data.sources import CALIBRATION, DATA, VAL, find_sources, list_source
 from edgekit.data.split_folders import ALL, TEST, TRAIN, first_role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from edgekit.data.folder_listing import entries_of
+from edgekit.data.folders import entries_of
 from edgekit.data.masks.class_file import find_classes
 from edgekit.data.masks.layouts import Classes, Layout, Part, files_by_stem
 from edgekit.data.split_folders import ALL, SPLITS, TRAIN, role_of

@@ -22,7 +22,7 @@ from edgekit.data.boxes.faults import Fault
 from edgekit.data.boxes.names import find_names
 from edgekit.data.boxes.tables.rows import TableRow, is_table, read_rows
 from edgekit.data.class_names import check_names
-from edgekit.data.folders import printable
+from edgekit.data.photo_files import printable
 from edgekit.data.split_folders import ALL, TRAIN, folders_by_role
 from edgekit.errors import UsageError
 

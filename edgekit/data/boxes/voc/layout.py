@@ -19,9 +19,9 @@ from edgekit.data.boxes.faults import Fault
 from edgekit.data.boxes.names import find_names
 from edgekit.data.boxes.voc.xml_file import VocFile, read_voc_xml
 from edgekit.data.class_names import check_names
-from edgekit.data.folder_listing import entries_of, walk
-from edgekit.data.folders import printable
+from edgekit.data.folders import entries_of, walk
 from edgekit.data.images import EXTENSIONS
+from edgekit.data.photo_files import printable
 from edgekit.data.split_folders import (
     ALL,
     SPLITS,

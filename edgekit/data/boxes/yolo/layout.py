@@ -12,9 +12,9 @@ from edgekit.data.boxes.names import NAMES, ClassNames, find_names
 from edgekit.data.boxes.yolo.labels import read_yolo_labels
 from edgekit.data.boxes.yolo.yaml_file import YoloYaml, read_yolo_yaml
 from edgekit.data.class_names import check_names
-from edgekit.data.folder_listing import entries_of, walk
-from edgekit.data.folders import printable
+from edgekit.data.folders import entries_of, walk
 from edgekit.data.images import EXTENSIONS
+from edgekit.data.photo_files import printable
 from edgekit.data.split_folders import ALL, TEST, TRAIN, VAL, folders_by_role
 from edgekit.errors import UsageError
 

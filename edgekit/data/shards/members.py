@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from edgekit.data.columns import Texts
-from edgekit.data.folders import printable
 from edgekit.data.images import EXTENSIONS
-from edgekit.data.shard_index import END_BYTES, NO_HASH, ShardIndex, hash_end, number_texts
-from edgekit.data.tar_entries import BlockReader, read_entries
+from edgekit.data.photo_files import printable
+from edgekit.data.shards.index import END_BYTES, NO_HASH, ShardIndex, hash_end, number_texts
+from edgekit.data.shards.tar_entries import BlockReader, read_entries
 
 INTEGER = re.compile(r"-?[0-9]{1,18}")  # a class that is a number
 LABELS = ("cls", "json")  # the extensions of members that may tell a class

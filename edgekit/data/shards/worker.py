@@ -1,6 +1,6 @@
-"""Indexes shards for `edgekit.data.shard_pool`: the other side of its pipe.
+"""Indexes shards for `edgekit.data.shards.pool`: the other side of its pipe.
 
-It answers each line on stdin, a path in JSON, with an `edgekit.data.shard_index.ShardIndex` on
+It answers each line on stdin, a path in JSON, with an `edgekit.data.shards.index.ShardIndex` on
 stdout, or that it failed: whoever asked then goes through the shard itself, and finds out why. It
 ends when stdin does.
 """
@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgekit.data.columns import Texts
-from edgekit.data.shard_headers import index_shard
-from edgekit.data.shard_index import ShardIndex
+from edgekit.data.shards.headers import index_shard
+from edgekit.data.shards.index import ShardIndex
 
 _LENGTH_BYTES = 8
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 
-from edgekit.data.folder_listing import entries_of
-from edgekit.data.folders import Source, printable
+from edgekit.data.folders import entries_of
 from edgekit.data.images import EXTENSIONS
+from edgekit.data.photo_files import Source, printable
 from edgekit.data.split_folders import SPLITS, role_of
 from edgekit.errors import UsageError
 

@@ -2,7 +2,7 @@
 
 Most shards hold nothing but files with plain names. Checking and taking apart their headers with
 numpy saves a third of the time. Where a header is of another kind, or damaged, the rest of the
-shard is gone through by `edgekit.data.shard_members`, which finds the same and says what is wrong.
+shard is gone through by `edgekit.data.shards.members`, which finds the same and says what is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.data.columns import Texts
-from edgekit.data.shard_index import (
+from edgekit.data.shards.index import (
     END_BYTES,
     NO_HASH,
     ShardIndex,
@@ -23,7 +23,7 @@ from edgekit.data.shard_index import (
     hash_end,
     number_texts,
 )
-from edgekit.data.shard_members import (
+from edgekit.data.shards.members import (
     LABELS,
     folder_of,
     index_members,
@@ -31,7 +31,7 @@ from edgekit.data.shard_members import (
     label_of,
     read_label,
 )
-from edgekit.data.tar_entries import BlockReader, Headers, read_headers
+from edgekit.data.shards.tar_entries import BlockReader, Headers, read_headers
 from edgekit.system.collection import without_collection
 from edgekit.system.paths import StrPath
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.data.folders import HashedPhotos, Listing
-from edgekit.data.shard_names import expand_braces
-from edgekit.data.shard_photos import ShardPhotos
-from edgekit.data.shards import find_shards, list_shards
+from edgekit.data.photo_files import HashedPhotos, Listing
+from edgekit.data.shards.listing import find_shards, list_shards
+from edgekit.data.shards.names import expand_braces
+from edgekit.data.shards.photos import ShardPhotos
 from edgekit.data.splits import Splits, fingerprint, load_splits
 from edgekit.errors import UsageError
 

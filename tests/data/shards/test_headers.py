@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgekit.data import shard_headers
-from edgekit.data.shard_headers import index_shard
-from edgekit.data.shard_index import ShardIndex, hash_end
-from edgekit.data.shard_members import DuplicateMemberError, index_members
-from edgekit.data.tar_entries import BlockReader
+from edgekit.data.shards.headers import index_shard
+from edgekit.data.shards.index import ShardIndex, hash_end
+from edgekit.data.shards.members import DuplicateMemberError, index_members
+from edgekit.data.shards.tar_entries import BlockReader
 
 Members = list[tuple[str, bytes]]
 

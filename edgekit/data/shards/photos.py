@@ -18,7 +18,7 @@ from edgekit.data.columns import (
     integers_from_json,
     integers_to_json,
 )
-from edgekit.data.folders import HashedPhotos, Listing, PhotoFile, Place, Span
+from edgekit.data.photo_files import HashedPhotos, Listing, PhotoFile, Place, Span
 from edgekit.system.quoting import quote_path, unquote_path
 
 if TYPE_CHECKING:

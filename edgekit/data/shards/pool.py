@@ -12,11 +12,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from edgekit.data.shard_index import ShardIndex
-from edgekit.data.shard_worker import read_answer
+from edgekit.data.shards.index import ShardIndex
+from edgekit.data.shards.worker import read_answer
 from edgekit.system.threads import ordered_map
 
-WORKER = (sys.executable, "-m", "edgekit.data.shard_worker")
+WORKER = (sys.executable, "-m", "edgekit.data.shards.worker")
 #: Of fewer bytes of shards, a process is not worth the half second that it needs to start.
 _WORTH_BYTES = 1 << 30
 _MOST = 8  # processes

@@ -1,6 +1,6 @@
 """WebDataset shards: photos that lie in tar files, found once and then read by offset.
 
-What is in one shard is in `edgekit.data.shard_index`.
+What is in one shard is in `edgekit.data.shards.index`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.data.columns import Digests, Texts
-from edgekit.data.folders import Progress, Source, printable
-from edgekit.data.shard_headers import index_shard
-from edgekit.data.shard_index import ShardIndex, concatenate_indexes
-from edgekit.data.shard_members import INTEGER, DuplicateMemberError
-from edgekit.data.shard_names import PIPE, named_shards
-from edgekit.data.shard_photos import ShardFiles, ShardListing, Spans
-from edgekit.data.shard_pool import index_shards
-from edgekit.data.tar_entries import BlockReader, read_entries
+from edgekit.data.photo_files import Progress, Source, printable
+from edgekit.data.shards.headers import index_shard
+from edgekit.data.shards.index import ShardIndex, concatenate_indexes
+from edgekit.data.shards.members import INTEGER, DuplicateMemberError
+from edgekit.data.shards.names import PIPE, named_shards
+from edgekit.data.shards.photos import ShardFiles, ShardListing, Spans
+from edgekit.data.shards.pool import index_shards
+from edgekit.data.shards.tar_entries import BlockReader, read_entries
 from edgekit.errors import UsageError
 from edgekit.system.download import writing
 from edgekit.system.files import cache_folder

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.data.shard_headers import index_shard
-from edgekit.data.shard_pool import WORKER, index_shards
-from edgekit.data.shard_worker import read_answer, read_index, write_index
+from edgekit.data.shards.headers import index_shard
+from edgekit.data.shards.pool import WORKER, index_shards
+from edgekit.data.shards.worker import read_answer, read_index, write_index
 
 #: Starts no process that answers: one that ends at once, and one that ends within an answer.
 DEAD = (sys.executable, "-c", "")
