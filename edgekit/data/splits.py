@@ -165,7 +165,7 @@ def load_splits(
 
     Args:
         data: the training photos: a folder of class folders, a text file of paths (see
-            `edgekit.data.photo_files.list_photos`), or shards (see
+            `edgekit.data.folders.list_photos`), or shards (see
             `edgekit.data.shards.listing.find_shards`). None stands for the built-in dataset.
         val: the validation photos, likewise; what they share with ``data`` is taken out of the
             training set. None takes a fifth of each class of ``data``, by the hash of the name, so
