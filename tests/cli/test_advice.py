@@ -68,6 +68,7 @@ OWNERS = {
     "edgekit.data.boxes": ("bench", "build", "train"),
     "edgekit.data.boxes.splits": ("build", "train"),
     "edgekit.data.photo_files": ("build", "train"),
+    "edgekit.data.folders": ("build", "train"),
     "edgekit.targets.measure.photos": ("bench",),  # deploy gives it no photos
     "edgekit.pipeline": ("build", "train"),
     "edgekit.bench.devices": ("bench", "build"),

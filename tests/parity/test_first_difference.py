@@ -54,13 +54,13 @@ def faulty(fault: Fault, tensor: str, runs: list[int] | None = None) -> Executio
 
 def bias(model: Any, tensor: Any) -> None:
     values = np.array(model.buffers[tensor.buffer].data, np.uint8)
-    values.view(np.int32)[0] += 30000
+    values.view(np.int32)[:] += 3000  # of one channel, the answers may show nothing
     model.buffers[tensor.buffer].data = values
 
 
 def kernel(model: Any, tensor: Any) -> None:
     values = np.array(model.buffers[tensor.buffer].data, np.uint8)
-    model.buffers[tensor.buffer].data = np.roll(values, 1)
+    model.buffers[tensor.buffer].data = values[::-1].copy()
 
 
 def weight_scales(model: Any, tensor: Any) -> None:

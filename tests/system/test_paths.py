@@ -23,7 +23,7 @@ INTERNAL = (
     "edgekit.runs",  # folders of stages
     # Layouts, of the folder that `find_layout` or `find_box_layout` has found.
     "edgekit.data.(masks|boxes|coco_files)",
-    "edgekit.data.shards.photos",  # shards that `find_shards` has found
+    "edgekit.data.shards.(photos|pool)",  # shards that `find_shards` has found
     "edgekit.cli",  # the parser makes paths of words
     "edgekit.pipeline",  # stages, in folders of a build
     "edgekit.training",  # likewise

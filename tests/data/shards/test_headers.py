@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.data import shard_headers
+from edgekit.data.shards import headers as shard_headers
 from edgekit.data.shards.headers import index_shard
 from edgekit.data.shards.index import ShardIndex, hash_end
 from edgekit.data.shards.members import DuplicateMemberError, index_members

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.data import tar_entries
+from edgekit.data.shards import tar_entries
 from edgekit.data.shards.tar_entries import BlockReader, Entry, read_entries
 
 LONG = "folder/" * 40 + "é.jpg"
