@@ -60,7 +60,7 @@ def bias(model: Any, tensor: Any) -> None:
 
 def kernel(model: Any, tensor: Any) -> None:
     values = np.array(model.buffers[tensor.buffer].data, np.uint8)
-    model.buffers[tensor.buffer].data = values[::-1].copy()
+    model.buffers[tensor.buffer].data = (-values.view(np.int8)).view(np.uint8)
 
 
 def weight_scales(model: Any, tensor: Any) -> None:
