@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from edgekit.data.photo_files import (
 from edgekit.data.shards.index import END_BYTES, hash_end
 from edgekit.errors import UsageError
 from edgekit.system.collection import without_collection
+from edgekit.system.host import usable_cores
 from edgekit.system.threads import ordered_map
 
 T = TypeVar("T")
@@ -132,7 +131,9 @@ def scan(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[P
 
 
 def skim(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[Place, Scanned]:
-    """Reads the size and the end of each photo, in threads: a hundredth of the time of `scan`.
+    """Reads the size and the end of each file, in threads: a hundredth of the time of `scan`.
+
+    Those of photos in shards are known since they were listed (`Listing.ends`).
 
     The end of a JPEG is of its compressed pixels. Two photos of the same length to the byte and
     the same end are taken for the same.
@@ -141,14 +142,14 @@ def skim(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[P
         For each place what was found; a photo that cannot be decoded is not noticed.
     """
     with without_collection():
-        places = _places(files)
-        parts = [places[first : first + _PART] for first in range(0, len(places), _PART)]
+        paths = sorted(dict.fromkeys(file.path for file in files), key=str)
+        parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
         found: dict[Place, Scanned] = {}
         with closing(_in_threads(_skim_part, parts)) as results:
             for part, result in zip(parts, results, strict=True):
                 found.update(zip(part, result, strict=True))
                 if progress:
-                    progress("skim", len(found), len(places))
+                    progress("skim", len(found), len(paths))
     return found
 
 
@@ -210,7 +211,7 @@ def read_each(
 
 
 def _in_threads(function: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, usable_cores())
     return ordered_map(function, items, workers=threads, ahead=64 * threads)
 
 
@@ -233,30 +234,20 @@ def _scan_one(place: Place) -> Scanned:
     return Scanned(sha256=hashlib.sha256(data).hexdigest())
 
 
-def _skim_part(places: Sequence[Place]) -> list[Scanned]:
-    """Skims photos that lie next to each other; those of a tar while it is open."""
-    found: list[Scanned] = []
-    for path, there in groupby(places, key=_path_of):
-        mine = list(there)
-        try:
-            with path.open("rb", buffering=_BUFFER) as file:
-                for place in mine:
-                    found.append(_skim_one(file, place))
-        except OSError as error:
-            found += [Scanned(problem=reason_of(error))] * (len(mine))
-    return found
+def _skim_part(paths: Sequence[Path]) -> list[Scanned]:
+    return list(map(_skim_one, paths))
 
 
-def _path_of(place: Place) -> Path:
-    return place.path if isinstance(place, Span) else place
-
-
-def _skim_one(file: BinaryIO, place: Place) -> Scanned:
-    start, size = (place.offset, place.size) if isinstance(place, Span) else (0, file.seek(0, 2))
+def _skim_one(path: Path) -> Scanned:
+    try:
+        with path.open("rb", buffering=_BUFFER) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - END_BYTES))
+            end = file.read(END_BYTES)
+    except OSError as error:
+        return Scanned(problem=reason_of(error))
     if not size:
         return Scanned(problem=_EMPTY)
-    file.seek(start + max(0, size - END_BYTES))
-    end = file.read(min(size, END_BYTES))
     if len(end) < min(size, END_BYTES):
         return Scanned(problem="the file has become shorter")
     return Scanned(hash_end(size, end).hex())

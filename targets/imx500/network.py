@@ -13,7 +13,8 @@ from edgekit.converters.torch.plan import Plan, make_plan
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Activation, Add, Conv2D, Mul, Node, SpatialNode
+from edgekit.networks.nodes import Add, Conv2D, Node, SpatialNode
+from edgekit.networks.passes import swishes
 
 
 def make_bytes_plan(graph: Graph, preprocessing: Preprocessing) -> Plan:
@@ -80,7 +81,7 @@ def _pad_with(
 
 
 def fuse_swish(graph: Graph) -> Graph:
-    """The inverse of `edgekit.networks.passes.expand_activations` for swish.
+    """The inverse of `edgekit.networks.passes.expand_activations` for swish: in its layer again.
 
     MCT rounds what each layer writes: between a sigmoid and its product that costs accuracy, and
     the converter does not see the swish any more.
@@ -90,19 +91,16 @@ def fuse_swish(graph: Graph) -> Graph:
     fused: dict[str, Node] = {}  # layers by name, with their swish
     renamed: dict[str, str] = {}
     dropped: set[str] = set()
-    for node in graph.nodes:
-        if not isinstance(node, Mul):
-            continue
-        source, gate = (writers.get(name) for name in node.inputs)
+    for product, gate in swishes(graph).items():
+        source = writers.get(writers[gate].inputs[0])
         if (
             isinstance(source, SpatialNode | Add)
             and source.activation == "linear"
-            and gate == Activation(name=node.inputs[1], inputs=(source.name,), kind="sigmoid")
-            and (uses[source.name], uses[gate.name]) == (2, 1)
+            and uses[source.name] == 2
         ):
             fused[source.name] = replace(source, activation="swish")
-            renamed[node.name] = source.name
-            dropped |= {node.name, gate.name}
+            renamed[product] = source.name
+            dropped |= {product, gate}
     kept = [fused.get(node.name, node) for node in graph.nodes if node.name not in dropped]
     shapes = {name: shape for name, shape in graph.shapes.items() if name not in dropped}
     return replace(graph, nodes=tuple(_renamed(node, renamed) for node in kept), shapes=shapes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from edgekit.data.placement import IGNORED
 from edgekit.data.preprocessing import Preprocessing
+from edgekit.system.host import usable_cores
 from edgekit.system.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def masks_of(
 
     side = preprocessing.resolution
     masks = np.empty((len(photos), side, side), np.uint8)
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     with closing(
         ordered_map(placed, range(len(photos)), workers=workers, ahead=8 * workers)
     ) as results:

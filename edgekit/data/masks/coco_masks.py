@@ -29,6 +29,7 @@ from edgekit.data.placement import IGNORED
 from edgekit.errors import UsageError
 from edgekit.system.download import writing
 from edgekit.system.files import cache_folder, read_json, write_json
+from edgekit.system.host import usable_cores
 from edgekit.system.records import load_record
 from edgekit.system.threads import ordered_map
 
@@ -162,7 +163,7 @@ def _render(path: Path, kind: str, folder: Path, progress: Progress | None) -> N
         return name
 
     masks: dict[str, str] = {}
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, usable_cores())
     with closing(ordered_map(write, enumerate(wanted), workers=threads, ahead=64)) as names:
         for image, name in zip(wanted, names, strict=True):
             masks[image.file_name] = name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from edgekit.data.shards.index import ShardIndex
 from edgekit.data.shards.worker import read_answer
+from edgekit.system.host import usable_cores
 from edgekit.system.threads import ordered_map
 
 WORKER = (sys.executable, "-m", "edgekit.data.shards.worker")
@@ -58,7 +58,7 @@ def index_shards(
 
 def _worth(shards: Sequence[Path]) -> int:
     """How many processes are worth it."""
-    most = min(os.cpu_count() or 1, len(shards), _MOST)
+    most = min(usable_cores(), len(shards), _MOST)
     size = 0
     for shard in shards:
         with suppress(OSError):

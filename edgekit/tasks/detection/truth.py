@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from edgekit.data.boxes.boxes import Boxes
 from edgekit.data.placement import Placement
 from edgekit.errors import UsageError
+from edgekit.system.host import usable_cores
 from edgekit.system.threads import ordered_map
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_truths(
         return Truth(photos.label(index), preprocessing.place(size_of(photos, index)))
 
     found = np.empty(len(photos), object)
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     with closing(
         ordered_map(read, range(len(photos)), workers=workers, ahead=8 * workers)
     ) as truths:
