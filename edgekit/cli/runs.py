@@ -98,7 +98,7 @@ def _lines(found: list[ListedRun]) -> list[str]:
     for run in found:
         drop = NOTHING if run.drop_pp is None else f"{run.drop_pp:.2f}"
         lines.append(
-            f"{run.folder.name:<{width}}  {run.created[:16].replace('T', ' '):<16} "
+            f"{run.folder.name:<{width}}  {run.created:%Y-%m-%d %H:%M} "
             f"{percent(run.score):>8} {percent(run.int8_score):>8} {drop:>8} "
             f"{size(run.file_bytes):>9} {size(run.stage_bytes):>9}"
         )

@@ -97,7 +97,7 @@ def describe_run(
         model=plan.base.spec.name,
         output=(options.output or "logits") if options.head == "classifier" else "embedding",
         command=command_line(options, command),
-        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        created=datetime.datetime.now().astimezone().isoformat(),
         rows=list(rows),
         stages=[
             {"name": o.name, "seconds": o.seconds, "cached": o.cached, "detail": o.detail}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class ListedRun:
     Attributes:
         folder: of it.
         model: its network's name.
-        created: when it ended, ISO 8601.
+        created: when it ended.
         score: of the float network, a fraction; None where it was not measured.
         int8_score: of the int8 file, likewise.
         drop_pp: points that int8 loses.
@@ -32,7 +33,7 @@ class ListedRun:
 
     folder: Path
     model: str
-    created: str
+    created: datetime
     score: float | None
     int8_score: float | None
     drop_pp: float | None
@@ -41,7 +42,11 @@ class ListedRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
-        return {**vars(self), "folder": str(self.folder)}
+        return {
+            **vars(self),
+            "folder": str(self.folder),
+            "created": self.created.isoformat(),
+        }
 
 
 def find_runs(folder: StrPath) -> list[ListedRun]:
@@ -81,7 +86,7 @@ def _read(folder: Path) -> ListedRun | None:
         return ListedRun(
             folder,
             str(document["model"]),
-            str(document["created"]),
+            datetime.fromisoformat(document["created"]).astimezone(),
             None if fp32 is None else metric.value(fp32),
             None if int8 is None else metric.value(int8),
             None if int8 is None else int8["drop_pp"],

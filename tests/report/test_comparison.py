@@ -109,6 +109,21 @@ def test_a_list_has_the_newest_first_and_leaves_other_folders_out(runs, tmp_path
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-10-25T02:59:00.000001+02:00", "2026-10-25T02:10:00+01:00"),  # the clock went back
+        ("2026-11-30T23:57:42.100000+00:00", "2026-11-30T23:57:42.100001+00:00"),
+    ],
+)
+def test_the_newest_is_so_by_the_clock_of_the_world(runs, tmp_path, earlier, later):
+    shutil.copytree(runs, tmp_path / "runs", ignore=shutil.ignore_patterns("stages"))
+    for name, created in (("b", earlier), ("a", later)):
+        report = tmp_path / "runs" / name / "report.json"
+        report.write_text(json.dumps(json.loads(report.read_text()) | {"created": created}))
+    assert [one.folder.name for one in find_runs(tmp_path / "runs")] == ["a", "b"]
+
+
 def test_what_is_no_run_is_said(runs, tmp_path, capsys):
     with pytest.raises(UsageError, match="holds no finished run"):
         compare_runs(runs / "a", tmp_path)
