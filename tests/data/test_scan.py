@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,30 @@ def test_huge_sets_are_divided_as_others(tmp_path: Path, form: Callable[[Path], 
         checked = [getattr(splits, name).checked for name in ("train", "val", "calibration")]
         assert checked == [False, True, True]
     assert again.train.digest() == some.train.digest()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("reader", [None, (sys.executable, "-c", "")])
+def test_many_photos_are_read_in_processes_as_few_are_in_threads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: Callable[[Path], Path],
+    reader: tuple[str, ...] | None,
+) -> None:
+    data = form(write_folder(tmp_path / "data ü", 40, damaged=(7,)))
+    in_threads = load_splits(data, None, None)
+    monkeypatch.setattr("edgekit.data.scan.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("edgekit.data.scan._PART", 8)
+    monkeypatch.setattr("edgekit.system.workers.usable_cores", lambda: 2)
+    if reader:
+        monkeypatch.setattr("edgekit.data.scan.READER", reader)
+    else:  # nothing is left to the threads
+        monkeypatch.setattr("edgekit.data.scan.read", None)
+    told: list[tuple[str, int, int]] = []
+    in_processes = load_splits(data, None, None, progress=lambda *one: told.append(one))
+    assert in_processes.to_dict() == in_threads.to_dict()
+    assert len(in_processes.unreadable) == 1
+    assert told[-1] == ("scan", 40, 40)
 
 
 def test_what_calibrates_and_validates_is_decoded(tmp_path: Path) -> None:
