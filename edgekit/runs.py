@@ -14,6 +14,7 @@ from edgekit.data.splits import Splits
 from edgekit.errors import UsageError
 from edgekit.networks.graph import Graph
 from edgekit.system.files import read_json
+from edgekit.system.memory import return_freed_memory
 from edgekit.system.paths import StrPath
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import Task
@@ -136,7 +137,9 @@ def read_splits(data: Path) -> Splits:
 @lru_cache(maxsize=1)
 def _splits_of(path: Path, changed_ns: int, size: int) -> Splits:
     """Every stage asks for the same ones: a million photos take most of a second, and room."""
-    return Splits.from_dict(read_json(path))
+    splits = Splits.from_dict(read_json(path))
+    return_freed_memory()  # the file's text, and what listed the photos
+    return splits
 
 
 def read_preprocessing(weights: Path) -> Preprocessing:
