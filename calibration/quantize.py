@@ -148,7 +148,7 @@ def quantize(
         raise ValueError(f"no range for {sorted(missing)[:3]}")
     quant: dict[str, QuantParams] = {
         name: activation_params(low, high, dtype)
-        for name, (low, high) in _wide_enough(graph, ranges, owners).items()
+        for name, (low, high) in wide_enough(graph, ranges).items()
     }
     quant |= {name: quant[owner] for name, owner in owners.items()}
     quant |= kernels or {}
@@ -161,16 +161,14 @@ def quantize(
     return replace(graph, quant=quant)
 
 
-def _wide_enough(
-    graph: Graph, ranges: Mapping[str, Range], owners: Mapping[str, str]
-) -> dict[str, Range]:
+def wide_enough(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Widens the ranges of a sum's terms to a share of the sum's own that XNNPACK takes.
 
     The branch of a block that has learned nothing is zero, or next to it. XNNPACK leaves the sum to
     a slower kernel then, and with it the whole network falls into parts. A term's steps that are
     far below the sum's are lost in its rounding, whatever they are.
     """
-    wide = dict(ranges)
+    wide, owners = dict(ranges), scale_owners(graph)
     for node in reversed(graph.nodes):  # a sum may be a term of a later one
         if not isinstance(node, Add) or node.name not in wide:
             continue

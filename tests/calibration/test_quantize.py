@@ -12,12 +12,14 @@ from edgekit.calibration.quantize import (
     collect,
     fixed_ranges,
     quantize,
+    wide_enough,
 )
 from edgekit.calibration.simulate import Simulation
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.networks.efficientnet.architecture import build_graph
-from edgekit.networks.nodes import Activation, FullyConnected
+from edgekit.networks.nodes import Activation, Add, FullyConnected
 from edgekit.networks.passes import absorb_normalization, prepare
+from edgekit.networks.quantization import SUM_SHARES
 from edgekit.networks.torch_network import Network
 
 SIZE = 48
@@ -88,6 +90,23 @@ def test_the_simulation_follows_the_float_network(network):
     params = graph.quant[graph.output]
     steps = got / params.scale[0]
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-2)
+
+
+def test_a_branch_that_does_nothing_has_a_range_that_its_sum_can_have():
+    graph = prepare(build_graph(narrow("lite0", depth=0.5), classes=3, resolution=32))
+    adds = [node for node in graph.nodes if isinstance(node, Add)]
+    assert adds
+    ranges = dict.fromkeys((graph.input, *(node.name for node in graph.nodes)), (-1.0, 1.0))
+    for node in adds:
+        ranges[node.inputs[0]] = (-1e-9, 0.0)
+    wide = wide_enough(graph, ranges)
+    for node in adds:
+        low, high = wide[node.inputs[0]]
+        assert (high - low) / 2.0 == pytest.approx(2 * SUM_SHARES[0], rel=1e-3)
+        assert low < 0 < high
+    changed = {name for name in ranges if ranges[name] != wide[name]}
+    assert changed == {node.inputs[0] for node in adds}
+    assert wide_enough(graph, wide) == wide
 
 
 def test_a_missing_range_is_an_error():

@@ -68,15 +68,24 @@ def test_biases_are_corrected_without_photos_where_asked(built, tmp_path):
 
 def test_one_tensor_can_have_a_method_of_its_own(tmp_path):
     run = edgekit.build(
-        "lite0", quantize="ranges", tensor_ranges=["stem=minmax"], out=tmp_path / "out", **SMALL
+        "lite0",
+        quantize="ranges",
+        tensor_ranges=["stem=minmax"],
+        out=tmp_path / "out",
+        **SMALL | {"depth": 0.5},
     )
     ranges = next((run.folder / "stages").glob("quantize*")) / "ranges.json"
-    methods = {name: t["method"] for name, t in json.loads(ranges.read_text())["tensors"].items()}
+    tensors = json.loads(ranges.read_text())["tensors"]
+    methods = {name: one["method"] for name, one in tensors.items()}
+    for name, one in tensors.items():  # what is told is what the file has
+        scale = (max(one["high"], 0) - min(one["low"], 0)) / 255
+        assert run.graph.quant[name].scale[0] == pytest.approx(scale, rel=1e-5), name
+    assert any("the sum" in one["why"] for one in tensors.values())  # untrained branches are zero
     assert methods["stem"] == "minmax"
     assert methods["head"] == "importance"
     assert "--tensor-range stem=minmax" in run.document["command"]
     with pytest.raises(UsageError, match="no calibrated tensor 'stam'"):
-        edgekit.build("lite0", tensor_ranges=["stam=mse"], out=tmp_path / "out", **SMALL)
+        edgekit.build("lite0", tensor_ranges=["stam=mse"], out=tmp_path / "other", **SMALL)
 
 
 def test_training_in_8_bits_ends_with_an_int8_file_and_its_history(built, tmp_path):

@@ -162,7 +162,12 @@ class Quantize(QuantizedNetwork):
             graph, record["input_mean"], record["input_std"]
         ).items():
             choices[name] = Choice(low, high, "fixed", "prescribed by the scheme")
-        ranges = {name: (choice.low, choice.high) for name, choice in choices.items()}
+        chosen = {name: (choice.low, choice.high) for name, choice in choices.items()}
+        ranges = ptq.wide_enough(graph, chosen)
+        for name, (low, high) in ranges.items():
+            if chosen[name] != (low, high):
+                why = "the sum of which it is a term needs no finer steps"
+                choices[name] = Choice(low, high, choices[name].method, why)
         ptq.quantize(graph, ranges).save(folder / GRAPH)
         tensors = {name: asdict(choice) for name, choice in choices.items()}
         write_json(folder / RANGES, {"warnings": warnings, "tensors": tensors})
