@@ -137,7 +137,7 @@ def skim(files: Iterable[PhotoFile], progress: Progress | None = None) -> dict[P
     """
     with without_collection():
         paths = sorted(dict.fromkeys(file.path for file in files), key=str)
-        parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
+        parts = _in_parts(paths, _PART)
         found: dict[Place, Scanned] = {}
         with closing(_in_threads(_skim_part, parts)) as results:
             for part, result in zip(parts, results, strict=True):
@@ -188,7 +188,7 @@ def _read_all(places: Sequence[Place], progress: Progress | None) -> list[Scanne
     """Reads photos in threads, or many of them in processes."""
     if len(places) < WORTH_PROCESSES or not (count := processes_for(len(places))):
         return read_each(read, places, progress)
-    parts = [places[first : first + _PART] for first in range(0, len(places), _PART)]
+    parts = _in_parts(places, _PART)
     found: list[list[Scanned]] = []
     with closing(ask_each(READER, list(map(request, parts)), count)) as answers:
         for answer in answers:
@@ -215,13 +215,16 @@ def read_each(
 
     # Handing over an item takes as long as decoding a tiny photo.
     size = max(1, min(_HANDED_OVER, len(items) // _PARTS))
-    parts = [items[first : first + size] for first in range(0, len(items), size)]
-    with closing(_in_threads(of_part, parts)) as results:
+    with closing(_in_threads(of_part, _in_parts(items, size))) as results:
         for result in results:
             found += result
             if progress:
                 progress("scan", len(found), len(items))
     return found
+
+
+def _in_parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _in_threads(function: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:

@@ -111,7 +111,7 @@ class RangeChoice(TypedDict):
     high: float  # the largest
     method: str  # that gave the range, or fixed
     why: str  # in words
-    sqnr_db: float | None  # expected signal to quantization noise; None where none is expected
+    sqnr_db: float | None  # expected signal to noise; None where no values chose the range
     clipped: float | None  # share of the calibration's values outside the range
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 from edgekit.data.shards.headers import index_shard
 from edgekit.data.shards.pool import index_shards
 from edgekit.data.shards.worker import read_index, write_index
+
+#: Starts no process that answers: one that ends at once, and one that ends within an answer.
+DEAD = (sys.executable, "-c", "")
+CUT_OFF = (sys.executable, "-c", "import os; os.write(1, (99).to_bytes(8, 'big') + b'x')")
 
 
 @pytest.fixture
@@ -42,6 +47,19 @@ def test_each_shard_is_indexed_in_order(shards: list[Path]) -> None:
 
 def test_few_bytes_are_left_to_the_caller(shards: list[Path]) -> None:
     assert list(index_shards(shards, command=("no-such-program",))) == [None] * 5
+
+
+@pytest.mark.parametrize("command", [DEAD, CUT_OFF])
+def test_what_a_dead_process_had_is_left_to_the_caller(
+    shards: list[Path], command: tuple[str, ...]
+) -> None:
+    assert list(index_shards(shards, processes=2, command=command)) == [None] * 5
+
+
+def test_processes_end_when_the_caller_stops_early(shards: list[Path]) -> None:
+    found = index_shards(shards, processes=2)
+    assert next(found) is not None
+    found.close()  # it waits for them
 
 
 def test_an_index_is_read_as_it_was_written(shards: list[Path]) -> None:
