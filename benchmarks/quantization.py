@@ -34,7 +34,7 @@ from edgekit.calibration.importance import batch_for, weigh
 from edgekit.calibration.layerwise import photos_for
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.ranges import IMPORTANCE
-from edgekit.calibration.rounding import learn_rounding
+from edgekit.calibration.reconstruction import reconstruct_blocks
 from edgekit.converters.tflite.write import convert
 from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
@@ -137,8 +137,9 @@ def _statistics(subject: Subject, graph: Graph, quantized: Graph, inputs: Floats
     return statistics.correct_biases(subject.graph, quantized, pixels * params.scale[0])
 
 
-def _rounding(subject: Subject, graph: Graph, quantized: Graph, inputs: Floats) -> Graph:
-    return learn_rounding(graph, quantized, inputs)
+def _reconstruction(subject: Subject, graph: Graph, quantized: Graph, inputs: Floats) -> Graph:
+    corrected = correct_biases(graph, quantized, inputs)
+    return reconstruct_blocks(graph, corrected, inputs)
 
 
 #: Ours by name: from the subject to the bytes of a .tflite file.
@@ -149,7 +150,7 @@ OURS: dict[str, Callable[[Subject], bytes]] = {
     "ours ptq, mse": partial(post_training, ranges="mse", repair=_biases),
     "ours ptq, balanced": partial(post_training, ranges="balanced", repair=_biases),
     "ours ptq, equalized": partial(post_training, equalized=True, repair=_biases),
-    "ours ptq, rounding": partial(post_training, repair=_rounding),
+    "ours ptq, reconstruction": partial(post_training, repair=_reconstruction),
 }
 NAMES = (*OURS, *PEERS)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from edgekit.calibration.layerwise import Advance, Layer, Rerun, repair_layers
+from edgekit.calibration.layerwise import Advance, Layer, repair_layers
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array
 
@@ -41,7 +41,7 @@ def correct_biases(
         The quantized network with other biases; nothing else changes.
     """
 
-    def repair(layer: Layer, rerun: Rerun) -> tuple[dict[str, Array], Tensor]:
+    def repair(layer: Layer) -> tuple[dict[str, Array], Tensor]:
         shift = mean_error(layer)
         bias = quantized.weights[f"{layer.node.name}/bias"] - shift.cpu().numpy()
         return {"bias": bias}, layer.found.sub_(of_channels(shift, layer.found))

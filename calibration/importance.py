@@ -34,14 +34,20 @@ from edgekit.tasks.registry import find_task
 #: Values of a photo that count for a tensor, at random places. EfficientNetV2-B0's divergence from
 #: fp32 with 16,384 of them, 65,536 and all: 0.0104, 0.0088, 0.0088 (by drawn answers).
 SAMPLES = 2**16
-#: Photos at once, and the bytes that their tensors may take beside the gradients.
+#: Photos at once, and the bytes that their tensors may take.
 BATCH, MEMORY = 8, 2**31
 
 
-def batch_for(graph: Graph) -> int:
-    """How many photos are weighed at once: `BATCH`, or fewer where tensors are very large."""
+def batch_for(graph: Graph, most: int = BATCH, copies: int = 2) -> int:
+    """How many photos go through at once: fewer than ``most`` where tensors are very large.
+
+    Args:
+        graph: the network, or a part of it.
+        most: photos.
+        copies: of each tensor that are kept, its gradient among them.
+    """
     elements = sum(math.prod(shape) for shape in graph.shapes.values())
-    return int(np.clip(MEMORY // (2 * 4 * elements), 1, BATCH))
+    return int(np.clip(MEMORY // (copies * 4 * elements), 1, most))
 
 
 def weigh(

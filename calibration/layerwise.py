@@ -35,8 +35,6 @@ MEMORY = 2**31
 
 #: The derivative of an activation at what a layer gives it; None without an activation.
 Slope = Callable[[Tensor], Tensor | None]
-#: Computes a layer's output with the present weights of its module.
-Rerun = Callable[[], Tensor]
 #: Told the layers done and the layers in all.
 Advance = Callable[[int, int], None]
 
@@ -47,19 +45,15 @@ class Layer:
 
     Attributes:
         node: the layer, without its fused activation.
-        inputs: what the quantized network gives it.
         wanted: its output in the float network.
         found: its output in the quantized network, before rounding.
         slope: of the activation that reads it, at given outputs; None where none does.
-        module: the torch layer of the quantized network; a repair may change its parameters.
     """
 
     node: WeightedNode
-    inputs: Tensor
     wanted: Tensor
     found: Tensor
     slope: Slope
-    module: torch.nn.Module
 
 
 class Repair(Protocol):
@@ -68,8 +62,8 @@ class Repair(Protocol):
     The output is given away: it is rounded in place.
     """
 
-    def __call__(self, layer: Layer, rerun: Rerun) -> tuple[dict[str, Array], Tensor]:
-        """Repairs ``layer``; ``rerun`` computes its output anew."""
+    def __call__(self, layer: Layer) -> tuple[dict[str, Array], Tensor]:
+        """Repairs ``layer``."""
 
 
 def photos_for(graph: Graph, most: int = PHOTOS) -> int:
@@ -117,10 +111,7 @@ def repair_layers(
                 continue
             y = _run(exact, exact_nodes[node.name], wanted)
         if isinstance(node, WeightedNode):
-            module = rounded.network.layers[node.name]
-            slope = partial(readers.slope, node)
-            layer = Layer(node, found[node.inputs[0]], y, z, slope, module)
-            changed, z = repair(layer, partial(_run, rounded.network, node, found))
+            changed, z = repair(Layer(node, y, z, partial(readers.slope, node)))
             weights |= {f"{node.name}/{name}": array for name, array in changed.items()}
         if isinstance(node, SpatialNode):
             y, z = ACTIVATIONS[node.activation](y), ACTIVATIONS[node.activation](z)

@@ -2,49 +2,26 @@
 
 Weights, biases and step sizes learn through straight-through gradients. The scheme stays: what
 comes out is the same Graph with other integers and other activation scales.
-
-Source: learned step sizes, Esser et al. 2020 (LSQ, arXiv 1902.08153), equations 1 to 3.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edgekit.calibration.simulate import Rounding, roundings
-from edgekit.networks.graph import Graph, QuantParams
+from edgekit.calibration.simulate import roundings
+from edgekit.calibration.straight_through import InSteps, round_through
+from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Activation, FullyConnected, WeightedNode
-from edgekit.networks.quantization import INT8_MAX, INT8_MIN, WEIGHT_MAX, bias_params, scale_owners
+from edgekit.networks.quantization import WEIGHT_MAX, bias_params, scale_owners
 from edgekit.networks.torch_network import GraphModule, Network
-
-
-class _Round(torch.autograd.Function):
-    """Rounds and clips to integers; the gradient passes where nothing was clipped.
-
-    The step size gets LSQ's gradient (equation 3): the rounding error inside, the limit outside.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scale: Tensor, low: int, high: int, round_: Rounding
-    ) -> Tensor:
-        steps = x / scale
-        rounded = round_(steps.clone()).clamp_(low, high)
-        inside = (steps >= low) & (steps <= high)
-        ctx.save_for_backward(inside, torch.where(inside, rounded - steps, rounded))
-        return rounded * scale
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        inside, slope = ctx.saved_tensors
-        return grad * inside, (grad * slope).sum(), None, None, None
 
 
 class _Grid(nn.Module):
@@ -60,20 +37,6 @@ class _Grid(nn.Module):
 
     def right_inverse(self, kernel: Tensor) -> Tensor:
         return kernel / cast(Tensor, self.scale)
-
-
-class _Units(nn.Module):
-    """A bias kept in steps of the layer's output, so that one rate suits all layers."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, steps: Tensor) -> Tensor:
-        return steps * self.scale
-
-    def right_inverse(self, bias: Tensor) -> Tensor:
-        return bias / self.scale
 
 
 class QuantizedNetwork(GraphModule):
@@ -114,7 +77,7 @@ class QuantizedNetwork(GraphModule):
                 # Torch's layouts have the output channel first.
                 shape = (-1, *(1,) * (cast(Tensor, layer.kernel).dim() - 1))
                 parametrize.register_parametrization(layer, "kernel", _Grid(kernel.reshape(shape)))
-                units = _Units(self.params[node.name].scale[0])
+                units = InSteps(self.params[node.name].scale[0])
                 parametrize.register_parametrization(layer, "bias", units)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,29 +88,36 @@ class QuantizedNetwork(GraphModule):
         if name in self.graph.class_tensors:
             return tensor
         params = self.params[name]
-        zero_point = params.zero_point[0]
         owner = self.owners.get(name, name)
         if owner in self.log_scales:
             scale = self.log_scales[owner].exp()
         else:
             scale = torch.tensor(params.scale[0], device=tensor.device)
-        low, high = INT8_MIN - zero_point, INT8_MAX - zero_point
-        round_ = self.roundings.get(name, Tensor.round_)
-        return cast(Tensor, _Round.apply(tensor, scale, low, high, round_))  # type: ignore[no-untyped-call]
+        return round_through(tensor, scale, params, self.roundings.get(name, Tensor.round_))
 
     def to_graph(self) -> Graph:
         """Returns the quantized Graph with the present weights and scales."""
-        quant = dict(self.graph.quant)
-        for name, log_scale in self.log_scales.items():
-            scale = float(np.float32(math.exp(float(log_scale.detach()))))
-            quant[name] = QuantParams((scale,), self.params[name].zero_point)
-        quant |= {name: quant[owner] for name, owner in self.owners.items()}
-        for node in self.graph.nodes:
-            if isinstance(node, WeightedNode):
-                quant[f"{node.name}/bias"] = bias_params(
-                    quant[node.inputs[0]].scale[0], quant[f"{node.name}/kernel"]
-                )
-        return replace(self.graph, weights=self.network.to_graph().weights, quant=quant)
+        scales = {name: float(scale.detach()) for name, scale in self.log_scales.items()}
+        graph = replace(self.graph, weights=self.network.to_graph().weights)
+        return with_scales(graph, {name: math.exp(scale) for name, scale in scales.items()})
+
+
+def with_scales(graph: Graph, scales: Mapping[str, float]) -> Graph:
+    """A quantized Graph with other scales of activations, and of what has its scale from them.
+
+    Args:
+        graph: with `QuantParams` on every tensor and weight.
+        scales: by tensor; none of one that has its scale from another.
+    """
+    quant = dict(graph.quant)
+    for name, scale in scales.items():
+        quant[name] = replace(quant[name], scale=(float(np.float32(scale)),))
+    quant |= {n: quant[owner] for n, owner in scale_owners(graph).items() if owner in scales}
+    for node in graph.nodes:
+        if isinstance(node, WeightedNode):
+            kernel = quant[f"{node.name}/kernel"]
+            quant[f"{node.name}/bias"] = bias_params(quant[node.inputs[0]].scale[0], kernel)
+    return replace(graph, quant=quant)
 
 
 def _without_dropout(graph: Graph) -> Graph:

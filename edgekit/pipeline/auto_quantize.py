@@ -38,7 +38,8 @@ REPAIRS: tuple[tuple[str, Repair], ...] = (
     ("ranges", lambda algorithms, best: best),
     ("importance and biases", Algorithms.weigh_ranges),
     ("equalization", Algorithms.equalize),
-    ("learned rounding", Algorithms.learn_rounding),
+    ("block reconstruction", Algorithms.reconstruct_blocks),
+    ("biases again", Algorithms.correct_biases),
     ("distillation", Algorithms.distil),
 )
 #: Activations that the last ones keep in float.
@@ -153,7 +154,7 @@ class SearchWithinBudget(Requantized):
     threads: int = field(metadata=UNHASHED)
 
     title = "search within the budget"
-    record = 2  # as that of `CorrectBiases`
+    record = 3  # with other repairs than before
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""

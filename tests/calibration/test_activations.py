@@ -57,7 +57,7 @@ def pair(request):
 
 
 def learned(quantized):
-    """The network with some kernels rounded the other way, as learned rounding leaves them."""
+    """The network with some kernels rounded the other way, as block reconstruction leaves them."""
     name = "block1a_project/kernel"
     params = quantized.quant[name]
     steps = integers(quantized.weights[name], params)

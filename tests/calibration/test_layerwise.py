@@ -26,10 +26,9 @@ def test_a_repair_sees_every_layer_once_and_what_it_gives_is_kept(name):
     quantized = quantize(graph, {**ranges, **fixed})
     seen, progress = [], []
 
-    def repair(layer, rerun):
+    def repair(layer):
         seen.append(layer.node.name)
         assert layer.wanted.shape == layer.found.shape == torch.Size([6, *layer.found.shape[1:]])
-        assert torch.equal(rerun(), layer.found)
         # Errors are those of 8 bits: small beside what is rounded.
         assert (layer.found - layer.wanted).abs().mean() < 0.2 * layer.wanted.std()
         return {
@@ -52,7 +51,7 @@ def test_slopes_are_those_of_the_activations():
     ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
     slopes = {}
 
-    def repair(layer, rerun):
+    def repair(layer):
         slope = layer.slope(layer.wanted)
         if slope is not None:
             y = layer.wanted.clone().requires_grad_()

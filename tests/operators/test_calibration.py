@@ -21,7 +21,7 @@ from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.quantize import collect, fixed_ranges
 from edgekit.calibration.quantized_network import QuantizedNetwork
-from edgekit.calibration.rounding import Rounding, learn_rounding
+from edgekit.calibration.reconstruction import Reconstruction, reconstruct_blocks
 from edgekit.calibration.simulate import Simulation
 from edgekit.networks.edit import up_to_logits
 from edgekit.networks.graph import Graph
@@ -81,7 +81,7 @@ def test_equalization_changes_nothing_but_the_weights(make):
 
 
 @NETWORKS
-def test_biases_are_corrected_and_rounding_is_learned(make):
+def test_biases_are_corrected_and_blocks_reconstructed(make):
     graph = make()
     rough = quantized(graph)
     coarse = {
@@ -91,13 +91,17 @@ def test_biases_are_corrected_and_rounding_is_learned(make):
     }
     rough = replace(rough, quant=rough.quant | coarse)
     corrected = correct_biases(graph, rough, inputs(graph))
-    learned = learn_rounding(
-        graph, rough, inputs(graph), Rounding(steps=30, positions=400, batch=100)
+    learned = reconstruct_blocks(
+        graph,
+        rough,
+        inputs(graph),
+        Reconstruction(steps=30, settling=1 / 3, batch=4),
+        task="segmentation",
     )
     before, better, best = (error(graph, one) for one in (rough, corrected, learned))
     assert better < 0.95 * before
     assert best < before
-    assert corrected.quant == learned.quant == rough.quant
+    assert corrected.quant == rough.quant
 
 
 def test_expected_means_are_those_of_the_values_behind_a_concat():

@@ -11,7 +11,7 @@ from places import SHARED
 from prerequisites import needs
 from torch.nn import functional as F
 
-from edgekit.calibration.rounding import Rounding, learn_rounding
+from edgekit.calibration.reconstruction import reconstruct_blocks
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Conv2D, DepthwiseConv2D
 from edgekit.networks.passes import fold_batch_norm
@@ -110,7 +110,7 @@ def test_rounding_is_learned_at_the_taps_of_a_dilated_kernel():
     scales = tuple(20 * scale for scale in coarse.quant["node0/kernel"].scale)
     rough = replace(coarse.quant["node0/kernel"], scale=scales)
     coarse = replace(coarse, quant={**coarse.quant, "node0/kernel": rough})
-    learned = learn_rounding(graph, coarse, inputs(graph), Rounding(steps=150, positions=900))
+    learned = reconstruct_blocks(graph, coarse, inputs(graph), task="segmentation")
     errors = [_error(graph, one) for one in (coarse, learned)]
     assert errors[1] < 0.8 * errors[0]
 

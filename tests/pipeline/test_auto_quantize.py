@@ -25,7 +25,7 @@ def little_work(monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN_COUNT", 64)
     monkeypatch.setattr(synthetic, "VAL_COUNT", 40)
     monkeypatch.setattr(algorithms, "DISTILLATION_STEPS", 2)
-    monkeypatch.setattr(algorithms, "ROUNDING_STEPS", 2)
+    monkeypatch.setattr(algorithms, "RECONSTRUCTION_STEPS", 2)
     monkeypatch.setattr(searching, "MIXED", (2,))
 
 

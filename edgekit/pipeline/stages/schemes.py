@@ -28,7 +28,7 @@ class MakeScheme(Requantized):
         quantized: the int8 network as it was before training in 8 bits.
         scheme: of `FROM_INT8`.
         source: what tells the mean errors that biases take out; None leaves them as they are.
-        thorough: as of `Workshop`.
+        thorough: as of `Algorithms`.
         device: torch device, or ``auto``.
     """
 
