@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from detector_graph import CLASSES as CLASSES_OF_BOXES
+from detector_graph import ROWS, SIDE, int8, prepared
 from narrow import narrow
 
 from edgekit.calibration.blocks import find_blocks
@@ -144,3 +146,27 @@ def test_every_output_of_a_block_has_a_cost_by_channel():
         assert cost.shape == ((1, shape[-1], 1, 1) if len(shape) == 3 else (1, *shape))
         assert (cost >= 0).all()
         assert cost.sum() > 0
+
+
+@pytest.mark.parametrize("fusion", ["sum", "weighted"])
+def test_a_detector_with_rows_of_two_kinds_is_reconstructed(fusion):
+    graph = prepared(fusion=fusion)
+    photos = np.random.default_rng(0).uniform(-1, 1, (8, SIDE, SIDE, 3)).astype(np.float32)
+    quantized = int8(fusion=fusion)
+    coarse = {
+        name: replace(params, scale=tuple(12 * scale for scale in params.scale))
+        for name, params in quantized.quant.items()
+        if name.endswith("/kernel")
+    }
+    rough = replace(quantized, quant=quantized.quant | coarse)
+    learned = reconstruct_blocks(graph, rough, photos, Reconstruction(steps=30), task="detection")
+    batch = torch.from_numpy(photos).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        wanted = Network(graph).eval()(batch)
+        before, after = (Simulation(one).eval()(batch) for one in (rough, learned))
+    assert (after - wanted).square().mean() < 0.8 * (before - wanted).square().mean()
+    costs = channel_costs(
+        graph, find_blocks(graph), batch, "detection", torch.Generator().manual_seed(0)
+    )
+    assert costs["boxes"].shape == (1, ROWS, 4)
+    assert costs["logits"].shape == (1, ROWS, CLASSES_OF_BOXES)
