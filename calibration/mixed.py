@@ -16,7 +16,7 @@ from edgekit.networks.graph import Graph
 from edgekit.networks.quantization import float_nodes
 
 
-def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
+def keep_float(graph: Graph, tensors: Iterable[str], exact: Graph | None = None) -> Graph:
     """Takes activation tensors out of the 8-bit scheme, with the nodes that write and read them.
 
     The network's input and outputs keep their `QuantParams`, so that it still takes and gives
@@ -26,6 +26,8 @@ def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
     Args:
         graph: quantized (`edgekit.calibration.quantize.quantize`).
         tensors: names of the activations to keep in float.
+        exact: the float network, whose kernels those that become float are then: what ``graph`` has
+            may have learned to make up for errors of 8 bits. Its biases are left as they are.
 
     Raises:
         UsageError: the Graph is not quantized, or has no such tensor.
@@ -40,12 +42,14 @@ def keep_float(graph: Graph, tensors: Iterable[str]) -> Graph:
         )
     touched = {node.name for node in graph.nodes if kept & {node.name, *node.inputs}}
     touched.update(float_nodes(graph))
-    quant = dict(graph.quant)
+    quant, weights = dict(graph.quant), dict(graph.weights)
     for node in graph.nodes:
         if node.name in touched:
             for name in node.weight_names():
                 quant.pop(name, None)
+                if exact and name.endswith("/kernel"):
+                    weights[name] = exact.weights[name]
     for name in written - {graph.input, *graph.outputs}:
         if touched >= {name, *(node.name for node in graph.nodes if name in node.inputs)}:
             quant.pop(name, None)
-    return replace(graph, quant=quant)
+    return replace(graph, quant=quant, weights=weights)

@@ -235,7 +235,7 @@ class Algorithms:
         from edgekit.calibration.mixed import keep_float
 
         self.costliest = self.costliest or self._rank(best.quantized)
-        mixed = keep_float(best.quantized, self.costliest[:count])
+        mixed = keep_float(best.quantized, self.costliest[:count], best.graph)
         return self.correct_biases(Candidate(best.graph, mixed))
 
     def with_int16_activations(self, best: Candidate) -> Candidate:

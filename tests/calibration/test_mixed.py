@@ -63,6 +63,15 @@ def test_the_writer_and_the_readers_of_a_tensor_become_float(b0):
     assert mixed.weights == b0.weights
 
 
+def test_float_layers_have_the_float_network_s_kernels_again():
+    graph, quantized = networks("b0")
+    shifted = {name: array + 1 for name, array in quantized.weights.items()}
+    mixed = keep_float(replace(quantized, weights=shifted), ["block2a_expand"], graph)
+    for name, array in mixed.weights.items():
+        own = name == "block2a_expand/kernel"
+        assert array is (graph.weights if own else shifted)[name]
+
+
 def test_a_tensor_with_an_int8_reader_keeps_its_grid(b0):
     mixed = keep_float(b0, ["block2b_add", "block3a_expand_swish"])
     nodes = float_nodes(mixed)

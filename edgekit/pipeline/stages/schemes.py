@@ -25,7 +25,7 @@ class MakeScheme(Requantized):
     """Makes the network of another scheme from the int8 one, and corrects its biases.
 
     Attributes:
-        quantized: the int8 network as it was before training in 8 bits.
+        quantized: the int8 network as it was before training in 8 bits, for its kernels' scales.
         scheme: of `FROM_INT8`.
         source: what tells the mean errors that biases take out; None leaves them as they are.
         thorough: as of `Algorithms`.
@@ -38,7 +38,7 @@ class MakeScheme(Requantized):
     device: str = field(metadata=UNHASHED)
 
     title = "quantize {0.scheme}"
-    record = 2  # as those of `correct`
+    record = 3  # of kernels that round to the nearest; those before took the int8 network's
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
