@@ -55,11 +55,9 @@ def find_blocks(graph: Graph) -> tuple[Block, ...]:
         ends = _is_linear(node, readers.get(node.name, ())) or layers >= LARGEST
         if ends and layers and not inside:
             parts.append([])
-    last = parts.pop()
-    if not any(isinstance(node, WeightedNode) for node in last) and parts:
-        parts[-1] += last
-    else:
-        parts.append(last)
+    if len(parts) > 1 and not any(isinstance(node, WeightedNode) for node in parts[-1]):
+        rest = parts.pop()
+        parts[-1] += rest
     return tuple(_with_ends(part, readers) for part in parts)
 
 

@@ -7,24 +7,20 @@ Source: the soft rounding h(V) of AdaRound, Nagel et al. 2020 (arXiv 2004.10568)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from edgekit.calibration.blocks import Block
-from edgekit.calibration.quantized_network import with_scales
-from edgekit.calibration.simulate import roundings
-from edgekit.calibration.straight_through import InSteps, round_through
+from edgekit.calibration.quantized_network import LearningGraph
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Activation, Array, WeightedNode
 from edgekit.networks.quantization import WEIGHT_MAX, scale_owners
 from edgekit.networks.torch_device import place
-from edgekit.networks.torch_network import Network, Tap, from_torch, to_torch
+from edgekit.networks.torch_network import Network, Tap, to_torch
 
 #: The stretch of the soft rounding, so that it reaches 0 and 1 (AdaRound, section 3.2).
 GAMMA, ZETA = -0.1, 1.1
@@ -110,8 +106,8 @@ class _Soft(nn.Module):
         return torch.logit((share.clamp(1e-4, 1 - 1e-4) - GAMMA) / (ZETA - GAMMA))
 
 
-class LearningBlock(nn.Module):
-    """A block of a quantized network that can learn.
+class LearningBlock(LearningGraph):
+    """A block of a quantized network that can learn; its Graph is that of the whole network.
 
     Args:
         graph: the quantized network.
@@ -123,62 +119,33 @@ class LearningBlock(nn.Module):
     def __init__(
         self, graph: Graph, block: Block, kernels: Mapping[str, Array], device: torch.device
     ) -> None:
-        super().__init__()
-        self.graph, self.block = graph, block
-        self.network = place(Network(replace(graph, nodes=block.nodes)), device).eval()
-        self.owners, self.roundings = scale_owners(graph), roundings(graph)
-        self.log_scales = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.tensor(math.log(graph.quant[name].scale[0])))
-                for name in self._scales_that_learn()
-            }
-        ).to(device)
+        network = place(Network(replace(graph, nodes=block.nodes)), device).eval()
+        super().__init__(graph, network, _scales_that_learn(graph, block))
+        self.block = block
+        self.log_scales.to(device)
         self.soft: list[_Soft] = []
         #: Biases in steps, and the variables behind the rounding of kernels.
         self.biases: list[Tensor] = []
         self.kernels: list[Tensor] = []
-        for node in self._weighted():
-            layer = self.network.layers[node.name]
+        for node in block.nodes:
+            if not isinstance(node, WeightedNode):
+                continue
+            layer = network.layers[node.name]
             kernel = to_torch(node, torch.tensor(kernels[f"{node.name}/kernel"])).to(device)
-            scale = torch.tensor(graph.quant[f"{node.name}/kernel"].scale, device=device)
-            scale = scale.reshape(-1, *(1,) * (kernel.dim() - 1))
             cast(Tensor, layer.kernel).data.copy_(kernel)
-            self.soft.append(_Soft(kernel, scale))
-            parametrize.register_parametrization(layer, "kernel", self.soft[-1])
-            units = InSteps(graph.quant[node.name].scale[0])
-            parametrize.register_parametrization(layer, "bias", units)
+            self.soft.append(_Soft(kernel, self.kernel_scale(node)))
+            self.learn_layer(node, self.soft[-1])
             learning = cast(Any, layer).parametrizations
             self.biases.append(learning.bias.original)
             self.kernels.append(learning.kernel.original)
-
-    def _weighted(self) -> Iterator[WeightedNode]:
-        return (node for node in self.block.nodes if isinstance(node, WeightedNode))
-
-    def _scales_that_learn(self) -> list[str]:
-        """Not those that are prescribed, nor one that an earlier block's tensor has as well."""
-        own = {node.name for node in self.block.nodes}
-        first = self.graph.nodes.index(self.block.nodes[0])
-        earlier = {self.graph.input, *(node.name for node in self.graph.nodes[:first])}
-        held = {self.owners[name] for name in earlier & self.owners.keys()}
-        sigmoids = {node.name for node in self.block.nodes if isinstance(node, Activation)}
-        return sorted(own - sigmoids - held - self.owners.keys())
 
     def forward(self, values: Values, coins: Coins | None = None) -> Values:
         """Maps a block's inputs to its outputs; without coins all values are rounded."""
 
         def round_(name: str, tensor: Tensor) -> Tensor:
-            return self._round(name, tensor, coins(tensor) if coins else None)
+            return self.round(name, tensor, coins(tensor) if coins else None)
 
         return run_block(self.block, self.network, values, round_)
-
-    def _round(self, name: str, tensor: Tensor, some: Tensor | None) -> Tensor:
-        params, owner = self.graph.quant[name], self.owners.get(name, name)
-        if owner in self.log_scales:
-            scale = self.log_scales[owner].exp()
-        else:
-            scale = torch.tensor(params.scale[0], device=tensor.device)
-        round_ = self.roundings.get(name, Tensor.round_)
-        return round_through(tensor, scale, params, round_, some)
 
     @property
     def scales(self) -> list[Tensor]:
@@ -198,14 +165,12 @@ class LearningBlock(nn.Module):
         distances = [(1 - (2 * share - 1).abs().pow(exponent)).sum() for share in shares]
         return torch.stack(distances).sum() / sum(share.numel() for share in shares)
 
-    @torch.no_grad()
-    def to_graph(self) -> Graph:
-        """The quantized network with what the block has learned."""
-        weights = dict(self.graph.weights)
-        for node in self._weighted():
-            layer = self.network.layers[node.name]
-            kernel = from_torch(node, cast(Tensor, layer.kernel)).cpu().numpy()
-            weights[f"{node.name}/kernel"] = np.ascontiguousarray(kernel)
-            weights[f"{node.name}/bias"] = cast(Tensor, layer.bias).cpu().numpy().copy()
-        scales = {name: math.exp(scale.item()) for name, scale in self.log_scales.items()}
-        return with_scales(replace(self.graph, weights=weights), scales)
+
+def _scales_that_learn(graph: Graph, block: Block) -> list[str]:
+    """Not those that are prescribed, nor one that an earlier block's tensor has as well."""
+    owners, own = scale_owners(graph), {node.name for node in block.nodes}
+    first = graph.nodes.index(block.nodes[0])
+    earlier = {graph.input, *(node.name for node in graph.nodes[:first])}
+    held = {owners[name] for name in earlier & owners.keys()}
+    sigmoids = {node.name for node in block.nodes if isinstance(node, Activation)}
+    return sorted(own - sigmoids - held - owners.keys())

@@ -7,7 +7,7 @@ comes out is the same Graph with other integers and other activation scales.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -39,67 +39,89 @@ class _Grid(nn.Module):
         return kernel / cast(Tensor, self.scale)
 
 
-class QuantizedNetwork(GraphModule):
+class LearningGraph(GraphModule):
+    """A quantized Graph, or a part of one, whose biases and scales of activations learn.
+
+    Zero points stay; a scale moves both ends of its range alike. A tensor that has its scale from
+    another learns with that one.
+
+    Args:
+        graph: with `QuantParams` on every tensor and weight.
+        network: that computes it, or the part of it.
+        scales: tensors whose scales learn; none of one that has its scale from another.
+    """
+
+    def __init__(self, graph: Graph, network: Network, scales: Iterable[str]) -> None:
+        super().__init__()
+        self.graph, self.network = graph, network
+        self.owners, self.roundings = scale_owners(graph), roundings(graph)
+        self.log_scales = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.tensor(math.log(graph.quant[name].scale[0])))
+                for name in scales
+            }
+        )
+
+    def learn_layer(self, node: WeightedNode, kernel: nn.Module) -> None:
+        """Makes a layer's parameters variables that learn: of a kernel as its parametrization says.
+
+        Its bias is in steps of its output (`InSteps`).
+        """
+        layer = self.network.layers[node.name]
+        parametrize.register_parametrization(layer, "kernel", kernel)
+        units = InSteps(self.graph.quant[node.name].scale[0])
+        parametrize.register_parametrization(layer, "bias", units)
+
+    def kernel_scale(self, node: WeightedNode) -> Tensor:
+        """The scales of a kernel's channels in a shape that is broadcast over torch's layout."""
+        kernel = cast(Tensor, self.network.layers[node.name].kernel)
+        scale = torch.tensor(self.graph.quant[f"{node.name}/kernel"].scale, device=kernel.device)
+        # Torch's layouts have the output channel first.
+        return scale.reshape(-1, *(1,) * (kernel.dim() - 1))
+
+    def round(self, name: str, tensor: Tensor, some: Tensor | None = None) -> Tensor:
+        """Rounds the tensor ``name``, or some of its values (`round_through`)."""
+        if name in self.graph.class_tensors:
+            return tensor
+        params, owner = self.graph.quant[name], self.owners.get(name, name)
+        if owner in self.log_scales:
+            scale = self.log_scales[owner].exp()
+        else:
+            scale = torch.tensor(params.scale[0], device=tensor.device)
+        round_ = self.roundings.get(name, Tensor.round_)
+        return round_through(tensor, scale, params, round_, some)
+
+    def to_graph(self) -> Graph:
+        """Returns the quantized Graph with the present weights and scales."""
+        weights = {**self.graph.weights, **self.network.to_graph().weights}
+        scales = {name: math.exp(scale.item()) for name, scale in self.log_scales.items()}
+        return with_scales(replace(self.graph, weights=weights), scales)
+
+
+class QuantizedNetwork(LearningGraph):
     """A quantized Graph that can learn: kernels, biases and the scales of activations.
 
-    Zero points stay; a scale moves both ends of its range alike. Fixed ranges stay: the input's,
-    which is that of its bytes, and the sigmoids', which the operator prescribes. A tensor that has
-    its scale from another learns with that one. Nothing is dropped out in training.
+    Fixed ranges stay: the input's, which is that of its bytes, and the sigmoids', which the
+    operator prescribes. Nothing is dropped out in training.
 
     Args:
         graph: with `QuantParams` on every tensor and weight.
     """
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__()
-        self.graph = graph
-        self.network = Network(_without_dropout(graph))
-        self.network.drop_connect = False
-        fixed = {graph.input, *(n.name for n in graph.nodes if isinstance(n, Activation))}
-        self.owners = scale_owners(graph)
-        self.roundings = roundings(graph)
-        self.params = {
-            name: graph.quant[name]
-            for name in (graph.input, *(n.name for n in graph.nodes))
-            if name not in graph.class_tensors
-        }
-        self.log_scales = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.tensor(math.log(params.scale[0])))
-                for name, params in self.params.items()
-                if name not in fixed and name not in self.owners
-            }
-        )
+        network = Network(_without_dropout(graph))
+        network.drop_connect = False
+        fixed = {n.name for n in graph.nodes if isinstance(n, Activation)} | graph.class_tensors
+        owned = scale_owners(graph).keys()
+        names = (node.name for node in graph.nodes)
+        super().__init__(graph, network, [n for n in names if n not in fixed and n not in owned])
         for node in graph.nodes:
             if isinstance(node, WeightedNode):
-                layer = self.network.layers[node.name]
-                kernel = torch.tensor(graph.quant[f"{node.name}/kernel"].scale)
-                # Torch's layouts have the output channel first.
-                shape = (-1, *(1,) * (cast(Tensor, layer.kernel).dim() - 1))
-                parametrize.register_parametrization(layer, "kernel", _Grid(kernel.reshape(shape)))
-                units = InSteps(self.params[node.name].scale[0])
-                parametrize.register_parametrization(layer, "bias", units)
+                self.learn_layer(node, _Grid(self.kernel_scale(node)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps normalised photos, float [n, 3, height, width], to what `Network` gives."""
-        return self.network.run(x, self._round)
-
-    def _round(self, name: str, tensor: Tensor) -> Tensor:
-        if name in self.graph.class_tensors:
-            return tensor
-        params = self.params[name]
-        owner = self.owners.get(name, name)
-        if owner in self.log_scales:
-            scale = self.log_scales[owner].exp()
-        else:
-            scale = torch.tensor(params.scale[0], device=tensor.device)
-        return round_through(tensor, scale, params, self.roundings.get(name, Tensor.round_))
-
-    def to_graph(self) -> Graph:
-        """Returns the quantized Graph with the present weights and scales."""
-        scales = {name: float(scale.detach()) for name, scale in self.log_scales.items()}
-        graph = replace(self.graph, weights=self.network.to_graph().weights)
-        return with_scales(graph, {name: math.exp(scale) for name, scale in scales.items()})
+        return self.network.run(x, self.round)
 
 
 def with_scales(graph: Graph, scales: Mapping[str, float]) -> Graph:

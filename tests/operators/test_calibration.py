@@ -102,6 +102,7 @@ def test_biases_are_corrected_and_blocks_reconstructed(make):
     assert better < 0.95 * before
     assert best < before
     assert corrected.quant == rough.quant
+    assert all(learned.quant[name] == params for name, params in coarse.items())
 
 
 def test_expected_means_are_those_of_the_values_behind_a_concat():

@@ -243,9 +243,9 @@ def test_what_a_search_taught_kernels_is_for_8_bits_alone(bare, tmp_path):
     up = searched.weights[kernel] + np.asarray(searched.quant[kernel].scale, np.float32)
     searched.with_weights({**searched.weights, kernel: up}).save(tmp_path / "model.graph")
     shutil.copy(of(bare, "calibrate") / "model.graph", tmp_path / "float.graph")
+    graph = edgekit.Graph.load(tmp_path / "float.graph")
     for name in FROM_INT8:
         found = make(with_network(bare, tmp_path), tmp_path / "out", name)
-        graph = edgekit.Graph.load(tmp_path / "float.graph")
         np.testing.assert_array_equal(found.weights[kernel], graph.weights[kernel])
         assert found.quant[kernel] == searched.quant[kernel]
 
