@@ -18,7 +18,7 @@ from edgekit.converters.tflite.file import Operator, Tensor, TFLiteModel
 from edgekit.converters.tflite.operators import CHANNEL_AXES, LAYOUTS
 from edgekit.converters.tflite.rows import FUSED, RESIZES, operator_of
 from edgekit.converters.tflite.values import BEFORE, IN_FLOAT, PADDED
-from edgekit.networks.detection.layer import options_of
+from edgekit.networks.detection.postprocess import options_of
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import (
     ArgMax,

@@ -36,7 +36,7 @@ from edgekit.converters.tflite.values import (
 )
 from edgekit.errors import EdgekitError
 from edgekit.networks import nodes
-from edgekit.networks.detection.layer import options_of
+from edgekit.networks.detection.postprocess import options_of
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import Array, Node, WeightedNode, WindowNode, row_of
 from edgekit.networks.quantization import integers

@@ -77,7 +77,11 @@ def find_departure(path: StrPath, graph: Graph, photos: Pixels) -> Departure | N
 
 
 def _errors(graph: Graph, found: Mapping[str, Array], photo: Pixels) -> Iterator[tuple[str, float]]:
-    """By traced tensor, the mean difference from what the network makes of the same inputs."""
+    """By traced tensor, the mean difference from what the network makes of the same inputs.
+
+    What the file does not show it does not round either: OpenVINO's swish is one operator, whose
+    sigmoid stays float inside.
+    """
     import torch
 
     from edgekit.calibration.simulate import Simulation
@@ -85,10 +89,13 @@ def _errors(graph: Graph, found: Mapping[str, Array], photo: Pixels) -> Iterator
 
     simulation = Simulation(graph).eval()
     values: dict[str, Tensor] = {graph.input: prepared_input(graph, photo[np.newaxis])}
-    last = graph.last_uses()
+    last, shown = graph.last_uses(), {graph.input, *found}
     for node in graph.nodes:
         with torch.inference_mode():
-            inputs = [simulation.round(name, values[name]) for name in node.inputs]
+            inputs = [
+                simulation.round(name, values[name]) if name in shown else values[name]
+                for name in node.inputs
+            ]
             wanted = simulation.network.run_node(node, inputs)
         values[node.name] = wanted
         if node.name in found:

@@ -155,7 +155,7 @@ def test_a_planted_fault_is_in_the_report_with_its_operator(sound, tmp_path, mon
         bias[0] += 3  # an untrained network hardly notices what is wrong before its classifier
         return graph.with_weights({**graph.weights, "logits/bias": bias})
 
-    monkeypatch.setattr(pair_sums, "fit_pairs", lambda graph: graph)
+    monkeypatch.setattr(pair_sums, "fit_pairs", lambda graph, **_: graph)
     monkeypatch.setattr(
         openvino, "fit_pairs", lambda graph: broken(graph) if graph.quant else graph
     )

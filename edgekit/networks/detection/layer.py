@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit.networks.detection.postprocess import PostProcess, post_process
+from edgekit.networks.detection.postprocess import options_of, post_process
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, DetectionPostProcess
 
@@ -31,15 +31,3 @@ class BoxesOfAnchors(nn.Module):
     def export(self) -> dict[str, Array]:
         """The weights by their short names."""
         return {"anchors": self.anchors}
-
-
-def options_of(graph: Graph, node: DetectionPostProcess) -> PostProcess:
-    """The options of TFLite's operator for such a node."""
-    return PostProcess(
-        num_classes=graph.shapes[node.inputs[1]][-1],
-        max_detections=node.max_detections,
-        detections_per_class=node.max_detections,
-        nms_score_threshold=node.score_threshold,
-        nms_iou_threshold=node.iou_threshold,
-        use_regular_nms=node.per_class,
-    )

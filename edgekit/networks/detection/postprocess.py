@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.networks.graph import Graph
+from edgekit.networks.nodes import DetectionPostProcess
+
 Floats = NDArray[np.float32]
 #: So many of the best boxes are looked at first: they most often have all that are wanted.
 FIRST = 500
@@ -66,6 +69,18 @@ class Detections(NamedTuple):
     def rows(self) -> Floats:
         """All as one, float32 [rows, 6]: box, score, class."""
         return np.concatenate([self.boxes, self.scores[:, None], self.classes[:, None]], axis=1)
+
+
+def options_of(graph: Graph, node: DetectionPostProcess) -> PostProcess:
+    """The options of TFLite's operator for such a node."""
+    return PostProcess(
+        num_classes=graph.shapes[node.inputs[1]][-1],
+        max_detections=node.max_detections,
+        detections_per_class=node.max_detections,
+        nms_score_threshold=node.score_threshold,
+        nms_iou_threshold=node.iou_threshold,
+        use_regular_nms=node.per_class,
+    )
 
 
 def post_process(
