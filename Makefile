@@ -43,6 +43,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 # The site, in build/site: warnings and broken links are errors.
 docs: $(VENV)/dev

@@ -201,7 +201,7 @@ def import_effdet(folder: str) -> Any:
     sys.path.insert(0, folder)
     sys.meta_path.insert(0, training_peers._Stubs())
     # It compiles functions when it is imported, among them one that calls torchvision's.
-    torch.jit._state.disable()  # type: ignore[no-untyped-call]
+    torch.jit._state.disable()
     import effdet
 
     return effdet

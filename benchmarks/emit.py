@@ -132,17 +132,26 @@ def print_ratios(rows: list[Row]) -> None:
     ours = {(r["model"], r["scheme"]): r for r in rows if r["library"] == "edgekit"}
     for row in rows:
         mine = ours.get((row["model"], row["scheme"]))
-        if row["library"] == "edgekit" or not mine or not mine["seconds"] or not row["seconds"]:
+        if row["library"] == "edgekit" or mine is None:
             continue
-        times, peaks = (row[key] / mine[key] for key in ("seconds", "peak_mb"))  # type: ignore[literal-required]
+        times, peaks = (
+            _ratio(row["seconds"], mine["seconds"]),
+            _ratio(row["peak_mb"], mine["peak_mb"]),
+        )
+        if times is None or peaks is None:
+            continue
         print(
             f"{row['model']:<6}{row['scheme']:<13}{row['library']:<14}"
             f"{times:8.1f} x edgekit's time {peaks:6.1f} x its peak"
         )
 
 
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return a / b if a and b else None
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, help="variants, or: all")
     parser.add_argument("--schemes", nargs="+", default=SCHEMES, choices=SCHEMES)
     parser.add_argument("--libraries", nargs="+", default=LIBRARIES, choices=LIBRARIES)

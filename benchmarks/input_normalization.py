@@ -14,8 +14,10 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 import edgekit
 from edgekit import runs
@@ -28,7 +30,7 @@ from edgekit.networks.predict import predict
 from edgekit.networks.torch_network import Network
 from edgekit.runtimes.litert import LiteRT, measure_latency
 
-METHODS = ("depthwise", "common-zero")
+METHODS: tuple[Literal["depthwise", "common-zero"], ...] = ("depthwise", "common-zero")
 
 
 def main() -> None:
@@ -44,7 +46,8 @@ def main() -> None:
     trained = Graph.load(path)
     truth = splits.val.labels
     expected = predict(Network(trained), splits.val, record).argmax(1)
-    rows, models = [], {}
+    rows: list[dict[str, Any]] = []
+    models = {}
     written = Path(tempfile.mkdtemp())
     for method in METHODS:
         graph, mean, std = absorb_normalization(prepare(trained), record.mean, record.std, method)
@@ -74,7 +77,7 @@ def main() -> None:
             }
         )
     pixels = record.pixels(splits.val.load(0))
-    times = {method: [] for method in METHODS}
+    times: dict[str, list[float]] = {method: [] for method in METHODS}
     for _ in range(arguments.rounds):  # in turn, so that a noisy machine favours neither
         for method in METHODS:
             times[method].append(
@@ -86,13 +89,16 @@ def main() -> None:
     print(json.dumps(rows, indent=2))
 
 
-def predict_float(graph: Graph, pixels: np.ndarray, mean: float, std: float) -> np.ndarray:
+def predict_float(
+    graph: Graph, pixels: NDArray[np.uint8], mean: float, std: float
+) -> NDArray[np.float32]:
     """Logits of a float network whose input has one mean and std."""
     import torch
 
     inputs = torch.from_numpy((pixels - np.float32(mean)) / np.float32(std)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        return Network(graph).eval()(inputs.float()).numpy()
+        logits: NDArray[np.float32] = Network(graph).eval()(inputs.float()).numpy()
+    return logits
 
 
 if __name__ == "__main__":

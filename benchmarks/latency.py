@@ -109,8 +109,8 @@ def pairs_of(run: Path, folder: Path, only: Sequence[str] = ()) -> Iterator[Pair
         except ImportError as error:
             print(f"left out: {error}: {peers.install(peer)}", file=sys.stderr)
             continue
-        alike = ALIKE.get(suffix, lambda own, theirs, folder: (own, theirs))
-        yield Pair(network, name, *alike(own, theirs, folder))
+        files = ALIKE[suffix](own, theirs, folder) if suffix in ALIKE else (own, theirs)
+        yield Pair(network, name, *files)
 
 
 def _in_int8(own: Path, theirs: Path, folder: Path) -> tuple[Path, Path]:

@@ -292,7 +292,8 @@ def _row(
         100 * error,
         agreement(expected.argmax(1), logits.argmax(1)),
         kl_divergence(expected, logits),
-        *seconds,
+        seconds[0],
+        seconds[1],
         emitted.size,
     )
 

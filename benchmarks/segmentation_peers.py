@@ -30,7 +30,7 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
 from edgekit.networks.efficientnet.find import find_spec
 from edgekit.networks.predict import predict, to_input
-from edgekit.networks.segmentation.decoders import UNet
+from edgekit.networks.segmentation.decoders import DeepLab, UNet
 from edgekit.runs import open_run
 from edgekit.tasks.registry import find_task
 from edgekit.training.recipe import Recipe
@@ -164,7 +164,7 @@ def make_theirs(smp: Any, name: str, classes: int, backbone: str) -> nn.Module:
         network = smp.Unet(
             encoder, encoder_weights=None, classes=classes, decoder_channels=spec.decoder.channels
         )
-    elif spec.decoder is not None:
+    elif isinstance(spec.decoder, DeepLab):
         network = smp.DeepLabV3Plus(
             encoder,
             encoder_weights=None,
@@ -174,7 +174,7 @@ def make_theirs(smp: Any, name: str, classes: int, backbone: str) -> nn.Module:
             decoder_atrous_rates=spec.decoder.rates or (6, 12, 18),
         )
     else:
-        raise ValueError(f"{name} has no decoder")
+        raise ValueError(f"the library has no decoder of {name}'s kind")
     network.encoder.model.load_state_dict(within_minutes.backbone_of(backbone))
     return network  # type: ignore[no-any-return]
 
@@ -198,7 +198,8 @@ def by_class(outputs: NDArray[Any], labels: Any, task: Any) -> NDArray[np.float6
     counts = tally.reshape(side, side)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     with np.errstate(invalid="ignore"):
-        return counts.diagonal() / union
+        shares: NDArray[np.float64] = counts.diagonal() / union
+    return shares
 
 
 def print_table(name: str, rows: list[Trained], labels: tuple[str, ...], budget: Budget) -> None:

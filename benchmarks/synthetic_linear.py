@@ -69,10 +69,10 @@ def _fit(features: torch.Tensor, labels: torch.Tensor, penalty: float) -> torch.
         optimizer.zero_grad()
         value = F.cross_entropy(model(features), labels)
         value = value + penalty / 2 * model.weight.square().sum()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return model.requires_grad_(False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Keras(Library):
         self.forward = lambda: infer(self.inputs).numpy()
         self.step = lambda: self.network.train_on_batch(self.inputs, self.labels)
 
-    def loop(self) -> Iterator[object]:
+    def loop(self) -> Generator[object]:
         for pixels, labels in self._batches():
             yield pixels
             self.network.train_on_batch(pixels, labels)
@@ -87,8 +87,7 @@ class Keras(Library):
 
 def _macs(layer: Any) -> int:
     kind = type(layer).__name__
-    if kind == "Dense":
-        return math.prod(layer.kernel.shape)
-    if kind in ("Conv2D", "DepthwiseConv2D"):
-        return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
-    return 0
+    if kind not in ("Dense", "Conv2D", "DepthwiseConv2D"):
+        return 0
+    places = () if kind == "Dense" else layer.output.shape[1:3]
+    return int(math.prod([*layer.kernel.shape, *places]))

@@ -13,7 +13,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +40,7 @@ CLASSES = 1000
 RATE, MOMENTUM = 0.01, 0.9
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 #: What timm imports, and none of its networks computes with.
-STUBBED = ("torchvision", "yaml")
+STUBBED: tuple[str, ...] = ("torchvision", "yaml")
 #: Names that are not ``efficientnet_`` and ours.
 TIMM = {"v2-b0": "tf_efficientnetv2_b0", "v2-b1": "tf_efficientnetv2_b1"} | {
     f"v2-{size}": f"efficientnetv2_{size}" for size in "sml"
@@ -93,7 +93,7 @@ class Library:
     forward: Work
     step: Work
 
-    def loop(self) -> Iterator[object]:
+    def loop(self) -> Generator[object]:
         """Trains on decoded and varied images without end; yields after each batch is there.
 
         The first is there before the first step begins.
@@ -115,7 +115,7 @@ class Library:
         return steps * batch / (time.perf_counter() - began)
 
     @staticmethod
-    def _repeat(work: Work) -> Iterator[object]:
+    def _repeat(work: Work) -> Generator[object]:
         while True:
             yield work()
 
@@ -151,11 +151,11 @@ class Torch(Library):
         with autocast(self.device, self.setup.precision):
             logits = self.run(inputs)
         loss = F.cross_entropy(logits.float(), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
 
-    def loop(self) -> Iterator[object]:
+    def loop(self) -> Generator[object]:
         for inputs, labels in self.batches():
             yield inputs
             self.learn(inputs, labels)
@@ -198,13 +198,12 @@ class Edgekit(Torch):
         from edgekit.data.batches import Part, train_batches
         from edgekit.data.folders import list_photos
         from edgekit.data.preprocessing import Preprocessing
-        from edgekit.data.scan import scan
-        from edgekit.data.splits import photo_set
+        from edgekit.data.scan import read_listings
         from edgekit.networks.predict import to_input
 
-        files = list_photos(Path(self.setup.data), "--data").files
-        names = tuple(sorted({file.label for file in files}))
-        photos = photo_set(files, names, scan(files))
+        listing = list_photos(Path(self.setup.data), "--data")
+        names = tuple(sorted({file.label for file in listing.files}))
+        photos = read_listings({"--data": listing})["--data"].photo_set(names)
         preprocessing = Preprocessing(
             self.setup.resolution, MEAN, STD, names, interpolation="bilinear"
         )
@@ -257,7 +256,7 @@ class Timm(Torch):
         return best
 
     def _lay_out(self, layout: torch.memory_format) -> None:
-        self.network.to(memory_format=layout)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.inputs = self.inputs.contiguous(memory_format=layout)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -294,7 +293,8 @@ class _Folder(torch.utils.data.Dataset[tuple[Tensor, int]]):
         image = image.crop(_crop(*image.size)).resize((self.side,) * 2, Image.Resampling.BILINEAR)
         if random.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = (np.asarray(image, np.float32) - np.float32(MEAN)) / np.float32(STD)
+        mean, std = (np.array(values, np.float32) for values in (MEAN, STD))
+        pixels = (np.asarray(image, np.float32) - mean) / std
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), label
 
 

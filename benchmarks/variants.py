@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from emit import make_graphs
@@ -44,16 +44,21 @@ MODELS = (
 METHODS = ("PTQ", "QAT")
 
 
-class Row(TypedDict):
-    """One variant; accuracies in percent, None where nobody has published one."""
+class Published(TypedDict):
+    """Accuracies of a variant in percent, None where nobody has published one."""
 
-    model: str
-    resolution: int  # pixels
     fp32_top1: float | None
     fp32_of: str | None
     int8_top1: float | None
     int8_drop: float | None  # points below the same weights in float
     int8_of: str | None  # method and toolkit
+
+
+class Row(Published):
+    """One variant."""
+
+    model: str
+    resolution: int  # pixels
     parameters: int
     macs: int
     int8_bytes: int
@@ -63,21 +68,22 @@ class Row(TypedDict):
     fp32_ratio: float
 
 
-def published(name: str) -> dict[str, Any]:
+def published(name: str) -> Published:
     """The accuracies of a variant at its own resolution, with what they are of."""
     known = [row for row in figures("accuracy", name) if " px" not in (row["note"] or "")]
     known = known or figures("accuracy", name)
     floats = [row for row in known if row["int8_top1"] is None]
-    found = dict.fromkeys(("fp32_top1", "fp32_of", "int8_top1", "int8_drop", "int8_of"))
+    found = Published(fp32_top1=None, fp32_of=None, int8_top1=None, int8_drop=None, int8_of=None)
     if floats:
-        found |= {"fp32_top1": floats[0]["fp32_top1"], "fp32_of": floats[0]["toolkit"]}
+        found["fp32_top1"], found["fp32_of"] = floats[0]["fp32_top1"], floats[0]["toolkit"]
     for method in METHODS:
         rows = [r for r in known if r["method"].startswith(method) and r["int8_top1"] is not None]
         if rows:
             best = min(rows, key=lambda row: row["fp32_top1"] - row["int8_top1"])
             drop = round(best["fp32_top1"] - best["int8_top1"], 3)
             of = f"{method}, {best['toolkit'].partition(',')[0]}"
-            return found | {"int8_top1": best["int8_top1"], "int8_drop": drop, "int8_of": of}
+            found["int8_top1"], found["int8_drop"], found["int8_of"] = best["int8_top1"], drop, of
+            break
     return found
 
 
@@ -178,7 +184,7 @@ def table(found: Sequence[Row]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=MODELS, help="variants, the reference first")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn, at least")

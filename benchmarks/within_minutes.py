@@ -84,8 +84,8 @@ def build(
             trial = edgekit.train(name, epochs=2, out=Path(scratch) / name, **common)
         epochs = budget.fitting(_seconds_of_steps(trial.document, 1))
     run = edgekit.build(name, epochs=epochs, out=folder / name, **common)
-    if run.document is None:
-        raise RuntimeError("the build has no report")
+    if run.document is None or run.document["training"] is None:
+        raise RuntimeError("the build has no report of a training")
     history = run.document["training"]["history"]
     seconds = sum(_seconds_of_steps(run.document, at) for at in range(len(history)))
     return run, epochs, seconds / 60
@@ -94,7 +94,10 @@ def build(
 def recipe_of(folder: Path) -> Recipe:
     """The recipe of a finished build."""
     record = read_json(folder / "manifest.json")["recipe"]
-    return Recipe(**{key: tuple(v) if isinstance(v, list) else v for key, v in record.items()})
+    options: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+    }
+    return Recipe(**options)
 
 
 def train(
