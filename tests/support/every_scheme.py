@@ -60,7 +60,8 @@ def with_int16_activations(quantized: Graph) -> Graph:
     owners, quant = scale_owners(quantized), dict(quantized.quant)
     tensors = {quantized.input, *(node.name for node in quantized.nodes)}
     for name in tensors - quantized.class_tensors:
-        params = quantized.quant[owners.get(name, name)]
+        if (params := quantized.quant.get(owners.get(name, name))) is None:
+            continue  # boxes are float
         (scale,), (zero_point,) = params.scale, params.zero_point
         steps = max(zero_point - INT8_MIN, INT8_MAX - zero_point)
         quant[name] = QuantParams((steps * scale / 32767,), (0,), "int16")
