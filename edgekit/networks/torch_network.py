@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekit.networks import nodes
+from edgekit.networks import depthwise, nodes
 from edgekit.networks.detection.layer import BoxesOfAnchors
 from edgekit.networks.graph import Graph
 from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, row_of
@@ -284,11 +284,16 @@ def _convolve(layer: _Layer, node: nodes.Conv2D, x: Tensor) -> Tensor:
 
 def _convolve_depthwise(layer: _Layer, node: nodes.DepthwiseConv2D, x: Tensor) -> Tensor:
     height, width = (-(-side // node.stride) for side in (x.shape[2], x.shape[3]))
-    padding, x = _pad(x, node)
-    if layer.training and node.dilation == 1:
-        x = _at_least(x, node.kernel)
-    groups = x.shape[1]
-    x = F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, node.dilation, groups)
+    widens = layer.training and node.dilation == 1
+    if not _is_traced(x) and x.device.type == "cpu" and node.dilation == 1:
+        pads = _pads(x, node)
+        x = depthwise.at_least(x, node.kernel) if widens else x
+        x = depthwise.convolve(x, layer.kernel, layer.bias, node.stride, pads)
+    else:
+        padding, x = _pad(x, node)
+        x = depthwise.at_least(x, node.kernel) if widens else x
+        groups = x.shape[1]
+        x = F.conv2d(x, layer.kernel, layer.bias, node.stride, padding, node.dilation, groups)
     return x[..., :height, :width]
 
 
@@ -326,7 +331,7 @@ def _mean_to_train(x: Tensor, keep_dims: bool) -> Tensor:
 
     That of torch's mean is a tensor as large as x, written only to be added to another one.
     """
-    if x.dtype != torch.float32:  # a sum of half floats may overflow
+    if x.dtype == torch.float16:  # whose sums may overflow
         return x.mean((2, 3), keepdim=keep_dims)
     return x.sum((2, 3), keepdim=keep_dims) / (x.shape[2] * x.shape[3])
 
@@ -349,15 +354,12 @@ def from_torch(node: Node, kernel: Tensor) -> Tensor:
     return LAYOUTS[type(node)][1](kernel)
 
 
-@torch.fx.wrap
-def _at_least(x: Tensor, side: int) -> Tensor:
-    """Widens a small map with zeros below and to the right; what they give is cut off again.
-
-    On a CPU, a depthwise convolution over a map smaller than its kernel has no fast gradient:
-    it takes 1.4 to 8 times as long (benchmarks/depthwise_gradient.py).
-    """
-    right, below = (max(side - length, 0) for length in (x.shape[3], x.shape[2]))
-    return F.pad(x, (0, right, 0, below)) if right or below else x
+def _pads(x: Tensor, node: SpatialNode) -> depthwise.Pads:
+    """Zeros around a map; below and to the right, also where no window reaches them."""
+    half = node.reach // 2
+    if node.reach % 2 and (node.padding == "symmetric" or node.stride == 1):
+        return (half, half), (half, half)
+    return node.pads(x.shape[2]), node.pads(x.shape[3])
 
 
 def _pad(x: Tensor, node: SpatialNode) -> tuple[tuple[int, int], Tensor]:
@@ -366,10 +368,7 @@ def _pad(x: Tensor, node: SpatialNode) -> tuple[tuple[int, int], Tensor]:
     Returns the symmetric padding that the convolution itself can do, and the input, padded
     here where that is not enough, or not known before the network runs.
     """
-    half = node.reach // 2
-    if node.reach % 2 and (node.padding == "symmetric" or node.stride == 1):
-        return (half, half), x  # below and to the right it may pad what no window reaches
-    (top, bottom), (left, right) = (node.pads(side) for side in (x.shape[2], x.shape[3]))
+    (top, bottom), (left, right) = _pads(x, node)
     known = isinstance(top, int) and isinstance(left, int)  # else a stand-in of what records
     if known and top == bottom and left == right:
         return (top, left), x
