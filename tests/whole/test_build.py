@@ -489,11 +489,11 @@ def kill_when(marker: str, arguments: list[str], number: int) -> int:
     )
     out = Path(arguments[arguments.index("--out") + 1])
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if list(out.glob(marker)):
-            process.send_signal(number)
-            break
-        time.sleep(0.01)
+    while not list(out.glob(marker)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, f"it ended before {marker} was seen"
+        time.sleep(0.001)  # some stages take a tenth of a second
+    process.send_signal(number)
     process.communicate(timeout=120)
     return process.returncode
 
