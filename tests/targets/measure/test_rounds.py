@@ -39,7 +39,7 @@ def test_every_file_is_timed_in_every_round(files, threads):
     assert times.shape == (2, 12)
     assert (times > 0).all()
     small, large = np.percentile(times, 20, axis=1)
-    assert 3 * small < large  # 25 times the pixels
+    assert 1.5 * small < large  # 25 times the pixels; the rest is what every run costs
 
 
 def test_a_file_that_does_not_load_is_an_error(files):
