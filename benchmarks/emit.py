@@ -134,10 +134,8 @@ def print_ratios(rows: list[Row]) -> None:
         mine = ours.get((row["model"], row["scheme"]))
         if row["library"] == "edgekit" or mine is None:
             continue
-        times, peaks = (
-            _ratio(row["seconds"], mine["seconds"]),
-            _ratio(row["peak_mb"], mine["peak_mb"]),
-        )
+        times = _ratio(row["seconds"], mine["seconds"])
+        peaks = _ratio(row["peak_mb"], mine["peak_mb"])
         if times is None or peaks is None:
             continue
         print(

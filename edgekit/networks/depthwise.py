@@ -105,15 +105,14 @@ def _of_map(x: Tensor, kernel: Tensor, gradient: Tensor, stride: int, pads: Pads
 def _of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, stride: int, pads: Pads) -> Tensor:
     (height, width), (rows, columns) = x.shape[2:], kernel.shape[2:]
     (top, _), (left, _) = pads
-    seen = [(side - 1) * stride for side in gradient.shape[2:]]
+    down, across = ((side - 1) * stride for side in gradient.shape[2:])
+    bottom = down + rows - top - height
     found = []
     for first in range(0, columns, FAST_COLUMNS):
         part = kernel[..., first : first + FAST_COLUMNS]
-        right, bottom = (
-            seen[1] + part.shape[3] - width - left + first,
-            seen[0] + rows - height - top,
-        )
-        met = F.pad(x, (left - first, right, top, bottom))  # what these columns meet, no more
+        before = left - first
+        after = across + part.shape[3] - before - width
+        met = F.pad(x, (before, after, top, bottom))  # what these columns meet, no more
         found.append(_gradients(met, part, gradient, stride, (0, 0), of_map=False)[1])
     return torch.cat(found, 3, out=torch.empty_like(kernel))
 
