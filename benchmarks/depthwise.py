@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgekit.networks.depthwise import Pads, at_least, convolve
+from edgekit.networks.nodes import DepthwiseConv2D
 from edgekit.networks.torch_device import autocast
 from edgekit.system.memory import keep_freed_memory
 
@@ -48,8 +49,8 @@ def ours(x: Tensor, kernel: Tensor, stride: int, pads: Pads) -> Tensor:
 
 def seconds(run: Convolution, x: Tensor, kernel: Tensor, stride: int, precision: str) -> float:
     """Of one pass forward and backward."""
-    total = max((-(-x.shape[2] // stride) - 1) * stride + kernel.shape[3] - x.shape[2], 0)
-    pads = (total // 2, total - total // 2)
+    node = DepthwiseConv2D(name="layer", inputs=("x",), kernel=kernel.shape[3], stride=stride)
+    pads = node.pads(x.shape[2])
     with autocast(x.device, precision):
         started = time.perf_counter()
         y = run(x, kernel, stride, (pads, pads))

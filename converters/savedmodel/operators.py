@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.networks import nodes
@@ -78,9 +78,9 @@ def _convolve(walk: Walk, node: nodes.Conv2D, inputs: list[Any]) -> Any:
 def _convolve_depthwise(walk: Walk, node: nodes.DepthwiseConv2D, inputs: list[Any]) -> Any:
     # Not told how much to pad: TensorFlow 2.21 forgets that where it joins a depthwise convolution
     # with its bias, as it does on an Intel Xeon with AMX, and then ends the process.
-    x, padding, pads = inputs[0], "SAME", walk.pads(node)
-    if pads != walk.pads(replace(node, padding="same")):
-        x, padding = walk.tf.pad(x, pads), "VALID"
+    x, padding = inputs[0], "SAME"
+    if not walk.graph.has_same_padding(node):
+        x, padding = walk.tf.pad(x, walk.pads(node)), "VALID"
     kernel, dilations = walk.kernel(node)[..., None], [node.dilation] * 2
     x = walk.tf.nn.depthwise_conv2d(x, kernel, _strides(node), padding, dilations=dilations)
     return walk.bias(node, x)

@@ -17,7 +17,7 @@ import numpy as np
 from edgekit.converters.resizes import class_dtype
 from edgekit.converters.tflite.detections import SIGNATURE, encode_options, outputs_of
 from edgekit.converters.tflite.op_versions import VERSIONS
-from edgekit.converters.tflite.rows import CLASS_TYPES, OPERATORS, has_same_padding, operator_of
+from edgekit.converters.tflite.rows import CLASS_TYPES, OPERATORS, operator_of
 from edgekit.converters.tflite.values import (
     BEFORE,
     FLAT,
@@ -233,7 +233,7 @@ class _Walk:
 
     def padded(self, node: WindowNode, value: Value) -> Value:
         """TFLite's windows know ``SAME``; other padding is an operator of its own."""
-        if has_same_padding(self.graph, node):
+        if self.graph.has_same_padding(node):
             return value
         height, width = self.graph.shapes[node.inputs[0]][:2]
         rows = ((0, 0), node.pads(height), node.pads(width), (0, 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,13 +57,6 @@ def operator_of(node: Node) -> str:
     return row.variant(node) if row.variant else row.operator
 
 
-def has_same_padding(graph: Graph, node: WindowNode) -> bool:
-    """Whether what a node adds to a map is where TFLite's ``SAME`` has it."""
-    sides = graph.shapes[node.inputs[0]][:2]
-    same = replace(node, padding="same")
-    return all(node.pads(side) == same.pads(side) for side in sides)
-
-
 def _fused(node: Node) -> int:
     return int(getattr(schema().ActivationFunctionType, FUSED[activation_of(node)]))
 
@@ -73,7 +66,7 @@ def _padding(name: str) -> int:
 
 
 def _padding_of(graph: Graph, node: WindowNode) -> int:
-    return _padding("SAME" if has_same_padding(graph, node) else "VALID")
+    return _padding("SAME" if graph.has_same_padding(node) else "VALID")
 
 
 def _convolution(graph: Graph, node: SpatialNode) -> tuple[str, Mapping[str, Any]]:

@@ -36,7 +36,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, pads: 
     """
     precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if not _has_slow_gradient(x, kernel, stride, pads, precision):
-        return F.conv2d(x, *_pad_alike(kernel, bias, stride, pads), 1, x.shape[1])
+        return _convolve(x, kernel, bias, stride, pads)
     # torch casts nothing for a function that is not its own.
     x, kernel = x.to(precision), kernel.to(precision)
     found: Tensor = _Depthwise.apply(x, kernel, stride, pads)  # type: ignore[no-untyped-call]
@@ -61,17 +61,20 @@ def _has_slow_gradient(
     return x.requires_grad and stride > 1 and precision in HALVES
 
 
-def _pad_alike(
-    kernel: Tensor, bias: Tensor | None, stride: int, pads: Pads
-) -> tuple[Tensor, Tensor | None, int, tuple[int, int]]:
-    """Arguments of `torch.nn.functional.conv2d`, which pads both ends of an axis alike.
+def _convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, pads: Pads) -> Tensor:
+    kernel, padding = _pad_alike(kernel, pads)
+    return F.conv2d(x, kernel, bias, stride, padding, groups=x.shape[1])
+
+
+def _pad_alike(kernel: Tensor, pads: Pads) -> tuple[Tensor, tuple[int, int]]:
+    """The kernel, and zeros at both ends of the height and of the width.
 
     Where an end has fewer zeros, the kernel has the others, and meets the same numbers.
     """
     (top, bottom), (left, right) = pads
     zeros = [max(b - a, 0) for a, b in ((left, right), (right, left), (top, bottom), (bottom, top))]
     kernel = F.pad(kernel, zeros) if any(zeros) else kernel
-    return kernel, bias, stride, (max(top, bottom), max(left, right))
+    return kernel, (max(top, bottom), max(left, right))
 
 
 class _Depthwise(torch.autograd.Function):
@@ -79,7 +82,7 @@ class _Depthwise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, pads: Pads) -> Tensor:
         ctx.save_for_backward(x, kernel)
         ctx.stride, ctx.pads = stride, pads
-        return F.conv2d(x, *_pad_alike(kernel, None, stride, pads), 1, x.shape[1])
+        return _convolve(x, kernel, None, stride, pads)
 
     @staticmethod
     @once_differentiable
@@ -95,11 +98,11 @@ class _Depthwise(torch.autograd.Function):
 
 def _of_map(x: Tensor, kernel: Tensor, gradient: Tensor, stride: int, pads: Pads) -> Tensor:
     precision = x.dtype
-    kernel, _, _, padding = _pad_alike(kernel, None, stride, pads)
+    kernel, padding = _pad_alike(kernel, pads)
     if stride > 1 and precision in HALVES:
         x = torch.empty_like(x, dtype=torch.float32)  # its values do not matter
         kernel, gradient = kernel.float(), gradient.float()
-    return _gradients(x, kernel, gradient, stride, padding)[0].to(precision)
+    return _gradient(x, kernel, gradient, stride, padding).to(precision)
 
 
 def _of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, stride: int, pads: Pads) -> Tensor:
@@ -113,11 +116,11 @@ def _of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, stride: int, pads: P
         before = left - first
         after = across + part.shape[3] - before - width
         met = F.pad(x, (before, after, top, bottom))  # what these columns meet, no more
-        found.append(_gradients(met, part, gradient, stride, (0, 0), of_map=False)[1])
+        found.append(_gradient(met, part, gradient, stride, (0, 0), of_map=False))
     return torch.cat(found, 3, out=torch.empty_like(kernel))
 
 
-def _gradients(
+def _gradient(
     x: Tensor,
     kernel: Tensor,
     gradient: Tensor,
@@ -125,15 +128,15 @@ def _gradients(
     padding: tuple[int, int],
     *,
     of_map: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """That of the map or that of the kernel; the other one is no tensor.
+) -> Tensor:
+    """That of the map, or else that of the kernel.
 
     `torch.nn.grad` gives them too, with a stand-in for the tensor whose values do not matter, in
     the layout of which oneDNN has no fast code.
     """
     strides, ones, groups = (stride, stride), (1, 1), x.shape[1]
-    found = torch.ops.aten.convolution_backward(
+    found: tuple[Tensor, Tensor, None] = torch.ops.aten.convolution_backward(
         *(gradient, x, kernel, None, strides, padding, ones, False, (0, 0), groups),
         (of_map, not of_map, False),
     )
-    return found[0], found[1]
+    return found[0] if of_map else found[1]

@@ -28,6 +28,7 @@ from edgekit.networks.nodes import (
     DetectionPostProcess,
     Node,
     Shape,
+    WindowNode,
     node_from_json,
 )
 from edgekit.system.paths import StrPath
@@ -126,6 +127,11 @@ class Graph:
     def node(self, name: str) -> Node:
         """Returns the node that writes the tensor ``name``."""
         return next(node for node in self.nodes if node.name == name)
+
+    def has_same_padding(self, node: WindowNode) -> bool:
+        """Whether what a node adds to a map is where TensorFlow's ``SAME`` has it."""
+        same = replace(node, padding="same")
+        return all(node.pads(side) == same.pads(side) for side in self.shapes[node.inputs[0]][:2])
 
     def node_weights(self, node: Node) -> dict[str, Array]:
         """Returns a node's weights by their short names (``kernel``, ``bias``, …)."""

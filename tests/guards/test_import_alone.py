@@ -15,13 +15,7 @@ for name in sys.stdin.read().split():
     importlib.import_module(name)
     print(name)
 """
-WITHOUT_TORCH = """
-import importlib, sys
-sys.modules["torch"] = None
-for name in sys.stdin.read().split():
-    importlib.import_module(name)
-    print(name)
-"""
+WITHOUT_TORCH = 'import sys; sys.modules["torch"] = None\n' + PROGRAM
 #: Torch is 200 MB and seconds: too much for who writes a file from a Graph, or looks at one.
 TORCH_FREE = (
     "edgekit.converters.onnx.write",

@@ -79,13 +79,13 @@ def test_what_is_frozen_has_no_gradient(kernel, stride, frozen):
 
 def test_gradients_without_fast_code_are_found_otherwise(monkeypatch):
     asked = []
-    own = depthwise._gradients
+    own = depthwise._gradient
 
     def note(x, kernel, *rest, of_map=True):
         asked.append((kernel.shape[3], x.dtype, of_map))
         return own(x, kernel, *rest, of_map=of_map)
 
-    monkeypatch.setattr(depthwise, "_gradients", note)
+    monkeypatch.setattr(depthwise, "_gradient", note)
     alike = ((2, 2), (2, 2))
     convolve(*tensors(5), 1, alike).sum().backward()
     assert sorted(asked) == [(2, torch.float64, False), (3, torch.float64, False),

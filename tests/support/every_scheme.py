@@ -59,9 +59,8 @@ def with_int16_activations(quantized: Graph) -> Graph:
     """The same network with the same ranges in 65,535 symmetric steps."""
     owners, quant = scale_owners(quantized), dict(quantized.quant)
     tensors = {quantized.input, *(node.name for node in quantized.nodes)}
-    for name in tensors - quantized.class_tensors:
-        if (params := quantized.quant.get(owners.get(name, name))) is None:
-            continue  # boxes are float
+    for name in tensors - quantized.class_tensors - quantized.float_tensors:
+        params = quantized.quant[owners.get(name, name)]
         (scale,), (zero_point,) = params.scale, params.zero_point
         steps = max(zero_point - INT8_MIN, INT8_MAX - zero_point)
         quant[name] = QuantParams((steps * scale / 32767,), (0,), "int16")

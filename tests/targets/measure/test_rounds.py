@@ -20,7 +20,7 @@ from edgekit.targets.measure.rounds import MOST_BYTES, MOST_FILES, Rounds, in_gr
 
 @pytest.fixture(scope="module")
 def files():
-    return [write_untrained(narrow("lite0"), side, classes=5) for side in (32, 160)]
+    return [write_untrained(narrow("lite0"), side, classes=5) for side in (32, 320)]
 
 
 def silent(task, done, total):
@@ -39,7 +39,7 @@ def test_every_file_is_timed_in_every_round(files, threads):
     assert times.shape == (2, 12)
     assert (times > 0).all()
     small, large = np.percentile(times, 20, axis=1)
-    assert 1.5 * small < large  # 25 times the pixels; the rest is what every run costs
+    assert 3 * small < large  # 100 times the pixels
 
 
 def test_a_file_that_does_not_load_is_an_error(files):
