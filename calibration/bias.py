@@ -41,10 +41,10 @@ def correct_biases(
         The quantized network with other biases; nothing else changes.
     """
 
-    def repair(layer: Layer) -> tuple[dict[str, Array], Tensor]:
+    def repair(layer: Layer) -> tuple[Array, Tensor]:
         shift = mean_error(layer)
         bias = quantized.weights[f"{layer.node.name}/bias"] - shift.cpu().numpy()
-        return {"bias": bias}, layer.found.sub_(of_channels(shift, layer.found))
+        return bias, layer.found.sub_(of_channels(shift, layer.found))
 
     return repair_layers(graph, quantized, inputs, repair, device=device, advance=advance)
 

@@ -57,12 +57,12 @@ class Layer:
 
 
 class Repair(Protocol):
-    """Changes a layer; returns its new weights by short name, and its new output.
+    """Changes a layer's bias; returns it, float32 [C], and the layer's new output.
 
     The output is given away: it is rounded in place.
     """
 
-    def __call__(self, layer: Layer) -> tuple[dict[str, Array], Tensor]:
+    def __call__(self, layer: Layer) -> tuple[Array, Tensor]:
         """Repairs ``layer``."""
 
 
@@ -91,7 +91,7 @@ def repair_layers(
         advance: told about progress.
 
     Returns:
-        The quantized network with other weights; its `QuantParams` are the same.
+        The quantized network with other biases; its `QuantParams` are the same.
     """
     # Activations that are fused into a layer are applied here: weights act before them.
     exact = place(Network(join_swishes(_bare(graph))), device).eval()
@@ -111,8 +111,8 @@ def repair_layers(
                 continue
             y = _run(exact, exact_nodes[node.name], wanted)
         if isinstance(node, WeightedNode):
-            changed, z = repair(Layer(node, y, z, partial(readers.slope, node)))
-            weights |= {f"{node.name}/{name}": array for name, array in changed.items()}
+            layer = Layer(node, y, z, partial(readers.slope, node))
+            weights[f"{node.name}/bias"], z = repair(layer)
         if isinstance(node, SpatialNode):
             y, z = ACTIVATIONS[node.activation](y), ACTIVATIONS[node.activation](z)
         wanted[node.name], found[node.name] = y, rounded.round_(node.name, z)

@@ -27,9 +27,6 @@ from edgekit.networks.quantization import (
 from edgekit.networks.torch_device import place
 from edgekit.networks.torch_network import Network
 
-#: As good as any on every network measured, and better on heavy tails (docs/quantization.md).
-DEFAULT_METHOD = "balanced"
-
 
 def fixed_ranges(graph: Graph, mean: float, std: float, dtype: str = "int8") -> dict[str, Range]:
     """Ranges that need no data: the input's, which is that of its pixels, and sigmoids'."""
@@ -86,41 +83,43 @@ def collect(
 
 def choose_all(
     histograms: Mapping[str, Histogram],
-    method: str | Mapping[str, str],
+    method: str,
     ranked: Collection[str] = (),
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, Choice]:
     """Chooses a range for every histogram.
 
     Args:
         histograms: by tensor.
-        method: of `edgekit.calibration.ranges.METHODS`, or ``auto``; for all tensors, or by
-            tensor, and then `DEFAULT_METHOD` for those that are not named.
+        method: of `edgekit.calibration.ranges.METHODS`, or ``auto``.
         ranked: tensors whose largest values are the answers: their ranges hold these.
+        named: methods of single tensors, by tensor, in place of ``method``.
 
     Raises:
         UsageError: no such method, or no such tensor.
     """
-    named = {} if isinstance(method, str) else dict(method)
-    if unknown := named.keys() - histograms.keys():
+    own = named or {}
+    if unknown := own.keys() - histograms.keys():
         raise UsageError(
             f"no calibrated tensor '{min(unknown)}'", hint=did_you_mean(min(unknown), histograms)
         )
-    for one in [method] if isinstance(method, str) else named.values():
+    for one in (method, *own.values()):
         check_method(one)
-    common = method if isinstance(method, str) else DEFAULT_METHOD
     return {
-        name: choose(histogram, named.get(name, common), to_maximum=name in ranked)
+        name: choose(histogram, own.get(name, method), to_maximum=name in ranked)
         for name, histogram in histograms.items()
     }
 
 
 def choose_ranges(
     histograms: Mapping[str, Histogram],
-    method: str | Mapping[str, str],
+    method: str,
     ranked: Collection[str] = (),
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, Range]:
     """The ranges alone of `choose_all`."""
-    return {name: (c.low, c.high) for name, c in choose_all(histograms, method, ranked).items()}
+    choices = choose_all(histograms, method, ranked, named)
+    return {name: (choice.low, choice.high) for name, choice in choices.items()}
 
 
 def quantize(

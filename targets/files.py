@@ -18,6 +18,7 @@ from edgekit.data.images import Pixels
 from edgekit.data.preprocessing import Preprocessing
 from edgekit.data.splits import Splits
 from edgekit.networks.graph import Graph
+from edgekit.networks.schemes import W8A8
 from edgekit.runtimes.open import find_runtime
 from edgekit.system.host import installed
 from edgekit.targets.toolchains.toolchain import Toolchain
@@ -56,6 +57,7 @@ class Form:
         stem: what its files are called behind the variant's name, for example ``w8a8-static``.
         suffixes: of its files; the first is the one that the runtime opens.
         quantized: whether it is written from the quantized network, else from the float one.
+        scheme: of that network, where kernels and biases of its own pay: `W8A8` is every file's.
         write: writes ``stem + suffix`` files into a folder; returns a detail for the terminal.
         reads: what else decides its contents, as JSON values.
         toolchain: that writes it; None where edgekit's own environment does.
@@ -70,6 +72,7 @@ class Form:
     reads: tuple[tuple[str, Any], ...] = ()
     toolchain: Toolchain | None = None
     is_hosted: bool = True
+    scheme: str = W8A8
 
     @property
     def file(self) -> str:

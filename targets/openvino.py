@@ -11,6 +11,7 @@ from edgekit.converters.findings import ERROR
 from edgekit.converters.openvino import checks as openvino_checks
 from edgekit.converters.openvino import file as openvino_file
 from edgekit.data.images import Pixels
+from edgekit.networks.schemes import AT_KERNELS, W8A8
 from edgekit.options.build import BuildOptions
 from edgekit.system.extras import require
 from edgekit.system.host import installed
@@ -68,7 +69,8 @@ def _form(row: str, scheme: str) -> Form:
 
     quantized = scheme == "w8a8-static"
     reads = (("kernels", "pair sums"),) if quantized else ()
-    return Form(row, scheme, _SUFFIXES, quantized, write, reads)
+    network = AT_KERNELS if quantized else W8A8
+    return Form(row, scheme, _SUFFIXES, quantized, write, reads, scheme=network)
 
 
 def _nncf_form(options: BuildOptions) -> Form:

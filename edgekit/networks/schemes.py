@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 FP32, FP16 = "fp32", "fp16"
 W8A16, W8_DYNAMIC = "w8a16-static", "w8-dynamic"
 W8A8, MIXED = "w8a8-static", "w8a8-mixed"
+#: Of networks alone: int8 where kernels read, float in between. Its files are `W8A8` or `MIXED`.
+AT_KERNELS = "w8a8-at-kernels"
 
 #: From fine to coarse: what each keeps more of than those behind it. Dynamic activations have the
 #: steps of int8, but only where a layer reads them, and over the range of each photo.

@@ -40,7 +40,6 @@ REPAIRS: tuple[tuple[str, Repair], ...] = (
     ("equalization", Algorithms.equalize),
     ("block reconstruction", Algorithms.reconstruct_blocks),
     ("biases again", Algorithms.correct_biases),
-    ("distillation", Algorithms.distil),
 )
 #: Activations that the last ones keep in float.
 MIXED = (2, 4, 8, 16, 32)
@@ -154,7 +153,7 @@ class SearchWithinBudget(Requantized):
     threads: int = field(metadata=UNHASHED)
 
     title = "search within the budget"
-    record = 3  # with other repairs than before
+    record = 4  # with other repairs than before
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
@@ -162,7 +161,7 @@ class SearchWithinBudget(Requantized):
 
         folders, head = self.quantized.folders(of), self.original.head
         seed = self.original.trained.data.seed
-        algorithms = Algorithms(folders, folder, self.device, seed, progress, thorough=True)
+        algorithms = Algorithms(folders, self.device, seed, progress, thorough=True)
         metric = read_task(folders.weights).metric
         search = _resume(folder, read_splits(folders.data).val, self.max_drop, seed, metric)
         evaluator = _Evaluator(folder, folders, head, search, self.device, self.threads, progress)
@@ -174,11 +173,6 @@ class SearchWithinBudget(Requantized):
         search.skipped = (
             ["mixed precision: a target takes int8 throughout"] if not self.mixed else []
         )
-        if head == "none":
-            repairs = [
-                (name, repair) for name, repair in repairs if repair is not Algorithms.distil
-            ]
-            search.skipped.append("distillation: an embedding has no answers to learn")
         for place, (name, repair) in enumerate(repairs):
             if search.met:
                 break
@@ -221,13 +215,10 @@ def _tidy(folder: Path, needed: set[int]) -> None:
 
 
 def _finish(folder: Path, search: Search) -> str:
-    from edgekit.training.checkpoint import Checkpoints
-
     best = Candidate.load(_kept(folder, search.best))
     best.quantized.save(folder / GRAPH)
     best.graph.save(folder / FLOAT)
     _tidy(folder, set())
-    Checkpoints(folder).remove()
     return f"{search.chosen}{'' if search.met else ', which misses the budget'}"
 
 

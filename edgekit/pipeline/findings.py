@@ -1,13 +1,15 @@
 """Files that are worse than they should be, by their divergence from fp32 photo by photo.
 
 All forms of one quantization hold the same integers, so that a file that is further from fp32 than
-the others has a fault of its own: its writer's, or its runtime's. And a scheme that keeps more of
+the others has a fault of its own: its writer's, or its runtime's. One that is rounded in fewer
+places should be nearer, and is no measure for them. And a scheme that keeps more of
 the numbers than another one, but less of the answers, has one of its calibration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 Outcomes = Mapping[str, Outcome]
 
 #: A file is an outlier where its KL is more than so many times the median of the other forms'.
-#: V2-B0's forms, which differ in where they round, are within 1.1; Lite0's stem with 7-bit weights
-#: made it 5.5 on flowers and 12 on other photos.
+#: V2-B0's forms are within 1.1; Lite0's stem with 7-bit weights made it 5.5 on flowers and 12 on
+#: other photos.
 RATIO = 2.0
 #: And where it is more than so much above that median, in nats: below, no answer changes.
 SMALLEST_EXCESS = 5e-4
@@ -59,10 +61,15 @@ def find_outliers(
     outcomes: Outcomes, forms: Sequence[Form], files: Mapping[str, Path], splits: Splits
 ) -> list[Outlier]:
     """The files of a build that are beyond the noise of the others, each with its operator."""
+    own = {
+        form.row: outcomes[role]
+        for form in forms
+        if (role := f"quantize {form.scheme}") in outcomes
+    }
     written = [form.row for form in forms if form.quantized and form.is_hosted]
     roles = [role for role in (SIMULATION, TFLITE, *written) if f"evaluate {role}" in outcomes]
     divergences = _divergences(outcomes, {role: role for role in roles})
-    found = beyond_noise(divergences)
+    found = beyond_noise(divergences, own)
     if not found:
         return []
     preprocessing = runs.read_preprocessing(outcomes["weights"].folder)
@@ -75,7 +82,12 @@ def find_outliers(
     outliers = []
     for role, (kl, others) in found.items():
         stage, path = rows[role]
-        departure = _find_departure(path, graph, photos)
+        network = graph
+        if role in own:
+            network = Graph.load(own[role].folder / outputs.GRAPH)
+            # What it does not round is compared in the steps of the others.
+            network = replace(network, quant={**graph.quant, **network.quant})
+        departure = _find_departure(path, network, photos)
         outliers.append(
             Outlier(
                 stage=stage,
@@ -107,20 +119,21 @@ def _divergences(outcomes: Outcomes, roles: Mapping[str, str]) -> dict[str, NDAr
 
 
 def beyond_noise(
-    divergences: Mapping[str, NDArray[np.float64]],
+    divergences: Mapping[str, NDArray[np.float64]], finer: Collection[str] = ()
 ) -> dict[str, tuple[float, float]]:
     """Which files are beyond the noise of the other forms.
 
     Args:
         divergences: of every form of one quantization, KL from fp32 by photo. The simulation is one
             that others are compared with, and no file.
+        finer: forms that are rounded in fewer places, with which no other is compared.
 
     Returns:
         By form its mean KL, and the median of the others' means.
     """
     found = {}
     for role, own in divergences.items():
-        others = [values for name, values in divergences.items() if name != role]
+        others = [values for name, values in divergences.items() if name not in {role, *finer}]
         if role == SIMULATION or not others:
             continue
         typical = float(np.median([values.mean() for values in others]))

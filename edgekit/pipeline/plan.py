@@ -104,8 +104,8 @@ def make_plan(
     asked for, ``calibrate``, ``quantize``, ``repair`` (unless ranges are all that is asked for),
     ``qat``, for each further scheme ``quantize SCHEME`` and SCHEME, ``w8a8``, then ``evaluate ROW``
     and ``bench FILE``; and for each form of a target's own its ROW, ``evaluate ROW`` and
-    ``bench ROW``, where this host runs it. For executions of chips: ``evaluate reference kernels``
-    and ``run ROW``.
+    ``bench ROW``, where this host runs it, and ``quantize SCHEME`` where it is of a scheme of its
+    own. For executions of chips: ``evaluate reference kernels`` and ``run ROW``.
 
     Args:
         options: of the build.
@@ -160,6 +160,10 @@ def make_plan(
     )
     for form in forms:
         source = finished if form.quantized else network
+        # Ranges alone correct no biases, and weights that were trained learned int8 activations.
+        if form.scheme in FROM_INT8 and options.quantize in ("ptq", "auto"):
+            source = _make_scheme(options, untrained, form.scheme)
+            stages[f"quantize {form.scheme}"] = source
         files[form.row] = ConvertForm(network=source, form=form, io=options.io, output=output)
         stages[form.row] = files[form.row]
         if form.is_hosted:

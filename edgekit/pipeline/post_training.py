@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +40,6 @@ WEIGHING_PHOTOS, MANY_WEIGHING_PHOTOS = 32, 256
 RECONSTRUCTION_PHOTOS, RECONSTRUCTION_STEPS = 256, 100
 #: Photos whose gradients say which tensors cost most.
 RANKING_PHOTOS = 64
-#: Passes over the calibration photos in which the network learns, at least so many steps.
-DISTILLATION_STEPS = 300
-DISTILLATION_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,6 @@ class Algorithms:
 
     Args:
         folders: of the stages before.
-        scratch: where a repair that takes long keeps its checkpoint.
         device: torch device, or ``auto``.
         seed: of everything random.
         thorough: whether layers are compared on more photos, where minutes do not matter.
@@ -107,7 +102,6 @@ class Algorithms:
     def __init__(
         self,
         folders: Folders,
-        scratch: Path,
         device: str,
         seed: int,
         progress: Progress,
@@ -115,7 +109,7 @@ class Algorithms:
     ) -> None:
         from edgekit.networks.torch_device import pick_device
 
-        self.folders, self.scratch = folders, scratch
+        self.folders = folders
         self.device, self.seed, self.progress = str(pick_device(device)), seed, progress
         self.thorough = thorough
         #: Every later network of a search that is int8 in part starts from the same one.
@@ -204,32 +198,6 @@ class Algorithms:
         )
         return Candidate(best.graph, learned)
 
-    def distil(self, best: Candidate) -> Candidate:
-        """Quantization-aware training on the calibration photos, with the float network alone."""
-        from edgekit.calibration.qat import QuantizedTrainer
-        from edgekit.networks.torch_device import pick_device
-        from edgekit.training.engine import Engine
-        from edgekit.training.job import TrainingJob
-        from edgekit.training.recipe import TEACHER_ALONE, QatRecipe
-
-        batch = min(DISTILLATION_BATCH, len(self.photos))
-        recipe = QatRecipe(
-            epochs=max(1, round(DISTILLATION_STEPS / (len(self.photos) // batch))),
-            batch_size=batch,
-            label_share=TEACHER_ALONE,
-            ema_decay=0.98,
-            min_crop_area=0.35,
-            seed=self.seed,
-        )
-        trainer = QuantizedTrainer(
-            best.graph,
-            TrainingJob(best.quantized, self.photos, None, self.preprocessing, recipe),
-            self.scratch,
-            engine=Engine(device=pick_device(self.device)),
-            advance=partial(self.progress, "distil"),
-        )
-        return Candidate(best.graph, trainer.run()[0])
-
     def keep_float(self, best: Candidate, count: int) -> Candidate:
         """Keeps the costliest activations, and the layers round them, in float."""
         from edgekit.calibration.mixed import keep_float
@@ -251,6 +219,12 @@ class Algorithms:
         from edgekit.calibration.activations import with_float_activations
 
         return Candidate(best.graph, with_float_activations(best.graph, best.quantized))
+
+    def rounded_at_kernels(self, best: Candidate) -> Candidate:
+        """Makes the network that is rounded where int8 kernels read, and float in between."""
+        from edgekit.calibration.activations import rounded_at_kernels
+
+        return Candidate(best.graph, rounded_at_kernels(best.graph, best.quantized))
 
     def _histograms(self, graph: Graph) -> dict[str, Histogram]:
         """Those of the calibration stage, or others where the network was equalized since."""

@@ -201,12 +201,13 @@ def check_budget(document: Document, budget: float | None) -> GateError | None:
     if budget is None or drop is None or drop <= budget:
         return None
     name = task_of(document).metric.name
+    more = "--quantize auto, " if search is None else "--quantize qat, "
+    if search and document["output"] == "embedding":  # has no answers to learn
+        more = ""
     return GateError(
         f"int8 {loses} {drop:.2f} points of {name}, and {budget:g} are allowed",
         cause=f"that is {drop - budget:.2f} too many; the best model and the report are kept",
-        hint="--quantize auto, more calibration photos, or a larger --max-drop"
-        if search is None
-        else "more calibration photos, or a larger --max-drop",
+        hint=f"{more}more calibration photos, or a larger --max-drop",
     )
 
 

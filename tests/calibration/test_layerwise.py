@@ -31,9 +31,8 @@ def test_a_repair_sees_every_layer_once_and_what_it_gives_is_kept(name):
         assert layer.wanted.shape == layer.found.shape == torch.Size([6, *layer.found.shape[1:]])
         # Errors are those of 8 bits: small beside what is rounded.
         assert (layer.found - layer.wanted).abs().mean() < 0.2 * layer.wanted.std()
-        return {
-            "bias": np.full_like(quantized.weights[f"{layer.node.name}/bias"], 7)
-        }, layer.wanted.clone()
+        bias = quantized.weights[f"{layer.node.name}/bias"]
+        return np.full_like(bias, 7), layer.wanted.clone()
 
     repaired = repair_layers(
         graph, quantized, INPUTS, repair, advance=lambda *done: progress.append(done)
@@ -49,6 +48,7 @@ def test_slopes_are_those_of_the_activations():
     graph = prepare(build_graph(narrow("b0", depth=1.0), classes=4, resolution=SIZE, seed=2))
     fixed = fixed_ranges(graph, 127, 128)
     ranges = choose_ranges(collect(graph, [INPUTS], skip=fixed), "minmax")
+    quantized = quantize(graph, {**ranges, **fixed})
     slopes = {}
 
     def repair(layer):
@@ -58,9 +58,9 @@ def test_slopes_are_those_of_the_activations():
             swish = not layer.node.name.endswith("_se_expand")
             (y * y.sigmoid() if swish else y.sigmoid()).sum().backward()
             slopes[layer.node.name] = (slope - y.grad).abs().max().item()
-        return {}, layer.found.clone()
+        return quantized.weights[f"{layer.node.name}/bias"], layer.found.clone()
 
-    repair_layers(graph, quantize(graph, {**ranges, **fixed}), INPUTS, repair)
+    repair_layers(graph, quantized, INPUTS, repair)
     assert len(slopes) > 40
     assert max(slopes.values()) < 1e-5
     assert any(name.endswith("_se_expand") for name in slopes)

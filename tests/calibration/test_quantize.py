@@ -125,13 +125,13 @@ def test_a_tensor_may_have_a_method_of_its_own():
     tap = HistogramTap()
     for name in ("a", "b"):
         tap(name, torch.from_numpy(rng.standard_t(2, (1, 5000)).astype(np.float32)))
-    ranges = choose_ranges(tap.histograms, {"b": "minmax"})
-    assert ranges["a"] == choose_ranges(tap.histograms, "balanced")["a"]
+    ranges = choose_ranges(tap.histograms, "mse", named={"b": "minmax"})
+    assert ranges["a"] == choose_ranges(tap.histograms, "mse")["a"]
     assert ranges["b"] == choose_ranges(tap.histograms, "minmax")["b"] != ranges["a"]
     choices = choose_all(tap.histograms, "auto")
     assert choices["a"].why == "least error of 6 methods"
     with pytest.raises(UsageError, match="no calibrated tensor 'c'"):
-        choose_ranges(tap.histograms, {"c": "mse"})
+        choose_ranges(tap.histograms, "minmax", named={"c": "mse"})
 
 
 def test_damaged_weights_are_noticed_by_name():

@@ -21,7 +21,7 @@ def algorithms(tmp_path, monkeypatch):
     names = ("data", "weights", "calibrate", "quantize")
     data, weights, calibration, quantized = (stages[name] for name in names)
     folders = Folders(data, weights, model, calibration, quantized)
-    return Algorithms(folders, tmp_path, "cpu", 0, lambda *_: None)
+    return Algorithms(folders, "cpu", 0, lambda *_: None)
 
 
 def test_few_photos_are_of_the_whole_calibration_list(algorithms):

@@ -40,7 +40,7 @@ class CorrectBiases(Requantized):
 
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
-        algorithms = Algorithms(self.quantized.folders(of), folder, self.device, 0, progress)
+        algorithms = Algorithms(self.quantized.folders(of), self.device, 0, progress)
         best = algorithms.start()
         if self.keep_float:
             best = algorithms.keep_float(best, self.keep_float)

@@ -147,16 +147,17 @@ class EvaluateFile(OnFile):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         original = self.converted.original
-        photos, task = original.splits(of).val, original.task(of)
+        photos, task, part = original.splits(of).val, original.task(of), ""
         if self.kernels == "builtin":
             photos = photos.subset(spread_photos(len(photos)))
+            part = f" of {len(photos)} photos"  # beside the other rows' it would be a drop
         advance = partial(progress, "evaluate")
         preprocessing = original.preprocessing(of)
         path = of(self.converted) / self.converted.file
         outputs = predict_file(path, photos, preprocessing, self.threads, advance, self.kernels)
         if original.head == "none":
             outputs = classify(outputs, of(original.trained), task)
-        return keep_outputs(folder, outputs, photos, preprocessing)
+        return keep_outputs(folder, outputs, photos, preprocessing) + part
 
 
 def spread_photos(count: int) -> list[int]:

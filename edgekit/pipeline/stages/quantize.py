@@ -152,11 +152,8 @@ class Quantize(QuantizedNetwork):
         if IMPORTANCE in {self.method, *own.values()}:
             histograms = self._weigh(graph, histograms, progress, of)
         task = find_task(self.original.preprocessing(of).task)
-        choices = ptq.choose_all(
-            histograms,
-            {**dict.fromkeys(histograms, self.method), **own},
-            {*task.ranked} - own.keys(),
-        )
+        ranked = {*task.ranked} - own.keys()
+        choices = ptq.choose_all(histograms, self.method, ranked, own)
         warnings = record["warnings"] + check_tensors(graph, histograms, choices)
         for name, (low, high) in ptq.fixed_ranges(
             graph, record["input_mean"], record["input_std"]

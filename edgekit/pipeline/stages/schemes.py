@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekit.networks.schemes import W8_DYNAMIC, W8A16
+from edgekit.networks.schemes import AT_KERNELS, W8_DYNAMIC, W8A16
 from edgekit.pipeline.post_training import Algorithms, Candidate
 from edgekit.pipeline.stage import UNHASHED, FolderOf
 from edgekit.pipeline.stages.quantize import Requantized
@@ -17,6 +17,7 @@ from edgekit.training.outputs import GRAPH
 FROM_INT8: dict[str, Callable[[Algorithms, Candidate], Candidate]] = {
     W8A16: Algorithms.with_int16_activations,
     W8_DYNAMIC: Algorithms.with_float_activations,
+    AT_KERNELS: Algorithms.rounded_at_kernels,
 }
 
 
@@ -43,7 +44,7 @@ class MakeScheme(Requantized):
     def run(self, folder: Path, progress: Progress, of: FolderOf) -> str:
         """See `Stage.run`."""
         folders = self.quantized.folders(of)
-        algorithms = Algorithms(folders, folder, self.device, 0, progress, thorough=self.thorough)
+        algorithms = Algorithms(folders, self.device, 0, progress, thorough=self.thorough)
         made = FROM_INT8[self.scheme](algorithms, algorithms.start())
         if self.source:
             made = algorithms.correct_biases_from(self.source, made, self.original.head)
