@@ -11,11 +11,13 @@ from edgekit.calibration import statistics
 from edgekit.calibration.activations import (
     FEW_WEIGHTS,
     int16_ranges,
+    rounded_at_kernels,
     with_float_activations,
     with_int16_activations,
 )
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.mixed import keep_float
+from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.calibration.quantize import collect, fixed_ranges
 from edgekit.calibration.simulate import Simulation
 from edgekit.networks.efficientnet.architecture import build_graph
@@ -148,15 +150,53 @@ def exact_kernels(graph):
     return graph, pooled.quantized(graph)
 
 
+def test_what_kernels_read_is_rounded_and_nothing_in_between(pair):
+    graph, quantized = pair
+    found = rounded_at_kernels(graph, learned(quantized))
+    read = {node.inputs[0] for node in graph.nodes if isinstance(node, WeightedNode)}
+    tensors = {graph.input, *(node.name for node in graph.nodes)}
+    assert found.quant.keys() & tensors == read
+    assert all(found.quant[name] == quantized.quant[name] for name in read)
+    assert found.weights == graph.weights  # none of those that were learned
+    for name in kernels(graph):
+        assert found.quant[name] == fit_pairs(quantized).quant[name]
+
+
+def test_the_input_keeps_its_scale_where_no_int8_kernel_reads_it(pair):
+    graph, quantized = pair
+    mixed = keep_float(quantized, ["stem"])
+    found = rounded_at_kernels(graph, mixed)
+    assert "stem/kernel" not in found.quant
+    assert found.quant[graph.input] == quantized.quant[graph.input]
+
+
+MAKE = {
+    "16 bits": lambda graph, quantized: with_int16_activations(graph, quantized, ranges_of(graph)),
+    "float": with_float_activations,
+    "at kernels": rounded_at_kernels,
+}
+
+
+def test_biases_for_other_roundings_are_not_those_of_fewer(pair):
+    graph, quantized = pair
+    bare, wanted = rounded_at_kernels(graph, quantized), answers(Network(graph))
+    own = correct_biases(graph, bare, INPUTS)
+    others = {
+        name: array
+        for name, array in correct_biases(graph, quantized, INPUTS).weights.items()
+        if name.endswith("/bias")
+    }
+    shifts = [
+        np.abs((answers(Simulation(one)) - wanted).mean(0)).mean()
+        for one in (own, bare.with_weights({**bare.weights, **others}), bare)
+    ]
+    assert shifts[0] < 0.5 * min(shifts[1:])
+
+
 @pytest.mark.parametrize("make", ["16 bits", "float"])
 def test_the_mean_error_of_rounded_kernels_is_taken_out(pair, make):
     graph, quantized = pair
-    coarse = coarse_kernels(quantized)
-    bare = (
-        with_float_activations(graph, coarse)
-        if make == "float"
-        else with_int16_activations(graph, coarse, ranges_of(graph))
-    )
+    bare = MAKE[make](graph, coarse_kernels(quantized))
     corrected = correct_biases(graph, bare, INPUTS)
     assert corrected.quant == bare.quant
     wanted = answers(Network(graph))
@@ -189,10 +229,8 @@ def test_statistics_leave_the_biases_of_float_kernels_alone():
 
 def test_they_can_be_saved(pair, tmp_path):
     graph, quantized = pair
-    for found in (
-        with_int16_activations(graph, quantized, ranges_of(graph)),
-        with_float_activations(graph, quantized),
-    ):
+    for make in MAKE.values():
+        found = make(graph, quantized)
         found.save(tmp_path / "model.graph")
         assert Graph.load(tmp_path / "model.graph").quant == found.quant
 

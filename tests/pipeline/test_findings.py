@@ -50,6 +50,16 @@ def test_a_form_beyond_the_noise_of_the_others(means, expected):
     assert list(found) == [f"w8a8-{name}" for name in expected]
 
 
+def test_a_form_that_is_rounded_in_fewer_places_makes_no_other_an_outlier():
+    values = divergences(sim=0.004, tflite=0.004, openvino=0.0001)
+    assert beyond_noise(values, ["w8a8-openvino"]) == {}
+    values = divergences(sim=0.004, tflite=0.004, openvino=0.02)
+    assert list(beyond_noise(values, ["w8a8-openvino"])) == ["w8a8-openvino"]
+    # Two of them are no measure for each other.
+    values = divergences(sim=0.004, tflite=0.004, one=0.0001, two=0.004)
+    assert beyond_noise(values, ["w8a8-one", "w8a8-two"]) == {}
+
+
 def test_a_few_photos_that_make_all_of_the_difference_are_noise():
     values = divergences(sim=0.001, tflite=0.001, onnx=0.001)
     values["w8a8-onnx"] = values["w8a8-onnx"].copy()

@@ -7,6 +7,7 @@ import pytest
 
 from edgekit.errors import UsageError
 from edgekit.networks.efficientnet.find import find_spec
+from edgekit.networks.schemes import AT_KERNELS
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan, make_training_plan
 from edgekit.pipeline.stage import ENTERS, Stage
@@ -81,6 +82,19 @@ def variants(stage):
         if not isinstance(value, Sources):  # photos of another state: see below
             value = ["stem=mse"] if item.name == "named" else changed(value)
             yield item.name, dataclasses.replace(stage, **{item.name: value})
+
+
+@pytest.mark.parametrize(
+    ("quantize", "own"), [("ptq", True), ("auto", True), ("ranges", False), ("qat", False)]
+)
+def test_a_form_of_a_scheme_of_its_own_has_biases_of_its_own_where_any_are_corrected(quantize, own):
+    form = dataclasses.replace(FORM, scheme=AT_KERNELS)
+    options = BuildOptions.make("lite0", resolution=32, quantize=quantize)
+    found = make_plan(options, forms=[form]).stages
+    role = f"quantize {AT_KERNELS}"
+    assert (role in found) == own
+    assert found["w8a8-x"].network is (found[role] if own else found["w8a8"].network)
+    assert list(found).index("w8a8-x") > list(found).index(role if own else "quantize")
 
 
 STAGES = stages()

@@ -39,10 +39,11 @@ def test_v2_b0_keeps_its_accuracy_in_every_runtime(tmp_path):
         assert rows[stage]["kl"] < 1e-8
     int8 = rows["w8a8-tflite"]["top1"]
     assert rows["w8a8-openvino"]["drop_pp"] <= 0.8
-    assert rows["w8a8-openvino"]["kl"] <= 2 * rows["w8a8-tflite"]["kl"]
+    # It is rounded in fewer places, with biases for those.
+    assert rows["w8a8-openvino"]["kl"] <= 0.75 * rows["w8a8-tflite"]["kl"]
+    assert rows["w8a8-openvino"]["agreement"] >= 0.98
     assert run.document["quantization"]["outliers"] == []
-    for stage in ("w8a8-openvino", "w8a8-onnx"):
-        assert rows[stage]["top1"] == pytest.approx(int8, abs=0.003)
+    assert rows["w8a8-onnx"]["top1"] == pytest.approx(int8, abs=0.003)
     assert rows["w8a8-openvino-nncf"]["agreement"] == pytest.approx(0.963, abs=0.02)
 
 

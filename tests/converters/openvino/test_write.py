@@ -18,6 +18,7 @@ from tiny_openvino import VNNI
 
 pytest.importorskip("openvino", reason=NEEDS["openvino"].reason)
 
+from edgekit.calibration.activations import rounded_at_kernels
 from edgekit.calibration.mixed import keep_float
 from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
@@ -115,11 +116,14 @@ def test_a_float_model_computes_what_the_network_computes(name, io):
 @pytest.mark.parametrize(
     "name", ["b0", "lite0 symmetric", pytest.param("v2-b0", marks=pytest.mark.slow)]
 )
-def test_an_int8_model_computes_what_the_graph_rounded_at_its_kernels_computes(name, io):
+@pytest.mark.parametrize("fewer", [True, False], ids=["at kernels", "throughout"])
+def test_an_int8_model_computes_what_the_graph_rounded_at_its_kernels_computes(name, io, fewer):
     graph = int8_graph(name)
     inputs = quantized_input(graph)
-    expected = torch_run(Simulation(rounded_at_kernels(graph)), inputs)
-    got = run(convert(graph, io=io, preprocessing=RECORD), PIXELS if io == "uint8" else inputs)
+    bare = rounded_at_kernels(graph, graph)
+    expected = torch_run(Simulation(bare), inputs)
+    model = convert(bare if fewer else graph, io=io, preprocessing=RECORD)
+    got = run(model, PIXELS if io == "uint8" else inputs)
     # A sum in another order may fall on the other side of a tie, and then a step apart.
     assert np.abs(got - expected).mean() < 0.02 * expected.std(0).mean()
 
@@ -128,14 +132,6 @@ def quantized_input(graph):
     params = graph.quant[graph.input]
     steps = PIXELS.astype(np.float32) - 128 - params.zero_point[0]
     return nchw(steps * np.float32(params.scale[0]))
-
-
-def rounded_at_kernels(graph):
-    """The network with the roundings of the model: fewer, and of kernels that fit pairs."""
-    read = {name for node in graph.nodes if isinstance(node, WeightedNode) for name in node.inputs}
-    quant = fit_pairs(graph).quant
-    kept = {name: params for name, params in quant.items() if "/" in name or name in read}
-    return replace(graph, quant=kept)
 
 
 def test_kernels_and_nothing_else_read_rounded_values():
