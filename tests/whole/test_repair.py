@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit.calibration.pair_sums import fit_pairs
 from edgekit.converters.tflite.file import read
 from edgekit.converters.tflite.scheme import scheme
 from edgekit.data import synthetic
 from edgekit.errors import GateError, UsageError
-from edgekit.networks.schemes import scheme_of
+from edgekit.networks.schemes import AT_KERNELS, MIXED, scheme_of
 from edgekit.options.build import BuildOptions
 from edgekit.pipeline.plan import make_plan
 from edgekit.pipeline.stages.schemes import FROM_INT8, MakeScheme
@@ -193,7 +194,7 @@ def moved(graph, other):
 def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp_path, name):
     sources = (None, "photos", "statistics")
     left, *corrected = (make(bare, tmp_path / str(one), name, one) for one in sources)
-    assert scheme_of(left) == name
+    assert scheme_of(left) == (MIXED if name == AT_KERNELS else name)
     assert not moved(edgekit.Graph.load(of(bare, "calibrate") / "model.graph"), left)
     for graph in corrected:
         assert graph.quant == left.quant
@@ -213,9 +214,10 @@ def test_the_biases_of_every_scheme_with_rounded_kernels_are_corrected(bare, tmp
     ],
 )
 def test_other_schemes_start_before_the_training_in_8_bits(options, source, needs):
-    asked = BuildOptions.make("lite0", schemes=[*FROM_INT8, "fp16"], **options, **SMALL)
+    files = [name for name in FROM_INT8 if name != AT_KERNELS]
+    asked = BuildOptions.make("lite0", schemes=[*files, "fp16"], **options, **SMALL)
     stages = make_plan(asked).stages
-    for name in FROM_INT8:
+    for name in files:
         stage = stages[f"quantize {name}"]
         assert (stage.source, stage.quantized.name) == (source, needs)
         assert stages[name].network is stage
@@ -247,7 +249,8 @@ def test_what_a_search_taught_kernels_is_for_8_bits_alone(bare, tmp_path):
     for name in FROM_INT8:
         found = make(with_network(bare, tmp_path), tmp_path / "out", name)
         np.testing.assert_array_equal(found.weights[kernel], graph.weights[kernel])
-        assert found.quant[kernel] == searched.quant[kernel]
+        scales = fit_pairs(searched.with_weights(graph.weights)) if name == AT_KERNELS else searched
+        assert found.quant[kernel] == scales.quant[kernel]
 
 
 def test_a_budget_is_a_gate_without_a_search_too(built, tmp_path, monkeypatch):
