@@ -28,6 +28,7 @@ from quantization_peers import PEERS, RUNTIMES, Emitted, Floats, Work, install, 
 from quantization_subject import Pixels, Subject, find_subject, tiny_subject
 
 from edgekit.calibration import statistics
+from edgekit.calibration.activations import rounded_at_kernels
 from edgekit.calibration.bias import correct_biases
 from edgekit.calibration.equalize import channel_extremes, equalize, groups
 from edgekit.calibration.importance import batch_for, weigh
@@ -35,6 +36,8 @@ from edgekit.calibration.layerwise import photos_for
 from edgekit.calibration.quantize import choose_ranges, collect, fixed_ranges, quantize
 from edgekit.calibration.ranges import IMPORTANCE
 from edgekit.calibration.reconstruction import reconstruct_blocks
+from edgekit.converters.input_record import own_normalization
+from edgekit.converters.openvino import write as openvino
 from edgekit.converters.tflite.write import convert
 from edgekit.data.selection import evenly
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
@@ -50,6 +53,8 @@ from edgekit.tasks.classification.metrics import agreement, kl_divergence, paire
 
 #: Warm runs per file and round.
 RUNS = 20
+#: The row of ours that OpenVINO runs.
+IN_OPENVINO = "ours ptq, OpenVINO"
 #: Ours may take this share of TensorFlow's time.
 GATE = 0.15
 VERSIONS = (
@@ -94,8 +99,8 @@ def post_training(
     ranges: str = IMPORTANCE,
     equalized: bool = False,
     repair: Repair | None = None,
-) -> bytes:
-    """Ours: from a float network and photos to an int8 file, as the stages of a build do it.
+) -> Graph:
+    """Ours: from a float network and photos to an int8 network, as the stages of a build do it.
 
     Args:
         subject: the network and the photos.
@@ -120,7 +125,7 @@ def post_training(
     if repair:
         some = inputs[evenly(len(inputs), photos_for(graph))]
         quantized = repair(subject, graph, quantized, some)
-    return convert(quantized, io="int8")  # as the peers: bytes cost a QUANTIZE at each end
+    return quantized
 
 
 def _batches(inputs: Floats, size: int) -> list[Floats]:
@@ -142,8 +147,12 @@ def _reconstruction(subject: Subject, graph: Graph, quantized: Graph, inputs: Fl
     return reconstruct_blocks(graph, corrected, inputs)
 
 
-#: Ours by name: from the subject to the bytes of a .tflite file.
-OURS: dict[str, Callable[[Subject], bytes]] = {
+def _at_kernels(subject: Subject, graph: Graph, quantized: Graph, inputs: Floats) -> Graph:
+    return correct_biases(graph, rounded_at_kernels(graph, quantized), inputs)
+
+
+#: Ours by name: from the subject to the network of a .tflite file, or of `IN_OPENVINO`'s.
+OURS: dict[str, Callable[[Subject], Graph]] = {
     "ours ranges": post_training,
     "ours ptq": partial(post_training, repair=_biases),
     "ours ptq, statistics": partial(post_training, repair=_statistics),
@@ -151,6 +160,7 @@ OURS: dict[str, Callable[[Subject], bytes]] = {
     "ours ptq, balanced": partial(post_training, ranges="balanced", repair=_biases),
     "ours ptq, equalized": partial(post_training, equalized=True, repair=_biases),
     "ours ptq, reconstruction": partial(post_training, repair=_reconstruction),
+    IN_OPENVINO: partial(post_training, repair=_at_kernels),
 }
 NAMES = (*OURS, *PEERS)
 
@@ -258,11 +268,16 @@ def _timed(name: str, subject: Subject, tiny: Subject, folder: Path) -> tuple[Em
 
 
 def _ours(name: str, subject: Subject, folder: Path) -> Work:
-    path = folder / f"{name}.tflite"
+    path = folder / f"{name}{'.xml' if name == IN_OPENVINO else '.tflite'}"
 
     def work() -> Emitted:
-        path.write_bytes(OURS[name](subject))
-        return Emitted(path, subject.preprocessing)
+        quantized, record = OURS[name](subject), subject.preprocessing
+        if name == IN_OPENVINO:
+            openvino.save(openvino.convert(quantized, io="float32", preprocessing=record), path)
+            record = own_normalization(quantized, record)
+        else:  # as the peers: bytes cost a QUANTIZE at each end
+            path.write_bytes(convert(quantized, io="int8"))
+        return Emitted(path, record)
 
     return work
 
