@@ -58,11 +58,10 @@ def test_ours_and_a_peer_are_in_one_table(run):
 def test_ours_runs_in_openvino_too(run):
     code, document, _ = run("ours ptq", "ours ptq, OpenVINO")
     assert code == 0
-    fp32, ours, fewer = document["rows"]
+    _, ours, fewer = document["rows"]
     assert [row["runtime"] for row in (ours, fewer)] == ["LiteRT", "OpenVINO"]
     # It is fed what its file expects, and rounds in fewer places.
     assert 0 < fewer["kl"] < ours["kl"]
-    assert fewer["size_bytes"] < fp32["size_bytes"]
 
 
 @pytest.mark.slow  # quantizes
