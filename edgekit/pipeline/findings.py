@@ -1,6 +1,6 @@
 """Files that are worse than they should be, by their divergence from fp32 photo by photo.
 
-All forms of one quantization hold the same integers, so that a file that is further from fp32 than
+All forms of one quantization have the same scales, so that a file that is further from fp32 than
 the others has a fault of its own: its writer's, or its runtime's. One that is rounded in fewer
 places should be nearer, and is no measure for them. And a scheme that keeps more of
 the numbers than another one, but less of the answers, has one of its calibration.
