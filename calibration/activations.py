@@ -18,6 +18,7 @@ from edgekit.calibration.quantize import kernel_params, quantize
 from edgekit.calibration.ranges import Range
 from edgekit.networks.graph import Graph, QuantParams
 from edgekit.networks.nodes import WeightedNode
+from edgekit.networks.quantization import read_by_kernels
 
 #: Kernels with fewer numbers stay float where activations are: they save next to nothing, and
 #: TensorFlow's converter keeps them, too (``weights_min_num_elements`` of quantize_weights.cc).
@@ -92,13 +93,7 @@ def rounded_at_kernels(graph: Graph, quantized: Graph) -> Graph:
         The network with biases that are not corrected yet, and kernels that fit in 16-bit sums
         (`edgekit.calibration.pair_sums`).
     """
-    read = {
-        name
-        for node in graph.nodes
-        if f"{node.name}/kernel" in quantized.quant
-        for name in node.inputs
-    }
-    between = {node.name for node in graph.nodes} - read
+    between = {node.name for node in graph.nodes} - read_by_kernels(quantized)
     quant = {name: params for name, params in quantized.quant.items() if name not in between}
     return fit_pairs(replace(graph, quant=quant))
 

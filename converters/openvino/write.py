@@ -29,9 +29,9 @@ from edgekit.data.preprocessing import Preprocessing
 from edgekit.errors import EdgekitError, UsageError, did_you_mean
 from edgekit.networks import nodes
 from edgekit.networks.graph import Graph
-from edgekit.networks.nodes import Array, Node, SpatialNode, WeightedNode, activation_of, row_of
+from edgekit.networks.nodes import Array, Node, SpatialNode, activation_of, row_of
 from edgekit.networks.passes import swishes
-from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, is_float, reals
+from edgekit.networks.quantization import INT8_MAX, INT8_MIN, integers, read_by_kernels, reals
 from edgekit.system.extras import import_optional
 from edgekit.system.paths import StrPath
 from edgekit.tasks.registry import find_task
@@ -201,12 +201,7 @@ class _Walk:
         self.ops: Any = opset13
         self.graph = graph
         self.swishes = swishes(graph)
-        self.rounded = {
-            name
-            for node in graph.nodes
-            if isinstance(node, WeightedNode) and graph.quant and not is_float(graph, node)
-            for name in node.inputs
-        }
+        self.rounded = read_by_kernels(graph)
         self.values: dict[str, Any] = {}
 
     def model(self) -> Any:

@@ -182,6 +182,13 @@ def is_mixed(graph: Graph) -> bool:
     return scheme_of(graph) == MIXED
 
 
+def read_by_kernels(graph: Graph) -> set[str]:
+    """The tensors that layers with quantized kernels read."""
+    return {
+        name for node in graph.nodes if f"{node.name}/kernel" in graph.quant for name in node.inputs
+    }
+
+
 def is_float(graph: Graph, node: Node) -> bool:
     """Whether a node of a Graph is computed in float, weights and all.
 
